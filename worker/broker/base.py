@@ -1,0 +1,127 @@
+"""What the rest of the worker knows of a broker: a message, a delivery, and the promises of both engines.
+
+Contract. A renewal is settled exactly once: acked, parked or buried. Everything that is published is stored durably by
+the broker when the call returns. A delivery that was not settled comes again, its `attempt` unchanged. Only one consumer
+of a queue is active; the others stand by and take over. Losing the connection ends `deliveries()` with BrokerLostError.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+
+class BrokerError(Exception):
+    """The broker cannot be used; the text names the place, never a credential."""
+
+
+class BrokerLostError(BrokerError):
+    """The broker is not reachable, or was lost: connect again."""
+
+
+class TopologyError(BrokerError):
+    """A broker object is missing or exists with other arguments; the text names the object and the difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A renewal message as it travels. `body` may hold a key: it is not printed."""
+
+    body: bytes = field(repr=False)
+    content_type: str
+    message_id: str | None = None
+    user_id: str | None = None
+    """Who published it, as the broker has verified: for a copy of our own, the original's producer."""
+    priority: int = 0
+    content_encoding: str | None = None
+    traceparent: str | None = None
+    attempt: int = 1
+    """Which try this is, counted from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """A message that was given up."""
+
+    id: str
+    """Names it for `dead replay`: the message id."""
+    message: Message
+    reason: str
+    certificate: str | None
+    renewal_id: str | None
+    since: datetime | None
+
+
+class Delivery(Protocol):
+    """One message in hand. Exactly one of the three methods is called, once."""
+
+    @property
+    def message(self) -> Message: ...
+
+    async def ack(self) -> None:
+        """Done with it."""
+        ...
+
+    async def park(self, delay: float, *, attempt: int) -> None:
+        """Comes back as `attempt` after the parking step that is not shorter than `delay` seconds; the copy is confirmed before the original is acked."""
+        ...
+
+    async def bury(
+        self, reason: str, *, certificate: str | None, renewal_id: str | None, keep_body: bool
+    ) -> None:
+        """Moves it to the dead queue with its reason; without `keep_body` what is kept is a note in its place."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerState:
+    """For readiness and metrics."""
+
+    is_connected: bool
+    is_active: bool
+    """False for a standby."""
+    parked: int = 0
+    dead: int = 0
+    ready: int = 0
+
+
+class Broker(Protocol):
+    """One queue of renewals with its parking steps, its dead letters, its events and its history."""
+
+    def deliveries(self) -> AbstractAsyncContextManager[AsyncIterator[Delivery]]:
+        """Connects, checks or declares the topology, consumes. Leaving the block stops taking; what is unsettled comes again.
+
+        Raises BrokerLostError (also out of the iteration) and TopologyError.
+        """
+        ...
+
+    async def publish_event(self, event: Mapping[str, object]) -> None:
+        """An outcome event (CloudEvents JSON object); its `type` is the routing key. Returns when confirmed."""
+        ...
+
+    async def publish_renewal(self, message: Message) -> None:
+        """A renewal, as a producer sends it. Returns when confirmed; BrokerError when nothing took it."""
+        ...
+
+    async def declare(self) -> None:
+        """Declares the whole topology, or with `declare = false` checks it."""
+        ...
+
+    async def dead(self) -> Sequence[Dead]:
+        """Everything in the dead queue, oldest first; nothing is taken out."""
+        ...
+
+    async def replay(self, ids: Sequence[str]) -> Sequence[str]:
+        """Puts the named dead letters back into the queue as first attempts; the ids that were found. Put back and confirmed before taken out."""
+        ...
+
+    async def history(self, certificate: str | None = None, *, limit: int = 100) -> Sequence[Mapping[str, object]]:
+        """Past outcome events, newest first."""
+        ...
+
+    async def state(self) -> BrokerState:
+        """Never raises."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,1 @@
+"""The pure heart: values and decisions, without waiting, clock, chance or client."""

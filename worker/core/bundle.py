@@ -1,0 +1,34 @@
+"""A checked certificate with its key, ready to be stored at a gateway."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from worker.core.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """Facts of the end-entity certificate. Times are aware UTC datetimes in whole seconds."""
+
+    serial_number: int
+    fingerprint_sha256: str
+    """Lower-case hex of the SHA-256 of the DER."""
+    not_before: datetime
+    not_after: datetime
+    names: tuple[str, ...]
+    """DNS names and IP addresses of the SAN, lower-case, in the certificate's order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Canonical PEM: the leaf, its intermediates (root stripped), and the key as unencrypted PKCS#8."""
+
+    leaf: Leaf
+    leaf_pem: str
+    intermediates_pem: str
+    private_key_pem: Secret
+
+    @property
+    def chain_pem(self) -> str:
+        """Leaf first, then the intermediates."""
+        return self.leaf_pem + self.intermediates_pem

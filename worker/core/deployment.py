@@ -1,0 +1,47 @@
+"""Where certificates are served: what the settings say of it, as plain values."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Strategy = Literal["in_place", "per_domain", "blue_green", "rebind", "replace"]
+BindingKind = Literal["domain", "listener"]
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One place where a stored certificate is, or shall be, served.
+
+    A domain (APIG) is `name` on `instance_id` (None: every instance that has it), for `per_domain` also with its
+    `group_id` and `domain_id`. A listener (Octavia) is `name` = the listener's id, with `sni` and, where known, its
+    `load_balancer`.
+    """
+
+    kind: BindingKind
+    name: str
+    instance_id: str | None = None
+    client_verification: bool | None = None
+    """What the client-verification flag shall be; None: nobody said."""
+    group_id: str | None = None
+    domain_id: str | None = None
+    sni: bool = False
+    load_balancer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One stored certificate at one gateway account, with its bindings. `bindings` is None for "attached"."""
+
+    gateway: str
+    strategy: Strategy
+    certificate_id: str | None
+    name: str | None
+    bindings: Sequence[Binding] | None
+    trusted_root_ca: str | None = None
+    """PEM of the client CA, sent again with every PUT when the stored certificate has one."""
+    waves: Sequence[float] = (1, 0.1, 1.0)
+
+    @property
+    def key(self) -> str:
+        """Unique among all deployments."""
+        return f"{self.gateway}/{self.certificate_id or self.name}"

@@ -1,0 +1,80 @@
+"""What can go wrong, sorted by what is to be done about it: this tree is the retry policy.
+
+`RotationError.reason` is the public word of the outcome event. Text is for people: it says where something is wrong,
+never what the value was.
+"""
+
+from dataclasses import dataclass
+
+
+class RotationError(Exception):
+    """An expected failure with a stable public `reason`; never carries a secret."""
+
+    def __init__(
+        self,
+        reason: str,
+        message: str = "",
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        attempts: int = 1,
+    ) -> None:
+        super().__init__(message or reason)
+        self.reason = reason
+        self.message = message or reason
+        self.status = status
+        """HTTP status of the gateway's answer, where there was one."""
+        self.code = code
+        """The gateway's own error code, where it gave one."""
+        self.attempts = attempts
+        """How often the call was tried."""
+
+
+class TransientError(RotationError):
+    """Worth another try, not before `hold` seconds have passed."""
+
+    def __init__(
+        self,
+        reason: str,
+        message: str = "",
+        *,
+        hold: float = 0.0,
+        status: int | None = None,
+        code: str | None = None,
+        attempts: int = 1,
+    ) -> None:
+        super().__init__(reason, message, status=status, code=code, attempts=attempts)
+        self.hold = hold
+
+
+class PermanentError(RotationError):
+    """Trying again changes nothing until a person or another message does."""
+
+
+class RefusedError(PermanentError):
+    """The input itself is bad: the message or its certificate. No cloud was changed because of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A RotationError as a value, for reports."""
+
+    reason: str
+    message: str
+    transient: bool
+    hold: float = 0.0
+    status: int | None = None
+    code: str | None = None
+    attempts: int = 1
+
+    @classmethod
+    def of(cls, error: RotationError) -> "Failure":
+        return cls(
+            reason=error.reason,
+            message=error.message,
+            transient=isinstance(error, TransientError),
+            hold=error.hold if isinstance(error, TransientError) else 0.0,
+            status=error.status,
+            code=error.code,
+            attempts=error.attempts,
+        )

@@ -1,0 +1,53 @@
+"""Which domain names a certificate covers: exact and wildcard comparison, in ASCII only.
+
+Nothing is mapped or converted: IDNA's mapping would turn a name with an invisible character into another, valid one.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+_LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_DOMAIN: Final = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})+")
+_LONGEST: Final = 253
+
+
+def is_domain(name: str) -> bool:
+    """Whether `name` is a lower-case ASCII domain name of two labels or more, perhaps with a wildcard on the left."""
+    return len(name) <= _LONGEST and _DOMAIN.fullmatch(name) is not None
+
+
+def covers(pattern: str, name: str) -> bool:
+    """Whether the SAN entry `pattern` covers `name`; both lower-case.
+
+    A wildcard stands for exactly one label, at the left, with two labels or more behind it. A wildcard *name* needs that
+    very entry.
+    """
+    if pattern == name:
+        return True
+    star, _, parent = pattern.partition(".")
+    label, _, rest = name.partition(".")
+    return star == "*" and "." in parent and rest == parent and label != "*"
+
+
+def uncovered(names: Iterable[str], san: Sequence[str]) -> tuple[str, ...]:
+    """Those of `names` that no entry of `san` covers, each once, in order."""
+    entries = {entry.lower() for entry in san}
+    return tuple(dict.fromkeys(name for name in names if not _is_covered(name.lower(), entries)))
+
+
+def _is_covered(name: str, entries: set[str]) -> bool:
+    if name in entries:
+        return is_domain(name) or _is_address(name)
+    if not is_domain(name) or name.startswith("*."):
+        return False
+    return any(covers(entry, name) for entry in (f"*.{name.partition('.')[2]}",) if entry in entries)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

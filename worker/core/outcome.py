@@ -1,0 +1,136 @@
+"""What came of a rotation, and what is to be done with its message."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, assert_never
+
+from worker.core.backoff import RetryPolicy
+from worker.core.bundle import Leaf
+from worker.core.deployment import Binding, Deployment
+from worker.core.errors import Failure
+
+Outcome = Literal["succeeded", "failed", "superseded"]
+BindingState = Literal["attached", "unchanged", "failed", "rolled_back"]
+
+
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """What was stored before; gateways that do not tell serial numbers leave it None."""
+
+    serial_number: str | None
+    not_after: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class BindingResult:
+    """How one binding ended; `failure` exactly when `state` is "failed"."""
+
+    binding: Binding
+    state: BindingState
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentReport:
+    """How one deployment ended."""
+
+    deployment: Deployment
+    outcome: Outcome
+    reason: str
+    certificate_id: str | None = None
+    replaced: bool = False
+    previous: Previous | None = None
+    bindings: Sequence[BindingResult] = ()
+    failure: Failure | None = None
+    """What failed for the deployment as a whole, apart from its bindings."""
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        whole = () if self.failure is None else (self.failure,)
+        return whole + tuple(result.failure for result in self.bindings if result.failure is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a rotation ended. `leaf` is None where the material was held by the platform or never read."""
+
+    outcome: Outcome
+    reason: str
+    leaf: Leaf | None = None
+    deployments: Sequence[DeploymentReport] = ()
+    failure: Failure | None = None
+    """What failed before any deployment was looked at."""
+    gateway_calls: int = 0
+
+    @classmethod
+    def refused(cls, failure: Failure, leaf: Leaf | None = None) -> "Report":
+        """Failed before anything was changed."""
+        return cls(outcome="failed", reason=failure.reason, leaf=leaf, failure=failure)
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        whole = () if self.failure is None else (self.failure,)
+        return whole + tuple(failure for report in self.deployments for failure in report.failures)
+
+
+def conclude(leaf: Leaf | None, deployments: Sequence[DeploymentReport], gateway_calls: int) -> Report:
+    """The rotation's outcome from those of its deployments: failed beats superseded beats succeeded.
+
+    A rotation succeeded only when every deployment did; one that found a newer certificate somewhere is superseded,
+    because the renewal is not what is served there.
+    """
+    outcomes = {report.outcome for report in deployments}
+    outcome: Outcome = (
+        "failed" if "failed" in outcomes else "superseded" if "superseded" in outcomes else "succeeded"
+    )
+    reasons = [report.reason for report in deployments if report.outcome == outcome]
+    changed = [reason for reason in reasons if reason != "already_current"]
+    reason = (changed or reasons or ["already_current"])[0]
+    return Report(outcome, reason, leaf, tuple(deployments), gateway_calls=gateway_calls)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Finished: publish the outcome, then ack."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParkFor:
+    """Try again after `delay` seconds."""
+
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Publish the failure, then move the message to the dead queue with this reason."""
+
+    reason: str
+
+
+Disposition = Done | ParkFor | GiveUp
+
+
+def dispose(report: Report, *, attempt: int, policy: RetryPolicy) -> Disposition:
+    """What becomes of the message after its `attempt`th try (counted from 1)."""
+    match report.outcome:
+        case "succeeded" | "superseded":
+            return Done()
+        case "failed":
+            transient = [failure for failure in report.failures if failure.transient]
+            if transient and attempt < policy.attempts:
+                return ParkFor(max(policy.delay(attempt), *(failure.hold for failure in transient)))
+            return GiveUp(report.reason)
+        case _:
+            assert_never(report.outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When a rotation ran: aware UTC datetimes, and its duration by the loop's clock in seconds."""
+
+    started_at: datetime
+    finished_at: datetime
+    duration_seconds: float
+    attempt: int = field(default=1)

@@ -1,0 +1,279 @@
+"""From what is observed to what is to be done: plans are data, made without touching anything."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal, assert_never
+
+from worker.core.bundle import Leaf
+from worker.core.deployment import Binding, Deployment
+from worker.core.errors import RefusedError
+from worker.core.names import uncovered
+from worker.core.outcome import Previous
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Facts of a stored certificate, as far as its gateway tells them."""
+
+    certificate_id: str
+    name: str
+    serial_number: int | None = None
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+    fingerprint_prefix: str | None = None
+    """Beginning of the leaf's SHA-256 fingerprint, where the name that we gave it tells."""
+    has_trusted_root_ca: bool = False
+    scope: Literal["global", "instance"] | None = None
+    instance_id: str | None = None
+    """The gateway instance it is limited to; None for a global one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A wanted binding as it is: what is served there, and its client-verification flag."""
+
+    binding: Binding
+    stored: Stored | None
+    """None: nothing of ours is bound there."""
+    client_verification: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything about a deployment, read before anything is changed.
+
+    `stored` is the certificate that a replacement would replace: None when there is none yet, and for `per_domain`,
+    where every binding has its own. `leftovers` are earlier uploads of this deployment that may be retired.
+    """
+
+    stored: Stored | None
+    bound: Sequence[Bound]
+    leftovers: Sequence[Stored] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """The stored certificate is the renewed one already."""
+
+    stored: Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Modify:
+    """Put the renewed certificate in the place of the stored one (PUT)."""
+
+    stored: Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Store the renewed certificate as a new one."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class UploadEach:
+    """Every binding gets the certificate uploaded for itself, in the call that binds it."""
+
+
+Replacement = Keep | Modify | Create | UploadEach
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a rotation does at one deployment, in this order: replacement, attach, retire."""
+
+    replacement: Replacement
+    attach: Sequence[Binding]
+    """With the client-verification flag that each shall have afterwards."""
+    unchanged: Sequence[Binding]
+    retire: Sequence[Stored] = ()
+    """Deleted at the end, each only once nothing is bound to it."""
+    previous: Previous | None = None
+
+    @property
+    def is_nothing(self) -> bool:
+        return isinstance(self.replacement, Keep | UploadEach) and not self.attach and not self.retire
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """A newer certificate is stored already."""
+
+    stored: Stored
+
+
+Age = Literal["same", "older", "newer"]
+
+
+def age_of(stored: Stored, leaf: Leaf) -> Age:
+    """Whether `stored` is the leaf, or older or newer than it.
+
+    Newer means a later not_before, then a later not_after. A tie of another serial number is older: the renewal is news.
+    """
+    if _is_same(stored, leaf):
+        return "same"
+    if stored.not_after is None:
+        return "older"
+    if stored.not_before is None:
+        return "newer" if stored.not_after > leaf.not_after else "older"
+    return "newer" if (stored.not_before, stored.not_after) > (leaf.not_before, leaf.not_after) else "older"
+
+
+def _is_same(stored: Stored, leaf: Leaf) -> bool:
+    if stored.serial_number is not None:
+        return stored.serial_number == leaf.serial_number and stored.not_after in (None, leaf.not_after)
+    if stored.fingerprint_prefix is not None:
+        return leaf.fingerprint_sha256.startswith(stored.fingerprint_prefix)
+    return stored.not_after == leaf.not_after
+
+
+def check_names(deployment: Deployment, bindings: Sequence[Binding], leaf: Leaf) -> None:
+    """Raises RefusedError(`name_not_covered`) when a bound domain is not among the leaf's names."""
+    missing = uncovered([binding.name for binding in bindings if binding.kind == "domain"], leaf.names)
+    if missing:
+        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")  # noqa: PLR2004
+        raise RefusedError("name_not_covered", f"{deployment.gateway}: the certificate does not cover {shown}")
+
+
+def plan(deployment: Deployment, observed: Observed, leaf: Leaf | None, *, may_go_back: bool = False) -> Plan | Superseded:
+    """What is to be done at one deployment; `leaf` is None only for `rebind`.
+
+    Raises RefusedError when the certificate cannot be put there, PermanentError when the deployment cannot be found.
+    """
+    match deployment.strategy:
+        case "rebind":
+            return _plan_rebind(observed)
+        case "in_place":
+            return _plan_in_place(deployment, observed, _known(leaf), may_go_back=may_go_back)
+        case "per_domain":
+            return _plan_per_domain(deployment, observed, _known(leaf), may_go_back=may_go_back)
+        case "replace":
+            return _plan_replace(deployment, observed, _known(leaf), may_go_back=may_go_back)
+        case "blue_green":
+            raise RefusedError("strategy_unavailable", "blue_green is not available in this version")
+        case _:
+            assert_never(deployment.strategy)
+
+
+def _known(leaf: Leaf | None) -> Leaf:
+    if leaf is None:
+        raise RefusedError("material_missing", "the renewal brings no certificate, and the deployment needs one")
+    return leaf
+
+
+def _plan_rebind(observed: Observed) -> Plan:
+    if observed.stored is None:
+        raise RefusedError("not_found", "the certificate to be bound does not exist at the gateway")
+    missing = tuple(bound.binding for bound in observed.bound if bound.stored is None)
+    present = tuple(bound.binding for bound in observed.bound if bound.stored is not None)
+    return Plan(Keep(observed.stored), missing, present, previous=_previous(observed.stored))
+
+
+def _plan_in_place(deployment: Deployment, observed: Observed, leaf: Leaf, *, may_go_back: bool) -> Plan | Superseded:
+    check_names(deployment, [bound.binding for bound in observed.bound], leaf)
+    stored = observed.stored
+    if stored is None:
+        if deployment.name is None:
+            raise RefusedError("not_found", "the stored certificate does not exist, and the deployment has no name to create it")
+        has_ca = deployment.trusted_root_ca is not None
+        return Plan(Create(deployment.name), tuple(_with_flag(bound, has_ca=has_ca) for bound in observed.bound), ())
+    match age_of(stored, leaf):
+        case "newer" if not may_go_back:
+            return Superseded(stored)
+        case "same":
+            return _plan_missing(Keep(stored), observed, has_ca=stored.has_trusted_root_ca)
+        case "older" | "newer":
+            if stored.has_trusted_root_ca and deployment.trusted_root_ca is None:
+                raise RefusedError(
+                    "trusted_root_ca_missing",
+                    "the stored certificate has a client CA, which a modification would drop: set trusted_root_ca_file",
+                )
+            attach = tuple(_with_flag(bound, has_ca=stored.has_trusted_root_ca) for bound in observed.bound)
+            return Plan(Modify(stored), attach, (), previous=_previous(stored))
+        case unreachable:
+            assert_never(unreachable)
+
+
+def _plan_missing(keep: Keep, observed: Observed, *, has_ca: bool) -> Plan:
+    """The stored certificate is right: only what is not bound, or whose flag drifted, is attached."""
+    wanted = [(bound, _with_flag(bound, has_ca=has_ca)) for bound in observed.bound]
+    attach = tuple(binding for bound, binding in wanted if not _is_as_wanted(bound, binding))
+    unchanged = tuple(binding for bound, binding in wanted if _is_as_wanted(bound, binding))
+    return Plan(keep, attach, unchanged, previous=_previous(keep.stored))
+
+
+def _is_as_wanted(bound: Bound, wanted: Binding) -> bool:
+    flag_is_right = bound.client_verification is None or bound.client_verification == wanted.client_verification
+    return bound.stored is not None and (wanted.kind == "listener" or flag_is_right)
+
+
+def _with_flag(bound: Bound, *, has_ca: bool) -> Binding:
+    """The binding with the flag it shall have: as the settings say, else as it is, else as the gateway's own default.
+
+    Sent explicitly always, because a call without it lets the gateway choose.
+    """
+    binding = bound.binding
+    if binding.kind == "listener" or binding.client_verification is not None:
+        return binding
+    observed = bound.client_verification
+    return replace(binding, client_verification=has_ca if observed is None else observed)
+
+
+def _plan_per_domain(deployment: Deployment, observed: Observed, leaf: Leaf, *, may_go_back: bool) -> Plan | Superseded:
+    check_names(deployment, [bound.binding for bound in observed.bound], leaf)
+    ages = [(bound, None if bound.stored is None else age_of(bound.stored, leaf)) for bound in observed.bound]
+    newer = next((bound.stored for bound, age in ages if age == "newer"), None)
+    if newer is not None and not may_go_back:
+        return Superseded(newer)
+    attach = tuple(bound.binding for bound, age in ages if age != "same")
+    unchanged = tuple(bound.binding for bound, age in ages if age == "same")
+    replaced = [bound.stored for bound, age in ages if age != "same" and bound.stored is not None]
+    oldest_first = sorted(replaced, key=lambda stored: (stored.not_after is not None, stored.not_after))
+    previous = _previous(oldest_first[0]) if oldest_first else None
+    return Plan(UploadEach(), attach, unchanged, _distinct([*replaced, *observed.leftovers]), previous)
+
+
+def _distinct(stored: Sequence[Stored]) -> tuple[Stored, ...]:
+    return tuple({one.certificate_id: one for one in stored}.values())
+
+
+def _plan_replace(deployment: Deployment, observed: Observed, leaf: Leaf, *, may_go_back: bool) -> Plan | Superseded:
+    stored = observed.stored
+    age = None if stored is None else age_of(stored, leaf)
+    if stored is not None and age == "newer" and not may_go_back:
+        return Superseded(stored)
+    if stored is not None and age == "same":
+        return _plan_missing(Keep(stored), observed, has_ca=False)
+    if deployment.name is None and stored is None:
+        raise RefusedError("not_found", "there is nothing to replace, and the deployment has no name to create it")
+    name = uploaded_name(deployment.name or base_name(stored.name if stored else ""), leaf)
+    attach = tuple(bound.binding for bound in observed.bound)
+    return Plan(Create(name), attach, (), previous=None if stored is None else _previous(stored))
+
+
+_PREFIX_LENGTH = 12
+
+
+def uploaded_name(base: str, leaf: Leaf) -> str:
+    """The name of an upload: tells which leaf it is, so that a repeat finds it again."""
+    return f"{base}-{leaf.fingerprint_sha256[:_PREFIX_LENGTH]}"
+
+
+def base_name(name: str) -> str:
+    """The name without the fingerprint that `uploaded_name` put behind it."""
+    return name if fingerprint_in(name) is None else name[: -_PREFIX_LENGTH - 1]
+
+
+def fingerprint_in(name: str) -> str | None:
+    """The beginning of the fingerprint in a name that `uploaded_name` made, else None."""
+    base, dash, tail = name.rpartition("-")
+    is_ours = bool(base and dash) and len(tail) == _PREFIX_LENGTH and set(tail) <= set("0123456789abcdef")
+    return tail if is_ours else None
+
+
+def _previous(stored: Stored) -> Previous:
+    serial = None if stored.serial_number is None else str(stored.serial_number)
+    return Previous(serial_number=serial, not_after=stored.not_after)

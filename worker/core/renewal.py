@@ -1,0 +1,71 @@
+"""The renewal: the news that a certificate has been renewed, as a checked value."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from worker.core.secret import Secret
+
+Reason = Literal["renewal", "manual", "key_compromise", "ca_incident"]
+URGENT: frozenset[Reason] = frozenset({"key_compromise", "ca_incident"})
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """Chain and key in the open, as the message brought them."""
+
+    chain_pem: str
+    private_key_pem: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """Chain in the open, key as a JWE to the worker's public key."""
+
+    chain_pem: str
+    private_key_jwe: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class InFiles:
+    """Paths relative to one of the settings' roots."""
+
+    chain: str
+    private_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class InVault:
+    """One secret of a HashiCorp Vault KV v2 with `chain_pem` and `private_key_pem`."""
+
+    path: str
+    version: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The platform already holds the renewed certificate."""
+
+
+Material = Plain | Sealed | InFiles | InVault | Held
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """One renewal message, its producer verified. `id` is the CloudEvent's id."""
+
+    id: str
+    certificate: str
+    producer: str
+    material: Material = field(repr=False)
+    reason: Reason = "renewal"
+    allow_shorter_validity: bool = False
+    traceparent: str | None = None
+
+    @property
+    def is_urgent(self) -> bool:
+        return self.reason in URGENT
+
+    @property
+    def may_go_back(self) -> bool:
+        """Only an urgent renewal that says so may replace a newer certificate by an older one."""
+        return self.is_urgent and self.allow_shorter_validity

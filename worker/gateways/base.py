@@ -1,0 +1,74 @@
+"""What a gateway is to a rotation: four verbs over one cloud account.
+
+Contract. Every method may be repeated: what is done already is found by reading and costs no second change. All keep the
+account's limits. All raise only `TransientError` and `PermanentError`; `attach` returns the failure of a binding instead
+of raising it, so that one sick binding never stops its siblings. After a call whose effect is unknown (timeout, reset,
+5xx) the gateway reads before it writes again.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from worker.core.bundle import Bundle, Leaf
+from worker.core.deployment import Binding, Deployment
+from worker.core.outcome import BindingResult
+from worker.core.planning import Create, Modify, Observed, Stored
+
+OnResult = Callable[[BindingResult], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Discovered:
+    """A stored certificate with what is bound to it, for `discover`."""
+
+    stored: Stored
+    bindings: Sequence[Binding]
+
+
+class Gateway(Protocol):
+    """One cloud account behind one endpoint."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def calls(self) -> int:
+        """HTTP calls sent so far, repeats included."""
+        ...
+
+    async def observe(self, deployment: Deployment, leaf: Leaf | None) -> Observed:
+        """Everything about the deployment, every page of it, by reading only."""
+        ...
+
+    async def replace(self, deployment: Deployment, how: Modify | Create, bundle: Bundle) -> Stored:
+        """The certificate stored in the place of the old one, or as a new one; read back where the answer is in doubt."""
+        ...
+
+    async def attach(
+        self,
+        deployment: Deployment,
+        to: Stored | None,
+        bindings: Sequence[Binding],
+        bundle: Bundle | None,
+        on_result: OnResult,
+    ) -> Sequence[BindingResult]:
+        """Every binding bound to `to` (for `per_domain`: to an upload of its own, `to` is None), together; one result each.
+
+        `on_result` hears of each result as it comes.
+        """
+        ...
+
+    async def retire(self, stored: Stored) -> bool:
+        """Deletes a stored certificate if nothing is bound to it, and tells whether it is gone."""
+        ...
+
+    async def discover(self) -> Sequence[Discovered]:
+        """All that is stored and bound at the account."""
+        ...
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        ...
+
+

@@ -1,0 +1,252 @@
+"""Every setting, its type and its default: the one source of the settings reference and the example file."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+"""An id of a cloud object: it goes into URLs."""
+Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
+ApigName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{3,49}$")]
+CertificateName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+
+
+class Model(BaseModel):
+    """Frozen, without unknown keys, and silent about its input in errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
+
+
+class Broker(Model):
+    """`[broker]`. With `sqlite:///PATH` the embedded engine is used, and only `url` and `prefetch` matter."""
+
+    url: str = "amqp://guest:guest@127.0.0.1:5672/"
+    url_file: Path | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    insecure: bool = False
+    """Allows `amqp://` to a host that is not loopback."""
+    prefetch: int = Field(default=32, ge=1, le=1000)
+    """Rotations in flight."""
+    declare_: bool = Field(default=True, alias="declare")
+    exchange: str = "certificate.renewals"
+    queue: str = "certificate.rotation"
+    binding_keys: tuple[str, ...] = ("certificate.renewed",)
+    parking_exchange: str = "certificate.rotation.parked"
+    dead_queue: str = "certificate.rotation.dead"
+    events_exchange: str = "certificate.events"
+    history_stream: str = "certificate.rotation.history"
+    delivery_limit: int = Field(default=20, ge=1)
+    history_days: int = Field(default=90, ge=1)
+    timeout_seconds: Seconds = 30
+    """For connecting, publishing, closing."""
+
+
+class Retry(Model):
+    """`[retry]`."""
+
+    deadline_seconds: Seconds = 120
+    slice_seconds: Seconds = 900
+    parking_seconds: tuple[Seconds, ...] = Field(default=(30, 120, 600, 3600), min_length=1)
+    attempts: int = Field(default=12, ge=1)
+    drain_seconds: Seconds = 30
+    """What is in hand at SIGTERM has so long to finish; then it goes back to the broker."""
+
+
+class Producer(Model):
+    """`[trust.producers.NAME]`."""
+
+    public_key: Path | None = None
+
+
+class Roots(Model):
+    """`[trust.roots]`."""
+
+    files: tuple[Path, ...] = ()
+
+
+class Trust(Model):
+    """`[trust]`."""
+
+    allow_plain_keys: bool = False
+    allow_staging_issuers: bool = False
+    recipient_keys: tuple[Path, ...] = ()
+    require_signature: bool = False
+    audience: str = "rotation-worker"
+    producers: dict[str, Producer] = {}
+    roots: Roots = Roots()
+    ca_bundle: str = "system"
+    minimum_remaining_seconds: float = Field(default=0, ge=0, allow_inf_nan=False)
+
+
+class Limit(Model):
+    """At most `calls` in any window of `seconds`."""
+
+    calls: int = Field(ge=1)
+    seconds: Seconds
+
+
+class PasswordAuth(Model):
+    kind: Literal["password"]
+    iam_endpoint: str
+    account: str
+    user: str
+    password_file: Path
+    project: str
+
+
+class AkSkAuth(Model):
+    kind: Literal["ak_sk"]
+    access_key: str
+    secret_key_file: Path
+
+
+class TokenAuth(Model):
+    kind: Literal["token"]
+    token_file: Path
+
+
+class ApiKeyAuth(Model):
+    kind: Literal["api_key"]
+    key_id: str
+    secret_file: Path
+
+
+class BearerAuth(Model):
+    kind: Literal["bearer"]
+    token_file: Path
+
+
+class GatewayCommon(Model):
+    endpoint: str
+    insecure: bool = False
+    """Allows `http://` to a host that is not loopback."""
+    ca_file: Path | None = None
+    concurrency: int = Field(default=8, ge=1, le=1000)
+    """Calls under way at once."""
+    call_timeout_seconds: Seconds = 30
+    settle_seconds: Seconds = 15
+    """How long the gateway may take until what it accepted can be read."""
+
+
+class HuaweiApig(GatewayCommon):
+    """`[gateways.NAME]` with `kind = "huawei_apig"`."""
+
+    kind: Literal["huawei_apig"]
+    project_id: Identifier
+    domains_per_attach: int = Field(default=20, ge=1, le=1000)
+    limits: tuple[Limit, ...] = (Limit(calls=20, seconds=1), Limit(calls=3000, seconds=300))
+    auth: Annotated[PasswordAuth | AkSkAuth | TokenAuth, Field(discriminator="kind")]
+
+
+class ByCloud(GatewayCommon):
+    """`[gateways.NAME]` with `kind = "bycloud"`."""
+
+    kind: Literal["bycloud"]
+    region: Identifier
+    limits: tuple[Limit, ...] = (Limit(calls=60, seconds=60), Limit(calls=1000, seconds=3600))
+    auth: Annotated[ApiKeyAuth | BearerAuth, Field(discriminator="kind")]
+
+
+Gateway = Annotated[HuaweiApig | ByCloud, Field(discriminator="kind")]
+
+
+class Domain(Model):
+    """One domain of a deployment; for `per_domain` its three ids, else its name."""
+
+    domain: str | None = None
+    instance_ids: tuple[Identifier, ...] = ()
+    verified_client_certificate_enabled: bool | None = None
+    instance_id: Identifier | None = None
+    group_id: Identifier | None = None
+    domain_id: Identifier | None = None
+
+
+class Listener(Model):
+    """One Octavia listener."""
+
+    id: Uuid
+    sni: bool = False
+    load_balancer: Uuid | None = None
+
+
+class Deployment(Model):
+    """`[[certificates.NAME.deployments]]`."""
+
+    gateway: str
+    strategy: Literal["in_place", "per_domain", "blue_green", "rebind", "replace"] = "in_place"
+    certificate_id: Identifier | None = None
+    name: str | None = None
+    domains: Literal["attached"] | tuple[str | Domain, ...] | None = None
+    listeners: tuple[Listener, ...] = ()
+    trusted_root_ca_file: Path | None = None
+    waves: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = (1, 0.1, 1.0)
+
+
+class Endpoint(Model):
+    address: str
+    server_name: str
+
+
+class Verify(Model):
+    """`[certificates.NAME.verify]`."""
+
+    endpoints: tuple[str | Endpoint, ...] = ()
+    within_seconds: Seconds = 60
+
+
+class Lineage(Model):
+    """`[certificates.NAME.lineage]`: below one of `trust.roots.files`."""
+
+    chain: str
+    private_key: str
+
+
+class Certificate(Model):
+    """`[certificates.NAME]`."""
+
+    producers: tuple[str, ...] = Field(min_length=1)
+    deployments: tuple[Deployment, ...] = Field(min_length=1)
+    verify_: Verify = Field(default=Verify(), alias="verify")
+    lineage: Lineage | None = None
+
+
+class Sweep(Model):
+    """`[sweep]`."""
+
+    every_seconds: Seconds = 21600
+
+
+class Publish(Model):
+    """`[publish]`: read by `rotation-worker publish`, often on another host."""
+
+    recipient_key: Path | None = None
+    producer: str | None = None
+    producer_key: Path | None = None
+    spool: Path = Path("/var/spool/rotation-worker")
+    names: dict[str, str] = {}
+    plain: bool = False
+    """Sends the key in the open. Only for a worker with `trust.allow_plain_keys`."""
+
+
+class Http(Model):
+    """`[http]`."""
+
+    listen: str = "127.0.0.1:8080"
+
+
+class Settings(Model):
+    """The whole file."""
+
+    broker: Broker = Broker()
+    retry: Retry = Retry()
+    trust: Trust = Trust()
+    gateways: dict[Identifier, Gateway] = {}
+    certificates: dict[CertificateName, Certificate] = {}
+    certificates_dir: Path | None = None
+    sweep: Sweep = Sweep()
+    publish: Publish = Publish()
+    http: Http = Http()
