@@ -45,3 +45,11 @@ class Deployment:
     def key(self) -> str:
         """Unique among all deployments."""
         return f"{self.gateway}/{self.certificate_id or self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """An entry of the settings: a certificate by name, and where it is deployed."""
+
+    name: str
+    deployments: Sequence[Deployment]

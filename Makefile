@@ -1,0 +1,35 @@
+# Each target works by itself on a fresh machine with Python 3.11+, git and make.
+.PHONY: demo test lint format lock
+.DEFAULT_GOAL := test
+
+BIN := .venv/bin
+
+.venv/.demo: requirements.lock pyproject.toml
+	.ci/venv requirements.lock
+	touch $@
+
+.venv/.test: requirements-test.lock pyproject.toml
+	.ci/venv requirements-test.lock
+	touch $@ .venv/.demo
+
+demo: .venv/.demo
+	$(BIN)/rotation-worker demo
+
+test: .venv/.test
+	.ci/services
+	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+
+lint: .venv/.test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Run after a change of the dependencies in pyproject.toml; needs uv.
+lock:
+	uv pip compile pyproject.toml --extra build --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.lock
+	uv pip compile pyproject.toml --extra build --extra test --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-test.lock

@@ -1,0 +1,229 @@
+"""A delivery from arrival to settlement: open, check, rotate, decide, tell the world, settle."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, assert_never
+
+import structlog
+
+from worker.broker.base import Broker, BrokerError, BrokerLostError, Delivery, Message
+from worker.core.backoff import RetryPolicy, jittered
+from worker.core.deployment import Certificate
+from worker.core.errors import Failure, RotationError
+from worker.core.events import outcome_event
+from worker.core.message import identify
+from worker.core.outcome import Disposition, Done, GiveUp, ParkFor, Report, Timing, dispose
+from worker.intake import Intake
+from worker.limits import KeyedLock
+from worker.rotation import Rotator
+from worker.telemetry import Metrics
+from worker.trust.opening import may_keep_body
+
+_log = structlog.get_logger()
+INTERNAL: Final = Failure("internal_error", "a bug of the worker: see its log", transient=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How the consumer treats its messages. Durations in seconds."""
+
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    slice_seconds: float = 900
+    drain_seconds: float = 30
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """What is known of a message, for its event and its dead letter."""
+
+    certificate: str | None
+    renewal_id: str | None
+    body_sha256: str
+
+    @classmethod
+    def of(cls, body: bytes) -> "_Identity":
+        certificate, renewal_id = identify(body)
+        return cls(certificate, renewal_id, hashlib.sha256(body).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """Takes renewals as long as it is not stopped; several at once, one at a time per certificate."""
+
+    broker: Broker
+    intake: Intake
+    rotator: Rotator
+    certificates: Mapping[str, Certificate]
+    policy: Policy
+    metrics: Metrics
+    now: Callable[[], datetime]
+    chance: Callable[[], float]
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _certificates: KeyedLock = field(default_factory=KeyedLock)
+
+    async def run(self) -> None:
+        """Until `stopping` is set: consumes, and connects again whenever the broker is lost."""
+        tries = 0
+        while not self.stopping.is_set():
+            try:
+                async with self.broker.deliveries() as deliveries:
+                    tries = 0
+                    _log.info("consumer.connected")
+                    await self._take(deliveries)
+            except BrokerLostError as error:
+                tries += 1
+                _log.warning("consumer.disconnected", error=str(error), tries=tries)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.stopping.wait(), jittered(tries, self.chance(), cap=15))
+
+    async def _take(self, deliveries: AsyncIterator[Delivery]) -> None:
+        """Losing the broker cancels what is in hand at once: another worker may be the active one by now."""
+        lost: BrokerLostError | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                in_hand: set[asyncio.Task[None]] = set()
+                pump = group.create_task(self._pump(deliveries, group, in_hand))
+                await self.stopping.wait()
+                pump.cancel()
+                await self._drain(in_hand)
+        except* BrokerLostError as losses:
+            lost = _first(losses)
+        if lost is not None:
+            raise BrokerLostError(str(lost)) from None
+
+    async def _pump(
+        self, deliveries: AsyncIterator[Delivery], group: asyncio.TaskGroup, in_hand: set[asyncio.Task[None]]
+    ) -> None:
+        async for delivery in deliveries:
+            task = group.create_task(self._settle(delivery))
+            in_hand.add(task)
+            task.add_done_callback(in_hand.discard)
+        if not self.stopping.is_set():
+            raise BrokerLostError("the consumer ended")
+
+    async def _drain(self, in_hand: set[asyncio.Task[None]]) -> None:
+        """What does not finish in time goes back to the broker unsettled, and is delivered again."""
+        if not in_hand:
+            return
+        _log.info("consumer.draining", rotations=len(in_hand))
+        _done, late = await asyncio.wait(set(in_hand), timeout=self.policy.drain_seconds)
+        for task in late:
+            task.cancel()
+
+    async def _settle(self, delivery: Delivery) -> None:
+        """One delivery; ends in exactly one `rotation.finished`."""
+        message = delivery.message
+        identity = _Identity.of(message.body)
+        started_at, clock = self.now(), asyncio.get_running_loop().time
+        began = clock()
+        with (
+            structlog.contextvars.bound_contextvars(
+                certificate=identity.certificate, renewal_id=identity.renewal_id, attempt=message.attempt
+            ),
+            self.metrics.in_flight.track_inprogress(),
+        ):
+            report = await self._report(message)
+            if report is None:
+                _log.info("rotation.finished", outcome="sliced", duration_seconds=round(clock() - began, 3))
+                return await delivery.park(0, attempt=message.attempt)
+            timing = Timing(started_at, self.now(), clock() - began, message.attempt)
+            disposition = dispose(report, attempt=message.attempt, policy=self.policy.retry)
+            await self._conclude(delivery, identity, report, timing, disposition)
+            self._book(identity, report, timing, disposition)
+        return None
+
+    async def _report(self, message: Message) -> Report | None:
+        """What came of it; None when its time slice is over and it shall go on later."""
+        try:
+            async with asyncio.timeout(self.policy.slice_seconds):
+                return await self._rotate(message)
+        except TimeoutError:
+            return None
+        except RotationError as error:
+            return Report.refused(Failure.of(error))
+        except Exception as bug:  # noqa: BLE001 - one bug must not stop the other rotations
+            _log.error("rotation.crashed", exc_info=bug)
+            return Report.refused(INTERNAL)
+
+    async def _rotate(self, message: Message) -> Report:
+        renewal = self.intake.renewal_of(message)
+        certificate = self.certificates[renewal.certificate]
+        async with self._certificates.hold(renewal.certificate):
+            bundle = await self.intake.bundle_of(renewal)
+            return await self.rotator.rotate(certificate, bundle, may_go_back=renewal.may_go_back)
+
+    async def _conclude(
+        self, delivery: Delivery, identity: _Identity, report: Report, timing: Timing, disposition: Disposition
+    ) -> None:
+        """The world first, the broker second."""
+        match disposition:
+            case ParkFor(delay):
+                await self._insist(lambda: delivery.park(delay, attempt=delivery.message.attempt + 1))
+            case Done():
+                await self._publish(identity, report, timing, delivery.message.traceparent)
+                await self._insist(delivery.ack)
+            case GiveUp(reason):
+                await self._publish(identity, report, timing, delivery.message.traceparent)
+                keep_body = report.reason != "plain_key_refused" and may_keep_body(delivery.message)
+                await self._insist(
+                    lambda: delivery.bury(
+                        reason,
+                        certificate=identity.certificate,
+                        renewal_id=identity.renewal_id,
+                        keep_body=keep_body,
+                    )
+                )
+            case _:
+                assert_never(disposition)
+
+    async def _publish(self, identity: _Identity, report: Report, timing: Timing, traceparent: str | None) -> None:
+        event = outcome_event(
+            report,
+            identity.renewal_id,
+            identity.certificate,
+            timing,
+            traceparent,
+            fallback_id=identity.body_sha256,
+        )
+        await self._insist(lambda: self.broker.publish_event(event))
+
+    async def _insist(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Until the broker took it: a rotation is not settled before the world knows.
+
+        A broker that is lost ends this by cancellation, and the delivery comes again.
+        """
+        tries = 0
+        while True:
+            try:
+                return await step()
+            except BrokerLostError:
+                raise
+            except BrokerError as error:
+                tries += 1
+                _log.warning("broker.refused", error=str(error), tries=tries)
+                await asyncio.sleep(jittered(tries, self.chance()))
+
+    def _book(self, identity: _Identity, report: Report, timing: Timing, disposition: Disposition) -> None:
+        match disposition:
+            case ParkFor(delay):
+                _log.info("rotation.finished", outcome="parked", reason=report.reason, parked_seconds=delay)
+            case Done() | GiveUp():
+                self.metrics.ended(identity.certificate, report, timing)
+                _log.info(
+                    "rotation.finished",
+                    outcome=report.outcome,
+                    reason=report.reason,
+                    duration_seconds=round(timing.duration_seconds, 3),
+                    gateway_calls=report.gateway_calls,
+                )
+            case _:
+                assert_never(disposition)
+
+
+def _first(losses: BaseExceptionGroup[BrokerLostError]) -> BrokerLostError:
+    inner = losses.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner

@@ -1,0 +1,39 @@
+"""From a message to what is to be rotated: who says so, and a certificate that passed every check."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from worker.broker.base import Message
+from worker.core.bundle import Bundle
+from worker.core.certificate import Rules, check
+from worker.core.renewal import Renewal
+from worker.core.secret import Secret
+from worker.trust import material_of
+from worker.trust.keycheck import validate_key
+from worker.trust.opening import TrustPolicy, open_message
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Opens messages by the trust policy and checks certificates by the rules; RefusedError says what is wrong."""
+
+    trust: TrustPolicy
+    rules: Rules
+    roots: Sequence[Path]
+    now: Callable[[], datetime]
+
+    def renewal_of(self, message: Message) -> Renewal:
+        return open_message(message, self.trust, self.now())
+
+    async def bundle_of(self, renewal: Renewal) -> Bundle | None:
+        """The renewal's certificate; None where the platform holds it."""
+        material = await material_of(renewal, self.roots)
+        return None if material is None else await self.checked(*material)
+
+    async def checked(self, chain_pem: str, private_key_pem: Secret) -> Bundle:
+        bundle = await asyncio.to_thread(check, chain_pem, private_key_pem, now=self.now(), rules=self.rules)
+        await validate_key(bundle.private_key_pem)
+        return bundle

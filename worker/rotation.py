@@ -1,0 +1,272 @@
+"""The use case: observe, plan, replace, attach, read back, verify, report."""
+
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar, assert_never
+
+import structlog
+
+from worker.core.bundle import Bundle, Leaf
+from worker.core.deployment import Certificate, Deployment
+from worker.core.errors import Failure, RefusedError, RotationError
+from worker.core.outcome import BindingResult, DeploymentReport, Report, conclude
+from worker.core.planning import Create, Keep, Modify, Plan, Stored, Superseded, UploadEach, check_names, plan
+from worker.core.readback import FLAG_MOVED, confirmed, is_complete, moved_flags
+from worker.gateways.base import Gateway
+
+_log = structlog.get_logger()
+T = TypeVar("T")
+_calls: ContextVar[list[str]] = ContextVar("gateway_calls")
+
+
+def count_call(operation: str) -> None:
+    """Books a gateway call to the rotation in whose task it was sent, if there is one."""
+    calls = _calls.get(None)
+    if calls is not None:
+        calls.append(operation)
+
+
+class Watcher(Protocol):
+    """Hears how a rotation gets on, for progress bars and tables."""
+
+    def planned(self, deployment: Deployment, total: int) -> None: ...
+
+    def bound(self, deployment: Deployment, result: BindingResult) -> None: ...
+
+
+class Unwatched:
+    """Nobody looks."""
+
+    def planned(self, deployment: Deployment, total: int) -> None: ...
+
+    def bound(self, deployment: Deployment, result: BindingResult) -> None: ...
+
+
+class Verifier(Protocol):
+    """Proves what clients are served; the failures of all probes of a certificate."""
+
+    async def __call__(
+        self, certificate: str, bundle: Bundle, previous_serials: Sequence[str]
+    ) -> Sequence[Failure]: ...
+
+
+async def unverified(_certificate: str, _bundle: Bundle, _previous_serials: Sequence[str]) -> Sequence[Failure]:
+    """Where nobody asked for a proof."""
+    return ()
+
+
+Step = Plan | Superseded | RotationError
+
+
+@dataclass(frozen=True, slots=True)
+class Rotator:
+    """Rotates one certificate at all of its deployments. Expected failures are results, bugs are exceptions."""
+
+    gateways: Mapping[str, Gateway]
+    verify: Verifier = unverified
+    settle_seconds: Mapping[str, float] = field(default_factory=dict)
+    """By gateway: how long it may take until what it accepted can be read."""
+    watcher: Watcher = field(default_factory=Unwatched)
+
+    async def rotate(self, certificate: Certificate, bundle: Bundle | None, *, may_go_back: bool = False) -> Report:
+        """Everything about one renewal; `bundle` is None where the platform holds the certificate."""
+        calls: list[str] = []
+        _calls.set(calls)
+        leaf = None if bundle is None else bundle.leaf
+        try:
+            _check_listed_names(certificate, leaf)
+            steps = await self.plans(certificate, leaf, may_go_back=may_go_back)
+            _refuse_uncovered(steps)
+        except RefusedError as error:
+            return replace(Report.refused(Failure.of(error), leaf), gateway_calls=len(calls))
+        reports = await _together(
+            [
+                self._carry_out(deployment, step, bundle)
+                for deployment, step in zip(certificate.deployments, steps, strict=True)
+            ]
+        )
+        report = conclude(leaf, reports, 0)
+        if report.outcome == "succeeded" and bundle is not None:
+            report = await self._prove(certificate, bundle, report)
+        return replace(report, gateway_calls=len(calls))
+
+    async def plans(self, certificate: Certificate, leaf: Leaf | None, *, may_go_back: bool) -> Sequence[Step]:
+        """What is to be done at each deployment, or why nothing can be; by reading only."""
+        return await _together(
+            [self._plan(deployment, leaf, may_go_back=may_go_back) for deployment in certificate.deployments]
+        )
+
+    async def _plan(self, deployment: Deployment, leaf: Leaf | None, *, may_go_back: bool) -> Step:
+        try:
+            observed = await self._gateway(deployment).observe(deployment, leaf)
+            return plan(deployment, observed, leaf, may_go_back=may_go_back)
+        except RotationError as error:
+            return error
+
+    def _gateway(self, deployment: Deployment) -> Gateway:
+        return self.gateways[deployment.gateway]
+
+    async def _carry_out(self, deployment: Deployment, step: Step, bundle: Bundle | None) -> DeploymentReport:
+        match step:
+            case RotationError() as error:
+                failure = Failure.of(error)
+                return DeploymentReport(
+                    deployment, "failed", failure.reason, deployment.certificate_id, failure=failure
+                )
+            case Superseded(stored):
+                return DeploymentReport(deployment, "superseded", "downgrade", stored.certificate_id)
+            case Plan():
+                return await self._follow(deployment, step, bundle)
+            case _:
+                assert_never(step)
+
+    async def _follow(self, deployment: Deployment, todo: Plan, bundle: Bundle | None) -> DeploymentReport:
+        self.watcher.planned(deployment, len(todo.attach) + len(todo.unchanged))
+        unchanged = tuple(BindingResult(binding, "unchanged") for binding in todo.unchanged)
+        try:
+            stored = await self._replace(deployment, todo, bundle)
+        except RotationError as error:
+            return _not_replaced(deployment, todo, unchanged, Failure.of(error))
+        attached = await self._attach(deployment, stored, todo, bundle)
+        results = unchanged + attached
+        if not todo.is_nothing:
+            results = await self._read_back(deployment, stored, results, bundle)
+        await self._retire(deployment, todo, results)
+        return _reported(deployment, todo, stored, results)
+
+    async def _replace(self, deployment: Deployment, todo: Plan, bundle: Bundle | None) -> Stored | None:
+        match todo.replacement:
+            case Keep(stored):
+                return stored
+            case UploadEach():
+                return None
+            case Modify() | Create() as how:
+                if bundle is None:
+                    raise RefusedError("material_missing", "the renewal brings no certificate")
+                return await self._gateway(deployment).replace(deployment, how, bundle)
+            case _:
+                assert_never(todo.replacement)
+
+    async def _attach(
+        self, deployment: Deployment, stored: Stored | None, todo: Plan, bundle: Bundle | None
+    ) -> tuple[BindingResult, ...]:
+        if not todo.attach:
+            return ()
+
+        def heard(result: BindingResult) -> None:
+            self.watcher.bound(deployment, result)
+
+        return tuple(await self._gateway(deployment).attach(deployment, stored, todo.attach, bundle, heard))
+
+    async def _read_back(
+        self, deployment: Deployment, stored: Stored | None, results: tuple[BindingResult, ...], bundle: Bundle | None
+    ) -> tuple[BindingResult, ...]:
+        """What the gateway shows decides, not what it answered; a flag that moved is put right, and still told."""
+        leaf = None if bundle is None else bundle.leaf
+        shown = await self._settled(deployment, results, leaf)
+        moved = moved_flags(shown)
+        if moved:
+            _log.warning("client_verification.moved", gateway=deployment.gateway, bindings=len(moved))
+            await self._gateway(deployment).attach(deployment, stored, moved, bundle, lambda _result: None)
+        return shown
+
+    async def _settled(
+        self, deployment: Deployment, results: tuple[BindingResult, ...], leaf: Leaf | None
+    ) -> tuple[BindingResult, ...]:
+        """Reads until all is as it shall be, or the gateway has had its time: it may show changes late."""
+        pause, waited, longest = 1.0, 0.0, self.settle_seconds.get(deployment.gateway, 15.0)
+        while True:
+            try:
+                shown = confirmed(results, await self._gateway(deployment).observe(deployment, leaf), leaf)
+            except RotationError as error:
+                return _unconfirmed(results, Failure.of(error))
+            if is_complete(shown, results) or waited >= longest:
+                return shown
+            pause = min(pause, longest - waited)
+            await asyncio.sleep(pause)
+            waited, pause = waited + pause, pause * 2
+
+    async def _retire(self, deployment: Deployment, todo: Plan, results: Sequence[BindingResult]) -> None:
+        """Quotas fill otherwise. What cannot be deleted now is found again by its name at the next rotation."""
+        if any(result.state == "failed" for result in results):
+            return
+        for stored in todo.retire:
+            try:
+                is_gone = await self._gateway(deployment).retire(stored)
+            except RotationError as error:
+                _log.warning("certificate.not_retired", certificate_id=stored.certificate_id, reason=error.reason)
+            else:
+                _log.info("certificate.retired", certificate_id=stored.certificate_id, gone=is_gone)
+
+    async def _prove(self, certificate: Certificate, bundle: Bundle, report: Report) -> Report:
+        previous = [one.previous.serial_number for one in report.deployments if one.previous is not None]
+        failures = await self.verify(certificate.name, bundle, [serial for serial in previous if serial is not None])
+        if not failures:
+            return report
+        return replace(report, outcome="failed", reason=failures[0].reason, failure=failures[0])
+
+
+async def _together(coroutines: Sequence[Coroutine[None, None, T]]) -> tuple[T, ...]:
+    """All at once; a bug in one cancels the others and is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(coroutine) for coroutine in coroutines]
+    except* Exception as bugs:  # noqa: BLE001 - unwrapped and raised again
+        raise bugs.exceptions[0] from None
+    return tuple(task.result() for task in tasks)
+
+
+def _check_listed_names(certificate: Certificate, leaf: Leaf | None) -> None:
+    """What the settings list needs no call to be known."""
+    if leaf is None:
+        return
+    for deployment in certificate.deployments:
+        if deployment.strategy != "per_domain":
+            check_names(deployment, deployment.bindings or (), leaf)
+
+
+def _refuse_uncovered(steps: Sequence[Step]) -> None:
+    """A certificate that does not cover a bound name anywhere is refused everywhere, before anything is changed."""
+    for step in steps:
+        if isinstance(step, RefusedError) and step.reason == "name_not_covered":
+            raise step
+
+
+def _not_replaced(
+    deployment: Deployment, todo: Plan, unchanged: tuple[BindingResult, ...], failure: Failure
+) -> DeploymentReport:
+    results = unchanged + tuple(BindingResult(binding, "failed", failure) for binding in todo.attach)
+    whole = None if todo.attach else failure
+    certificate_id = todo.replacement.stored.certificate_id if isinstance(todo.replacement, Modify) else None
+    return DeploymentReport(
+        deployment, "failed", failure.reason, certificate_id, previous=todo.previous, bindings=results, failure=whole
+    )
+
+
+def _unconfirmed(results: Sequence[BindingResult], failure: Failure) -> tuple[BindingResult, ...]:
+    return tuple(
+        result if result.state == "failed" else BindingResult(result.binding, "failed", failure) for result in results
+    )
+
+
+def _reported(
+    deployment: Deployment, todo: Plan, stored: Stored | None, results: Sequence[BindingResult]
+) -> DeploymentReport:
+    failed = [result.failure for result in results if result.failure is not None]
+    is_replaced = not isinstance(todo.replacement, Keep | UploadEach) or (
+        isinstance(todo.replacement, UploadEach) and any(result.state == "attached" for result in results)
+    )
+    reason = "rotated" if is_replaced or todo.attach else "already_current"
+    if failed:
+        reason = FLAG_MOVED if all(one.reason == FLAG_MOVED for one in failed) else "binding_failed"
+    return DeploymentReport(
+        deployment,
+        "failed" if failed else "succeeded",
+        reason,
+        None if stored is None else stored.certificate_id,
+        replaced=is_replaced,
+        previous=todo.previous,
+        bindings=results,
+    )

@@ -1,0 +1,145 @@
+"""Logs, metrics, and what must never be in them."""
+
+import logging
+import re
+import sys
+import traceback
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from worker.core.outcome import Report, Timing
+
+_PEM: Final = re.compile(r"-----BEGIN[^-]*-----.*?(-----END[^-]*-----|$)", re.DOTALL)
+_LONGEST_TEXT: Final = 2000
+
+Event = MutableMapping[str, object]
+
+
+def configure_logs(*, verbose: bool = False) -> None:
+    """JSON lines on stderr, a human rendering where stderr is a terminal. Libraries log from WARNING on only.
+
+    aiormq and aiohttp show message bodies and headers at DEBUG: their level is not for settings.
+    """
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _exception_as_frames,
+            _redact,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if verbose else logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=logging.WARNING, format='{"level": "%(levelname)s", "logger": "%(name)s"}', force=True)
+
+
+def _exception_as_frames(_logger: object, _method: str, event: Event) -> Event:
+    """A bug is told by its type and place. Its text and locals may quote the input: they stay out."""
+    exception = event.pop("exc_info", None)
+    if exception is True:
+        exception = sys.exc_info()[1]
+    if isinstance(exception, BaseException):
+        event["exception"] = type(exception).__name__
+        event["frames"] = [
+            f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(exception.__traceback__)
+        ]
+    return event
+
+
+def _redact(_logger: object, _method: str, event: Event) -> Event:
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = redacted(value)
+    return event
+
+
+def redacted(text: str) -> str:
+    """The text without anything in PEM, bounded."""
+    return _PEM.sub("[PEM]", text)[:_LONGEST_TEXT]
+
+
+def _registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """The worker's metrics, by the names that the contract gives them."""
+
+    registry: CollectorRegistry = field(default_factory=_registry)
+    renewals: Counter = field(init=False)
+    duration: Histogram = field(init=False)
+    bindings: Counter = field(init=False)
+    gateway_calls: Counter = field(init=False)
+    gateway_wait: Histogram = field(init=False)
+    in_flight: Gauge = field(init=False)
+    parked: Gauge = field(init=False)
+    expiry: Gauge = field(init=False)
+    consumer_active: Gauge = field(init=False)
+
+    def __post_init__(self) -> None:
+        for name, metric in self._made().items():
+            object.__setattr__(self, name, metric)
+
+    def _made(self) -> Mapping[str, object]:
+        registry = self.registry
+        return {
+            "renewals": Counter(
+                "rotation_renewals", "Renewals that ended, by outcome", ["outcome", "reason"], registry=registry
+            ),
+            "duration": Histogram(
+                "rotation_duration_seconds",
+                "Time from delivery to outcome",
+                buckets=(0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600),
+                registry=registry,
+            ),
+            "bindings": Counter(
+                "rotation_bindings", "Bindings, by what became of them", ["gateway", "outcome"], registry=registry
+            ),
+            "gateway_calls": Counter(
+                "rotation_gateway_calls", "HTTP calls sent", ["gateway", "operation", "status"], registry=registry
+            ),
+            "gateway_wait": Histogram(
+                "rotation_gateway_wait_seconds",
+                "Time a call waited for its turn under the gateway's limits",
+                ["gateway"],
+                buckets=(0.01, 0.1, 1, 10, 60, 300, 3600),
+                registry=registry,
+            ),
+            "in_flight": Gauge("rotation_in_flight", "Rotations under way", registry=registry),
+            "parked": Gauge("rotation_parked", "Renewals that wait for their next try", registry=registry),
+            "expiry": Gauge(
+                "rotation_certificate_expiry_timestamp_seconds",
+                "When the certificate last put into service expires",
+                ["certificate", "gateway"],
+                registry=registry,
+            ),
+            "consumer_active": Gauge(
+                "rotation_consumer_active", "1 while this worker is the active consumer", registry=registry
+            ),
+        }
+
+    def call(self, gateway: str, operation: str, status: int | str, wait_seconds: float) -> None:
+        self.gateway_calls.labels(gateway, operation, str(status)).inc()
+        self.gateway_wait.labels(gateway).observe(wait_seconds)
+
+    def ended(self, certificate: str | None, report: Report, timing: Timing) -> None:
+        """Books a renewal that ended, its bindings, and how long its certificate now lasts."""
+        self.renewals.labels(report.outcome, report.reason).inc()
+        self.duration.observe(timing.duration_seconds)
+        for deployment in report.deployments:
+            gateway = deployment.deployment.gateway
+            for binding in deployment.bindings:
+                self.bindings.labels(gateway, binding.state).inc()
+            if deployment.outcome == "succeeded" and report.leaf is not None and certificate is not None:
+                self.expiry.labels(certificate, gateway).set(report.leaf.not_after.timestamp())

@@ -1,0 +1,73 @@
+"""`/livez`, `/readyz` and `/metrics` on one listening socket."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from worker.broker.base import BrokerState
+from worker.telemetry import Metrics
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Answers the probes from the broker's state."""
+
+    state: Callable[[], Awaitable[BrokerState]]
+    metrics: Metrics
+
+    async def livez(self, _request: web.Request) -> web.Response:
+        """200 while the event loop turns."""
+        return web.json_response({"status": "alive"}, headers=_HEADERS)
+
+    async def readyz(self, _request: web.Request) -> web.Response:
+        """200 when connected, consuming or standing by; else 503 with the reasons."""
+        state = await self._measured()
+        if not state.is_connected:
+            reasons = ["the broker is not connected"]
+            return web.json_response({"status": "not ready", "reasons": reasons}, status=503, headers=_HEADERS)
+        role = "consuming" if state.is_active else "standing by"
+        return web.json_response({"status": "ready", "role": role}, headers=_HEADERS)
+
+    async def metrics_page(self, _request: web.Request) -> web.Response:
+        """Prometheus text."""
+        await self._measured()
+        body = generate_latest(self.metrics.registry)
+        return web.Response(body=body, headers={**_HEADERS, "Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+    async def _measured(self) -> BrokerState:
+        state = await self.state()
+        self.metrics.consumer_active.set(state.is_active)
+        self.metrics.parked.set(state.parked)
+        return state
+
+
+@asynccontextmanager
+async def serving(health: Health, host: str, port: int) -> AsyncIterator[int]:
+    """Serves inside the block; yields the port, which the system chose where `port` is 0."""
+    app = web.Application()
+    app.add_routes(
+        [
+            web.get("/livez", health.livez),
+            web.get("/readyz", health.readyz),
+            web.get("/metrics", health.metrics_page),
+        ]
+    )
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port)
+        await site.start()
+        yield int(runner.addresses[0][1])
+    finally:
+        await runner.cleanup()
