@@ -123,7 +123,7 @@ class Rotator:
                 assert_never(step)
 
     async def _follow(self, deployment: Deployment, todo: Plan, bundle: Bundle | None) -> DeploymentReport:
-        self.watcher.planned(deployment, len(todo.attach) + len(todo.unchanged))
+        self.watcher.planned(deployment, len(todo.attach))
         unchanged = tuple(BindingResult(binding, "unchanged") for binding in todo.unchanged)
         try:
             stored = await self._replace(deployment, todo, bundle)

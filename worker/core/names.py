@@ -18,19 +18,6 @@ def is_domain(name: str) -> bool:
     return len(name) <= _LONGEST and _DOMAIN.fullmatch(name) is not None
 
 
-def covers(pattern: str, name: str) -> bool:
-    """Whether the SAN entry `pattern` covers `name`; both lower-case.
-
-    A wildcard stands for exactly one label, at the left, with two labels or more behind it. A wildcard *name* needs that
-    very entry.
-    """
-    if pattern == name:
-        return True
-    star, _, parent = pattern.partition(".")
-    label, _, rest = name.partition(".")
-    return star == "*" and "." in parent and rest == parent and label != "*"
-
-
 def uncovered(names: Iterable[str], san: Sequence[str]) -> tuple[str, ...]:
     """Those of `names` that no entry of `san` covers, each once, in order."""
     entries = {entry.lower() for entry in san}
@@ -38,11 +25,17 @@ def uncovered(names: Iterable[str], san: Sequence[str]) -> tuple[str, ...]:
 
 
 def _is_covered(name: str, entries: set[str]) -> bool:
-    if name in entries:
-        return is_domain(name) or _is_address(name)
-    if not is_domain(name) or name.startswith("*."):
+    """A wildcard stands for exactly one label, at the left, with two labels or more behind it.
+
+    A wildcard *name* needs that very entry, and so does an address.
+    """
+    if _is_address(name):
+        return name in entries
+    if not is_domain(name):
         return False
-    return any(covers(entry, name) for entry in (f"*.{name.partition('.')[2]}",) if entry in entries)
+    _label, _, parent = name.partition(".")
+    is_wild = name.startswith("*.")
+    return name in entries or (not is_wild and "." in parent and f"*.{parent}" in entries)
 
 
 def _is_address(name: str) -> bool:

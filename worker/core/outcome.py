@@ -81,9 +81,7 @@ def conclude(leaf: Leaf | None, deployments: Sequence[DeploymentReport], gateway
     because the renewal is not what is served there.
     """
     outcomes = {report.outcome for report in deployments}
-    outcome: Outcome = (
-        "failed" if "failed" in outcomes else "superseded" if "superseded" in outcomes else "succeeded"
-    )
+    outcome: Outcome = "failed" if "failed" in outcomes else "superseded" if "superseded" in outcomes else "succeeded"
     reasons = [report.reason for report in deployments if report.outcome == outcome]
     changed = [reason for reason in reasons if reason != "already_current"]
     reason = (changed or reasons or ["already_current"])[0]

@@ -138,7 +138,9 @@ def check_names(deployment: Deployment, bindings: Sequence[Binding], leaf: Leaf)
         raise RefusedError("name_not_covered", f"{deployment.gateway}: the certificate does not cover {shown}")
 
 
-def plan(deployment: Deployment, observed: Observed, leaf: Leaf | None, *, may_go_back: bool = False) -> Plan | Superseded:
+def plan(
+    deployment: Deployment, observed: Observed, leaf: Leaf | None, *, may_go_back: bool = False
+) -> Plan | Superseded:
     """What is to be done at one deployment; `leaf` is None only for `rebind`.
 
     Raises RefusedError when the certificate cannot be put there, PermanentError when the deployment cannot be found.
@@ -177,7 +179,9 @@ def _plan_in_place(deployment: Deployment, observed: Observed, leaf: Leaf, *, ma
     stored = observed.stored
     if stored is None:
         if deployment.name is None:
-            raise RefusedError("not_found", "the stored certificate does not exist, and the deployment has no name to create it")
+            raise RefusedError(
+                "not_found", "the stored certificate does not exist, and the deployment has no name to create it"
+            )
         has_ca = deployment.trusted_root_ca is not None
         return Plan(Create(deployment.name), tuple(_with_flag(bound, has_ca=has_ca) for bound in observed.bound), ())
     match age_of(stored, leaf):

@@ -1,0 +1,81 @@
+"""What came of a rotation, and what becomes of its message."""
+
+import pytest
+
+from tests.support.values import deployment, domain, leaf
+from worker.core.backoff import RetryPolicy, jittered, step_for
+from worker.core.errors import Failure
+from worker.core.outcome import (
+    BindingResult,
+    DeploymentReport,
+    Done,
+    GiveUp,
+    Outcome,
+    ParkFor,
+    Report,
+    conclude,
+    dispose,
+)
+
+TRANSIENT = Failure("gateway_unavailable", "", transient=True)
+PERMANENT = Failure("not_found", "", transient=False)
+
+
+def ended(outcome: Outcome, reason: str = "rotated", *failures: Failure) -> DeploymentReport:
+    results = tuple(BindingResult(domain(), "failed", failure) for failure in failures)
+    return DeploymentReport(deployment(), outcome, reason, bindings=results)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        (["succeeded", "succeeded"], "succeeded"),
+        (["succeeded", "superseded"], "superseded"),
+        (["superseded", "failed"], "failed"),
+        ([], "succeeded"),
+    ],
+)
+def test_a_rotation_succeeds_only_when_every_deployment_does(outcomes: list[Outcome], expected: Outcome) -> None:
+    assert conclude(leaf(), [ended(one) for one in outcomes], 0).outcome == expected
+
+
+def test_a_rotation_that_changed_anything_says_so() -> None:
+    report = conclude(leaf(), [ended("succeeded", "already_current"), ended("succeeded", "rotated")], 3)
+    assert (report.reason, report.gateway_calls) == ("rotated", 3)
+
+
+def failed(*failures: Failure) -> Report:
+    return conclude(leaf(), [ended("failed", "binding_failed", *failures)], 0)
+
+
+def test_success_is_done() -> None:
+    assert dispose(conclude(leaf(), [ended("succeeded")], 0), attempt=1, policy=RetryPolicy()) == Done()
+
+
+def test_a_transient_failure_is_parked_in_growing_steps() -> None:
+    policy = RetryPolicy(parking=(30, 120), attempts=4)
+    delays = [dispose(failed(PERMANENT, TRANSIENT), attempt=attempt, policy=policy) for attempt in (1, 2, 3)]
+    assert delays == [ParkFor(30), ParkFor(120), ParkFor(120)]
+
+
+def test_a_hold_that_the_gateway_asked_for_is_kept() -> None:
+    asked = Failure("throttled", "", transient=True, hold=300)
+    assert dispose(failed(asked, TRANSIENT), attempt=1, policy=RetryPolicy()) == ParkFor(300)
+
+
+def test_the_last_attempt_gives_up_with_the_reason() -> None:
+    assert dispose(failed(TRANSIENT), attempt=12, policy=RetryPolicy()) == GiveUp("binding_failed")
+
+
+def test_a_permanent_failure_gives_up_at_once() -> None:
+    assert dispose(failed(PERMANENT), attempt=1, policy=RetryPolicy()) == GiveUp("binding_failed")
+    assert dispose(Report.refused(PERMANENT), attempt=1, policy=RetryPolicy()) == GiveUp("not_found")
+
+
+def test_a_parking_step_is_never_shorter_than_asked_where_there_is_one() -> None:
+    assert [step_for(delay, (600, 30, 120)) for delay in (0, 30, 31, 9999)] == [30, 30, 120, 600]
+
+
+def test_pauses_between_calls_grow_to_a_cap_and_chance_only_shortens_them() -> None:
+    assert [jittered(attempt, 0.0) for attempt in (1, 2, 3, 100)] == [0.5, 1.0, 2.0, 20.0]
+    assert jittered(1, 0.999) > 0.25

@@ -1,0 +1,187 @@
+"""From what is observed to what is to be done."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.support.values import (
+    bound,
+    current,
+    day,
+    deployment,
+    domain,
+    leaf,
+    listener,
+    observed,
+    stored,
+)
+from worker.core.deployment import Binding
+from worker.core.errors import RefusedError
+from worker.core.planning import (
+    Create,
+    Keep,
+    Modify,
+    Plan,
+    Superseded,
+    UploadEach,
+    age_of,
+    base_name,
+    plan,
+    uploaded_name,
+)
+
+
+def planned(step: Plan | Superseded) -> Plan:
+    assert isinstance(step, Plan)
+    return step
+
+
+def test_an_older_stored_certificate_is_modified_and_every_bound_domain_attached_again() -> None:
+    rows = (bound(), bound(domain("b.example.com"), client_verification=True))
+    todo = planned(plan(deployment(), observed(bound=rows), leaf()))
+    assert todo.replacement == Modify(stored())
+    assert [(one.name, one.client_verification) for one in todo.attach] == [
+        ("a.example.com", False),
+        ("b.example.com", True),
+    ]
+    assert todo.previous is not None
+    assert todo.previous.serial_number == "1"
+
+
+def test_a_finished_rotation_has_nothing_left_to_be_done() -> None:
+    rows = (bound(stored=current()),)
+    todo = planned(plan(deployment(), observed(stored=current(), bound=rows), leaf()))
+    assert todo.is_nothing
+    assert todo.unchanged
+
+
+def test_only_what_is_missing_is_attached_when_the_stored_certificate_is_current() -> None:
+    rows = (bound(stored=current()), bound(domain("b.example.com"), stored=None, client_verification=None))
+    todo = planned(plan(deployment(), observed(stored=current(), bound=rows), leaf()))
+    assert todo.replacement == Keep(current())
+    assert [one.name for one in todo.attach] == ["b.example.com"]
+
+
+def test_a_flag_that_drifted_from_the_settings_is_attached_again() -> None:
+    rows = (bound(domain(client_verification=True), stored=current(), client_verification=False),)
+    todo = planned(plan(deployment(), observed(stored=current(), bound=rows), leaf()))
+    assert [one.client_verification for one in todo.attach] == [True]
+
+
+def test_a_domain_that_was_never_bound_gets_the_flag_that_the_gateway_would_choose() -> None:
+    holder = stored(has_trusted_root_ca=True)
+    rows = (bound(stored=None, client_verification=None),)
+    todo = planned(plan(deployment(trusted_root_ca="PEM"), observed(stored=holder, bound=rows), leaf()))
+    assert [one.client_verification for one in todo.attach] == [True]
+
+
+def test_a_newer_stored_certificate_supersedes_the_renewal() -> None:
+    newer = stored(not_before=day(11), not_after=day(15))
+    assert plan(deployment(), observed(stored=newer), leaf()) == Superseded(newer)
+
+
+def test_an_urgent_renewal_that_says_so_goes_back() -> None:
+    newer = stored(not_before=day(11))
+    todo = planned(plan(deployment(), observed(stored=newer), leaf(), may_go_back=True))
+    assert todo.replacement == Modify(newer)
+
+
+@pytest.mark.parametrize(
+    ("facts", "age"),
+    [
+        ({"not_before": day(10), "not_after": day(21)}, "newer"),
+        ({"not_before": day(10), "not_after": day(20)}, "older"),
+        ({"not_before": day(9), "not_after": day(30)}, "older"),
+        ({"not_before": None, "not_after": day(21)}, "newer"),
+        ({"serial_number": 4660, "not_before": day(10), "not_after": day(20)}, "same"),
+        ({"serial_number": None, "not_after": day(20)}, "same"),
+        ({"serial_number": None, "fingerprint_prefix": "abab", "not_after": day(1)}, "same"),
+        ({"serial_number": None, "fingerprint_prefix": "cdcd", "not_after": day(20)}, "older"),
+        ({"not_after": None}, "older"),
+    ],
+)
+def test_newer_means_a_later_beginning_then_a_later_end(facts: dict[str, object], age: str) -> None:
+    assert age_of(stored(**facts), leaf()) == age
+
+
+def test_a_bound_domain_that_the_certificate_does_not_cover_is_refused_and_named() -> None:
+    with pytest.raises(RefusedError, match=r"old\.example\.com") as refused:
+        plan(deployment(), observed(bound=(bound(domain("old.example.com")),)), leaf())
+    assert refused.value.reason == "name_not_covered"
+
+
+def test_a_client_ca_that_a_modification_would_drop_is_refused() -> None:
+    with pytest.raises(RefusedError) as refused:
+        plan(deployment(), observed(stored=stored(has_trusted_root_ca=True)), leaf())
+    assert refused.value.reason == "trusted_root_ca_missing"
+
+
+def test_a_missing_stored_certificate_is_created_where_the_deployment_has_a_name() -> None:
+    rows = (bound(stored=None, client_verification=None),)
+    todo = planned(plan(deployment(name="shop"), observed(stored=None, bound=rows), leaf()))
+    assert todo.replacement == Create("shop")
+    assert len(todo.attach) == 1
+
+
+def test_a_missing_stored_certificate_without_a_name_is_refused() -> None:
+    with pytest.raises(RefusedError) as refused:
+        plan(deployment(), observed(stored=None), leaf())
+    assert refused.value.reason == "not_found"
+
+
+def test_per_domain_uploads_where_the_certificate_is_not_current_and_retires_what_it_replaces() -> None:
+    rows = (
+        bound(domain_id_row("d1"), stored=stored(certificate_id="old")),
+        bound(domain_id_row("d2"), stored=current()),
+    )
+    leftover = stored(certificate_id="left")
+    todo = planned(
+        plan(deployment(strategy="per_domain"), observed(stored=None, bound=rows, leftovers=(leftover,)), leaf())
+    )
+    assert todo.replacement == UploadEach()
+    assert [one.domain_id for one in todo.attach] == ["d1"]
+    assert [one.domain_id for one in todo.unchanged] == ["d2"]
+    assert [one.certificate_id for one in todo.retire] == ["old", "left"]
+
+
+def domain_id_row(domain_id: str) -> Binding:
+    return domain(group_id="g1", domain_id=domain_id)
+
+
+def test_per_domain_is_superseded_by_a_newer_certificate_at_any_domain() -> None:
+    rows = (bound(), bound(domain("b.example.com"), stored=stored(not_before=day(12))))
+    step = plan(deployment(strategy="per_domain"), observed(stored=None, bound=rows), leaf())
+    assert isinstance(step, Superseded)
+
+
+def test_rebind_binds_only_what_is_not_bound() -> None:
+    rows = (bound(listener("l1")), bound(listener("l2"), stored=None))
+    todo = planned(plan(deployment(strategy="rebind"), observed(bound=rows), None))
+    assert [one.name for one in todo.attach] == ["l2"]
+
+
+def test_replace_creates_under_a_name_that_tells_the_leaf() -> None:
+    todo = planned(plan(deployment(strategy="replace", name="shop"), observed(bound=(bound(listener()),)), leaf()))
+    assert todo.replacement == Create("shop-" + "ab" * 6)
+
+
+def test_replace_keeps_an_upload_of_the_same_leaf() -> None:
+    mine = stored(name="shop-" + "ab" * 6, serial_number=None, fingerprint_prefix="ab" * 6)
+    todo = planned(plan(deployment(strategy="replace", name="shop"), observed(stored=mine, bound=()), leaf()))
+    assert todo.replacement == Keep(mine)
+
+
+def test_an_uploaded_name_gives_its_base_back() -> None:
+    assert base_name(uploaded_name("shop-eu", leaf())) == "shop-eu"
+    assert base_name("shop-eu") == "shop-eu"
+
+
+def test_a_renewal_without_a_certificate_cannot_be_put_in_place() -> None:
+    with pytest.raises(RefusedError) as refused:
+        plan(deployment(), observed(), None)
+    assert refused.value.reason == "material_missing"
+
+
+def test_a_plan_is_not_nothing_while_something_is_to_be_retired() -> None:
+    todo = planned(plan(deployment(), observed(stored=current(), bound=(bound(stored=current()),)), leaf()))
+    assert not replace(todo, retire=(stored(),)).is_nothing

@@ -1,0 +1,141 @@
+"""One rotation, end to end, against a cloud in memory."""
+
+from dataclasses import replace
+from typing import Any
+
+from tests.support.virtual_time import run_virtual
+
+from tests.support.fake_gateway import FakeGateway
+from tests.support.values import bundle, certificate, current, deployment, domain, stored
+from worker.core.errors import Failure, PermanentError, RefusedError, TransientError
+from worker.core.outcome import Report
+from worker.rotation import Rotator
+
+DOWN = TransientError("gateway_unavailable")
+
+
+def gateway(**overrides: Any) -> FakeGateway:
+    fields: dict[str, Any] = {"stored": stored(), "rows": {"a.example.com": False, "b.example.com": True}}
+    return FakeGateway(**{**fields, **overrides})
+
+
+def rotated(*clouds: FakeGateway, may_go_back: bool = False, **overrides: Any) -> Report:
+    rotator = Rotator({cloud.name: cloud for cloud in clouds})
+    deployments = [deployment(gateway=cloud.name, **overrides) for cloud in clouds]
+    return run_virtual(rotator.rotate(certificate(*deployments), bundle(), may_go_back=may_go_back))
+
+
+def test_a_renewed_certificate_is_stored_attached_and_read_back_in_this_order() -> None:
+    cloud = gateway()
+    report = rotated(cloud)
+    assert cloud.journal == ["observe", "replace", "attach", "observe"]
+    assert (report.outcome, report.reason) == ("succeeded", "rotated")
+    assert {one.state for one in report.deployments[0].bindings} == {"attached"}
+
+
+def test_flags_are_kept_as_they_were() -> None:
+    cloud = gateway()
+    rotated(cloud)
+    assert cloud.rows == {"a.example.com": False, "b.example.com": True}
+
+
+def test_running_a_finished_rotation_again_only_reads() -> None:
+    cloud = gateway()
+    rotated(cloud)
+    cloud.journal.clear()
+    report = rotated(cloud)
+    assert cloud.journal == ["observe"]
+    assert (report.outcome, report.reason) == ("succeeded", "already_current")
+    assert {one.state for one in report.deployments[0].bindings} == {"unchanged"}
+
+
+def test_an_older_renewal_is_superseded_without_any_change() -> None:
+    cloud = gateway(stored=current(serial_number=9, not_before=bundle().leaf.not_after))
+    report = rotated(cloud)
+    assert cloud.journal == ["observe"]
+    assert report.outcome == "superseded"
+
+
+def test_a_sick_binding_never_stops_its_siblings() -> None:
+    sick = Failure("not_found", "no such domain", transient=False, status=404, code="APIG.3020")
+    cloud = gateway(sick={"a.example.com": sick})
+    report = rotated(cloud)
+    states = {one.binding.name: one.state for one in report.deployments[0].bindings}
+    assert states == {"a.example.com": "failed", "b.example.com": "attached"}
+    assert (report.outcome, report.reason, report.failures) == ("failed", "binding_failed", (sick,))
+
+
+def test_a_gateway_that_is_down_never_stops_the_others() -> None:
+    down, healthy = gateway(name="down", errors={"observe": [DOWN]}), gateway(name="healthy")
+    report = rotated(down, healthy)
+    assert [one.outcome for one in report.deployments] == ["failed", "succeeded"]
+    assert report.failures[0].transient
+
+
+def test_a_name_that_is_not_covered_anywhere_leaves_every_gateway_as_it_was() -> None:
+    sound, uncovered = gateway(name="sound"), gateway(name="uncovered", rows={"old.example.org": False})
+    report = rotated(sound, uncovered)
+    assert (report.outcome, report.reason) == ("failed", "name_not_covered")
+    assert sound.journal == uncovered.journal == ["observe"]
+
+
+def test_a_listed_name_that_is_not_covered_is_refused_without_any_call() -> None:
+    cloud = gateway()
+    report = rotated(cloud, bindings=(domain("old.example.org"),))
+    assert (report.reason, cloud.journal) == ("name_not_covered", [])
+
+
+def test_a_replacement_that_fails_attaches_nothing_and_names_every_binding() -> None:
+    refusal = PermanentError("certificate_rejected", "key does not match", status=400, code="APIG.2101")
+    cloud = gateway(errors={"replace": [refusal]})
+    report = rotated(cloud)
+    assert "attach" not in cloud.journal
+    assert [one.reason for one in report.failures] == ["certificate_rejected"] * 2
+    assert not report.deployments[0].replaced
+
+
+def test_an_accepted_replacement_without_effect_is_never_a_success() -> None:
+    report = rotated(gateway(lies=True))
+    assert report.outcome == "failed"
+    assert {one.reason for one in report.failures} == {"still_old"}
+    assert all(one.transient for one in report.failures)
+
+
+def test_a_flag_that_moves_is_told_and_put_right() -> None:
+    cloud = gateway(moves_flags=True)
+    report = rotated(cloud)
+    assert report.reason == "client_verification_changed"
+    assert cloud.journal[-1] == "attach"
+    assert [one.binding.name for one in report.deployments[0].bindings if one.failure] == ["b.example.com"]
+
+
+def test_a_rotation_counts_as_replaced_only_when_it_was() -> None:
+    report = rotated(
+        gateway(stored=current(), rows={"a.example.com": False}), bindings=(domain(), domain("b.example.com"))
+    )
+    assert not report.deployments[0].replaced
+    assert report.deployments[0].reason == "rotated"
+
+
+def test_a_deployment_that_cannot_be_planned_fails_alone() -> None:
+    with_ca, plain = gateway(name="ca", stored=stored(has_trusted_root_ca=True)), gateway(name="plain")
+    report = rotated(with_ca, plain)
+    assert [one.outcome for one in report.deployments] == ["failed", "succeeded"]
+    assert report.reason == "trusted_root_ca_missing"
+
+
+def test_a_proof_that_fails_makes_the_rotation_fail() -> None:
+    cloud = gateway()
+    still_old = Failure("still_old", "", transient=True)
+
+    async def verify(*_what: object) -> tuple[Failure, ...]:
+        return (still_old,)
+
+    rotator = replace(Rotator({"apig": cloud}), verify=verify)
+    report = run_virtual(rotator.rotate(certificate(), bundle()))
+    assert (report.outcome, report.reason, report.failures) == ("failed", "still_old", (still_old,))
+
+
+def test_refusals_are_values_of_the_report() -> None:
+    cloud = gateway(errors={"observe": [RefusedError("not_found", "gone")]})
+    assert rotated(cloud).failures[0].reason == "not_found"

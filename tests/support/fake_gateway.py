@@ -1,0 +1,82 @@
+"""One stateful cloud in memory behind the Gateway protocol: what is stored, what is bound, and what went wrong."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from worker.core.bundle import Bundle, Leaf
+from worker.core.deployment import Binding, Deployment
+from worker.core.errors import Failure, RotationError
+from worker.core.outcome import BindingResult
+from worker.core.planning import Bound, Create, Modify, Observed, Stored
+from worker.gateways.base import Discovered, OnResult
+
+
+@dataclass(slots=True)
+class FakeGateway:
+    """Serves `in_place`. `errors` are raised by the named operation, in turn; `sick` bindings always fail."""
+
+    stored: Stored | None
+    rows: dict[str, bool | None]
+    """Bound domain name to its client-verification flag."""
+    name: str = "apig"
+    calls: int = 0
+    journal: list[str] = field(default_factory=list)
+    errors: dict[str, list[RotationError]] = field(default_factory=dict)
+    sick: dict[str, Failure] = field(default_factory=dict)
+    lies: bool = False
+    """Accepts a PUT without effect."""
+    moves_flags: bool = False
+    """Switches client verification off at every attach, whatever was sent."""
+
+    def _called(self, operation: str) -> None:
+        self.calls += 1
+        self.journal.append(operation)
+        waiting = self.errors.get(operation)
+        if waiting:
+            raise waiting.pop(0)
+
+    async def observe(self, deployment: Deployment, leaf: Leaf | None) -> Observed:
+        self._called("observe")
+        wanted = [Binding("domain", name, "i1") for name in self.rows]
+        if deployment.bindings is not None:
+            wanted = list(deployment.bindings)
+        bound = tuple(
+            Bound(one, self.stored if one.name in self.rows else None, self.rows.get(one.name)) for one in wanted
+        )
+        return Observed(self.stored, bound)
+
+    async def replace(self, deployment: Deployment, how: Modify | Create, bundle: Bundle) -> Stored:
+        self._called("replace")
+        held = how.stored if isinstance(how, Modify) else Stored("c9", how.name)
+        leaf = bundle.leaf
+        new = replace(held, serial_number=leaf.serial_number, not_before=leaf.not_before, not_after=leaf.not_after)
+        if not self.lies:
+            self.stored = new
+        return new
+
+    async def attach(
+        self,
+        deployment: Deployment,
+        to: Stored | None,
+        bindings: Sequence[Binding],
+        bundle: Bundle | None,
+        on_result: OnResult,
+    ) -> Sequence[BindingResult]:
+        self._called("attach")
+        results = []
+        for binding in bindings:
+            failure = self.sick.get(binding.name)
+            if failure is None:
+                self.rows[binding.name] = False if self.moves_flags else binding.client_verification
+            results.append(BindingResult(binding, "attached" if failure is None else "failed", failure))
+            on_result(results[-1])
+        return results
+
+    async def retire(self, stored: Stored) -> bool:
+        self._called("retire")
+        return True
+
+    async def discover(self) -> Sequence[Discovered]:
+        return ()
+
+    async def close(self) -> None: ...

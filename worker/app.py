@@ -1,0 +1,170 @@
+"""The composition root: builds the worker from its settings, runs it, and stops it in order."""
+
+import asyncio
+import random
+import signal
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+from cryptography import x509
+
+from worker.broker import open_broker
+from worker.broker.base import Broker
+from worker.consumer import Consumer, Policy
+from worker.core.backoff import RetryPolicy
+from worker.core.bundle import Bundle
+from worker.core.certificate import Rules
+from worker.core.deployment import Certificate
+from worker.core.errors import Failure
+from worker.gateways import open_gateway
+from worker.gateways.base import Gateway
+from worker.intake import Intake
+from worker.rotation import Rotator, Unwatched, Watcher, count_call
+from worker.settings import Settings, SettingsError
+from worker.settings.resolve import broker_url, deployments_of, holds, producers_by_certificate
+from worker.telemetry import Metrics
+from worker.trust.opening import TrustPolicy
+from worker.verification import Probe, parse_endpoint, verify
+from worker.web.server import Health, serving
+
+_log = structlog.get_logger()
+_chance: Callable[[], float] = random.SystemRandom().random
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def certificates_of(settings: Settings) -> Mapping[str, Certificate]:
+    """Every certificate of the settings with its deployments."""
+    return {name: Certificate(name, deployments_of(settings, name)) for name in settings.certificates}
+
+
+def intake_of(settings: Settings) -> Intake:
+    """Who may renew what, and what a certificate must be like."""
+    trust = TrustPolicy(
+        producers=producers_by_certificate(settings),
+        allow_plain_keys=settings.trust.allow_plain_keys,
+        require_signature=settings.trust.require_signature,
+        holds=holds(settings),
+    )
+    rules = Rules(
+        roots=trusted_roots(settings.trust.ca_bundle),
+        allow_staging=settings.trust.allow_staging_issuers,
+        minimum_remaining=settings.trust.minimum_remaining_seconds,
+        expires_before_2038=any(gateway.kind == "huawei_apig" for gateway in settings.gateways.values()),
+    )
+    return Intake(trust, rules, settings.trust.roots.files, utc_now)
+
+
+def trusted_roots(ca_bundle: str) -> Sequence[x509.Certificate]:
+    """The roots that chains must lead to: of a PEM file, or for "system" those that TLS clients here trust."""
+    path = ssl.get_default_verify_paths().cafile if ca_bundle == "system" else ca_bundle
+    try:
+        with open(path or "", "rb") as file:  # noqa: PTH123 - the path may be what OpenSSL was built with
+            return x509.load_pem_x509_certificates(file.read())
+    except (OSError, ValueError):
+        raise SettingsError(["trust.ca_bundle: no file of PEM certificates can be read there"]) from None
+
+
+@asynccontextmanager
+async def gateways_of(settings: Settings, metrics: Metrics) -> AsyncIterator[Mapping[str, Gateway]]:
+    """One client per account, closed at the end."""
+    async with AsyncExitStack() as stack:
+        gateways: dict[str, Gateway] = {}
+        for name, gateway in settings.gateways.items():
+            gateways[name] = open_gateway(
+                name,
+                gateway,
+                deadline=settings.retry.deadline_seconds,
+                chance=_chance,
+                on_call=_booking(name, metrics),
+            )
+            stack.push_async_callback(gateways[name].close)
+        yield gateways
+
+
+def _booking(gateway: str, metrics: Metrics) -> Callable[[str, int | str, float], None]:
+    def book(operation: str, status: int | str, wait_seconds: float) -> None:
+        metrics.call(gateway, operation, status, wait_seconds)
+        count_call(operation)
+
+    return book
+
+
+@dataclass(frozen=True, slots=True)
+class Probing:
+    """Proves by TLS handshakes that a certificate's endpoints serve the new leaf."""
+
+    probes: Mapping[str, Sequence[Probe]]
+    within: Mapping[str, float]
+
+    async def __call__(self, certificate: str, bundle: Bundle, previous_serials: Sequence[str], /) -> Sequence[Failure]:
+        probes = self.probes.get(certificate, ())
+        if not probes:
+            return ()
+        verdicts = await verify(probes, bundle, within=self.within[certificate], previous_serials=previous_serials)
+        return [verdict.failure for verdict in verdicts if verdict.failure is not None]
+
+
+def probing_of(settings: Settings) -> Probing:
+    return Probing(
+        {
+            name: tuple(parse_endpoint(endpoint) for endpoint in certificate.verify_.endpoints)
+            for name, certificate in settings.certificates.items()
+        },
+        {name: certificate.verify_.within_seconds for name, certificate in settings.certificates.items()},
+    )
+
+
+@asynccontextmanager
+async def rotator_of(settings: Settings, metrics: Metrics, watcher: Watcher | None = None) -> AsyncIterator[Rotator]:
+    """Everything that a rotation needs, without a broker."""
+    async with gateways_of(settings, metrics) as gateways:
+        settle = {name: gateway.settle_seconds for name, gateway in settings.gateways.items()}
+        yield Rotator(gateways, probing_of(settings), settle, watcher or Unwatched())
+
+
+def broker_of(settings: Settings) -> Broker:
+    return open_broker(settings.broker, broker_url(settings.broker), settings.retry)
+
+
+async def run(settings: Settings) -> None:
+    """The service, until SIGTERM or SIGINT; a second signal cancels what is still in hand."""
+    metrics, intake = Metrics(), intake_of(settings)
+    stopping = asyncio.Event()
+    async with AsyncExitStack() as stack:
+        rotator = await stack.enter_async_context(rotator_of(settings, metrics))
+        broker = broker_of(settings)
+        stack.push_async_callback(broker.close)
+        host, _, port = settings.http.listen.rpartition(":")
+        bound = await stack.enter_async_context(serving(Health(broker.state, metrics), host.strip("[]"), int(port)))
+        consumer = Consumer(
+            broker, intake, rotator, certificates_of(settings), _policy(settings), metrics, utc_now, _chance, stopping
+        )
+        _stop_on_signals(stopping)
+        _log.info("worker.started", listen=f"{host}:{bound}", certificates=len(settings.certificates))
+        await consumer.run()
+    _log.info("worker.stopped")
+
+
+def _policy(settings: Settings) -> Policy:
+    retry = settings.retry
+    return Policy(RetryPolicy(retry.parking_seconds, retry.attempts), retry.slice_seconds, retry.drain_seconds)
+
+
+def _stop_on_signals(stopping: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    service = asyncio.current_task()
+
+    def stop() -> None:
+        if stopping.is_set() and service is not None:
+            service.cancel()
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)

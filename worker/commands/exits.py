@@ -1,0 +1,12 @@
+"""Exit statuses, by the conventions of sysexits."""
+
+from typing import Final
+
+OK: Final = 0
+FAILED: Final = 1
+BAD_MATERIAL: Final = 65
+UNAVAILABLE: Final = 69
+INTERNAL: Final = 70
+TRY_AGAIN: Final = 75
+WRONG_SETTINGS: Final = 78
+INTERRUPTED: Final = 130

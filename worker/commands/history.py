@@ -1,0 +1,46 @@
+"""`rotation-worker history`: past outcomes."""
+
+import argparse
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from worker.app import broker_of
+from worker.commands.exits import OK
+from worker.commands.loading import settings_of
+from worker.commands.output import print_json, print_table
+from worker.settings import Settings
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("certificate", nargs="?", help="only this certificate's")
+    parser.add_argument("--limit", type=int, default=100, help="at most so many, the newest (default 100)")
+
+
+def execute(args: argparse.Namespace) -> int:
+    events = asyncio.run(_read(settings_of(args), args.certificate, args.limit))
+    if args.json:
+        print_json(events)
+    else:
+        print_table(
+            ("time", "certificate", "outcome", "reason", "serial", "seconds"),
+            (_row(event) for event in events),
+            empty="No outcome so far.",
+        )
+    return OK
+
+
+async def _read(settings: Settings, certificate: str | None, limit: int) -> Sequence[Mapping[str, object]]:
+    broker = broker_of(settings)
+    try:
+        return await broker.history(certificate, limit=limit)
+    finally:
+        await broker.close()
+
+
+def _row(event: Mapping[str, object]) -> Sequence[object]:
+    data = event.get("data")
+    data = data if isinstance(data, Mapping) else {}
+    leaf = data.get("leaf")
+    serial = leaf.get("serial_number") if isinstance(leaf, Mapping) else None
+    fields = ("certificate", "outcome", "reason")
+    return (event.get("time"), *(data.get(name) for name in fields), serial, data.get("duration_seconds"))

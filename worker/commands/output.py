@@ -1,0 +1,26 @@
+"""How commands print: JSON for machines, tables and lines for people."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+
+def print_json(result: object) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(result, indent=2, default=str) + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+    """A table on stdout, or `empty` where there is no row."""
+    shown = [tuple("" if cell is None else str(cell) for cell in row) for row in rows]
+    if not shown:
+        print(empty)
+        return
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in shown:
+        table.add_row(*(escape(cell) for cell in row))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)

@@ -1,0 +1,91 @@
+"""`rotation-worker rotate`: one rotation here and now, without a broker."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from worker.app import certificates_of, intake_of, rotator_of
+from worker.commands.exits import FAILED, OK, TRY_AGAIN
+from worker.commands.loading import settings_of
+from worker.commands.material import add_material, certificate_named, read_material
+from worker.commands.output import print_json
+from worker.core.deployment import Deployment
+from worker.core.errors import Failure, RotationError
+from worker.core.events import report_data
+from worker.core.outcome import BindingResult, Report
+from worker.settings import Settings
+from worker.telemetry import Metrics, configure_logs
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("certificate", help="its name in the settings")
+    add_material(parser, is_required=False)
+
+
+def execute(args: argparse.Namespace) -> int:
+    configure_logs(verbose=args.verbose)
+    settings = settings_of(args)
+    certificate_named(settings, args.certificate)
+    report = asyncio.run(_rotate(settings, args))
+    if args.json:
+        print_json(report_data(report, args.certificate))
+    else:
+        _print(args.certificate, report)
+    return _status(report)
+
+
+async def _rotate(settings: Settings, args: argparse.Namespace) -> Report:
+    with _bars(is_shown=not args.json) as bars:
+        try:
+            material = read_material(settings, args)
+            bundle = None if material is None else await intake_of(settings).checked(*material)
+            async with rotator_of(settings, Metrics(), bars) as rotator:
+                return await rotator.rotate(certificates_of(settings)[args.certificate], bundle)
+        except RotationError as error:
+            return Report.refused(Failure.of(error))
+
+
+@dataclass(frozen=True, slots=True)
+class _Bars:
+    """One bar a deployment."""
+
+    progress: Progress
+    tasks: dict[str, TaskID]
+
+    def planned(self, deployment: Deployment, total: int) -> None:
+        self.tasks[deployment.key] = self.progress.add_task(deployment.gateway, total=total)
+
+    def bound(self, deployment: Deployment, _result: BindingResult) -> None:
+        self.progress.advance(self.tasks[deployment.key])
+
+
+@contextmanager
+def _bars(*, is_shown: bool) -> Iterator[_Bars]:
+    """On a terminal only; nothing elsewhere."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not (is_shown and sys.stderr.isatty())) as progress:
+        yield _Bars(progress, {})
+
+
+def _print(certificate: str, report: Report) -> None:
+    print(f"{certificate}: {report.outcome} ({report.reason}), {report.gateway_calls} gateway calls")
+    if report.failure is not None:
+        print(f"  {report.failure.message}")
+    for deployment in report.deployments:
+        print(f"  {deployment.deployment.gateway}: {deployment.outcome} ({deployment.reason})")
+        for result in deployment.bindings:
+            told = "" if result.failure is None else f": {result.failure.reason}: {result.failure.message}"
+            print(f"    {result.binding.name}: {result.state}{told}")
+
+
+def _status(report: Report) -> int:
+    if report.outcome != "failed":
+        return OK
+    return TRY_AGAIN if any(failure.transient for failure in report.failures) else FAILED

@@ -1,0 +1,36 @@
+"""`rotation-worker topology apply` and `topology export`: the broker objects."""
+
+import argparse
+import asyncio
+
+from worker.app import broker_of
+from worker.broker.topology import definitions
+from worker.commands.exits import OK
+from worker.commands.loading import settings_of
+from worker.commands.output import print_json
+from worker.settings import Settings
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("apply", "export"))
+
+
+def execute(args: argparse.Namespace) -> int:
+    settings = settings_of(args)
+    if args.action == "export":
+        print_json(definitions(settings.broker, settings.retry.parking_seconds))
+        return OK
+    asyncio.run(_apply(settings))
+    if args.json:
+        print_json({"declared": True})
+    else:
+        print("The broker objects are there, as the settings want them.")
+    return OK
+
+
+async def _apply(settings: Settings) -> None:
+    broker = broker_of(settings)
+    try:
+        await broker.declare()
+    finally:
+        await broker.close()
