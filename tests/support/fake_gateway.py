@@ -79,4 +79,7 @@ class FakeGateway:
     async def discover(self) -> Sequence[Discovered]:
         return ()
 
+    async def check(self) -> None:
+        self._called("check")
+
     async def close(self) -> None: ...

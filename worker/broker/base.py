@@ -1,8 +1,8 @@
 """What the rest of the worker knows of a broker: a message, a delivery, and the promises of both engines.
 
 Contract. A renewal is settled exactly once: acked, parked or buried. Everything that is published is stored durably by
-the broker when the call returns. A delivery that was not settled comes again, its `attempt` unchanged. Only one consumer
-of a queue is active; the others stand by and take over. Losing the connection ends `deliveries()` with BrokerLostError.
+the broker when the call returns. A delivery that was not settled comes again, its `attempt` unchanged. Only one
+consumer of a queue is active; the others stand by and take over. Losing the connection ends `deliveries()` with BrokerLostError.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -64,12 +64,13 @@ class Delivery(Protocol):
         ...
 
     async def park(self, delay: float, *, attempt: int) -> None:
-        """Comes back as `attempt` after the parking step that is not shorter than `delay` seconds; the copy is confirmed before the original is acked."""
+        """Comes back as `attempt` after the parking step that is not shorter than `delay` seconds.
+
+        The copy is confirmed before the original is acked.
+        """
         ...
 
-    async def bury(
-        self, reason: str, *, certificate: str | None, renewal_id: str | None, keep_body: bool
-    ) -> None:
+    async def bury(self, reason: str, *, certificate: str | None, renewal_id: str | None, keep_body: bool) -> None:
         """Moves it to the dead queue with its reason; without `keep_body` what is kept is a note in its place."""
         ...
 
@@ -90,7 +91,9 @@ class Broker(Protocol):
     """One queue of renewals with its parking steps, its dead letters, its events and its history."""
 
     def deliveries(self) -> AbstractAsyncContextManager[AsyncIterator[Delivery]]:
-        """Connects, checks or declares the topology, consumes. Leaving the block stops taking; what is unsettled comes again.
+        """Connects, checks or declares the topology, consumes.
+
+        Leaving the block stops taking; what is unsettled comes again.
 
         Raises BrokerLostError (also out of the iteration) and TopologyError.
         """
@@ -113,7 +116,10 @@ class Broker(Protocol):
         ...
 
     async def replay(self, ids: Sequence[str]) -> Sequence[str]:
-        """Puts the named dead letters back into the queue as first attempts; the ids that were found. Put back and confirmed before taken out."""
+        """Puts the named dead letters back into the queue as first attempts; the ids that were found.
+
+        Each is put back and confirmed before it is taken out.
+        """
         ...
 
     async def history(self, certificate: str | None = None, *, limit: int = 100) -> Sequence[Mapping[str, object]]:

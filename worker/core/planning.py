@@ -111,7 +111,7 @@ Age = Literal["same", "older", "newer"]
 def age_of(stored: Stored, leaf: Leaf) -> Age:
     """Whether `stored` is the leaf, or older or newer than it.
 
-    Newer means a later not_before, then a later not_after. A tie of another serial number is older: the renewal is news.
+    Newer means a later not_before, then a later not_after. A tie with another serial is older: the renewal is news.
     """
     if _is_same(stored, leaf):
         return "same"

@@ -1,9 +1,9 @@
 """What a gateway is to a rotation: four verbs over one cloud account.
 
-Contract. Every method may be repeated: what is done already is found by reading and costs no second change. All keep the
-account's limits. All raise only `TransientError` and `PermanentError`; `attach` returns the failure of a binding instead
-of raising it, so that one sick binding never stops its siblings. After a call whose effect is unknown (timeout, reset,
-5xx) the gateway reads before it writes again.
+Contract. Every method may be repeated: what is done already is found by reading and costs no second change.
+All keep the account's limits. All raise only `TransientError` and `PermanentError`; `attach` returns the failure of a
+binding instead of raising it, so that one sick binding never stops its siblings. After a call whose effect is unknown
+(timeout, reset, 5xx) the gateway reads before it writes again.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,7 +42,7 @@ class Gateway(Protocol):
         ...
 
     async def replace(self, deployment: Deployment, how: Modify | Create, bundle: Bundle) -> Stored:
-        """The certificate stored in the place of the old one, or as a new one; read back where the answer is in doubt."""
+        """The certificate stored in the place of the old one, or as a new one; read where the answer is in doubt."""
         ...
 
     async def attach(
@@ -53,9 +53,9 @@ class Gateway(Protocol):
         bundle: Bundle | None,
         on_result: OnResult,
     ) -> Sequence[BindingResult]:
-        """Every binding bound to `to` (for `per_domain`: to an upload of its own, `to` is None), together; one result each.
+        """Every binding bound to `to`, together; one result each, which `on_result` hears of as it comes.
 
-        `on_result` hears of each result as it comes.
+        For `per_domain` each is bound to an upload of its own, and `to` is None.
         """
         ...
 
@@ -67,8 +67,10 @@ class Gateway(Protocol):
         """All that is stored and bound at the account."""
         ...
 
+    async def check(self) -> None:
+        """One cheap read, to learn whether endpoint and credentials are good."""
+        ...
+
     async def close(self) -> None:
         """Closes the connections."""
         ...
-
-
