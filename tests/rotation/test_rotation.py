@@ -1,5 +1,6 @@
 """One rotation, end to end, against a cloud in memory."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -7,6 +8,7 @@ from tests.support.virtual_time import run_virtual
 
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import bundle, certificate, current, deployment, domain, stored
+from worker.core.bundle import Bundle
 from worker.core.errors import Failure, PermanentError, RefusedError, TransientError
 from worker.core.outcome import Report
 from worker.rotation import Rotator
@@ -128,7 +130,7 @@ def test_a_proof_that_fails_makes_the_rotation_fail() -> None:
     cloud = gateway()
     still_old = Failure("still_old", "", transient=True)
 
-    async def verify(*_what: object) -> tuple[Failure, ...]:
+    async def verify(_certificate: str, _bundle: Bundle, _previous: Sequence[str], /) -> tuple[Failure, ...]:
         return (still_old,)
 
     rotator = replace(Rotator({"apig": cloud}), verify=verify)

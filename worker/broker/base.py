@@ -2,7 +2,8 @@
 
 Contract. A renewal is settled exactly once: acked, parked or buried. Everything that is published is stored durably by
 the broker when the call returns. A delivery that was not settled comes again, its `attempt` unchanged. Only one
-consumer of a queue is active; the others stand by and take over. Losing the connection ends `deliveries()` with BrokerLostError.
+consumer of a queue is active; the others stand by and take over. Losing the connection ends `deliveries()` with
+BrokerLostError.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence

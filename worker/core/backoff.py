@@ -23,6 +23,6 @@ def step_for(delay: float, steps: Sequence[float]) -> float:
 
 
 def jittered(attempt: int, chance: float, *, base: float = 0.5, cap: float = 20.0) -> float:
-    """Seconds before the next try of one call: doubles from `base` to `cap`; `chance` in [0, 1) takes up to half off."""
+    """Seconds before the next try of one call: doubles from `base` to `cap`; `chance` in [0, 1) takes up to half."""
     full = min(cap, base * 2.0 ** min(attempt - 1, 16))
     return full * (1 - chance / 2)
