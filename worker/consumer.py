@@ -168,7 +168,7 @@ class Consumer:
                 await self._insist(delivery.ack)
             case GiveUp(reason):
                 await self._publish(identity, report, timing, delivery.message.traceparent)
-                keep_body = report.reason != "plain_key_refused" and may_keep_body(delivery.message)
+                keep_body = report.reason != "plain_key_refused" and may_keep_body(delivery.message, self.intake.trust)
                 await self._insist(
                     lambda: delivery.bury(
                         reason,

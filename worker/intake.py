@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from worker.core.certificate import Rules, check
 from worker.core.renewal import Renewal
 from worker.core.secret import Secret
 from worker.trust import material_of
-from worker.trust.keycheck import validate_key
+from worker.trust.keycheck import KeyCheck
 from worker.trust.opening import TrustPolicy, open_message
 
 
@@ -24,6 +24,7 @@ class Intake:
     rules: Rules
     roots: Sequence[Path]
     now: Callable[[], datetime]
+    key_check: KeyCheck = field(default_factory=KeyCheck)
 
     def renewal_of(self, message: Message) -> Renewal:
         return open_message(message, self.trust, self.now())
@@ -35,5 +36,5 @@ class Intake:
 
     async def checked(self, chain_pem: str, private_key_pem: Secret) -> Bundle:
         bundle = await asyncio.to_thread(check, chain_pem, private_key_pem, now=self.now(), rules=self.rules)
-        await validate_key(bundle.private_key_pem)
+        await self.key_check(bundle.private_key_pem)
         return bundle

@@ -50,7 +50,7 @@ class _Places:
 class Limits:
     """One gateway account's budget: several windows at once, a cap on calls under way, and holds.
 
-    Waiting is first come, first served; urgent calls go before ordinary ones. Durations are seconds of the loop's clock.
+    Waiting is first come, first served; urgent calls go before ordinary ones. Seconds of the loop's clock.
     """
 
     def __init__(self, windows: Sequence[Window], concurrency: int) -> None:

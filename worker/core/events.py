@@ -1,0 +1,224 @@
+"""The outcome event: what the world is told of a rotation. No key, token or PEM is in it."""
+
+import re
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from worker.core.bundle import Leaf
+from worker.core.errors import Failure
+from worker.core.outcome import BindingResult, BindingState, DeploymentReport, Outcome, Report, Timing
+
+SCHEMA: Final = "urn:cert-rotation-worker:outcome:1"
+MOST_FAILURES: Final = 1000
+_LONGEST_MESSAGE: Final = 200
+_IDS: Final = uuid.UUID("6f1d2c5e-9b6a-5d0e-8a54-3f1c7be0a9d2")
+_PEM: Final = re.compile(r"-----BEGIN.*", re.DOTALL)
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LeafFacts(_Model):
+    serial_number: str
+    fingerprint_sha256: str
+    not_before: str
+    not_after: str
+    names: list[str]
+
+
+class PreviousFacts(_Model):
+    serial_number: str | None
+    not_after: str | None
+
+
+class BindingCounts(_Model):
+    total: int
+    attached: int
+    unchanged: int
+    failed: int
+    rolled_back: int
+
+
+class FailureFacts(_Model):
+    kind: Literal["domain", "listener", "deployment"]
+    name: str
+    instance_id: str | None = None
+    reason: str
+    status: int | None = None
+    code: str | None = None
+    message: str
+    attempts: int
+
+
+class DeploymentFacts(_Model):
+    gateway: str
+    certificate_id: str | None
+    strategy: str
+    outcome: Outcome
+    reason: str
+    replaced: bool
+    previous: PreviousFacts | None
+    bindings: BindingCounts
+    failures: list[FailureFacts]
+    truncated: bool = False
+
+
+class OutcomeData(_Model):
+    certificate: str | None
+    renewal_id: str | None
+    outcome: Outcome
+    reason: str
+    message: str | None = None
+    """Why, in words, where the rotation ended before or after its deployments."""
+    leaf: LeafFacts | None
+    attempt: int
+    started_at: str
+    finished_at: str
+    duration_seconds: float
+    gateway_calls: int
+    deployments: list[DeploymentFacts]
+
+
+class OutcomeEvent(_Model):
+    """CloudEvents 1.0 in structured JSON."""
+
+    specversion: Literal["1.0"] = "1.0"
+    id: str
+    source: str = "/rotation-worker"
+    type: str
+    subject: str | None = None
+    time: str
+    datacontenttype: Literal["application/json"] = "application/json"
+    dataschema: Literal["urn:cert-rotation-worker:outcome:1"] = "urn:cert-rotation-worker:outcome:1"
+    causationid: str | None = None
+    traceparent: str | None = None
+    data: OutcomeData
+
+
+def outcome_event(
+    report: Report,
+    renewal_id: str | None,
+    certificate: str | None,
+    timing: Timing,
+    traceparent: str | None,
+    *,
+    fallback_id: str,
+) -> dict[str, object]:
+    """The event. Its id follows from the renewal's id and the outcome, so that a repeat is known as one.
+
+    `fallback_id` stands for the renewal's id in messages that have none: the body's SHA-256.
+    """
+    event = OutcomeEvent(
+        id=str(uuid.uuid5(_IDS, f"{renewal_id or fallback_id}|{report.outcome}")),
+        type=f"certificate.rotation.{report.outcome}",
+        subject=certificate,
+        time=_rfc3339(timing.finished_at),
+        causationid=renewal_id,
+        traceparent=traceparent,
+        data=outcome_data(report, renewal_id, certificate, timing),
+    )
+    absent = {name for name in ("subject", "causationid", "traceparent") if getattr(event, name) is None}
+    return event.model_dump(mode="json", exclude=absent)
+
+
+def outcome_data(report: Report, renewal_id: str | None, certificate: str | None, timing: Timing) -> OutcomeData:
+    return OutcomeData(
+        certificate=certificate,
+        renewal_id=renewal_id,
+        outcome=report.outcome,
+        reason=report.reason,
+        message=None if report.failure is None else _fit(report.failure.message),
+        leaf=_leaf(report.leaf),
+        attempt=timing.attempt,
+        started_at=_rfc3339(timing.started_at),
+        finished_at=_rfc3339(timing.finished_at),
+        duration_seconds=round(timing.duration_seconds, 3),
+        gateway_calls=report.gateway_calls,
+        deployments=[_deployment(one) for one in report.deployments],
+    )
+
+
+def _leaf(leaf: Leaf | None) -> LeafFacts | None:
+    if leaf is None:
+        return None
+    return LeafFacts(
+        serial_number=str(leaf.serial_number),
+        fingerprint_sha256=leaf.fingerprint_sha256,
+        not_before=_rfc3339(leaf.not_before),
+        not_after=_rfc3339(leaf.not_after),
+        names=list(leaf.names),
+    )
+
+
+def _deployment(report: DeploymentReport) -> DeploymentFacts:
+    failures = _failures(report)
+    previous = report.previous
+    return DeploymentFacts(
+        gateway=report.deployment.gateway,
+        certificate_id=report.certificate_id or report.deployment.certificate_id,
+        strategy=report.deployment.strategy,
+        outcome=report.outcome,
+        reason=report.reason,
+        replaced=report.replaced,
+        previous=None
+        if previous is None
+        else PreviousFacts(
+            serial_number=previous.serial_number,
+            not_after=None if previous.not_after is None else _rfc3339(previous.not_after),
+        ),
+        bindings=_counts(report.bindings),
+        failures=failures[:MOST_FAILURES],
+        truncated=len(failures) > MOST_FAILURES,
+    )
+
+
+def _counts(results: Sequence[BindingResult]) -> BindingCounts:
+    def count(state: BindingState) -> int:
+        return sum(result.state == state for result in results)
+
+    return BindingCounts(
+        total=len(results),
+        attached=count("attached"),
+        unchanged=count("unchanged"),
+        failed=count("failed"),
+        rolled_back=count("rolled_back"),
+    )
+
+
+def _failures(report: DeploymentReport) -> list[FailureFacts]:
+    deployment = report.deployment
+    whole = [] if report.failure is None else [_failure("deployment", deployment.key, None, report.failure)]
+    return whole + [
+        _failure(result.binding.kind, result.binding.name, result.binding.instance_id, result.failure)
+        for result in report.bindings
+        if result.failure is not None
+    ]
+
+
+def _failure(
+    kind: Literal["domain", "listener", "deployment"], name: str, instance_id: str | None, failure: Failure
+) -> FailureFacts:
+    return FailureFacts(
+        kind=kind,
+        name=name,
+        instance_id=instance_id,
+        reason=failure.reason,
+        status=failure.status,
+        code=failure.code,
+        message=_fit(failure.message),
+        attempts=failure.attempts,
+    )
+
+
+def _fit(message: str) -> str:
+    printable = "".join(one if one.isprintable() else " " for one in _PEM.sub("[PEM]", message))
+    return printable[:_LONGEST_MESSAGE]
+
+
+def _rfc3339(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds" if at.microsecond else "seconds").replace("+00:00", "Z")

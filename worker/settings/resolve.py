@@ -1,0 +1,90 @@
+"""From settings to the values that the rest of the worker uses."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from worker.core.deployment import Binding
+from worker.core.deployment import Deployment as Target
+from worker.core.secret import Secret
+from worker.settings.checks import broker_url_problems
+from worker.settings.errors import SettingsError
+from worker.settings.model import Broker, Deployment, Domain, Listener, Settings
+
+
+def deployments_of(settings: Settings, certificate: str) -> tuple[Target, ...]:
+    """Where a certificate is deployed. Raises SettingsError when a client CA's file cannot be read."""
+    entry = settings.certificates[certificate]
+    return tuple(
+        _target(deployment, f"certificates.{certificate}.deployments.{number}")
+        for number, deployment in enumerate(entry.deployments)
+    )
+
+
+def _target(deployment: Deployment, place: str) -> Target:
+    is_attached = deployment.domains == "attached"
+    return Target(
+        gateway=deployment.gateway,
+        strategy=deployment.strategy,
+        certificate_id=deployment.certificate_id,
+        name=deployment.name,
+        bindings=None if is_attached else tuple(_bindings(deployment)),
+        trusted_root_ca=_text(deployment.trusted_root_ca_file, f"{place}.trusted_root_ca_file"),
+        waves=deployment.waves,
+    )
+
+
+def _bindings(deployment: Deployment) -> Iterator[Binding]:
+    for listener in deployment.listeners:
+        yield _listener(listener)
+    for domain in deployment.domains or ():
+        yield from _domain(Domain(domain=domain) if isinstance(domain, str) else domain)
+
+
+def _listener(listener: Listener) -> Binding:
+    return Binding("listener", listener.id, sni=listener.sni, load_balancer=listener.load_balancer)
+
+
+def _domain(domain: Domain) -> Iterator[Binding]:
+    flag = domain.verified_client_certificate_enabled
+    if domain.domain_id is not None:
+        name = (domain.domain or domain.domain_id).lower()
+        yield Binding("domain", name, domain.instance_id, flag, domain.group_id, domain.domain_id)
+        return
+    for instance_id in domain.instance_ids or (None,):
+        yield Binding("domain", (domain.domain or "").lower(), instance_id, flag)
+
+
+def _text(path: Path | None, place: str) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        raise SettingsError([f"{place}: cannot be read"]) from None
+
+
+def broker_url(broker: Broker) -> Secret:
+    """Of `url_file` where there is one. Raises SettingsError."""
+    if broker.url_file is None:
+        return Secret(broker.url)
+    url = (_text(broker.url_file, "broker.url_file") or "").strip()
+    problems = [
+        problem.replace("broker.url:", "broker.url_file:")
+        for problem in broker_url_problems(url, insecure=broker.insecure)
+    ]
+    if problems:
+        raise SettingsError(problems)
+    return Secret(url)
+
+
+def producers_by_certificate(settings: Settings) -> Mapping[str, frozenset[str]]:
+    return {name: frozenset(certificate.producers) for name, certificate in settings.certificates.items()}
+
+
+def holds(settings: Settings) -> frozenset[str]:
+    """The certificates that the platform holds: all their deployments rebind."""
+    return frozenset(
+        name
+        for name, certificate in settings.certificates.items()
+        if all(deployment.strategy == "rebind" for deployment in certificate.deployments)
+    )
