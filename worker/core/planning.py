@@ -132,7 +132,9 @@ def _is_same(stored: Stored, leaf: Leaf) -> bool:
 
 def check_names(deployment: Deployment, bindings: Sequence[Binding], leaf: Leaf) -> None:
     """Raises RefusedError(`name_not_covered`) when a bound domain is not among the leaf's names."""
-    missing = uncovered([binding.name for binding in bindings if binding.kind == "domain"], leaf.names)
+    # A domain that the gateway does not know has no name to be covered: it fails by itself, when it is attached.
+    known = [one.name for one in bindings if one.kind == "domain" and one.name != one.domain_id]
+    missing = uncovered(known, leaf.names)
     if missing:
         shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")  # noqa: PLR2004
         raise RefusedError("name_not_covered", f"{deployment.gateway}: the certificate does not cover {shown}")
@@ -232,12 +234,18 @@ def _plan_per_domain(deployment: Deployment, observed: Observed, leaf: Leaf, *, 
     newer = next((bound.stored for bound, age in ages if age == "newer"), None)
     if newer is not None and not may_go_back:
         return Superseded(newer)
-    attach = tuple(bound.binding for bound, age in ages if age != "same")
+    attach = tuple(_with_known_flag(bound) for bound, age in ages if age != "same")
     unchanged = tuple(bound.binding for bound, age in ages if age == "same")
     replaced = [bound.stored for bound, age in ages if age != "same" and bound.stored is not None]
     oldest_first = sorted(replaced, key=lambda stored: (stored.not_after is not None, stored.not_after))
     previous = _previous(oldest_first[0]) if oldest_first else None
     return Plan(UploadEach(), attach, unchanged, _distinct([*replaced, *observed.leftovers]), previous)
+
+
+def _with_known_flag(bound: Bound) -> Binding:
+    """A fresh upload has no client CA: the flag is kept where it is known, and left to the gateway where it is not."""
+    wanted = bound.binding.client_verification
+    return replace(bound.binding, client_verification=bound.client_verification if wanted is None else wanted)
 
 
 def _distinct(stored: Sequence[Stored]) -> tuple[Stored, ...]:

@@ -22,7 +22,7 @@ Tree = dict[str, Any]
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
-    """The settings of `path`, else of `ROTATION_CONFIG`, else of config/worker.toml, with the environment's overrides."""
+    """Of `path`, else of `ROTATION_CONFIG`, else of config/worker.toml, with the overrides of the environment."""
     file = path or Path(environ.get("ROTATION_CONFIG") or DEFAULT)
     tree = _read(file)
     _override(tree, environ)

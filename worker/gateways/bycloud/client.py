@@ -1,0 +1,85 @@
+"""ByCloud's calls, one method each. Source: ByCloud's API reference, certificates."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from worker.core.bundle import Bundle
+from worker.core.deployment import Binding
+from worker.core.errors import PermanentError
+from worker.gateways.bycloud.wire import BindingAnswer, Certificate, CertificateAnswer, CertificatePage, read_as
+from worker.gateways.bycloud.wire import Binding as Bound
+from worker.gateways.transport import Request, Transport, path_of
+
+PAGE: Final = 100
+_CREATED: Final = frozenset({201})
+
+
+class ByCloudClient:
+    """One region's certificates."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def show(self, certificate_id: str) -> Certificate:
+        """Get certificate."""
+        path = path_of("v1", "certificates", certificate_id)
+        answer = await self._transport.send(Request("show_certificate", "GET", path, repeatable=True))
+        certificate = read_as(CertificateAnswer, answer.body).certificate
+        if certificate.id != certificate_id:
+            raise PermanentError("provider_mismatch", "the gateway answers about another certificate")
+        return certificate
+
+    async def page(self, limit: int, marker: str | None = None) -> CertificatePage:
+        """List certificates, one page."""
+        query = {"limit": str(limit)} | ({} if marker is None else {"marker": marker})
+        request = Request("list_certificates", "GET", path_of("v1", "certificates"), query, repeatable=True)
+        return read_as(CertificatePage, (await self._transport.send(request)).body)
+
+    async def listed(self) -> Sequence[Certificate]:
+        """All pages."""
+        certificates: list[Certificate] = []
+        marker: str | None = None
+        while True:
+            page = await self.page(PAGE, marker)
+            certificates += page.certificates
+            if not page.meta.has_more or page.meta.marker in (None, marker) or not page.certificates:
+                return certificates
+            marker = page.meta.marker
+
+    async def create(self, name: str, bundle: Bundle) -> Certificate:
+        """Create certificate, an uploaded one."""
+        path = path_of("v1", "certificates")
+        body = {"name": name, **_material(bundle)}
+        expect = frozenset({200, 201})
+        answer = await self._transport.send(Request("create_certificate", "POST", path, body=body, expect=expect))
+        return read_as(CertificateAnswer, answer.body).certificate
+
+    async def modify(self, certificate_id: str, name: str, bundle: Bundle) -> None:
+        """For clouds that have this call; ByCloud's own reference does not document it."""
+        path = path_of("v1", "certificates", certificate_id)
+        body = {"name": name, **_material(bundle)}
+        await self._transport.send(Request("modify_certificate", "PUT", path, body=body, repeatable=True))
+
+    async def bind(self, certificate_id: str, listener: Binding) -> Bound | None:
+        """Create certificate binding; None where the answer does not show it."""
+        path = path_of("v1", "certificates", certificate_id, "bindings")
+        body = {
+            "resource_type": "octavia:listener",
+            "resource_id": listener.name,
+            "options": {"sni": listener.sni},
+        }
+        answer = await self._transport.send(Request("create_binding", "POST", path, body=body, expect=_CREATED))
+        return None if answer.body is None else read_as(BindingAnswer, answer.body).binding
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+
+def _material(bundle: Bundle) -> Mapping[str, object]:
+    return {
+        "type": "uploaded",
+        "domains": list(bundle.leaf.names),
+        "certificate": bundle.leaf_pem,
+        "private_key": bundle.private_key_pem,
+        "chain": bundle.intermediates_pem,
+    }

@@ -1,0 +1,155 @@
+"""APIG's calls, one method each. Sources: the vendor's API reference, API Gateway v2."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+from worker.core.bundle import Bundle
+from worker.core.deployment import Binding
+from worker.core.errors import PermanentError
+from worker.gateways.huawei_apig.wire import (
+    AddedCertificate,
+    BoundDomain,
+    BoundDomainPage,
+    Certificate,
+    CertificatePage,
+    Group,
+    read_as,
+)
+from worker.gateways.transport import Request, Transport, path_of
+
+# Longer pages are cut to this length silently.
+PAGE: Final = 500
+_NO_CONTENT: Final = frozenset({204})
+
+
+class ApigClient:
+    """One project's certificates."""
+
+    def __init__(self, transport: Transport, project_id: str) -> None:
+        self._transport = transport
+        self._project_id = project_id
+
+    def _certificates(self, *segments: str) -> str:
+        return path_of("v2", self._project_id, "apigw", "certificates", *segments)
+
+    def _group(self, binding: Binding, *segments: str) -> str:
+        if binding.instance_id is None or binding.group_id is None:
+            raise PermanentError("bad_request", "the domain has no instance or group")
+        groups = ("instances", binding.instance_id, "api-groups", binding.group_id)
+        return path_of("v2", self._project_id, "apigw", *groups, *segments)
+
+    def _domain(self, binding: Binding, *segments: str) -> str:
+        return self._group(binding, "domains", binding.domain_id or "", *segments)
+
+    async def show(self, certificate_id: str) -> Certificate:
+        """Querying Certificate Details."""
+        path = self._certificates(certificate_id)
+        answer = await self._transport.send(Request("show_certificate", "GET", path, repeatable=True))
+        certificate = read_as(Certificate, answer.body)
+        if certificate.id != certificate_id:
+            raise PermanentError("provider_mismatch", "the gateway answers about another certificate")
+        return certificate
+
+    async def page(self, offset: int, limit: int, name: str | None = None) -> CertificatePage:
+        """Querying SSL Certificates, one page."""
+        query = {"offset": str(offset), "limit": str(limit)} | ({} if name is None else {"name": name})
+        request = Request("list_certificates", "GET", self._certificates(), query, repeatable=True)
+        return read_as(CertificatePage, (await self._transport.send(request)).body)
+
+    async def listed(self, name: str | None = None) -> Sequence[Certificate]:
+        """All pages; `name` is the gateway's own filter, which need not be exact."""
+        certificates: list[Certificate] = []
+        while True:
+            page = await self.page(len(certificates), PAGE, name)
+            certificates += page.certs
+            if not page.certs or len(certificates) >= page.total:
+                return certificates
+
+    async def bound_domains(self, certificate_id: str) -> Sequence[BoundDomain]:
+        """Querying Domain Names of a Certificate, all pages; a domain on one instance once, also with custom ports."""
+        rows: dict[tuple[str, str | None], BoundDomain] = {}
+        async for row in self._bound_rows(certificate_id):
+            rows.setdefault((row.url_domain.lower(), row.instance_id), row)
+        return list(rows.values())
+
+    async def _bound_rows(self, certificate_id: str) -> AsyncIterator[BoundDomain]:
+        path = self._certificates(certificate_id, "attached-domains")
+        seen = 0
+        while True:
+            query = {"offset": str(seen), "limit": str(PAGE)}
+            answer = await self._transport.send(Request("list_domains", "GET", path, query, repeatable=True))
+            page = read_as(BoundDomainPage, answer.body)
+            for row in page.bound_domains:
+                yield row
+            seen += len(page.bound_domains)
+            if not page.bound_domains or seen >= page.total:
+                return
+
+    async def create(self, name: str, bundle: Bundle, trusted_root_ca: str | None) -> Certificate:
+        """Creating an SSL Certificate; a global one."""
+        body = {"name": name, "type": "global", **_material(bundle)} | _optional("trusted_root_ca", trusted_root_ca)
+        answer = await self._transport.send(Request("create_certificate", "POST", self._certificates(), body=body))
+        return read_as(Certificate, answer.body)
+
+    async def modify(
+        self,
+        certificate_id: str,
+        name: str,
+        scope: str,
+        instance_id: str | None,
+        trusted_root_ca: str | None,
+        bundle: Bundle,
+    ) -> Certificate:
+        """Modifying an SSL Certificate: replaces everything, so that all that shall stay is sent again."""
+        body = {"name": name, "type": scope, **_material(bundle)}
+        body |= _optional("instance_id", instance_id) | _optional("trusted_root_ca", trusted_root_ca)
+        request = Request("modify_certificate", "PUT", self._certificates(certificate_id), body=body)
+        return read_as(Certificate, (await self._transport.send(request)).body)
+
+    async def delete(self, certificate_id: str) -> None:
+        """Deleting an SSL Certificate; refused while anything is bound."""
+        path = self._certificates(certificate_id)
+        await self._transport.send(Request("delete_certificate", "DELETE", path, repeatable=True, expect=_NO_CONTENT))
+
+    async def attach(self, certificate_id: str, domains: Sequence[Binding]) -> None:
+        """Binding an SSL Certificate to a Domain Name, for many at once. The flag is always sent: else it may move."""
+        body = {"domains": [_attached(domain) for domain in domains]}
+        path = self._certificates(certificate_id, "domains", "attach")
+        request = Request("attach_domains", "POST", path, body=body, repeatable=True, expect=_NO_CONTENT)
+        await self._transport.send(request)
+
+    async def add_to_domain(self, domain: Binding, name: str, bundle: Bundle) -> AddedCertificate:
+        """Adding a Certificate to a Domain Name: uploads and binds in one call."""
+        body = {"name": name, **_material(bundle)}
+        path = self._domain(domain, "certificate")
+        request = Request("add_certificate", "POST", path, body=body, expect=frozenset({201}))
+        return read_as(AddedCertificate, (await self._transport.send(request)).body)
+
+    async def attach_to_domain(self, domain: Binding, certificate_id: str, *, client_verification: bool) -> None:
+        """Binding a certificate to one domain by its id; of one that is bound, only the flag is set."""
+        body = {"certificate_ids": [certificate_id], "verified_client_certificate_enabled": client_verification}
+        path = self._domain(domain, "certificates", "attach")
+        request = Request("attach_to_domain", "POST", path, body=body, repeatable=True, expect=_NO_CONTENT)
+        await self._transport.send(request)
+
+    async def group(self, domain: Binding) -> Group:
+        """Querying Details of an API Group: its domains with their ids and certificates."""
+        request = Request("show_group", "GET", self._group(domain), repeatable=True)
+        return read_as(Group, (await self._transport.send(request)).body)
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+
+def _material(bundle: Bundle) -> dict[str, object]:
+    return {"cert_content": bundle.chain_pem, "private_key": bundle.private_key_pem}
+
+
+def _optional(name: str, value: str | None) -> dict[str, object]:
+    return {} if value is None else {name: value}
+
+
+def _attached(domain: Binding) -> dict[str, object]:
+    scope = {} if domain.instance_id is None else {"instance_ids": [domain.instance_id]}
+    flag = domain.client_verification
+    return {"domain": domain.name} | scope | ({} if flag is None else {"verified_client_certificate_enabled": flag})

@@ -1,0 +1,186 @@
+"""What APIG says, as models; and how it says no. Lenient to what it adds, strict about what we use."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from worker.core.errors import PermanentError, RotationError, TransientError
+from worker.core.planning import Stored
+from worker.gateways.throttling import asked_hold
+from worker.gateways.transport import AmbiguousError
+
+
+def _stripped(value: object) -> object:
+    """One page shows an id with a blank in front."""
+    return value.strip() if isinstance(value, str) else value
+
+
+def _seconds(value: object) -> object:
+    """Times come with and without fractions; certificates know whole seconds."""
+    if not isinstance(value, str) or not value:
+        return None
+    at = datetime.fromisoformat(value.strip())
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).replace(microsecond=0)
+
+
+def _serial(value: object) -> object:
+    return int(value) if isinstance(value, str) and re.fullmatch(r"\d{1,60}", value.strip()) else None
+
+
+Id = Annotated[str, BeforeValidator(_stripped)]
+Time = Annotated[datetime | None, BeforeValidator(_seconds)]
+Serial = Annotated[int | None, BeforeValidator(_serial)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+class Certificate(_Model):
+    """Show, create, modify; list items lack `serial_number` and `not_before`."""
+
+    id: Id
+    name: str
+    type: str | None = None
+    instance_id: Id | None = None
+    not_before: Time = None
+    not_after: Time = None
+    serial_number: Serial = None
+    is_has_trusted_root_ca: bool | None = None
+
+    def stored(self) -> Stored:
+        scope: Literal["global", "instance"] = "instance" if self.type == "instance" else "global"
+        return Stored(
+            certificate_id=self.id,
+            name=self.name,
+            serial_number=self.serial_number,
+            not_before=self.not_before,
+            not_after=self.not_after,
+            has_trusted_root_ca=bool(self.is_has_trusted_root_ca),
+            scope=scope,
+            # A global certificate reads "common", which is no instance's id.
+            instance_id=self.instance_id if scope == "instance" and self.instance_id != "common" else None,
+        )
+
+
+class CertificatePage(_Model):
+    total: int
+    certs: list[Certificate] = []
+
+
+class BoundDomain(_Model):
+    url_domain: str
+    id: Id | None = None
+    verified_client_certificate_enabled: bool | None = None
+    api_group_id: Id | None = None
+    instance_id: Id | None = None
+
+
+class BoundDomainPage(_Model):
+    total: int
+    bound_domains: list[BoundDomain] = []
+
+
+class SslInfo(_Model):
+    ssl_id: Id | None = None
+
+
+class GroupDomain(_Model):
+    """`url_domains` of a group."""
+
+    id: Id
+    domain: str
+    ssl_id: Id | None = None
+    ssl_infos: list[SslInfo] | None = None
+    verified_client_certificate_enabled: bool | None = None
+
+    def certificate_ids(self) -> tuple[str, ...]:
+        """Of all certificates bound there; empty also where the gateway does not tell."""
+        ids = [self.ssl_id, *(info.ssl_id for info in self.ssl_infos or ())]
+        return tuple(dict.fromkeys(one for one in ids if one))
+
+
+class Group(_Model):
+    url_domains: list[GroupDomain] | None = None
+
+
+class AddedCertificate(_Model):
+    """The answer of adding a certificate to one domain."""
+
+    ssl_id: Id
+    verified_client_certificate_enabled: bool | None = None
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def read_as(model: type[M], body: Any) -> M:
+    """An answer of another shape leaves in doubt what was done."""
+    try:
+        return model.model_validate(body)
+    except (ValidationError, ValueError):
+        raise AmbiguousError("gateway_unavailable", "the answer is not of the documented form") from None
+
+
+_BUSY: Final = frozenset({
+    "APIC.7701", "APIG.3718", "APIG.3711", "APIG.2035", "APIG.1010", "APIG.3500", "APIG.9004", "APIG.9999",
+    "APIGW.0613",
+})  # fmt: skip
+_FROZEN: Final = frozenset({"APIG.1012", "APIG.1013"})
+_FORBIDDEN: Final = frozenset({"APIG.1005", "APIG.1020", "APIG.1115", "APIG.1136", "APIG.1301"})
+_QUOTA: Final = frozenset({"APIG.3100", "APIG.3108"})
+_CERTIFICATE: Final = frozenset({
+    "APIG.2101", "APIG.2102", "APIG.2103", "APIG.2104", "APIG.2105", "APIG.2106", "APIG.2109", "APIG.3148", "APIG.3708",
+    "APIG.3709",
+})  # fmt: skip
+_THROTTLED: Final = frozenset({"APIGW.0308", "APIG.9008", "IAM.0012"})
+
+
+@dataclass(frozen=True, slots=True)
+class ApigDialect:
+    """Decides by the status first, then by the code: the pages' own examples carry codes of other operations."""
+
+    now: Callable[[], datetime]
+
+    def failure(self, status: int, headers: Mapping[str, str], body: object) -> RotationError:
+        code, text = _told(body)
+        told: dict[str, Any] = {"status": status, "code": code}
+        is_server = status >= 500  # noqa: PLR2004 - HTTP's own classes
+        if status == 429 or (is_server and code in _THROTTLED):  # noqa: PLR2004 - HTTP's own
+            return TransientError("throttled", text, hold=asked_hold(headers, text, self.now()) or 0.0, **told)
+        if is_server or code in _BUSY:
+            reason = "gateway_unavailable" if is_server else "busy"
+            return TransientError(reason, text, hold=asked_hold(headers, "", self.now()) or 0.0, **told)
+        return PermanentError(_lasting(status, code), text, **told)
+
+
+def _lasting(status: int, code: str | None) -> str:
+    """The reason of a refusal that trying again does not change."""
+    match status:
+        case 401:
+            return "forbidden" if code in _FORBIDDEN else "auth_failed"
+        case 403:
+            return "quota" if code in _QUOTA else "forbidden"
+        case 404:
+            return "not_found"
+        case 400 | 409 if code in _CERTIFICATE:
+            return "certificate_rejected"
+        case _:
+            return "conflict" if status == 409 else "bad_request"  # noqa: PLR2004 - HTTP's own
+
+
+def is_stale_code(status: int, code: str | None) -> bool:
+    """Whether credentials that are renewed may help. A frozen account's cannot."""
+    return status == 401 and code not in _FROZEN | _FORBIDDEN | _BUSY  # noqa: PLR2004 - HTTP's own
+
+
+def _told(body: object) -> tuple[str | None, str]:
+    if not isinstance(body, dict):
+        return None, "the gateway gave no reason"
+    code, text = body.get("error_code"), body.get("error_msg")
+    sound = code if isinstance(code, str) and re.fullmatch(r"[A-Za-z]{2,10}\.\d{2,6}", code) else None
+    return sound, text if isinstance(text, str) and text else "the gateway gave no reason"
