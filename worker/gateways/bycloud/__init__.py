@@ -97,6 +97,7 @@ class ByCloud:
         return max(known, key=lambda one: one.expires_at or datetime.min.replace(tzinfo=UTC), default=None)
 
     async def replace(self, deployment: Deployment, how: Modify | Create, bundle: Bundle) -> Stored:
+        del deployment  # all is said by `how`
         match how:
             case Create(name):
                 certificate_id = await self._create(name, bundle)

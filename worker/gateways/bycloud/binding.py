@@ -53,7 +53,7 @@ class Binder:
             await asyncio.sleep(pause)
 
     async def _is_bound_already(self, listener: Binding) -> bool:
-        """A 409 is success when the binding is there, and failure when the certificate is not active; else it is busy."""
+        """A 409 is success when the binding is there, failure when the certificate is not active, else it is busy."""
         certificate = await self.client.show(self.certificate_id)
         check_active(certificate)
         bound = certificate.at(listener.name, sni=listener.sni)

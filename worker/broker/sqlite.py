@@ -1,0 +1,281 @@
+"""The embedded engine: queue, delayed retry, dead letters, history and events of one host in one SQLite file."""
+
+import asyncio
+import fcntl
+import getpass
+import json
+import os
+import sqlite3
+import time
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import aiosqlite
+
+from worker.broker.base import BrokerError, BrokerLostError, BrokerState, Dead, Delivery, Message
+from worker.core.backoff import step_for
+from worker.settings.model import Broker as Settings
+from worker.settings.model import Retry
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS messages (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL, state TEXT NOT NULL CHECK (state IN ('ready', 'dead')),
+    due REAL NOT NULL, priority INTEGER NOT NULL, deliveries INTEGER NOT NULL DEFAULT 0, attempt INTEGER NOT NULL,
+    body BLOB NOT NULL, content_type TEXT NOT NULL, user_id TEXT, content_encoding TEXT, traceparent TEXT,
+    reason TEXT, certificate TEXT, renewal_id TEXT, since REAL
+);
+CREATE INDEX IF NOT EXISTS by_turn ON messages (state, priority DESC, number);
+CREATE TABLE IF NOT EXISTS events (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, certificate TEXT, body TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS by_certificate ON events (certificate, number);
+"""
+_LOOK_EVERY: Final = 0.1
+_DAY: Final = 86400.0
+
+
+@dataclass(slots=True)
+class _InHand:
+    """What is delivered and not settled: memory only, so that a crash puts it back."""
+
+    numbers: set[int]
+    limit: int
+
+
+@dataclass(slots=True)
+class SqliteDelivery:
+    """One message in hand."""
+
+    broker: "SqliteBroker"
+    number: int
+    message: Message
+    in_hand: _InHand
+
+    async def ack(self) -> None:
+        await self._settle("DELETE FROM messages WHERE number = ?", (self.number,))
+
+    async def park(self, delay: float, *, attempt: int) -> None:
+        due = time.time() + step_for(delay, self.broker.retry.parking_seconds)
+        await self._settle(
+            "UPDATE messages SET due = ?, attempt = ?, deliveries = 0 WHERE number = ?", (due, attempt, self.number)
+        )
+
+    async def bury(self, reason: str, *, certificate: str | None, renewal_id: str | None, keep_body: bool) -> None:
+        body = self.message.body if keep_body else json.dumps({"withheld": True, "reason": reason}).encode()
+        await self._settle(
+            "UPDATE messages SET state = 'dead', reason = ?, certificate = ?, renewal_id = ?, since = ?, body = ?"
+            " WHERE number = ?",
+            (reason, certificate, renewal_id, time.time(), body, self.number),
+        )
+
+    async def _settle(self, statement: str, values: Sequence[object]) -> None:
+        await self.broker.write(statement, values)
+        self.in_hand.numbers.discard(self.number)
+
+
+class SqliteBroker:
+    """One file. Whoever may write it is trusted to name its producer: the file is its owner's alone."""
+
+    def __init__(self, path: Path, settings: Settings, retry: Retry, producer: str | None = None) -> None:
+        self.retry = retry
+        self._path = path
+        self._settings = settings
+        self._producer = producer
+        self._connection: aiosqlite.Connection | None = None
+        self._opening = asyncio.Lock()
+        self._writing = asyncio.Lock()
+        self._is_active = False
+
+    async def _open(self) -> aiosqlite.Connection:
+        async with self._opening:
+            if self._connection is None:
+                try:
+                    self._path.parent.mkdir(parents=True, exist_ok=True)
+                    os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+                    self._connection = await aiosqlite.connect(self._path, timeout=30, isolation_level=None)
+                    await self._connection.execute("PRAGMA journal_mode = WAL")
+                    await self._connection.execute("PRAGMA synchronous = FULL")
+                    await self._connection.execute("PRAGMA secure_delete = ON")
+                    await self._connection.executescript(_SCHEMA)
+                except (OSError, sqlite3.Error) as error:
+                    raise BrokerLostError(f"the embedded broker's file cannot be used: {_told(error)}") from None
+            return self._connection
+
+    async def write(self, statement: str, values: Sequence[object]) -> int:
+        """One statement, on disk when it returns; the number of rows it changed."""
+        connection = await self._open()
+        async with self._writing:
+            try:
+                cursor = await connection.execute(statement, values)
+            except sqlite3.Error as error:
+                raise BrokerError(f"the embedded broker cannot write: {_told(error)}") from None
+            return cursor.rowcount
+
+    async def _read(self, statement: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
+        connection = await self._open()
+        try:
+            async with connection.execute(statement, values) as cursor:
+                names = [column[0] for column in cursor.description]
+                return [dict(zip(names, row, strict=True)) for row in await cursor.fetchall()]
+        except sqlite3.Error as error:
+            raise BrokerLostError(f"the embedded broker cannot be read: {_told(error)}") from None
+
+    @asynccontextmanager
+    async def deliveries(self) -> AsyncGenerator[AsyncIterator[Delivery]]:
+        await self._open()
+        with self._lock_file() as lock:
+            stream = self._deliver(lock, _InHand(set(), self._settings.prefetch))
+            try:
+                yield stream
+            finally:
+                await stream.aclose()
+                self._is_active = False
+
+    @contextmanager
+    def _lock_file(self) -> Iterator[int]:
+        lock = os.open(f"{self._path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            yield lock
+        finally:
+            os.close(lock)
+
+    async def _deliver(self, lock: int, in_hand: _InHand) -> AsyncGenerator[Delivery]:
+        """Waits for the lock that only the active consumer holds, then gives out what is due, first by priority."""
+        while not _is_taken(lock):  # noqa: ASYNC110 - the lock is another process's
+            await asyncio.sleep(_LOOK_EVERY)
+        self._is_active = True
+        while True:
+            row = await self._next(in_hand) if len(in_hand.numbers) < in_hand.limit else None
+            if row is None:
+                await asyncio.sleep(_LOOK_EVERY)
+            elif row["deliveries"] > self._settings.delivery_limit:
+                await self.write(
+                    "UPDATE messages SET state = 'dead', reason = 'delivery_limit', since = ? WHERE number = ?",
+                    (time.time(), row["number"]),
+                )
+            else:
+                in_hand.numbers.add(row["number"])
+                yield SqliteDelivery(self, row["number"], _message(row), in_hand)
+
+    async def _next(self, in_hand: _InHand) -> dict[str, Any] | None:
+        held = ",".join(str(number) for number in in_hand.numbers)
+        rows = await self._read(
+            f"SELECT * FROM messages WHERE state = 'ready' AND due <= ? AND number NOT IN ({held})"  # noqa: S608 - integers
+            " ORDER BY priority DESC, number LIMIT 1",
+            (time.time(),),
+        )
+        if not rows:
+            return None
+        # Counted before it is given out: a message that kills the process is known by it.
+        await self.write("UPDATE messages SET deliveries = deliveries + 1 WHERE number = ?", (rows[0]["number"],))
+        return rows[0] | {"deliveries": rows[0]["deliveries"] + 1}
+
+    async def publish_event(self, event: Mapping[str, object]) -> None:
+        now = time.time()
+        await self.write(
+            "INSERT INTO events (at, certificate, body) VALUES (?, ?, ?)",
+            (now, event.get("subject"), json.dumps(event)),
+        )
+        await self.write("DELETE FROM events WHERE at < ?", (now - self._settings.history_days * _DAY,))
+
+    async def publish_renewal(self, message: Message) -> None:
+        message = replace(message, user_id=message.user_id or self._producer or getpass.getuser(), attempt=1)
+        await self.write(
+            "INSERT INTO messages (id, state, due, priority, attempt, body, content_type, user_id, content_encoding,"
+            " traceparent) VALUES (?, 'ready', ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                message.message_id or str(uuid.uuid4()),
+                time.time(),
+                message.priority,
+                message.attempt,
+                message.body,
+                message.content_type,
+                message.user_id,
+                message.content_encoding,
+                message.traceparent,
+            ),
+        )
+
+    async def declare(self) -> None:
+        await self._open()
+
+    async def dead(self) -> Sequence[Dead]:
+        rows = await self._read("SELECT * FROM messages WHERE state = 'dead' ORDER BY number")
+        return [
+            Dead(
+                id=row["id"],
+                message=_message(row),
+                reason=row["reason"],
+                certificate=row["certificate"],
+                renewal_id=row["renewal_id"],
+                since=datetime.fromtimestamp(row["since"], UTC),
+            )
+            for row in rows
+        ]
+
+    async def replay(self, ids: Sequence[str]) -> Sequence[str]:
+        found = []
+        for one in ids:
+            changed = await self.write(
+                "UPDATE messages SET state = 'ready', due = 0, attempt = 1, deliveries = 0"
+                " WHERE id = ? AND state = 'dead'",
+                (one,),
+            )
+            found += [one] if changed else []
+        return found
+
+    async def history(self, certificate: str | None = None, *, limit: int = 100) -> Sequence[Mapping[str, object]]:
+        rows = await self._read(
+            "SELECT body FROM events WHERE ? IS NULL OR certificate = ? ORDER BY number DESC LIMIT ?",
+            (certificate, certificate, limit),
+        )
+        return [json.loads(row["body"]) for row in rows]
+
+    async def state(self) -> BrokerState:
+        try:
+            rows = await self._read(
+                "SELECT sum(state = 'dead') AS dead, sum(state = 'ready' AND due > ?) AS parked,"
+                " sum(state = 'ready' AND due <= ?) AS ready FROM messages",
+                (now := time.time(), now),
+            )
+        except BrokerError:
+            return BrokerState(is_connected=False, is_active=False)
+        counts = {name: int(value or 0) for name, value in rows[0].items()}
+        return BrokerState(is_connected=True, is_active=self._is_active, **counts)
+
+    async def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+
+def _is_taken(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _message(row: Mapping[str, Any]) -> Message:
+    return Message(
+        body=row["body"],
+        content_type=row["content_type"],
+        message_id=row["id"],
+        user_id=row["user_id"],
+        priority=row["priority"],
+        content_encoding=row["content_encoding"],
+        traceparent=row["traceparent"],
+        attempt=row["attempt"],
+    )
+
+
+def _told(error: Exception) -> str:
+    """What the system says, without the statement's values."""
+    return error.strerror or "error" if isinstance(error, OSError) else str(error)
