@@ -48,11 +48,11 @@ class Verifier(Protocol):
     """Proves what clients are served; the failures of all probes of a certificate."""
 
     async def __call__(
-        self, certificate: str, bundle: Bundle, previous_serials: Sequence[str]
+        self, certificate: str, bundle: Bundle, previous_serials: Sequence[str], /
     ) -> Sequence[Failure]: ...
 
 
-async def unverified(_certificate: str, _bundle: Bundle, _previous_serials: Sequence[str]) -> Sequence[Failure]:
+async def unverified(_certificate: str, _bundle: Bundle, _previous_serials: Sequence[str], /) -> Sequence[Failure]:
     """Where nobody asked for a proof."""
     return ()
 

@@ -38,7 +38,7 @@ class Verdict:
 
 
 def parse_endpoint(endpoint: str | Endpoint) -> Probe:
-    """ "host:port" or "[v6]:port"; the name asked for is the host's, where no other is given."""
+    """`host:port` or `[v6]:port`; the name asked for is the host's, where no other is given."""
     address = endpoint.address if isinstance(endpoint, Endpoint) else endpoint
     host, _, port = address.rpartition(":")
     host = host.strip("[]")

@@ -168,7 +168,7 @@ class RabbitBroker:
             return 0, 1
 
     def _opened(self, incoming: AbstractIncomingMessage) -> Message:
-        """Our headers count only in what our own user published: headers are anybody's, the user is the broker's word."""
+        """Our headers count only in what our own user published: a header is anybody's, a user is vouched for."""
         is_ours = incoming.user_id == self._connector.user
         attempt = incoming.headers.get(_ATTEMPT) if is_ours else None
         producer = incoming.headers.get(_PRODUCER) if is_ours else None

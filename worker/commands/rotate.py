@@ -6,19 +6,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from worker.app import certificates_of, intake_of, rotator_of
+from worker.app import certificates_of, intake_of, rotator_of, utc_now
 from worker.commands.exits import FAILED, OK, TRY_AGAIN
 from worker.commands.loading import settings_of
 from worker.commands.material import add_material, certificate_named, read_material
 from worker.commands.output import print_json
 from worker.core.deployment import Deployment
 from worker.core.errors import Failure, RotationError
-from worker.core.events import report_data
-from worker.core.outcome import BindingResult, Report
+from worker.core.events import outcome_data
+from worker.core.outcome import BindingResult, Report, Timing
 from worker.settings import Settings
 from worker.telemetry import Metrics, configure_logs
 
@@ -32,9 +33,10 @@ def execute(args: argparse.Namespace) -> int:
     configure_logs(verbose=args.verbose)
     settings = settings_of(args)
     certificate_named(settings, args.certificate)
+    started_at = utc_now()
     report = asyncio.run(_rotate(settings, args))
     if args.json:
-        print_json(report_data(report, args.certificate))
+        print_json(_described(report, args.certificate, started_at))
     else:
         _print(args.certificate, report)
     return _status(report)
@@ -72,6 +74,12 @@ def _bars(*, is_shown: bool) -> Iterator[_Bars]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not (is_shown and sys.stderr.isatty())) as progress:
         yield _Bars(progress, {})
+
+
+def _described(report: Report, certificate: str, started_at: datetime) -> object:
+    finished_at = utc_now()
+    timing = Timing(started_at, finished_at, (finished_at - started_at).total_seconds())
+    return outcome_data(report, None, certificate, timing).model_dump(mode="json")
 
 
 def _print(certificate: str, report: Report) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-from pathlib import Path
 
 from worker.commands.exits import OK
 from worker.commands.output import print_json
@@ -11,11 +10,10 @@ from worker.sandbox.server import serve
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--state", type=Path, help="JSON file that tells which domains and listeners there are")
     parser.add_argument("--propagation", type=float, default=5.0, help="seconds until a change is served (default 5)")
 
 
 def execute(args: argparse.Namespace) -> int:
     config = SandboxConfig(propagation_seconds=args.propagation)
-    asyncio.run(serve(config, seeds=args.state, announce=print_json))
+    asyncio.run(serve(config, print_json))
     return OK

@@ -1,0 +1,125 @@
+"""The sandbox: all simulated clouds on free loopback ports, for as long as a block lasts."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from worker.sandbox.answering import Answering
+from worker.sandbox.apig import Apig
+from worker.sandbox.apig import refused as refused_by_apig
+from worker.sandbox.bycloud import ByCloud, ByCloudCheck
+from worker.sandbox.bycloud import refused as refused_by_bycloud
+from worker.sandbox.credentials import ApigCheck, Iam, iam_routes
+from worker.sandbox.listeners import Listeners
+from worker.sandbox.world import Throttle, World
+
+# Tokens come in headers of several kilobytes.
+_LONGEST_HEADER = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxConfig:
+    """Who may call, how often, and how fast changes are served. Seconds."""
+
+    project_id: str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
+    account: str = "acme"
+    user: str = "rotator"
+    password: str = field(default="sandbox-password", repr=False)
+    project: str = "eu-west-101"
+    access_key: str = "SANDBOXACCESSKEY"
+    secret_key: str = field(default="sandbox-secret-key", repr=False)
+    key_id: str = "sandbox-key"
+    secret: str = field(default="sandbox-secret", repr=False)
+    token: str = field(default="sandbox-token", repr=False)
+    region: str = "sao1"
+    apig_limits: Sequence[tuple[int, float]] = ()
+    bycloud_limits: Sequence[tuple[int, float]] = ()
+    token_lifetime: float = 86400.0
+    latency: float = 0.0
+    propagation_seconds: float = 0.0
+    activation_seconds: float = 0.0
+    busy_seconds: float = 0.0
+    has_put: bool = False
+
+
+class Sandbox:
+    """`async with Sandbox() as sandbox`: endpoints, the world behind them, and the ports of its TLS listeners."""
+
+    def __init__(self, config: SandboxConfig | None = None) -> None:
+        self.config = config or SandboxConfig()
+        self.world = World(propagation_seconds=self.config.propagation_seconds)
+        self.apig_throttle = Throttle(self.config.apig_limits)
+        self.bycloud_throttle = Throttle(self.config.bycloud_limits)
+        own = self.config
+        self.iam = Iam(own.account, own.user, own.password, own.project, own.token_lifetime)
+        self.listeners = Listeners(self.world)
+        self.apig_endpoint = self.iam_endpoint = self.bycloud_endpoint = ""
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        own = self.config
+        apig_check = ApigCheck(self.apig_throttle, self.iam, own.project_id, own.access_key, own.secret_key)
+        malformed = refused_by_apig(400, "APIG.2011", "Invalid parameter value")
+        apig = Answering(self.world, apig_check, malformed, own.latency)
+        iam = Answering(self.world, lambda _request, _raw: None, malformed, own.latency)
+        bycloud_check = ByCloudCheck(self.bycloud_throttle, own.key_id, own.secret, own.token, own.region)
+        bycloud = Answering(self.world, bycloud_check, refused_by_bycloud(400, "invalid request"), own.latency)
+        cloud = ByCloud(self.world, own.activation_seconds, own.busy_seconds, own.has_put)
+        self.apig_endpoint = await self._serve(Apig(self.world, own.project_id).routes(apig))
+        self.iam_endpoint = await self._serve([iam_routes(self.iam, iam)])
+        self.bycloud_endpoint = await self._serve(cloud.routes(bycloud))
+        self._stack.push_async_callback(self.listeners.close)
+        return self
+
+    async def __aexit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def _serve(self, routes: Sequence[web.RouteDef]) -> str:
+        app = web.Application(client_max_size=4 * 1024 * 1024)
+        app.add_routes(routes)
+        runner = web.AppRunner(app, access_log=None, max_field_size=_LONGEST_HEADER, shutdown_timeout=0.1)
+        await runner.setup()
+        self._stack.push_async_callback(runner.cleanup)
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        return f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+    async def open_listeners(self) -> Mapping[str, int]:
+        """TLS ports for every instance and listener of the world that has none yet."""
+        for place in [*self.world.instances, *self.world.listeners]:
+            if place not in self.listeners.ports:
+                await self.listeners.open(place)
+        return self.listeners.ports
+
+
+async def serve(config: SandboxConfig, announce: Callable[[Mapping[str, object]], None]) -> None:
+    """Runs a sandbox with one instance, a group and a listener, until it is cancelled."""
+    async with Sandbox(config) as sandbox:
+        world = sandbox.world
+        group = world.add_group(world.add_instance())
+        world.add_domain(group, "www.example.com")
+        world.add_listener()
+        ports = await sandbox.open_listeners()
+        announce(
+            {
+                "apig": sandbox.apig_endpoint,
+                "iam": sandbox.iam_endpoint,
+                "bycloud": sandbox.bycloud_endpoint,
+                "project_id": config.project_id,
+                "access_key": config.access_key,
+                "key_id": config.key_id,
+                "region": config.region,
+                "tls_ports": dict(ports),
+                "domains": [
+                    {"id": one.id, "name": one.name, "group_id": one.group_id} for one in world.domains.values()
+                ],
+            }
+        )
+        await asyncio.Event().wait()
