@@ -133,12 +133,14 @@ def broker_of(settings: Settings) -> Broker:
     return open_broker(settings.broker, broker_url(settings.broker), settings.retry)
 
 
-async def run(settings: Settings) -> None:
-    """The service, until SIGTERM or SIGINT; a second signal cancels what is still in hand."""
+async def run(settings: Settings, *, stopping: asyncio.Event | None = None, watcher: Watcher | None = None) -> None:
+    """The service, until SIGTERM or SIGINT, or `stopping`; a second signal cancels what is still in hand."""
     metrics, intake = Metrics(), intake_of(settings)
-    stopping = asyncio.Event()
+    if stopping is None:
+        stopping = asyncio.Event()
+        _stop_on_signals(stopping)
     async with AsyncExitStack() as stack:
-        rotator = await stack.enter_async_context(rotator_of(settings, metrics))
+        rotator = await stack.enter_async_context(rotator_of(settings, metrics, watcher))
         broker = broker_of(settings)
         stack.push_async_callback(broker.close)
         host, _, port = settings.http.listen.rpartition(":")
@@ -146,7 +148,6 @@ async def run(settings: Settings) -> None:
         consumer = Consumer(
             broker, intake, rotator, certificates_of(settings), _policy(settings), metrics, utc_now, _chance, stopping
         )
-        _stop_on_signals(stopping)
         _log.info("worker.started", listen=f"{host}:{bound}", certificates=len(settings.certificates))
         await consumer.run()
     _log.info("worker.stopped")

@@ -1,136 +1,124 @@
 """From files and environment to checked settings; every mistake is named with its place."""
 
-import re
 import stat
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from worker.settings.checks import problems_in
+from worker.settings.checks import EMBEDDED, problems_in
 from worker.settings.errors import SettingsError
 from worker.settings.model import Settings
+from worker.settings.overrides import apply, overrides_in
+from worker.settings.sources import Tree, read_toml
 
 DEFAULT: Final = Path("config/worker.toml")
-_LARGEST: Final = 1024 * 1024
-_AT_LINE: Final = re.compile(r"at line (\d+)")
-_NOT_OVERRIDES: Final = ("ROTATION_CONFIG", "ROTATION_TEST_")
+_CERTIFICATES_DIR: Final = "certificates_dir"
+# These quote a value in their own words.
+_OUR_WORDS: Final = {
+    "extra_forbidden": "unknown key",
+    "union_tag_invalid": "kind: not one of those that there are",
+    "union_tag_not_found": "kind: is missing",
+    "missing": "is missing",
+}
 
-Tree = dict[str, Any]
+Origins = dict[str, str]
+"""Who said it, where it was not the main file: a variable or another file, by the key's full path."""
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     """Of `path`, else of `ROTATION_CONFIG`, else of config/worker.toml, with the overrides of the environment."""
     file = path or Path(environ.get("ROTATION_CONFIG") or DEFAULT)
-    tree = _read(file)
-    _override(tree, environ)
     folder = file.resolve().parent
-    _add_certificates(tree, folder)
+    tree, origins = read_toml(file), Origins()
+    overrides = overrides_in(environ)
+    # The certificates come before the overrides that may change them, behind the one that says where they are.
+    apply([one for one in overrides if one.path == (_CERTIFICATES_DIR,)], tree, origins)
+    _add_certificates(tree, file, folder, origins)
+    apply(overrides, tree, origins)
     try:
-        settings = Settings.model_validate(tree)
+        settings = _anchored(Settings.model_validate(tree), folder)
     except ValidationError as error:
-        raise SettingsError([f"{file}: {problem}" for problem in _described(error)]) from None
-    settings = _anchored(settings, folder)
+        raise _error(_described(error, tree), file, origins) from None
     problems = problems_in(settings)
     if problems:
-        raise SettingsError([f"{file}: {problem}" for problem in problems])
+        raise _error(problems, file, origins)
     return settings
 
 
-def _read(file: Path) -> Tree:
-    try:
-        status = file.stat()
-        if status.st_size > _LARGEST:
-            raise SettingsError([f"{file}: over {_LARGEST} bytes"])
-        if status.st_mode & stat.S_IWOTH:
-            raise SettingsError([f"{file}: can be written by everybody"])
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SettingsError([f"{file}: {error.strerror}"]) from None
-    except UnicodeDecodeError:
-        raise SettingsError([f"{file}: not in UTF-8"]) from None
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError([f"{file}: {_place(str(error), text)}"]) from None
-    except RecursionError:
-        raise SettingsError([f"{file}: nested too deeply"]) from None
+def _error(problems: Sequence[str], file: Path, origins: Origins) -> SettingsError:
+    """Each problem begins with the key that it is about; put before it is who set that key."""
+
+    def told(problem: str) -> str:
+        said = [key for key in origins if problem.startswith((f"{key}.", f"{key}:"))]
+        return f"{origins[max(said, key=len)] if said else file}: {problem}"
+
+    return SettingsError([told(problem) for problem in problems])
 
 
-def _place(message: str, text: str) -> str:
-    """The line and its key. The reader's own words may quote a value, except for these."""
-    found = _AT_LINE.search(message)
-    if found is None:
-        return "not valid TOML"
-    number = int(found[1])
-    line = text.splitlines()[number - 1] if number <= len(text.splitlines()) else ""
-    key = line.partition("=")[0].strip()
-    what = (
-        "stands twice" if "overwrite" in message or "twice" in message or "redefine" in message else "is not valid TOML"
-    )
-    return f"line {number}: {key or 'the line'} {what}"
+def _add_certificates(tree: Tree, file: Path, folder: Path, origins: Origins) -> None:
+    """Those of every file in `certificates_dir`."""
+    named, certificates = tree.get(_CERTIFICATES_DIR), tree.setdefault("certificates", {})
+    if not isinstance(named, str) or not isinstance(certificates, dict):
+        return  # left to the check of the types
+    if not (folder / named).is_dir():
+        raise _error([f"{_CERTIFICATES_DIR}: no such folder"], file, origins)
+    for more in sorted((folder / named).glob("*.toml")):
+        for name, certificate in _only_certificates(more).items():
+            key = f"certificates.{name}"
+            if name in certificates:
+                raise SettingsError([f"{more}: {_shown(key)} stands in {origins.get(key, file)} too"])
+            certificates[name] = certificate
+            origins[key] = str(more)
 
 
-def _override(tree: Tree, environ: Mapping[str, str]) -> None:
-    """`ROTATION_SECTION__KEY`: every scalar, by its path; digits number the entries of lists."""
-    for variable, value in environ.items():
-        if not variable.startswith("ROTATION_") or variable.startswith(_NOT_OVERRIDES):
-            continue
-        path = variable.removeprefix("ROTATION_").lower().split("__")
-        if len(path) == 1 and path[0] not in Settings.model_fields:
-            continue  # a variable of somebody else's
-        _put(tree, path, value, variable)
+def _only_certificates(file: Path) -> Tree:
+    tree = read_toml(file)
+    others = sorted(set(tree) - {"certificates"})
+    if others:
+        raise SettingsError([f"{file}: {_shown(key)}: only [certificates.NAME] belongs here" for key in others])
+    certificates = tree.get("certificates", {})
+    if not isinstance(certificates, dict):
+        raise SettingsError([f"{file}: certificates: [certificates.NAME] is the form"])
+    return certificates
 
 
-def _put(tree: Tree, path: Sequence[str], value: str, variable: str) -> None:
-    place: Any = tree
-    for step in path[:-1]:
-        place = _entered(place, step, variable)
-    if not isinstance(place, dict):
-        raise SettingsError([f"{variable}: names no setting"])
-    place[_spelled(place, path[-1])] = value
-
-
-def _entered(place: Any, step: str, variable: str) -> Any:
-    if isinstance(place, list) and step.isdecimal() and int(step) < len(place):
-        return place[int(step)]
-    if not isinstance(place, dict):
-        raise SettingsError([f"{variable}: names no setting"])
-    return place.setdefault(_spelled(place, step), {})
-
-
-def _spelled(place: Tree, step: str) -> str:
-    """The key as the file spells it: the environment knows no case, and no hyphen."""
-    return next((key for key in place if key.lower() == step or key.lower().replace("-", "_") == step), step)
-
-
-def _add_certificates(tree: Tree, folder: Path) -> None:
-    named = tree.get("certificates_dir")
-    if not isinstance(named, str):
-        return
-    home: dict[str, str] = dict.fromkeys(tree.get("certificates") or {}, "the main file")
-    for file in sorted((folder / named).glob("*.toml")):
-        more = _read(file)
-        if set(more) - {"certificates"}:
-            raise SettingsError([f"{file}: only [certificates.NAME] belongs here"])
-        for name, certificate in (more.get("certificates") or {}).items():
-            if name in home:
-                raise SettingsError([f"{file}: certificates.{name} stands in {home[name]} too"])
-            home[name] = str(file)
-            tree.setdefault("certificates", {})[name] = certificate
-
-
-def _described(error: ValidationError) -> Iterator[str]:
+def _described(error: ValidationError, tree: Tree) -> Sequence[str]:
+    """One line a key; where a value could have been one of several things, only what was wrong deepest inside."""
+    found: dict[str, str] = {}
     for one in error.errors(include_url=False, include_context=False, include_input=False):
-        path = ".".join(str(part) for part in one["loc"])
-        yield f"{path}: {'unknown key' if one['type'] == 'extra_forbidden' else one['msg']}"
+        found.setdefault(_path(one["loc"], tree), _OUR_WORDS.get(one["type"], one["msg"]))
+    return [
+        f"{path}: {message}" for path, message in found.items() if not any(key.startswith(f"{path}.") for key in found)
+    ]
+
+
+def _path(loc: Sequence[str | int], tree: Tree) -> str:
+    """The keys as they stand in the file: the names of types, which pydantic puts in between, are left out."""
+    place: Any = tree
+    keys = []
+    for number, step in enumerate(loc, 1):
+        is_there = (isinstance(place, dict) and step in place) or (isinstance(place, list) and isinstance(step, int))
+        if is_there or (isinstance(place, dict) and number == len(loc)):
+            keys.append(_shown(str(step)))
+            place = place[step] if is_there else None  # type: ignore[index,unused-ignore]
+    return ".".join(keys)
+
+
+def _shown(key: str) -> str:
+    """On one line, and without what would steer a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in key[:200])
 
 
 def _anchored(settings: Settings, folder: Path) -> Settings:
     """Relative paths are meant from the file's folder."""
-    return Settings.model_validate(_anchor(settings, folder))
+    tree = _anchor(settings, folder)
+    if settings.trust.ca_bundle != "system":
+        tree["trust"]["ca_bundle"] = str(folder / settings.trust.ca_bundle)
+    if settings.broker.url.startswith(EMBEDDED):
+        tree["broker"]["url"] = f"{EMBEDDED}{folder / settings.broker.url.removeprefix(EMBEDDED)}"
+    return Settings.model_validate(tree)
 
 
 def _anchor(value: Any, folder: Path) -> Any:
