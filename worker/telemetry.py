@@ -43,6 +43,12 @@ def configure_logs(*, verbose: bool = False) -> None:
     logging.basicConfig(level=logging.WARNING, format='{"level": "%(levelname)s", "logger": "%(name)s"}', force=True)
 
 
+def quiet_logs() -> None:
+    """Nothing but a crash: for commands that show their progress themselves."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    logging.basicConfig(level=logging.CRITICAL, force=True)
+
+
 def _exception_as_frames(_logger: object, _method: str, event: Event) -> Event:
     """A bug is told by its type and place. Its text and locals may quote the input: they stay out."""
     exception = event.pop("exc_info", None)

@@ -18,6 +18,7 @@ _AT_ONCE: Final = 16
 _HANDSHAKE: Final = 5.0
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
+_END: Final = "-----END CERTIFICATE-----\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,39 @@ class Verdict:
     failure: Failure | None
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What shall be served, and how to recognise what was served before."""
+
+    fingerprint_sha256: str
+    intermediates: Sequence[bytes]
+    """DER, in the order they are sent."""
+    previous_serials: Sequence[str]
+
+    @classmethod
+    def of(cls, bundle: Bundle, previous_serials: Sequence[str]) -> "Expected":
+        blocks = [block + _END for block in bundle.intermediates_pem.split(_END) if block]
+        return cls(bundle.leaf.fingerprint_sha256, tuple(map(ssl.PEM_cert_to_DER_cert, blocks)), previous_serials)
+
+    def shortfall(self, served: Sequence[bytes]) -> str | None:
+        """The reason why `served` is not it, if there is one."""
+        if not served:
+            return "not_reachable"
+        if sha256(served[0]).hexdigest() != self.fingerprint_sha256:
+            return "still_old" if _serial(served[0]) in self.previous_serials else "other_certificate"
+        # Clients need every intermediate; a root behind them does no harm.
+        sent = served[1 : 1 + len(self.intermediates)]
+        return None if list(sent) == list(self.intermediates) else "chain_incomplete"
+
+
+def _serial(leaf: bytes) -> str | None:
+    """None for what strangers may serve, and cannot be read."""
+    try:
+        return str(x509.load_der_x509_certificate(leaf).serial_number)
+    except (ValueError, x509.InvalidVersion):
+        return None
+
+
 def parse_endpoint(endpoint: str | Endpoint) -> Probe:
     """`host:port` or `[v6]:port`; the name asked for is the host's, where no other is given."""
     address = endpoint.address if isinstance(endpoint, Endpoint) else endpoint
@@ -52,27 +86,23 @@ async def verify(
 
     Reasons: `not_reachable`, `still_old`, `other_certificate`, `chain_incomplete`. All are worth another try.
     """
+    expected = Expected.of(bundle, previous_serials)
     turns = asyncio.Semaphore(_AT_ONCE)
-
-    async def prove(probe: Probe) -> Verdict:
-        return Verdict(probe, await _until_served(probe, bundle, within, previous_serials, turns))
-
-    return await asyncio.gather(*(prove(probe) for probe in probes))
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_until_served(probe, expected, within, turns)) for probe in probes]
+    return [Verdict(probe, task.result()) for probe, task in zip(probes, tasks, strict=True)]
 
 
-async def _until_served(
-    probe: Probe, bundle: Bundle, within: float, previous_serials: Sequence[str], turns: asyncio.Semaphore
-) -> Failure | None:
+async def _until_served(probe: Probe, expected: Expected, within: float, turns: asyncio.Semaphore) -> Failure | None:
     clock = asyncio.get_running_loop().time
     began, pause = clock(), _FIRST_PAUSE
     while True:
         async with turns:
-            reason = await _look(probe, bundle, previous_serials)
-        if reason is None:
-            return None
-        if clock() - began + pause > within:
-            return Failure(reason, f"{probe.server_name} at port {probe.port}: {_TOLD[reason]}", transient=True)
-        await asyncio.sleep(pause)
+            failure = await _look(probe, expected)
+        left = within - (clock() - began)
+        if failure is None or left <= 0:
+            return failure
+        await asyncio.sleep(min(pause, left))
         pause = min(pause * 2, _LONGEST_PAUSE)
 
 
@@ -84,33 +114,38 @@ _TOLD: Final = {
 }
 
 
-async def _look(probe: Probe, bundle: Bundle, previous_serials: Sequence[str]) -> str | None:
-    """The reason of the first address that does not serve the leaf with its chain."""
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(probe.host, probe.port, type=socket.SOCK_STREAM)
-    except OSError:
-        return "not_reachable"
-    for host in dict.fromkeys(str(address[4][0]) for address in found):
-        served = await served_chain(host, probe.port, probe.server_name)
-        reason = _judged(served, bundle, previous_serials)
+async def _look(probe: Probe, expected: Expected) -> Failure | None:
+    """What is wrong at the first address that does not serve the leaf with its chain."""
+    addresses = await _addresses(probe)
+    for address in addresses:
+        reason = expected.shortfall(await served_chain(address, probe.port, probe.server_name))
         if reason is not None:
-            return reason
+            return Failure(
+                reason, f"{probe.server_name} at {address} port {probe.port}: {_TOLD[reason]}", transient=True
+            )
+    if not addresses:
+        return Failure("not_reachable", f"{probe.host}: has no address that can be reached", transient=True)
     return None
 
 
-def _judged(served: Sequence[bytes], bundle: Bundle, previous_serials: Sequence[str]) -> str | None:
-    if not served:
-        return "not_reachable"
-    if sha256(served[0]).hexdigest() != bundle.leaf.fingerprint_sha256:
-        serial = str(x509.load_der_x509_certificate(served[0]).serial_number)
-        return "still_old" if serial in previous_serials else "other_certificate"
-    wanted = [ssl.PEM_cert_to_DER_cert(f"{block}-----END CERTIFICATE-----") for block in _blocks(bundle)]
-    return None if list(served[1 : 1 + len(wanted)]) == wanted else "chain_incomplete"
+async def _addresses(probe: Probe) -> Sequence[str]:
+    """Every address of the host that there is a way to."""
+    try:
+        async with asyncio.timeout(_HANDSHAKE):
+            found = await asyncio.get_running_loop().getaddrinfo(probe.host, probe.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError, TimeoutError):
+        return ()
+    return list(dict.fromkeys(str(place[0]) for family, _, _, _, place in found if _has_route(family, place)))
 
 
-def _blocks(bundle: Bundle) -> Sequence[str]:
-    return [block for block in bundle.intermediates_pem.split("-----END CERTIFICATE-----\n") if block]
+def _has_route(family: int, place: tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]) -> bool:
+    """Whether this host can send there at all: many have no IPv6, and a name's IPv6 address is no failure then."""
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as trial:
+            trial.connect(place)  # a datagram socket sends nothing by this
+    except OSError:
+        return False
+    return True
 
 
 async def served_chain(host: str, port: int, server_name: str) -> Sequence[bytes]:
@@ -118,19 +153,26 @@ async def served_chain(host: str, port: int, server_name: str) -> Sequence[bytes
 
     Nothing is trusted and nothing is sent: what is served is compared with what shall be.
     """
+    try:
+        async with asyncio.timeout(_HANDSHAKE):
+            _, writer = await asyncio.open_connection(host, port, ssl=_trusting(), server_hostname=server_name)
+    except (OSError, TimeoutError, ValueError):
+        return ()
+    try:
+        return _chain_of(writer.get_extra_info("ssl_object"))
+    finally:
+        # Nothing is left to be said, and a polite end would wait for the other side.
+        writer.transport.abort()
+
+
+def _trusting() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    writer: asyncio.StreamWriter | None = None
-    try:
-        async with asyncio.timeout(_HANDSHAKE):
-            _, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=server_name)
-        tls: ssl.SSLObject = writer.get_extra_info("ssl_object")
-        # The public way to the whole chain came with Python 3.13; this is what it calls.
-        chain = tls._sslobj.get_unverified_chain() or ()  # type: ignore[attr-defined]  # noqa: SLF001
-        return [ssl.PEM_cert_to_DER_cert(certificate.public_bytes()) for certificate in chain]
-    except (OSError, TimeoutError, ValueError):
-        return ()
-    finally:
-        if writer is not None:
-            writer.close()
+    return context
+
+
+def _chain_of(tls: ssl.SSLObject) -> Sequence[bytes]:
+    # The public way to the whole chain came with Python 3.13; this is what it calls.
+    chain = tls._sslobj.get_unverified_chain() or ()  # type: ignore[attr-defined]  # noqa: SLF001
+    return [ssl.PEM_cert_to_DER_cert(certificate.public_bytes()) for certificate in chain]

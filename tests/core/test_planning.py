@@ -93,6 +93,8 @@ def test_an_urgent_renewal_that_says_so_goes_back() -> None:
         ({"not_before": day(10), "not_after": day(20)}, "older"),
         ({"not_before": day(9), "not_after": day(30)}, "older"),
         ({"not_before": None, "not_after": day(21)}, "newer"),
+        ({"not_before": None, "not_after": day(21), "issued_before": day(9)}, "older"),
+        ({"not_before": None, "not_after": day(21), "issued_before": day(10)}, "newer"),
         ({"serial_number": 4660, "not_before": day(10), "not_after": day(20)}, "same"),
         ({"serial_number": None, "not_after": day(20)}, "same"),
         ({"serial_number": None, "fingerprint_prefix": "abab", "not_after": day(1)}, "same"),

@@ -10,12 +10,11 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import aio_pika
-from aio_pika.exceptions import AMQPError
 
 from worker.broker.topology import topology
 from worker.settings.model import Broker, Retry
@@ -57,7 +56,7 @@ class RabbitNode:
         self._spawn("epmd", ["epmd", "-address", "127.0.0.1", "-port", str(self.epmd_port)])
         _wait(lambda: _listens(self.epmd_port), "epmd does not start")
         self._spawn("server", [str(SERVER)])
-        _wait(lambda: self._greets(), "RabbitMQ does not start")
+        _wait(self._greets, "RabbitMQ does not start")
 
     def stop(self) -> None:
         """In order: a broker killed too soon after a declaration would lose what it confirmed."""
@@ -71,13 +70,19 @@ class RabbitNode:
     def ctl(self, *arguments: str) -> str:
         """`rabbitmqctl`'s output."""
         command = [str(_CTL), "-q", *arguments]
-        done = subprocess.run(command, env=self._environment(), capture_output=True, text=True, check=True, timeout=60)
+        done = subprocess.run(command, env=self._environment(), capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def _spawn(self, role: str, command: list[str]) -> None:
         with (self.home / f"{role}.out").open("ab") as out:
-            process = subprocess.Popen(  # noqa: S603 - our own command
-                command, env=self._environment(), stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True
+            process = subprocess.Popen(
+                command,
+                env=self._environment(),
+                stdout=out,
+                stderr=out,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
         process.returncode = 0  # it may outlive this process: the last one to use it stops it by its id
         (self.home / f"{role}.pid").write_text(str(process.pid), encoding="ascii")
@@ -132,3 +137,101 @@ def _listens(port: int) -> bool:
         socket.create_connection(("127.0.0.1", port), timeout=5).close()
         return True
     return False
+
+
+def _is_alive(pid: int) -> bool:
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def _wait(is_so: Any, otherwise: str) -> None:
+    """The broker is another process: there is nothing to wait on but its behaviour."""
+    end = time.monotonic() + _BOOT_SECONDS
+    while not is_so():
+        if time.monotonic() > end:
+            raise TimeoutError(otherwise)
+        time.sleep(0.05)
+
+
+@contextmanager
+def running(home: Path) -> Iterator[RabbitNode]:
+    """A node of one's own inside the block."""
+    node = RabbitNode.below(home)
+    node.start()
+    try:
+        yield node
+    finally:
+        node.stop()
+
+
+@contextmanager
+def shared(folder: Path) -> Iterator[RabbitNode]:
+    """One node for all processes that name the same folder: started by the first, stopped by the last."""
+    node = _joined(folder)
+    try:
+        yield node
+    finally:
+        _leave(folder, node)
+
+
+def _joined(folder: Path) -> RabbitNode:
+    with _locked(folder) as register:
+        known: dict[str, Any] = json.loads(register.read_text(encoding="ascii")) if register.exists() else {"users": 0}
+        if known["users"]:
+            node = RabbitNode(**{**known["node"], "home": Path(known["node"]["home"])})
+        else:
+            node = RabbitNode.below(folder / f"rabbitmq-{uuid.uuid4().hex[:8]}")
+            node.start()
+        described = {**asdict(node), "home": str(node.home)}
+        register.write_text(json.dumps({"users": known["users"] + 1, "node": described}), encoding="ascii")
+    return node
+
+
+def _leave(folder: Path, node: RabbitNode) -> None:
+    with _locked(folder) as register:
+        known = json.loads(register.read_text(encoding="ascii"))
+        register.write_text(json.dumps({**known, "users": known["users"] - 1}), encoding="ascii")
+        if known["users"] == 1:
+            node.stop()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[Path]:
+    with (folder / "rabbitmq.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder / "rabbitmq.json"
+
+
+def broker_settings(**overrides: Any) -> Broker:
+    """Settings with object names that no other test has."""
+    prefix = f"test-{uuid.uuid4().hex[:12]}"
+    names = {
+        "exchange": f"{prefix}.renewals",
+        "queue": f"{prefix}.rotation",
+        "parking_exchange": f"{prefix}.rotation.parked",
+        "dead_queue": f"{prefix}.rotation.dead",
+        "events_exchange": f"{prefix}.events",
+        "history_stream": f"{prefix}.rotation.history",
+    }
+    return Broker.model_validate({**names, **overrides})
+
+
+async def remove(url: str, settings: Broker, retry: Retry) -> None:
+    """Deletes a test's objects: the broker may be somebody's."""
+    objects = topology(settings, retry.parking_seconds)
+    connection = await aio_pika.connect(url)
+    async with connection, connection.channel() as channel:
+        for queue in objects.queues:
+            await channel.queue_delete(queue.name)
+        for exchange in objects.exchanges:
+            await channel.exchange_delete(exchange.name)
+
+
+def broker_table(url: str) -> Mapping[str, Any]:
+    """`broker_settings` as a settings file has them."""
+    settings = broker_settings(url=url)
+    return settings.model_dump(mode="json", by_alias=True, exclude_none=True)

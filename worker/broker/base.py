@@ -6,6 +6,7 @@ consumer of a queue is active; the others stand by and take over. Losing the con
 BrokerLostError.
 """
 
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -52,6 +53,11 @@ class Dead:
     certificate: str | None
     renewal_id: str | None
     since: datetime | None
+
+
+def withheld(reason: str) -> bytes:
+    """What is kept in place of a body that must not be kept, for it may hold a key; JSON."""
+    return json.dumps({"withheld": True, "reason": reason}).encode()
 
 
 class Delivery(Protocol):

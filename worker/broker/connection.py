@@ -2,23 +2,66 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import aio_pika
 from aio_pika.abc import AbstractConnection
-from aio_pika.exceptions import AMQPError, ChannelInvalidStateError, ProbableAuthenticationError
+from aio_pika.exceptions import (
+    AMQPError,
+    ChannelNotFoundEntity,
+    ChannelPreconditionFailed,
+    ProbableAuthenticationError,
+)
+from aiormq.exceptions import ChannelAccessRefused
 from yarl import URL
 
-from worker.broker.base import BrokerLostError
+from worker.broker.base import BrokerError, BrokerLostError, TopologyError
 from worker.core.secret import Secret
 from worker.settings.model import Broker as Settings
 
 # A dead peer is noticed after three times (heartbeat + 1) seconds.
-_HEARTBEAT: Final = 10
-LOST: Final = (AMQPError, ChannelInvalidStateError, ConnectionError, OSError, RuntimeError, TimeoutError)
+_HEARTBEAT: Final = "10"
+# Others are not passed on: `no_verify_ssl=false`, for one, turns verification off.
+_QUERY: Final = frozenset({"heartbeat", "name"})
+_CLOSING_SECONDS: Final = 5.0
+_LOST: Final = (AMQPError, ConnectionError, OSError, RuntimeError, TimeoutError)
 """What aio-pika raises when the broker is away, on whatever step."""
+
+
+@asynccontextmanager
+async def guarded(step: str, seconds: float) -> AsyncGenerator[None]:
+    """One step with the broker, which may hang for ever on a frozen path.
+
+    Raises TopologyError for what is missing or forbidden, and BrokerLostError for a broker that is away or silent.
+    """
+    task = asyncio.current_task()
+    asked = task.cancelling() if task else 0
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except (ChannelPreconditionFailed, ChannelAccessRefused) as error:
+        raise TopologyError(f"{step}: {words(error)}") from None
+    except _LOST as error:
+        if is_missing(error):
+            raise TopologyError(f"{step}: {words(error)}") from None
+        raise BrokerLostError(f"{step}: the broker is lost ({type(error).__name__})") from None
+    except asyncio.CancelledError:
+        # A link that died in silence cancels the step from within: then nobody asked this task to stop.
+        if task is None or task.cancelling() > asked:
+            raise
+        raise BrokerLostError(f"{step}: the link to the broker is dead") from None
+
+
+def is_missing(error: Exception) -> bool:
+    """A queue whose leader is away, as while the broker starts, answers 404 too: that passes."""
+    return isinstance(error, ChannelNotFoundEntity) and words(error).startswith(("no queue", "no exchange"))
+
+
+def words(error: Exception) -> str:
+    """What the broker says of an object: its name and the argument that differs, never a credential."""
+    return str(error).partition(" - ")[2] or type(error).__name__
 
 
 class Connector:
@@ -28,9 +71,10 @@ class Connector:
         self._settings = settings
         self._url = url
         self.user = URL(url.reveal()).user or "guest"
+        self.timeout: float = settings.timeout_seconds
 
     @asynccontextmanager
-    async def connected(self) -> AsyncIterator[AbstractConnection]:
+    async def connected(self) -> AsyncGenerator[AbstractConnection]:
         """A connection inside the block."""
         connection = await self.connect()
         try:
@@ -39,28 +83,42 @@ class Connector:
             await self.close(connection)
 
     async def connect(self) -> AbstractConnection:
-        """Raises BrokerLostError; the text has no part of the URL."""
-        url = URL(self._url.reveal()).update_query(heartbeat=str(_HEARTBEAT))
-        try:
-            async with asyncio.timeout(self._settings.timeout_seconds):
-                return await aio_pika.connect(url, ssl_context=self._tls(url), timeout=self._settings.timeout_seconds)
-        except ProbableAuthenticationError:
-            raise BrokerLostError("the broker refuses these credentials") from None
-        except LOST as error:
-            raise BrokerLostError(f"the broker cannot be reached ({type(error).__name__})") from None
+        """Raises BrokerLostError, and BrokerError for unusable TLS files; the text has no part of the URL."""
+        url = URL(self._url.reveal())
+        known = {key: value for key, value in url.query.items() if key in _QUERY}
+        url = url.with_query({"heartbeat": _HEARTBEAT} | known)
+        async with guarded("connecting", self.timeout):
+            try:
+                return await aio_pika.connect(url, ssl_context=self._tls(url), timeout=self.timeout)
+            except ProbableAuthenticationError:
+                raise BrokerLostError("the broker refuses these credentials") from None
 
     def _tls(self, url: URL) -> ssl.SSLContext | None:
         """Our own context: URL parameters can turn verification off."""
         if url.scheme != "amqps":
             return None
-        context = ssl.create_default_context(cafile=self._settings.ca_file)
+        try:
+            context = ssl.create_default_context(cafile=self._settings.ca_file)
+            if self._settings.cert_file is not None:
+                context.load_cert_chain(self._settings.cert_file, self._settings.key_file)
+        except OSError as error:
+            raise BrokerError(f"broker.ca_file, cert_file, key_file: cannot be used ({type(error).__name__})") from None
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if self._settings.cert_file is not None:
-            context.load_cert_chain(self._settings.cert_file, self._settings.key_file)
         return context
 
     async def close(self, connection: AbstractConnection) -> None:
         """Closing hangs on a frozen path: it is given a little time."""
-        with suppress(*LOST):
-            async with asyncio.timeout(min(self._settings.timeout_seconds, 5)):
+        with suppress(BrokerError):
+            async with guarded("closing", min(self.timeout, _CLOSING_SECONDS)):
                 await connection.close()
+
+
+async def counted(connection: AbstractConnection, *queues: str) -> list[tuple[int, int]]:
+    """Messages ready, and consumers, of each queue."""
+    channel = await connection.channel(publisher_confirms=False)
+    try:
+        found = [(await channel.declare_queue(queue, passive=True)).declaration_result for queue in queues]
+        return [(one.message_count or 0, one.consumer_count or 0) for one in found]
+    finally:
+        if not channel.is_closed:
+            await channel.close()

@@ -1,51 +1,51 @@
 """Declaring the broker objects, or checking that they are there."""
 
 from collections.abc import Sequence
+from typing import assert_never
 
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 from aiormq.exceptions import ChannelAccessRefused
 
-from worker.broker.base import BrokerLostError, TopologyError
-from worker.broker.connection import LOST
+from worker.broker.base import TopologyError
+from worker.broker.connection import guarded, is_missing, words
 from worker.broker.topology import Exchange, Queue, QueueBinding, Topology
 
 Item = Exchange | Queue | QueueBinding
 
 
-async def prepare(connection: AbstractConnection, wanted: Topology, *, declare: bool) -> None:
-    """Raises TopologyError with every object that is missing or different, and how."""
+async def prepare(connection: AbstractConnection, wanted: Topology, *, declare: bool, seconds: float) -> None:
+    """Raises TopologyError with every object that is missing or different, and how.
+
+    A binding cannot be checked without declaring it.
+    """
     items: Sequence[Item] = (*wanted.exchanges, *wanted.queues, *(wanted.bindings if declare else ()))
-    problems = [problem for item in items if (problem := await _problem(connection, item, declare=declare))]
-    if problems:
-        raise TopologyError("; ".join(problems))
+    problems = []
+    for item in items:
+        async with guarded(f"declaring {_named(item)}", seconds):
+            problems.append(await _problem(connection, item, passive=not declare))
+    if any(problems):
+        raise TopologyError("; ".join(filter(None, problems)))
 
 
-async def _problem(connection: AbstractConnection, item: Item, *, declare: bool) -> str | None:
+async def _problem(connection: AbstractConnection, item: Item, *, passive: bool) -> str | None:
     """Each on a channel of its own: the broker closes the channel of a refused declaration."""
-    name = _named(item)
+    channel = await connection.channel(publisher_confirms=False)
     try:
-        channel = await connection.channel(publisher_confirms=False)
-        try:
-            await _declare(channel, item, passive=not declare)
-        finally:
-            if not channel.is_closed:
-                await channel.close()
+        await _declare(channel, item, passive=passive)
     except ChannelPreconditionFailed as error:
-        # The broker's words name the argument and both values; none of them is a secret.
-        return f"{name}: exists with other arguments: {_words(error)}"
-    except ChannelNotFoundEntity:
-        return f"{name}: is missing"
+        return f"{_named(item)}: exists with other arguments: {words(error)}"
+    except ChannelNotFoundEntity as error:
+        if not is_missing(error):
+            raise
+        return f"{_named(item)}: is missing"
     except ChannelAccessRefused as error:
-        return f"{name}: not allowed: {_words(error)}"
-    except LOST as error:
-        raise BrokerLostError(f"the broker was lost while {name} was declared ({type(error).__name__})") from None
+        return f"{_named(item)}: not allowed: {words(error)}"
+    finally:
+        if not channel.is_closed:
+            await channel.close()
     return None
-
-
-def _words(error: Exception) -> str:
-    return str(error).removeprefix("PRECONDITION_FAILED - ").removeprefix("ACCESS_REFUSED - ")
 
 
 def _named(item: Item) -> str:
@@ -56,6 +56,8 @@ def _named(item: Item) -> str:
             return f"queue {name}"
         case QueueBinding(exchange=exchange, queue=queue):
             return f"binding of {queue} to {exchange}"
+        case _:
+            assert_never(item)
 
 
 async def _declare(channel: AbstractChannel, item: Item, *, passive: bool) -> None:
@@ -67,3 +69,5 @@ async def _declare(channel: AbstractChannel, item: Item, *, passive: bool) -> No
         case QueueBinding(exchange=exchange, queue=queue, routing_key=key):
             bound = await channel.get_queue(queue, ensure=False)
             await bound.bind(exchange, key)
+        case _:
+            assert_never(item)

@@ -3,90 +3,86 @@
 import asyncio
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from aio_pika import DeliveryMode
 from aio_pika import Message as Outgoing
-from aio_pika.abc import AbstractChannel, AbstractConnection, HeadersType
+from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import DeliveryError
 
-from worker.broker.base import BrokerError, BrokerLostError
-from worker.broker.connection import LOST, Connector
+from worker.broker.base import BrokerError, BrokerLostError, TopologyError
+from worker.broker.connection import Connector, guarded
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What is published, apart from where to."""
+
+    body: bytes = field(repr=False)
+    content_type: str
+    headers: Mapping[str, str | int]
+    priority: int = 0
+    content_encoding: str | None = None
 
 
 class Publisher:
     """A blocked publisher must not stall the consumer, so it has its own connection; opened when it is needed."""
 
-    def __init__(self, connector: Connector, timeout: float) -> None:
+    def __init__(self, connector: Connector) -> None:
         self._connector = connector
-        self._timeout = timeout
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
         self._opening = asyncio.Lock()
 
-    async def publish(
-        self,
-        exchange: str,
-        routing_key: str,
-        body: bytes,
-        *,
-        content_type: str,
-        headers: Mapping[str, str | int],
-        priority: int = 0,
-    ) -> None:
+    async def publish(self, exchange: str, routing_key: str, sending: Sending) -> None:
         """Returns when the broker has it on disk in a queue; BrokerError otherwise, and it may be there all the same.
 
-        Every try has a message id of its own: two in flight with one id would swap their confirms.
+        Never BrokerLostError: whether deliveries go on is the consuming connection's affair, and publishing is tried
+        again on a new connection.
         """
-        message = Outgoing(
-            body,
-            content_type=content_type,
-            headers=_plain(headers),
-            priority=priority,
+        channel = None
+        try:
+            channel = await self._opened()
+            async with guarded(f"publishing to {exchange}", self._connector.timeout):
+                await self._confirmed(channel, exchange, routing_key, sending)
+        except (BrokerLostError, TopologyError) as error:
+            if self._channel is channel:
+                self._channel = None
+            raise BrokerError(str(error)) from None
+
+    async def _confirmed(self, channel: AbstractChannel, exchange: str, routing_key: str, sending: Sending) -> None:
+        target = await channel.get_exchange(exchange, ensure=False)
+        try:
+            # The limit of time is the caller's: two would race.
+            await target.publish(self._message(sending), routing_key, mandatory=True)
+        except DeliveryError:
+            raise BrokerError(f"exchange {exchange}: no queue took the message") from None
+
+    def _message(self, sending: Sending) -> Outgoing:
+        """Every try has a message id of its own: two in flight with one id would swap their confirms."""
+        return Outgoing(
+            sending.body,
+            content_type=sending.content_type,
+            content_encoding=sending.content_encoding,
+            headers=dict(sending.headers),
+            priority=sending.priority,
             delivery_mode=DeliveryMode.PERSISTENT,
             message_id=str(uuid.uuid4()),
             timestamp=datetime.now(UTC),
             user_id=self._connector.user,
         )
-        channel = await self._open()
-        try:
-            target = await channel.get_exchange(exchange, ensure=False)
-            async with asyncio.timeout(self._timeout):
-                await target.publish(message, routing_key, mandatory=True, timeout=self._timeout)
-        except DeliveryError:
-            raise BrokerError(f"exchange {exchange}: no queue took the message") from None
-        except LOST as error:
-            await self._drop(channel)
-            raise BrokerError(f"exchange {exchange}: not confirmed ({type(error).__name__})") from None
-        except asyncio.CancelledError:
-            # A link that died in silence cancels the publish from within: then nobody asked this task to stop.
-            await self._drop(channel)
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            raise BrokerError(f"exchange {exchange}: not confirmed, the link is dead") from None
 
-    async def _open(self) -> AbstractChannel:
+    async def _opened(self) -> AbstractChannel:
         async with self._opening:
             if self._channel is None or self._channel.is_closed:
                 await self.close()
                 self._connection = await self._connector.connect()
-                try:
-                    async with asyncio.timeout(self._timeout):
-                        self._channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
-                except LOST as error:
-                    raise BrokerLostError(f"the broker gives no channel ({type(error).__name__})") from None
+                async with guarded("opening a channel", self._connector.timeout):
+                    self._channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
             return self._channel
-
-    async def _drop(self, channel: AbstractChannel) -> None:
-        if self._channel is channel:
-            self._channel = None
 
     async def close(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None
         if connection is not None:
             await self._connector.close(connection)
-
-
-def _plain(headers: Mapping[str, str | int]) -> HeadersType:
-    return dict(headers)

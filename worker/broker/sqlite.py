@@ -10,15 +10,16 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import aiosqlite
 
-from worker.broker.base import BrokerError, BrokerLostError, BrokerState, Dead, Delivery, Message
+from worker.broker.base import BrokerError, BrokerLostError, BrokerState, Dead, Delivery, Message, withheld
 from worker.core.backoff import step_for
+from worker.core.message import identify
 from worker.settings.model import Broker as Settings
 from worker.settings.model import Retry
 
@@ -44,8 +45,14 @@ _DAY: Final = 86400.0
 class _InHand:
     """What is delivered and not settled: memory only, so that a crash puts it back."""
 
-    numbers: set[int]
     limit: int
+    numbers: set[int] = field(default_factory=set)
+    is_over: bool = False
+    """Nothing is settled any more: another consumer may have been given it."""
+
+    def check(self) -> None:
+        if self.is_over:
+            raise BrokerLostError("the consumer has stopped: what it had in hand comes again")
 
 
 @dataclass(slots=True)
@@ -67,16 +74,39 @@ class SqliteDelivery:
         )
 
     async def bury(self, reason: str, *, certificate: str | None, renewal_id: str | None, keep_body: bool) -> None:
-        body = self.message.body if keep_body else json.dumps({"withheld": True, "reason": reason}).encode()
+        kept = (self.message.body, self.message.content_type) if keep_body else (withheld(reason), "application/json")
         await self._settle(
-            "UPDATE messages SET state = 'dead', reason = ?, certificate = ?, renewal_id = ?, since = ?, body = ?"
-            " WHERE number = ?",
-            (reason, certificate, renewal_id, time.time(), body, self.number),
+            "UPDATE messages SET state = 'dead', reason = ?, certificate = ?, renewal_id = ?, since = ?, body = ?,"
+            " content_type = ? WHERE number = ?",
+            (reason, certificate, renewal_id, time.time(), *kept, self.number),
         )
 
     async def _settle(self, statement: str, values: Sequence[object]) -> None:
+        self.in_hand.check()
         await self.broker.write(statement, values)
         self.in_hand.numbers.discard(self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteDeliveries(AsyncIterator[Delivery]):
+    """Waits for the lock that only the active consumer holds, then gives out what is due."""
+
+    broker: "SqliteBroker"
+    lock: int
+    in_hand: _InHand
+
+    async def __anext__(self) -> Delivery:
+        while True:
+            self.in_hand.check()
+            if self.broker.is_active or self._became_active():
+                delivery = await self.broker.take(self.in_hand)
+                if delivery is not None:
+                    return delivery
+            await asyncio.sleep(_LOOK_EVERY)
+
+    def _became_active(self) -> bool:
+        self.broker.is_active = _is_taken(self.lock)
+        return self.broker.is_active
 
 
 class SqliteBroker:
@@ -90,26 +120,21 @@ class SqliteBroker:
         self._connection: aiosqlite.Connection | None = None
         self._opening = asyncio.Lock()
         self._writing = asyncio.Lock()
-        self._is_active = False
+        self._in_hand = _InHand(settings.prefetch)
+        self.is_active = False
 
-    async def _open(self) -> aiosqlite.Connection:
+    async def _connected(self) -> aiosqlite.Connection:
         async with self._opening:
             if self._connection is None:
                 try:
-                    self._path.parent.mkdir(parents=True, exist_ok=True)
-                    os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
-                    self._connection = await aiosqlite.connect(self._path, timeout=30, isolation_level=None)
-                    await self._connection.execute("PRAGMA journal_mode = WAL")
-                    await self._connection.execute("PRAGMA synchronous = FULL")
-                    await self._connection.execute("PRAGMA secure_delete = ON")
-                    await self._connection.executescript(_SCHEMA)
+                    self._connection = await _opened(self._path)
                 except (OSError, sqlite3.Error) as error:
                     raise BrokerLostError(f"the embedded broker's file cannot be used: {_told(error)}") from None
             return self._connection
 
     async def write(self, statement: str, values: Sequence[object]) -> int:
         """One statement, on disk when it returns; the number of rows it changed."""
-        connection = await self._open()
+        connection = await self._connected()
         async with self._writing:
             try:
                 cursor = await connection.execute(statement, values)
@@ -118,7 +143,7 @@ class SqliteBroker:
             return cursor.rowcount
 
     async def _read(self, statement: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
-        connection = await self._open()
+        connection = await self._connected()
         try:
             async with connection.execute(statement, values) as cursor:
                 names = [column[0] for column in cursor.description]
@@ -128,14 +153,15 @@ class SqliteBroker:
 
     @asynccontextmanager
     async def deliveries(self) -> AsyncGenerator[AsyncIterator[Delivery]]:
-        await self._open()
+        await self._connected()
+        in_hand = self._in_hand = _InHand(self._settings.prefetch)
         with self._lock_file() as lock:
-            stream = self._deliver(lock, _InHand(set(), self._settings.prefetch))
             try:
-                yield stream
+                yield SqliteDeliveries(self, lock, in_hand)
             finally:
-                await stream.aclose()
-                self._is_active = False
+                in_hand.is_over = True
+                in_hand.numbers.clear()
+                self.is_active = False
 
     @contextmanager
     def _lock_file(self) -> Iterator[int]:
@@ -145,23 +171,17 @@ class SqliteBroker:
         finally:
             os.close(lock)
 
-    async def _deliver(self, lock: int, in_hand: _InHand) -> AsyncGenerator[Delivery]:
-        """Waits for the lock that only the active consumer holds, then gives out what is due, first by priority."""
-        while not _is_taken(lock):  # noqa: ASYNC110 - the lock is another process's
-            await asyncio.sleep(_LOOK_EVERY)
-        self._is_active = True
-        while True:
-            row = await self._next(in_hand) if len(in_hand.numbers) < in_hand.limit else None
-            if row is None:
-                await asyncio.sleep(_LOOK_EVERY)
-            elif row["deliveries"] > self._settings.delivery_limit:
-                await self.write(
-                    "UPDATE messages SET state = 'dead', reason = 'delivery_limit', since = ? WHERE number = ?",
-                    (time.time(), row["number"]),
-                )
-            else:
+    async def take(self, in_hand: _InHand) -> Delivery | None:
+        """The next one whose time has come, first by priority; None while there is none, or no room for it."""
+        while len(in_hand.numbers) < in_hand.limit and (row := await self._next(in_hand)) is not None:
+            if row["deliveries"] <= self._settings.delivery_limit + 1:  # the first one is no redelivery
                 in_hand.numbers.add(row["number"])
-                yield SqliteDelivery(self, row["number"], _message(row), in_hand)
+                return SqliteDelivery(self, row["number"], _message(row), in_hand)
+            await self.write(
+                "UPDATE messages SET state = 'dead', reason = 'delivery_limit', since = ? WHERE number = ?",
+                (time.time(), row["number"]),
+            )
+        return None
 
     async def _next(self, in_hand: _InHand) -> dict[str, Any] | None:
         held = ",".join(str(number) for number in in_hand.numbers)
@@ -185,46 +205,34 @@ class SqliteBroker:
         await self.write("DELETE FROM events WHERE at < ?", (now - self._settings.history_days * _DAY,))
 
     async def publish_renewal(self, message: Message) -> None:
-        message = replace(message, user_id=message.user_id or self._producer or getpass.getuser(), attempt=1)
         await self.write(
             "INSERT INTO messages (id, state, due, priority, attempt, body, content_type, user_id, content_encoding,"
-            " traceparent) VALUES (?, 'ready', ?, ?, ?, ?, ?, ?, ?, ?)",
+            " traceparent) VALUES (?, 'ready', ?, ?, 1, ?, ?, ?, ?, ?)",
             (
-                message.message_id or str(uuid.uuid4()),
+                str(uuid.uuid4()),
                 time.time(),
                 message.priority,
-                message.attempt,
                 message.body,
                 message.content_type,
-                message.user_id,
+                message.user_id or self._producer or getpass.getuser(),
                 message.content_encoding,
                 message.traceparent,
             ),
         )
 
     async def declare(self) -> None:
-        await self._open()
+        await self._connected()
 
     async def dead(self) -> Sequence[Dead]:
-        rows = await self._read("SELECT * FROM messages WHERE state = 'dead' ORDER BY number")
-        return [
-            Dead(
-                id=row["id"],
-                message=_message(row),
-                reason=row["reason"],
-                certificate=row["certificate"],
-                renewal_id=row["renewal_id"],
-                since=datetime.fromtimestamp(row["since"], UTC),
-            )
-            for row in rows
-        ]
+        rows = await self._read("SELECT * FROM messages WHERE state = 'dead' ORDER BY since, number")
+        return [_dead_letter(row) for row in rows]
 
     async def replay(self, ids: Sequence[str]) -> Sequence[str]:
         found = []
         for one in ids:
             changed = await self.write(
-                "UPDATE messages SET state = 'ready', due = 0, attempt = 1, deliveries = 0"
-                " WHERE id = ? AND state = 'dead'",
+                "UPDATE messages SET state = 'ready', due = 0, attempt = 1, deliveries = 0, reason = NULL,"
+                " certificate = NULL, renewal_id = NULL, since = NULL WHERE id = ? AND state = 'dead'",
                 (one,),
             )
             found += [one] if changed else []
@@ -247,12 +255,29 @@ class SqliteBroker:
         except BrokerError:
             return BrokerState(is_connected=False, is_active=False)
         counts = {name: int(value or 0) for name, value in rows[0].items()}
-        return BrokerState(is_connected=True, is_active=self._is_active, **counts)
+        counts["ready"] -= len(self._in_hand.numbers)
+        return BrokerState(is_connected=True, is_active=self.is_active, **counts)
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+
+async def _opened(path: Path) -> aiosqlite.Connection:
+    """The file is its owner's alone; SQLite gives its companions the same mode."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    connection = await aiosqlite.connect(path, timeout=30, isolation_level=None)
+    try:
+        await connection.execute("PRAGMA journal_mode = WAL")
+        await connection.execute("PRAGMA synchronous = FULL")
+        await connection.execute("PRAGMA secure_delete = ON")
+        await connection.executescript(_SCHEMA)
+    except sqlite3.Error:
+        await connection.close()
+        raise
+    return connection
 
 
 def _is_taken(lock: int) -> bool:
@@ -273,6 +298,18 @@ def _message(row: Mapping[str, Any]) -> Message:
         content_encoding=row["content_encoding"],
         traceparent=row["traceparent"],
         attempt=row["attempt"],
+    )
+
+
+def _dead_letter(row: Mapping[str, Any]) -> Dead:
+    certificate, renewal_id = identify(row["body"])
+    return Dead(
+        id=row["id"],
+        message=_message(row),
+        reason=row["reason"],
+        certificate=row["certificate"] or certificate,
+        renewal_id=row["renewal_id"] or renewal_id,
+        since=datetime.fromtimestamp(row["since"], UTC),
     )
 
 

@@ -38,8 +38,13 @@ class Topology:
     bindings: Sequence[QueueBinding]
 
 
+def parking_key(step: float) -> str:
+    """Routing key of a copy that comes back after `step` seconds."""
+    return f"{step:.15g}"
+
+
 def parking_queue(settings: Broker, step: float) -> str:
-    return f"{settings.parking_exchange}.{step:g}"
+    return f"{settings.parking_exchange}.{parking_key(step)}"
 
 
 def topology(settings: Broker, parking_seconds: Sequence[float]) -> Topology:
@@ -70,7 +75,7 @@ def topology(settings: Broker, parking_seconds: Sequence[float]) -> Topology:
             *(QueueBinding(settings.exchange, settings.queue, key) for key in settings.binding_keys),
             QueueBinding(copies, settings.queue, AGAIN),
             QueueBinding(copies, settings.dead_queue, DEAD),
-            *(QueueBinding(copies, name, f"{step:g}") for step, name in steps.items()),
+            *(QueueBinding(copies, name, parking_key(step)) for step, name in steps.items()),
             QueueBinding(settings.events_exchange, settings.history_stream, "#"),
         ),
     )

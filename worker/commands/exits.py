@@ -4,6 +4,7 @@ from typing import Final
 
 OK: Final = 0
 FAILED: Final = 1
+WRONG_USE: Final = 64
 BAD_MATERIAL: Final = 65
 UNAVAILABLE: Final = 69
 INTERNAL: Final = 70

@@ -13,7 +13,9 @@ LONGEST_CHAIN: Final = 65_536
 LONGEST_KEY: Final = 4_096
 MOST_CERTIFICATES: Final = 8
 _BLOCK: Final = re.compile(
-    r"-----BEGIN (?P<label>[A-Z0-9 ]{1,40})-----\n(?:[A-Za-z0-9+/]{1,76}\n)*[A-Za-z0-9+/]{1,76}={0,2}\n-----END (?P=label)-----(?:\n|\Z)"
+    r"-----BEGIN (?P<label>[A-Z0-9 ]{1,40})-----\n"
+    r"(?:[A-Za-z0-9+/]{1,76}\n)*[A-Za-z0-9+/]{1,76}={0,2}\n"
+    r"-----END (?P=label)-----(?:\n|\Z)"
 )
 _KEY_LABELS: Final = frozenset({"PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"})
 

@@ -21,6 +21,8 @@ class Stored:
     serial_number: int | None = None
     not_before: datetime | None = None
     not_after: datetime | None = None
+    issued_before: datetime | None = None
+    """When it was stored, for gateways that do not tell not_before: it cannot have been issued later."""
     fingerprint_prefix: str | None = None
     """Beginning of the leaf's SHA-256 fingerprint, where the name that we gave it tells."""
     has_trusted_root_ca: bool = False
@@ -116,6 +118,8 @@ def age_of(stored: Stored, leaf: Leaf) -> Age:
     if _is_same(stored, leaf):
         return "same"
     if stored.not_after is None:
+        return "older"
+    if stored.issued_before is not None and leaf.not_before > stored.issued_before:
         return "older"
     if stored.not_before is None:
         return "newer" if stored.not_after > leaf.not_after else "older"

@@ -3,8 +3,9 @@
 import ipaddress
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from worker.core.names import is_domain
 from worker.settings.model import (
@@ -16,12 +17,18 @@ from worker.settings.model import (
     Endpoint,
     GatewayCommon,
     HuaweiApig,
+    Lineage,
     PasswordAuth,
     Settings,
 )
 
 _APIG_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{3,49}")
-_ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):\d{1,5}")
+_ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
+_LAST_PORT: Final = 65535
+_URL: Final = re.compile(r"[\x21-\x7e]+")
+EMBEDDED: Final = "sqlite:///"
+# Uploads of `per_domain` are told apart by so many characters of their deployment's name.
+_TOLD_APART: Final = 24
 _STRATEGIES: Final = {"huawei_apig": {"in_place", "per_domain"}, "bycloud": {"in_place", "rebind", "replace"}}
 _AMQP_QUERY: Final = frozenset({"heartbeat", "name"})
 
@@ -46,19 +53,32 @@ def _broker(broker: Broker) -> Iterator[str]:
 
 def broker_url_problems(url: str, *, insecure: bool) -> Iterator[str]:
     """What is wrong with a broker URL; no part of it is shown."""
-    parts = urlsplit(url)
-    if parts.scheme == "sqlite":
-        if not url.startswith("sqlite:///") or len(url) <= len("sqlite:///"):
-            yield "broker.url: sqlite:///PATH is the form"
+    if url.startswith("sqlite:"):
+        if not url.startswith(EMBEDDED) or url == EMBEDDED:
+            yield f"broker.url: {EMBEDDED}PATH is the form"
         return
-    if parts.scheme not in ("amqp", "amqps") or not parts.hostname:
+    parts = _split(url)
+    if parts is None or parts.scheme not in ("amqp", "amqps") or parts.fragment:
         yield "broker.url: not an amqp://, amqps:// or sqlite:/// URL"
         return
-    if parts.scheme == "amqp" and not insecure and not _is_loopback(parts.hostname):
+    if parts.scheme == "amqp" and not insecure and not _is_loopback(parts.hostname or ""):
         yield "broker.url: amqp:// to a host that is not loopback: use amqps://, or set broker.insecure"
-    unknown = sorted({key for key, _ in parse_qsl(parts.query, keep_blank_values=True)} - _AMQP_QUERY)
+    unknown = {key for key, _ in parse_qsl(parts.query, keep_blank_values=True)} - _AMQP_QUERY
     if unknown:
-        yield f"broker.url: query keys that are not allowed: {', '.join(unknown)}"
+        allowed = ", ".join(sorted(_AMQP_QUERY))
+        yield f"broker.url: {len(unknown)} query keys that are not allowed; these are: {allowed}"
+
+
+def _split(url: str) -> SplitResult | None:
+    """None for what has no host, a port that is none, or characters that the reader would silently drop."""
+    if _URL.fullmatch(url) is None:
+        return None
+    try:
+        parts = urlsplit(url)
+        is_whole = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return None
+    return parts if is_whole else None
 
 
 def _is_loopback(host: str) -> bool:
@@ -74,8 +94,13 @@ def _parking(steps: Sequence[float]) -> Iterator[str]:
 
 
 def _listen(listen: str) -> Iterator[str]:
-    if _ADDRESS.fullmatch(listen) is None:
+    if not _is_address(listen, first_port=0):
         yield "http.listen: HOST:PORT is the form"
+
+
+def _is_address(text: str, *, first_port: int = 1) -> bool:
+    found = _ADDRESS.fullmatch(text)
+    return found is not None and first_port <= int(found[1]) <= _LAST_PORT
 
 
 def _gateway(place: str, gateway: GatewayCommon) -> Iterator[str]:
@@ -85,14 +110,11 @@ def _gateway(place: str, gateway: GatewayCommon) -> Iterator[str]:
 
 
 def _endpoint(place: str, endpoint: str, *, insecure: bool) -> Iterator[str]:
-    try:
-        parts = urlsplit(endpoint)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host, parts = None, urlsplit("")
-    if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment or "@" in parts.netloc:
+    parts = _split(endpoint)
+    is_plain = parts is not None and not (parts.query or parts.fragment or "@" in parts.netloc)
+    if parts is None or not is_plain or parts.scheme not in ("http", "https"):
         yield f"{place}: not an https:// address"
-    elif parts.scheme == "http" and not insecure and not _is_loopback(host):
+    elif parts.scheme == "http" and not insecure and not _is_loopback(parts.hostname or ""):
         yield f"{place}: http:// to a host that is not loopback: use https://, or set insecure"
 
 
@@ -101,11 +123,25 @@ def _certificate(settings: Settings, name: str, certificate: Certificate) -> Ite
     for number, deployment in enumerate(certificate.deployments):
         yield from _deployment(settings, f"{place}.deployments.{number}", deployment)
     for number, endpoint in enumerate(certificate.verify_.endpoints):
-        address = endpoint.address if isinstance(endpoint, Endpoint) else endpoint
-        if _ADDRESS.fullmatch(address) is None:
-            yield f"{place}.verify.endpoints.{number}: HOST:PORT is the form"
-    if certificate.lineage is not None and not settings.trust.roots.files:
-        yield f"{place}.lineage: trust.roots.files names no root that it could be below"
+        yield from _verified(f"{place}.verify.endpoints.{number}", endpoint)
+    if certificate.lineage is not None:
+        yield from _lineage(f"{place}.lineage", certificate.lineage, settings.trust.roots.files)
+
+
+def _verified(place: str, endpoint: str | Endpoint) -> Iterator[str]:
+    if not _is_address(endpoint.address if isinstance(endpoint, Endpoint) else endpoint):
+        yield f"{place}: HOST:PORT is the form"
+    if isinstance(endpoint, Endpoint) and not is_domain(endpoint.server_name.lower()):
+        yield f"{place}.server_name: not a domain name"
+
+
+def _lineage(place: str, lineage: Lineage, roots: Sequence[Path]) -> Iterator[str]:
+    if not roots:
+        yield f"{place}: trust.roots.files names no root that it could be below"
+    for key in ("chain", "private_key"):
+        path = Path(getattr(lineage, key))
+        if path.is_absolute() or ".." in path.parts:
+            yield f"{place}.{key}: not a path below a root"
 
 
 def _deployment(settings: Settings, place: str, deployment: Deployment) -> Iterator[str]:
@@ -166,14 +202,20 @@ def _domain(place: str, domain: str | Domain, *, is_single: bool) -> Iterator[st
 
 def _stored_twice(settings: Settings) -> Iterator[str]:
     """Two deployments of one stored certificate would undo each other's work for ever."""
-    seen: dict[tuple[str, str], str] = {}
+    seen: dict[tuple[str, str, str], str] = {}
     for name, certificate in settings.certificates.items():
         for number, deployment in enumerate(certificate.deployments):
             place = f"certificates.{name}.deployments.{number}"
-            for key in ("certificate_id", "name"):
-                value = getattr(deployment, key)
-                if value is None:
-                    continue
-                first = seen.setdefault((deployment.gateway, f"{key}={value}"), place)
+            for key, what in _claims(deployment):
+                first = seen.setdefault((deployment.gateway, key, what), place)
                 if first != place:
                     yield f"{place}.{key}: {first} has the same stored certificate"
+
+
+def _claims(deployment: Deployment) -> Iterator[tuple[str, str]]:
+    """By which keys, and under which words, a gateway's stored certificates are a deployment's own."""
+    if deployment.certificate_id is not None:
+        yield "certificate_id", deployment.certificate_id.lower()
+    if deployment.name is not None:
+        is_cut = deployment.strategy == "per_domain"
+        yield "name", deployment.name[:_TOLD_APART] if is_cut else deployment.name

@@ -88,21 +88,27 @@ def _described(error: ValidationError, tree: Tree) -> Sequence[str]:
     """One line a key; where a value could have been one of several things, only what was wrong deepest inside."""
     found: dict[str, str] = {}
     for one in error.errors(include_url=False, include_context=False, include_input=False):
-        found.setdefault(_path(one["loc"], tree), _OUR_WORDS.get(one["type"], one["msg"]))
+        path = _path(one["loc"], tree, is_key_there=one["type"] not in ("missing", "extra_forbidden"))
+        found.setdefault(path, _OUR_WORDS.get(one["type"], one["msg"]))
     return [
         f"{path}: {message}" for path, message in found.items() if not any(key.startswith(f"{path}.") for key in found)
     ]
 
 
-def _path(loc: Sequence[str | int], tree: Tree) -> str:
+def _path(loc: Sequence[str | int], tree: Tree, *, is_key_there: bool) -> str:
     """The keys as they stand in the file: the names of types, which pydantic puts in between, are left out."""
     place: Any = tree
     keys = []
     for number, step in enumerate(loc, 1):
-        is_there = (isinstance(place, dict) and step in place) or (isinstance(place, list) and isinstance(step, int))
-        if is_there or (isinstance(place, dict) and number == len(loc)):
-            keys.append(_shown(str(step)))
-            place = place[step] if is_there else None  # type: ignore[index,unused-ignore]
+        is_last = number == len(loc)
+        is_named = isinstance(place, dict) and step in place and (is_last or place.get("kind") != step)
+        if isinstance(place, dict) and (is_named or (is_last and not is_key_there)):
+            place = place.get(step)
+        elif isinstance(place, list) and isinstance(step, int):
+            place = place[step]
+        else:
+            continue
+        keys.append(_shown(str(step)))
     return ".".join(keys)
 
 
@@ -116,8 +122,9 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
     tree = _anchor(settings, folder)
     if settings.trust.ca_bundle != "system":
         tree["trust"]["ca_bundle"] = str(folder / settings.trust.ca_bundle)
-    if settings.broker.url.startswith(EMBEDDED):
-        tree["broker"]["url"] = f"{EMBEDDED}{folder / settings.broker.url.removeprefix(EMBEDDED)}"
+    embedded = settings.broker.url.removeprefix(EMBEDDED)
+    if embedded not in ("", settings.broker.url):
+        tree["broker"]["url"] = f"{EMBEDDED}{folder / embedded}"
     return Settings.model_validate(tree)
 
 
@@ -138,9 +145,13 @@ def _anchor(value: Any, folder: Path) -> Any:
             return value
 
 
-def check_secret_files(settings: Settings) -> None:
-    """Raises SettingsError when a file with a secret is missing or can be read by everybody."""
-    problems = [problem for place, path in secret_files(settings) if (problem := _problem_of(place, path))]
+def check_secret_files(settings: Settings, *sections: str) -> None:
+    """Raises SettingsError when a file with a secret, of these sections or of all, is missing or is for everybody."""
+    problems = [
+        problem
+        for place, path in secret_files(settings)
+        if (not sections or place.partition(".")[0] in sections) and (problem := _problem_of(place, path))
+    ]
     if problems:
         raise SettingsError(problems)
 

@@ -35,12 +35,9 @@ def _is_anothers(variable: str) -> bool:
 
 def apply(overrides: Iterable[Override], tree: Tree, origins: MutableMapping[str, str]) -> None:
     """Puts the values into the tree; `origins` learns which variable said what, by the key's full path."""
-    problems = []
-    for override in overrides:
-        if not _put(override, tree, origins):
-            problems.append(f"{override.variable}: names no setting")
-    if problems:
-        raise SettingsError(problems)
+    lost = [override for override in overrides if not _put(override, tree, origins)]
+    if lost:
+        raise SettingsError([f"{override.variable}: names no setting" for override in lost])
 
 
 def _put(override: Override, tree: Tree, origins: MutableMapping[str, str]) -> bool:

@@ -21,7 +21,7 @@ def read_toml(file: Path) -> Tree:
     """Raises SettingsError."""
     text = _text(file)
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(f"{text}\n")  # a mistake in an unfinished last line has a number, too
     except tomllib.TOMLDecodeError as error:
         raise SettingsError([f"{file}: {_place(str(error), text)}"]) from None
     except RecursionError:

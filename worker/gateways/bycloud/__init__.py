@@ -4,21 +4,27 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
-from typing import assert_never
+from itertools import count
+from typing import Final, assert_never
 
+from worker.core.backoff import jittered
 from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import Failure, PermanentError, RotationError, TransientError
 from worker.core.outcome import BindingResult
-from worker.core.planning import Bound, Create, Modify, Observed, Stored, base_name, uploaded_name
+from worker.core.planning import Bound, Create, Modify, Observed, Stored, age_of, base_name, uploaded_name
 from worker.gateways.base import Discovered, OnResult
 from worker.gateways.bycloud.auth import Credentials
-from worker.gateways.bycloud.binding import Binder, check_active
-from worker.gateways.bycloud.client import ByCloudClient
-from worker.gateways.bycloud.wire import ACTIVE, PENDING, ByCloudDialect, Certificate
+from worker.gateways.bycloud.binding import Binder
+from worker.gateways.bycloud.client import ByCloudClient, Sender
+from worker.gateways.bycloud.sight import Sight, check_active, pauses
+from worker.gateways.bycloud.wire import PENDING, ByCloudDialect, Certificate
 from worker.gateways.transport import AmbiguousError, OnCall, Transport
 from worker.limits import KeyedLock, Limits, Window
 from worker.settings.model import ByCloud as Settings
+
+_MOST_TRIES: Final = 4
+_NO_PUT: Final = frozenset({404, 405, 501})
 
 
 def _now() -> datetime:
@@ -47,7 +53,7 @@ def open_bycloud(
 class ByCloud:
     """One region of one account. `patience`: seconds to wait for a certificate, a binding or a load balancer."""
 
-    def __init__(self, name: str, transport: Transport, patience: float, chance: Callable[[], float]) -> None:
+    def __init__(self, name: str, transport: Sender, patience: float, chance: Callable[[], float]) -> None:
         self.name = name
         self._transport = transport
         self._client = ByCloudClient(transport)
@@ -68,9 +74,7 @@ class ByCloud:
             check_active(certificate)
         wanted = deployment.bindings or ()
         stored = None if certificate is None else certificate.stored()
-        return Observed(
-            stored, tuple(Bound(one, stored if _is_active_at(certificate, one) else None) for one in wanted)
-        )
+        return Observed(stored, tuple(Bound(one, stored if _is_served(certificate, one) else None) for one in wanted))
 
     async def _found(self, certificate_id: str | None) -> Certificate | None:
         if certificate_id is None:
@@ -106,40 +110,53 @@ class ByCloud:
                 await self._modify(stored, bundle)
             case _:
                 assert_never(how)
-        return (await self._until_active(certificate_id)).stored()
+        expires_at = bundle.leaf.not_after if isinstance(how, Modify) else None
+        return (await self._until_active(certificate_id, expires_at)).stored()
 
     async def _create(self, name: str, bundle: Bundle) -> str:
-        try:
-            return (await self._client.create(name, bundle)).id
-        except (AmbiguousError, PermanentError) as error:
-            if not isinstance(error, AmbiguousError) and error.reason != "conflict":
-                raise
-            # Perhaps it was created, now or by an earlier try: its name tells which leaf it holds.
-            same = [one for one in await self._client.listed() if one.name == name]
-            if not same:
-                raise
-            return same[0].id
+        """The id of the upload: made now, or by an earlier try whose answer was lost."""
+        for tries in count(1):
+            try:
+                return (await self._client.create(name, bundle)).id
+            except (AmbiguousError, PermanentError) as error:
+                if isinstance(error, PermanentError) and error.reason != "conflict":
+                    raise
+                earlier = await self._uploaded(name, bundle.leaf)
+                if earlier is not None:
+                    return earlier
+                if isinstance(error, PermanentError) or tries == _MOST_TRIES:
+                    raise
+                await asyncio.sleep(max(error.hold, jittered(tries, self._chance())))
+        raise AssertionError("unreachable")
+
+    async def _uploaded(self, name: str, leaf: Leaf) -> str | None:
+        """The certificate of that name, if it holds the leaf."""
+        same = [one for one in await self._client.listed() if one.name == name]
+        return next((one.id for one in same if age_of(one.stored(), leaf) == "same"), None)
 
     async def _modify(self, stored: Stored, bundle: Bundle) -> None:
         try:
             await self._client.modify(stored.certificate_id, stored.name, bundle)
         except PermanentError as error:
-            if error.status not in (404, 405):
+            if error.status not in _NO_PUT:
                 raise
             told = "this cloud has no call to modify a certificate: use rebind or replace"
             raise PermanentError("unsupported", told, status=error.status) from None
 
-    async def _until_active(self, certificate_id: str) -> Certificate:
-        pause, waited = 1.0, 0.0
+    async def _until_active(self, certificate_id: str, expires_at: datetime | None) -> Certificate:
+        """Active, and where it was modified also with its new date: what is read may be late."""
+        waiting = pauses(self._patience)
         while True:
             certificate = await self._client.show(certificate_id)
-            if certificate.status not in PENDING:
+            is_late = expires_at is not None and certificate.expires_at != expires_at
+            if certificate.status not in PENDING and not is_late:
                 check_active(certificate)
                 return certificate
-            if waited > self._patience:
-                raise TransientError("certificate_not_active", "the certificate does not become active")
+            pause = next(waiting, None)
+            if pause is None:
+                check_active(certificate)
+                raise TransientError("still_old", "the certificate that is shown is not the renewed one")
             await asyncio.sleep(pause)
-            waited, pause = waited + pause, pause * 2
 
     async def attach(
         self,
@@ -152,7 +169,7 @@ class ByCloud:
         del deployment, bundle  # all is said by the certificate and the listeners
         if to is None:
             raise PermanentError("not_found", "there is no certificate to bind")
-        binder = Binder(self._client, to.certificate_id, self._patience, self._chance)
+        binder = Binder(self._client, Sight(self._client, to.certificate_id), self._patience, self._chance)
 
         async def bind(listener: Binding) -> BindingResult:
             try:
@@ -163,7 +180,9 @@ class ByCloud:
             on_result(result)
             return result
 
-        return await asyncio.gather(*(bind(listener) for listener in bindings))
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(bind(listener)) for listener in bindings]
+        return [task.result() for task in tasks]
 
     def _turn(self, listener: Binding) -> AbstractAsyncContextManager[None]:
         """A load balancer takes one change at a time, at whichever of its listeners."""
@@ -177,13 +196,11 @@ class ByCloud:
         return False
 
     async def discover(self) -> Sequence[Discovered]:
-        return [
-            Discovered(
-                certificate.stored(),
-                tuple(Binding("listener", one.resource_id, sni=one.has_sni) for one in certificate.bindings or ()),
-            )
-            for certificate in await self._client.listed()
-        ]
+        return [_discovered(await self._with_bindings(one)) for one in await self._client.listed()]
+
+    async def _with_bindings(self, listed: Certificate) -> Certificate:
+        """A list may leave the bindings out."""
+        return listed if listed.bindings is not None else await self._client.show(listed.id)
 
     async def check(self) -> None:
         await self._client.page(1)
@@ -192,6 +209,11 @@ class ByCloud:
         await self._transport.close()
 
 
-def _is_active_at(certificate: Certificate | None, listener: Binding) -> bool:
-    bound = None if certificate is None else certificate.at(listener.name, sni=listener.sni)
-    return bound is not None and bound.status in (ACTIVE, None)
+def _is_served(certificate: Certificate | None, listener: Binding) -> bool:
+    return certificate is not None and certificate.is_active_at(listener.name, sni=listener.sni)
+
+
+def _discovered(certificate: Certificate) -> Discovered:
+    listeners = [(one.resource_id, one.has_sni) for one in certificate.bindings or ()]
+    bindings = tuple(Binding("listener", name, sni=bool(has_sni)) for name, has_sni in listeners if name is not None)
+    return Discovered(certificate.stored(), bindings)

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from typing import Final, Literal
 
 from worker.core.backoff import jittered
 from worker.core.deployment import Binding
-from worker.core.errors import PermanentError, TransientError
+from worker.core.errors import PermanentError, RotationError, TransientError
 from worker.gateways.bycloud.client import ByCloudClient
-from worker.gateways.bycloud.wire import ACTIVE, PENDING, Certificate
+from worker.gateways.bycloud.sight import Sight, check_active, pauses
 from worker.gateways.bycloud.wire import Binding as Bound
 from worker.gateways.redaction import shown
 from worker.gateways.transport import AmbiguousError
@@ -22,39 +23,41 @@ class Binder:
     """Binds listeners to one certificate. `patience`: seconds that a busy load balancer or a slow binding may take."""
 
     client: ByCloudClient
-    certificate_id: str
+    sight: Sight
     patience: float
     chance: Callable[[], float]
 
     async def bind(self, listener: Binding) -> Literal["attached", "unchanged"]:
         """Bound and active at the end; TransientError or PermanentError otherwise."""
-        tries, waited = 0, 0.0
-        while True:
-            tries += 1
+        spent = 0.0
+        for tries in count(1):
             try:
-                bound = await self.client.bind(self.certificate_id, listener)
-            except PermanentError as error:
-                if error.reason != "conflict":
+                bound = await self.client.bind(self.sight.certificate_id, listener)
+            except RotationError as refusal:
+                if not _is_in_doubt(refusal):
                     raise
                 if await self._is_bound_already(listener):
-                    return "unchanged"
-                busy = TransientError("busy", error.message, status=error.status, attempts=tries)
-            except AmbiguousError as error:
-                if await self._is_bound_already(listener):
-                    return "attached"
-                busy = TransientError(error.reason, error.message, status=error.status, attempts=tries)
+                    return "unchanged" if tries == 1 and not isinstance(refusal, AmbiguousError) else "attached"
+                spent += await self._pause(refusal, tries, spent)
             else:
                 await self._until_active(listener, bound)
-                return "attached"
-            pause = jittered(tries, self.chance())
-            if waited + pause > self.patience:
-                raise busy
-            waited += pause
-            await asyncio.sleep(pause)
+                break
+        return "attached"
+
+    async def _pause(self, refusal: RotationError, tries: int, spent: float) -> float:
+        """Seconds waited before the next try; raises when there shall be none."""
+        busy = TransientError("busy", refusal.message, status=refusal.status, attempts=tries)
+        if isinstance(refusal, AmbiguousError):
+            busy.reason, busy.hold = refusal.reason, refusal.hold
+        pause = max(busy.hold, jittered(tries, self.chance()))
+        if spent + pause > self.patience:
+            raise busy from None
+        await asyncio.sleep(pause)
+        return pause
 
     async def _is_bound_already(self, listener: Binding) -> bool:
         """A 409 is success when the binding is there, failure when the certificate is not active, else it is busy."""
-        certificate = await self.client.show(self.certificate_id)
+        certificate = await self.sight.fresh()
         check_active(certificate)
         bound = certificate.at(listener.name, sni=listener.sni)
         if bound is None:
@@ -63,21 +66,25 @@ class Binder:
         return True
 
     async def _until_active(self, listener: Binding, bound: Bound | None) -> None:
-        """201 does not prove that the listener serves it: the binding's status does. Looks seldom: calls are few."""
-        pause, waited = 1.0, 0.0
-        while bound is None or bound.status not in (ACTIVE, None):
-            if bound is not None and bound.status in _BROKEN:
-                raise PermanentError("binding_failed", shown(bound.error_message or "the binding is in error", ()))
-            if waited > self.patience:
+        """201 does not prove that the listener serves it: the binding's status does."""
+        waiting = pauses(self.patience)
+        while not _is_active_at(listener, bound):
+            pause = next(waiting, None)
+            if pause is None:
                 raise TransientError("binding_failed", "the binding does not become active")
             await asyncio.sleep(pause)
-            waited, pause = waited + pause, pause * 2
-            bound = (await self.client.show(self.certificate_id)).at(listener.name, sni=listener.sni)
+            bound = (await self.sight.fresh()).at(listener.name, sni=listener.sni)
 
 
-def check_active(certificate: Certificate) -> None:
-    """Raises `certificate_not_active`: worth another try while it is pending, final otherwise."""
-    if certificate.status in PENDING:
-        raise TransientError("certificate_not_active", "the certificate is not active yet")
-    if certificate.status != ACTIVE:
-        raise PermanentError("certificate_not_active", "the certificate is expired, revoked or in error")
+def _is_in_doubt(refusal: RotationError) -> bool:
+    """Whether only reading tells what came of it."""
+    return isinstance(refusal, AmbiguousError) or refusal.reason == "conflict"
+
+
+def _is_active_at(listener: Binding, bound: Bound | None) -> bool:
+    """An answer about another listener, or about none, proves nothing."""
+    if bound is None or not bound.is_at(listener.name, sni=listener.sni):
+        return False
+    if bound.status in _BROKEN:
+        raise PermanentError("binding_failed", shown(bound.error_message or "the binding is in error", ()))
+    return bound.is_active

@@ -1,23 +1,35 @@
 """ByCloud's calls, one method each. Source: ByCloud's API reference, certificates."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from worker.core.bundle import Bundle
 from worker.core.deployment import Binding
 from worker.core.errors import PermanentError
 from worker.gateways.bycloud.wire import Binding as Bound
 from worker.gateways.bycloud.wire import BindingAnswer, Certificate, CertificateAnswer, CertificatePage, read_as
-from worker.gateways.transport import Request, Transport, path_of
+from worker.gateways.transport import Answer, Request, path_of
 
 PAGE: Final = 100
 _CREATED: Final = frozenset({201})
+_MODIFIED: Final = frozenset({200, 202, 204})
+
+
+class Sender(Protocol):
+    """What sends the calls: the transport."""
+
+    @property
+    def calls(self) -> int: ...
+
+    async def send(self, request: Request) -> Answer: ...
+
+    async def close(self) -> None: ...
 
 
 class ByCloudClient:
     """One region's certificates."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Sender) -> None:
         self._transport = transport
 
     async def show(self, certificate_id: str) -> Certificate:
@@ -25,7 +37,7 @@ class ByCloudClient:
         path = path_of("v1", "certificates", certificate_id)
         answer = await self._transport.send(Request("show_certificate", "GET", path, repeatable=True))
         certificate = read_as(CertificateAnswer, answer.body).certificate
-        if certificate.id != certificate_id:
+        if certificate.id.lower() != certificate_id.lower():
             raise PermanentError("provider_mismatch", "the gateway answers about another certificate")
         return certificate
 
@@ -36,15 +48,18 @@ class ByCloudClient:
         return read_as(CertificatePage, (await self._transport.send(request)).body)
 
     async def listed(self) -> Sequence[Certificate]:
-        """All pages."""
-        certificates: list[Certificate] = []
+        """All pages. PermanentError(`provider_mismatch`) when they go round in a circle: half a list would mislead."""
+        certificates: dict[str, Certificate] = {}
         marker: str | None = None
         while True:
             page = await self.page(PAGE, marker)
-            certificates += page.certificates
-            if not page.meta.has_more or page.meta.marker in (None, marker) or not page.certificates:
-                return certificates
-            marker = page.meta.marker
+            fresh = {one.id: one for one in page.certificates if one.id not in certificates}
+            certificates |= fresh
+            marker = page.after(marker)
+            if marker is None:
+                return tuple(certificates.values())
+            if not fresh:
+                raise PermanentError("provider_mismatch", "the gateway lists the same certificates over and over")
 
     async def create(self, name: str, bundle: Bundle) -> Certificate:
         """Create certificate, an uploaded one."""
@@ -58,7 +73,8 @@ class ByCloudClient:
         """For clouds that have this call; ByCloud's own reference does not document it."""
         path = path_of("v1", "certificates", certificate_id)
         body = {"name": name, **_material(bundle)}
-        await self._transport.send(Request("modify_certificate", "PUT", path, body=body, repeatable=True))
+        request = Request("modify_certificate", "PUT", path, body=body, repeatable=True, expect=_MODIFIED)
+        await self._transport.send(request)
 
     async def bind(self, certificate_id: str, listener: Binding) -> Bound | None:
         """Create certificate binding; None where the answer does not show it."""
@@ -70,9 +86,6 @@ class ByCloudClient:
         }
         answer = await self._transport.send(Request("create_binding", "POST", path, body=body, expect=_CREATED))
         return None if answer.body is None else read_as(BindingAnswer, answer.body).binding
-
-    async def close(self) -> None:
-        await self._transport.close()
 
 
 def _material(bundle: Bundle) -> Mapping[str, object]:

@@ -23,25 +23,42 @@ def _seconds(value: object) -> object:
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).replace(microsecond=0)
 
 
+def _lowered(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+Word = Annotated[str | None, BeforeValidator(_lowered)]
+"""A status, or an id that is a UUID: its case means nothing."""
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
 class Options(_Model):
-    sni: bool = False
+    sni: bool | None = None
 
 
 class Binding(_Model):
     """A certificate at a listener."""
 
-    resource_id: str
+    resource_id: Word = None
     options: Options | None = None
-    status: str | None = None
+    status: Word = None
     error_message: str | None = None
 
     @property
-    def has_sni(self) -> bool:
-        return self.options is not None and self.options.sni
+    def has_sni(self) -> bool | None:
+        """None where the cloud does not tell."""
+        return None if self.options is None else self.options.sni
+
+    @property
+    def is_active(self) -> bool:
+        """Where no status is told there is nothing to wait for."""
+        return self.status in (ACTIVE, None)
+
+    def is_at(self, listener: str, *, sni: bool) -> bool:
+        return self.resource_id == listener.lower() and self.has_sni in (sni, None)
 
 
 class Certificate(_Model):
@@ -50,16 +67,29 @@ class Certificate(_Model):
     id: str
     name: str = ""
     type: str | None = None
-    status: str
+    status: Word = None
+    error_message: str | None = None
     expires_at: Annotated[datetime | None, BeforeValidator(_seconds)] = None
+    updated_at: Annotated[datetime | None, BeforeValidator(_seconds)] = None
     bindings: list[Binding] | None = None
 
     def stored(self) -> Stored:
-        return Stored(self.id, self.name, not_after=self.expires_at, fingerprint_prefix=fingerprint_in(self.name))
+        return Stored(
+            self.id,
+            self.name,
+            not_after=self.expires_at,
+            issued_before=self.updated_at,
+            fingerprint_prefix=fingerprint_in(self.name),
+        )
 
     def at(self, listener: str, *, sni: bool) -> Binding | None:
-        same = [one for one in self.bindings or () if one.resource_id == listener and one.has_sni == sni]
-        return same[0] if same else None
+        """The binding to that listener: one that is active before one that is left of an earlier try."""
+        same = [one for one in self.bindings or () if one.is_at(listener, sni=sni)]
+        return min(same, key=lambda one: not one.is_active, default=None)
+
+    def is_active_at(self, listener: str, *, sni: bool) -> bool:
+        bound = self.at(listener, sni=sni)
+        return bound is not None and bound.is_active
 
 
 class CertificateAnswer(_Model):
@@ -68,12 +98,23 @@ class CertificateAnswer(_Model):
 
 class Meta(_Model):
     marker: str | None = None
-    has_more: bool = False
+    has_more: bool | None = None
 
 
 class CertificatePage(_Model):
-    certificates: list[Certificate] = []
-    meta: Meta = Meta()
+    certificates: list[Certificate]
+    """Required: an answer of another form must not read as "there are none"."""
+    meta: Meta | None = None
+
+    def after(self, marker: str | None) -> str | None:
+        """Where the next page begins, None after the last one.
+
+        What `meta.marker` names is not documented: where it only repeats what was asked, the last one listed is meant.
+        """
+        if self.meta is None or not self.meta.has_more or not self.certificates:
+            return None
+        told = self.meta.marker
+        return self.certificates[-1].id if told in (None, marker) else told
 
 
 class BindingAnswer(_Model):
@@ -102,7 +143,7 @@ class ByCloudDialect:
         told: dict[str, Any] = {"status": status}
         if status == 429:  # noqa: PLR2004 - HTTP's own
             return TransientError("throttled", text, hold=asked_hold(headers, text, self.now()) or 0.0, **told)
-        if status >= 500:  # noqa: PLR2004 - HTTP's own classes
+        if status >= 500 and status not in _REASONS:  # noqa: PLR2004 - HTTP's own classes
             retry_after = {name: value for name, value in headers.items() if name == "retry-after"}
             return TransientError(
                 "gateway_unavailable", text, hold=asked_hold(retry_after, "", self.now()) or 0.0, **told
@@ -111,7 +152,7 @@ class ByCloudDialect:
 
 
 _REASONS: Final = {
-    401: "auth_failed", 403: "forbidden", 404: "not_found", 405: "unsupported", 409: "conflict",
+    401: "auth_failed", 403: "forbidden", 404: "not_found", 405: "unsupported", 409: "conflict", 501: "unsupported",
 }  # fmt: skip
 
 

@@ -1,0 +1,60 @@
+"""Where brokers of a test meet: one queue with everything around it, and any number of workers on it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.support.rabbit import broker_settings, remove
+from worker.broker import open_broker
+from worker.broker.base import Broker, Message
+from worker.core.secret import Secret
+from worker.settings.model import Broker as Settings
+from worker.settings.model import Retry
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Settings that several brokers share."""
+
+    url: str
+    settings: Settings
+    retry: Retry
+    opened: list[Broker] = field(default_factory=list)
+
+    def broker(self) -> Broker:
+        """One more process, as far as the broker can tell."""
+        self.opened.append(open_broker(self.settings, Secret(self.url), self.retry))
+        return self.opened[-1]
+
+
+def retry(**overrides: Any) -> Retry:
+    return Retry.model_validate({"parking_seconds": (0.2, 3600), **overrides})
+
+
+@asynccontextmanager
+async def place_at(url: str, **overrides: Any) -> AsyncIterator[Place]:
+    """A place of a test's own, left as it was found."""
+    place = Place(url, broker_settings(url=url, timeout_seconds=10, **overrides), retry())
+    try:
+        yield place
+    finally:
+        for broker in place.opened:
+            await broker.close()
+        if url.startswith("amqp"):
+            await remove(url, place.settings, place.retry)
+
+
+def renewal(body: bytes = b"{}", **overrides: Any) -> Message:
+    return Message(**{"body": body, "content_type": "application/cloudevents+json", **overrides})
+
+
+def event(**overrides: Any) -> dict[str, object]:
+    return {"type": "certificate.rotation.succeeded", "subject": "shop", "id": "1", **overrides}
+
+
+async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
+    """What the broker does in its own time can only be asked for, again and again; the test's timeout is the end."""
+    while not await is_so():  # noqa: ASYNC110 - the broker is another process
+        await asyncio.sleep(0.02)

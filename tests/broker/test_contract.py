@@ -1,0 +1,240 @@
+"""What both engines promise: one suite over RabbitMQ and the embedded one."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any
+
+import pytest
+
+from tests.broker.places import Place, event, place_at, renewal, until
+from worker.broker.base import Broker, BrokerLostError, BrokerState
+
+Places = Callable[..., AbstractAsyncContextManager[Place]]
+
+
+@pytest.fixture(params=["sqlite", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
+def places(request: pytest.FixtureRequest) -> Places:
+    """Each engine in turn."""
+    is_rabbit = request.param == "rabbitmq"
+    url = request.getfixturevalue("rabbit" if is_rabbit else "tmp_path")
+
+    def at(**overrides: Any) -> AbstractAsyncContextManager[Place]:
+        return place_at(url if is_rabbit else f"sqlite:///{url / 'broker.db'}", **overrides)
+
+    return at
+
+
+@pytest.fixture
+async def place(places: Places) -> AsyncIterator[Place]:
+    async with places() as place:
+        yield place
+
+
+async def test_a_renewal_is_delivered_as_it_was_published(place: Place) -> None:
+    broker = place.broker()
+    async with broker.deliveries() as deliveries:
+        await broker.publish_renewal(renewal(b"news", priority=9, content_encoding="gzip", traceparent="00-aa-bb-01"))
+        message = (await anext(deliveries)).message
+    assert (message.body, message.content_type) == (b"news", "application/cloudevents+json")
+    assert (message.priority, message.content_encoding, message.traceparent) == (9, "gzip", "00-aa-bb-01")
+    assert message.attempt == 1
+    assert message.user_id
+
+
+async def test_renewals_come_in_the_order_in_which_they_were_published(place: Place) -> None:
+    broker = place.broker()
+    async with broker.deliveries() as deliveries:
+        for body in (b"1", b"2", b"3"):
+            await broker.publish_renewal(renewal(body))
+        assert [(await anext(deliveries)).message.body for _ in range(3)] == [b"1", b"2", b"3"]
+
+
+async def test_what_is_acked_never_comes_again(place: Place) -> None:
+    await _publish(place, b"done", b"open")
+    async with place.broker().deliveries() as deliveries:
+        await (await anext(deliveries)).ack()
+    async with place.broker().deliveries() as deliveries:
+        assert (await anext(deliveries)).message.body == b"open"
+
+
+async def test_what_is_not_settled_comes_again_with_its_attempt(place: Place) -> None:
+    await _publish(place, b"news")
+    async with place.broker().deliveries() as deliveries:
+        await (await anext(deliveries)).park(0, attempt=4)
+        await anext(deliveries)
+    async with place.broker().deliveries() as deliveries:
+        message = (await anext(deliveries)).message
+    assert (message.body, message.attempt) == (b"news", 4)
+
+
+async def test_nothing_is_settled_after_the_consumer_has_stopped(place: Place) -> None:
+    await _publish(place, b"news")
+    async with place.broker().deliveries() as deliveries:
+        delivery = await anext(deliveries)
+    for step in (delivery.ack(), delivery.park(0, attempt=2), _buried(delivery)):
+        with pytest.raises(BrokerLostError):
+            await step
+    async with place.broker().deliveries() as deliveries:
+        assert (await anext(deliveries)).message.attempt == 1
+    assert await place.broker().dead() == []
+
+
+async def test_a_parked_renewal_comes_back_as_the_attempt_that_was_named(place: Place) -> None:
+    await _publish(place, b"news", priority=9, content_encoding="gzip", traceparent="00-aa-bb-01")
+    async with place.broker().deliveries() as deliveries:
+        first = await anext(deliveries)
+        await first.park(0, attempt=2)
+        second = await anext(deliveries)
+    assert second.message.attempt == 2
+    assert second.message.user_id == first.message.user_id
+    assert _carried(second.message) == _carried(first.message)
+
+
+async def test_a_parked_renewal_holds_up_no_other(place: Place) -> None:
+    await _publish(place, b"later", b"now")
+    broker = place.broker()
+    async with broker.deliveries() as deliveries:
+        await (await anext(deliveries)).park(3000, attempt=2)
+        assert (await anext(deliveries)).message.body == b"now"
+        await until(lambda: _stands(broker, parked=1))
+
+
+async def test_a_buried_renewal_is_listed_with_its_reason_and_stays(place: Place) -> None:
+    await _publish(place, b"bad", b"worse")
+    broker = place.broker()
+    async with broker.deliveries() as deliveries:
+        await (await anext(deliveries)).bury("malformed", certificate="shop", renewal_id="r1", keep_body=True)
+        await (await anext(deliveries)).bury("expired", certificate=None, renewal_id=None, keep_body=True)
+        await broker.dead()
+        dead = await broker.dead()
+        assert (await broker.state()).dead == 2
+    assert [(one.message.body, one.reason, one.certificate, one.renewal_id) for one in dead] == [
+        (b"bad", "malformed", "shop", "r1"),
+        (b"worse", "expired", None, None),
+    ]
+    assert all(one.id and one.since is not None and one.since.tzinfo for one in dead)
+    assert len({one.id for one in dead}) == 2
+
+
+async def test_a_body_that_must_not_be_kept_is_a_note_instead(place: Place) -> None:
+    await _publish(place, b"a key")
+    broker = place.broker()
+    async with broker.deliveries() as deliveries:
+        delivery = await anext(deliveries)
+        await delivery.bury("plain_key_refused", certificate="shop", renewal_id="r1", keep_body=False)
+    [dead] = await broker.dead()
+    assert dead.message.body == b'{"withheld": true, "reason": "plain_key_refused"}'
+    assert dead.message.content_type == "application/json"
+
+
+async def test_a_replayed_renewal_is_a_first_attempt_of_its_original_producer(place: Place) -> None:
+    await _publish(place, b"news")
+    broker = place.broker()
+    async with broker.deliveries() as deliveries:
+        first = await anext(deliveries)
+        await first.park(0, attempt=7)
+        await _buried(await anext(deliveries))
+        [dead] = await broker.dead()
+        assert await broker.replay([dead.id]) == [dead.id]
+        back = (await anext(deliveries)).message
+    assert (back.body, back.attempt, back.user_id) == (b"news", 1, first.message.user_id)
+    assert await broker.dead() == []
+
+
+async def test_only_the_dead_letters_that_were_named_are_replayed(place: Place) -> None:
+    await _publish(place, b"1", b"2", b"3")
+    broker = place.broker()
+    async with broker.deliveries() as deliveries:
+        for _ in range(3):
+            await _buried(await anext(deliveries))
+        ids = [one.id for one in await broker.dead()]
+        assert await broker.replay(["unknown", ids[1]]) == [ids[1]]
+        assert (await anext(deliveries)).message.body == b"2"
+    assert [one.id for one in await broker.dead()] == [ids[0], ids[2]]
+
+
+async def test_a_renewal_that_is_delivered_too_often_is_given_up(places: Places) -> None:
+    async with places(delivery_limit=1) as place:
+        await _publish(place, b"poison")
+        for _ in range(2):
+            async with place.broker().deliveries() as deliveries:
+                assert (await anext(deliveries)).message.body == b"poison"
+        broker = place.broker()
+        async with broker.deliveries() as deliveries:
+            await broker.publish_renewal(renewal(b"sound"))
+            assert (await anext(deliveries)).message.body == b"sound"
+            await until(lambda: _stands(broker, dead=1))
+        [dead] = await broker.dead()
+    assert (dead.message.body, dead.reason) == (b"poison", "delivery_limit")
+
+
+async def test_past_events_are_told_newest_first(place: Place) -> None:
+    broker = place.broker()
+    await broker.declare()
+    for number in range(5):
+        await broker.publish_event(event(id=str(number), subject="shop" if number % 2 else "blog"))
+    assert [one["id"] for one in await broker.history()] == ["4", "3", "2", "1", "0"]
+    assert [one["id"] for one in await broker.history(limit=2)] == ["4", "3"]
+    assert [one["id"] for one in await broker.history("shop")] == ["3", "1"]
+    assert [one["id"] for one in await broker.history("shop", limit=1)] == ["3"]
+    assert await broker.history("unknown") == []
+
+
+async def test_a_history_without_events_is_empty(place: Place) -> None:
+    broker = place.broker()
+    await broker.declare()
+    assert await broker.history() == []
+
+
+async def test_no_more_is_in_hand_than_the_prefetch_allows(places: Places) -> None:
+    async with places(prefetch=2) as place:
+        await _publish(place, b"1", b"2", b"3")
+        broker = place.broker()
+        async with broker.deliveries() as deliveries:
+            first = await anext(deliveries)
+            await anext(deliveries)
+            third = asyncio.ensure_future(anext(deliveries))
+            await until(lambda: _stands(broker, ready=1))
+            assert not third.done()
+            await first.ack()
+            assert (await third).message.body == b"3"
+
+
+async def test_a_standby_takes_over_what_the_active_one_leaves(place: Place) -> None:
+    await _publish(place, b"news")
+    active, standby = place.broker(), place.broker()
+    async with AsyncExitStack() as working:
+        mine = await working.enter_async_context(active.deliveries())
+        await anext(mine)
+        async with standby.deliveries() as theirs:
+            taken_over = asyncio.ensure_future(anext(theirs))
+            assert (await active.state()).is_active
+            assert not (await standby.state()).is_active
+            await working.aclose()
+            assert (await taken_over).message.body == b"news"
+            assert (await standby.state()).is_active
+
+
+async def test_a_broker_that_does_not_consume_is_not_active(place: Place) -> None:
+    assert not (await place.broker().state()).is_active
+
+
+async def _publish(place: Place, *bodies: bytes, **fields: Any) -> None:
+    broker = place.broker()
+    await broker.declare()
+    for body in bodies:
+        await broker.publish_renewal(renewal(body, **fields))
+
+
+async def _buried(delivery: Any) -> None:
+    await delivery.bury("malformed", certificate=None, renewal_id=None, keep_body=True)
+
+
+def _carried(message: Any) -> tuple[object, ...]:
+    return message.body, message.content_type, message.priority, message.content_encoding, message.traceparent
+
+
+async def _stands(broker: Broker, **wanted: object) -> bool:
+    state: BrokerState = await broker.state()
+    return all(getattr(state, name) == value for name, value in wanted.items())

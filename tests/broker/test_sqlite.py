@@ -1,0 +1,94 @@
+"""What only the embedded engine has: a file, its mode, and processes that meet in it."""
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.broker.places import event, place_at, renewal
+from worker.broker.base import BrokerLostError
+
+HOLDER = """
+import asyncio, sys
+from pathlib import Path
+from worker.broker.sqlite import SqliteBroker
+from worker.settings.model import Broker, Retry
+
+async def hold():
+    async with SqliteBroker(Path(sys.argv[1]), Broker(), Retry()).deliveries() as deliveries:
+        print((await anext(deliveries)).message.body.decode(), flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(hold())
+"""
+
+
+async def test_the_more_urgent_renewal_comes_first(tmp_path: Path) -> None:
+    async with place_at(f"sqlite:///{tmp_path / 'broker.db'}") as place:
+        broker = place.broker()
+        for body, priority in ((b"1", 0), (b"urgent", 9), (b"2", 0)):
+            await broker.publish_renewal(renewal(body, priority=priority))
+        async with broker.deliveries() as deliveries:
+            assert [(await anext(deliveries)).message.body for _ in range(3)] == [b"urgent", b"1", b"2"]
+
+
+async def test_nobody_else_can_read_the_files(tmp_path: Path) -> None:
+    async with place_at(f"sqlite:///{tmp_path / 'broker.db'}") as place:
+        broker = place.broker()
+        async with broker.deliveries():
+            await broker.publish_renewal(renewal(b"a key"))
+            modes = _modes(tmp_path)
+    names = ("broker.db", "broker.db-shm", "broker.db-wal", "broker.db.lock")
+    assert modes == dict.fromkeys(names, 0o600)
+
+
+def _modes(folder: Path) -> dict[str, int]:
+    return {one.name: one.stat().st_mode & 0o777 for one in folder.iterdir()}
+
+
+async def test_a_worker_takes_over_from_one_that_was_killed(tmp_path: Path) -> None:
+    path = tmp_path / "broker.db"
+    async with place_at(f"sqlite:///{path}") as place:
+        broker = place.broker()
+        await broker.publish_renewal(renewal(b"news"))
+        holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE, text=True)  # noqa: ASYNC220 - it is killed below
+        with holder:
+            assert holder.stdout is not None
+            assert await asyncio.to_thread(holder.stdout.readline) == "news\n"
+            async with broker.deliveries() as deliveries:
+                taken_over = asyncio.ensure_future(anext(deliveries))
+                assert not (await broker.state()).is_active
+                holder.kill()
+                assert (await taken_over).message.body == b"news"
+
+
+async def test_events_older_than_the_days_that_are_set_are_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "broker.db"
+    async with place_at(f"sqlite:///{path}", history_days=7) as place:
+        broker = place.broker()
+        await broker.publish_event(event(id="old"))
+        with closing(sqlite3.connect(path)) as raw, raw:
+            raw.execute("UPDATE events SET at = at - 8 * 86400")
+        await broker.publish_event(event(id="new"))
+        assert [one["id"] for one in await broker.history()] == ["new"]
+
+
+async def test_a_file_that_is_no_database_is_named_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "broker.db"
+    path.write_text("no database, and long enough to be taken for one" * 10, encoding="ascii")
+    async with place_at(f"sqlite:///{path}") as place:
+        with pytest.raises(BrokerLostError, match="not a database"):
+            await place.broker().declare()
+
+
+async def test_the_producer_is_who_publishes_unless_named(tmp_path: Path) -> None:
+    async with place_at(f"sqlite:///{tmp_path / 'broker.db'}") as place:
+        broker = place.broker()
+        await broker.publish_renewal(renewal(user_id="acme-1"))
+        async with broker.deliveries() as deliveries:
+            await (await anext(deliveries)).park(0, attempt=2)
+            assert (await anext(deliveries)).message.user_id == "acme-1"

@@ -1,0 +1,22 @@
+"""The one thing that tests share: a RabbitMQ."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.rabbit import SERVER, shared
+
+
+@pytest.fixture(scope="session")
+def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Its URL: of ROTATION_TEST_AMQP_URL, else of a private node, one for all processes of the test run."""
+    if url := os.environ.get("ROTATION_TEST_AMQP_URL"):
+        yield url
+        return
+    if not SERVER.exists():
+        lack = pytest.fail if os.environ.get("CI") else pytest.skip
+        lack("no RabbitMQ: install rabbitmq-server, or name one in ROTATION_TEST_AMQP_URL")
+    folder = tmp_path_factory.getbasetemp()
+    with shared(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) as node:
+        yield node.url

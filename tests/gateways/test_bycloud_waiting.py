@@ -1,0 +1,381 @@
+"""ByCloud's waits, conflicts and lost answers, in virtual time against a cloud in memory."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import pytest
+
+from tests.support.values import bundle, deployment, leaf, listener, stored
+from tests.support.virtual_time import run_virtual
+from worker.core.deployment import Binding
+from worker.core.errors import PermanentError, RotationError, TransientError
+from worker.core.outcome import BindingResult
+from worker.core.planning import Create, Modify, Stored, uploaded_name
+from worker.gateways.bycloud import ByCloud
+from worker.gateways.transport import AmbiguousError, Answer, Request
+
+T = TypeVar("T")
+PATIENCE = 60.0
+NAME = uploaded_name("shop", leaf())
+LOST = AmbiguousError("gateway_unavailable", "no answer in time")
+BUSY = PermanentError("conflict", "Load Balancer is immutable and cannot be updated.", status=409)
+
+
+@dataclass(slots=True)
+class Change:
+    """The next change is refused with `error`: before its effect, or after it."""
+
+    error: RotationError
+    after_effect: bool = False
+
+
+@dataclass(slots=True)
+class Cloud:
+    """What the transport leads to: certificates by id, their bindings, and what shall go wrong."""
+
+    certificates: dict[str, dict[str, Any]] = field(default_factory=dict)
+    calls_made: list[str] = field(default_factory=list)
+    refusals: list[Change] = field(default_factory=list)
+    activation: float = 0.0
+    binding_statuses: dict[str, str] = field(default_factory=dict)
+    """By listener, what a new binding's status is; active where nothing is said."""
+    seconds_per_change: float = 0.0
+    under_way: set[str] = field(default_factory=set)
+    most_under_way: int = 0
+
+    @property
+    def calls(self) -> int:
+        return len(self.calls_made)
+
+    def count(self, operation: str) -> int:
+        return self.calls_made.count(operation)
+
+    def add(self, **overrides: Any) -> dict[str, Any]:
+        fields = {"id": "c1", "name": "shop", "status": "active", "expires_at": "2026-01-11T00:00:00Z", "bindings": []}
+        certificate: dict[str, Any] = {**fields, **overrides}
+        self.certificates[certificate["id"]] = certificate
+        return certificate
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def send(self, request: Request) -> Answer:
+        self.calls_made.append(request.operation)
+        if request.method == "GET":
+            await asyncio.sleep(0.01)
+            return Answer(200, {}, self._shown(request.path.split("/")[3:]))
+        self.under_way.add(str(request.body and request.body.get("resource_id")))
+        self.most_under_way = max(self.most_under_way, len(self.under_way))
+        await asyncio.sleep(self.seconds_per_change)
+        self.under_way.discard(str(request.body and request.body.get("resource_id")))
+        return self._changed(request)
+
+    def _shown(self, path: Sequence[str]) -> dict[str, Any]:
+        if not path:
+            return {"certificates": list(self.certificates.values()), "meta": {"has_more": False}}
+        if path[0] not in self.certificates:
+            raise PermanentError("not_found", status=404)
+        return {"certificate": self.certificates[path[0]]}
+
+    def _changed(self, request: Request) -> Answer:
+        refusal = self.refusals.pop(0) if self.refusals else None
+        if refusal is not None and not refusal.after_effect:
+            raise refusal.error
+        work = {"create_certificate": self._create, "modify_certificate": self._modify, "create_binding": self._bind}
+        answer = work[request.operation](request, dict(request.body or {}))
+        if refusal is not None:
+            raise refusal.error
+        return answer
+
+    def _create(self, _request: Request, body: dict[str, Any]) -> Answer:
+        if any(one["name"] == body["name"] for one in self.certificates.values()):
+            raise PermanentError("conflict", "name exists", status=409)
+        status = "pending_issuance" if self.activation else "active"
+        made = self.add(
+            id=f"new{len(self.certificates)}", name=body["name"], status=status, expires_at="2026-01-20T00:00:00Z"
+        )
+        self.later(self.activation, lambda: made.update(status="active"))
+        return Answer(201, {}, {"certificate": made})
+
+    def _modify(self, request: Request, _body: dict[str, Any]) -> Answer:
+        made = self.certificates[request.path.split("/")[3]]
+        self.later(self.activation, lambda: made.update(status="active", expires_at="2026-01-20T00:00:00Z"))
+        return Answer(200, {}, None)
+
+    def _bind(self, request: Request, body: dict[str, Any]) -> Answer:
+        certificate = self.certificates[request.path.split("/")[3]]
+        status = self.binding_statuses.get(body["resource_id"], "active")
+        row = {"resource_id": body["resource_id"], "options": body["options"], "status": status}
+        certificate["bindings"] = [*certificate["bindings"], row]
+        return Answer(201, {}, {"binding": row})
+
+    def later(self, seconds: float, change: Callable[[], object]) -> None:
+        asyncio.get_running_loop().call_later(seconds, change)
+
+    def settle(self, seconds: float, status: str, **fields: Any) -> None:
+        """All bindings have that status a while from now."""
+
+        def change() -> None:
+            for certificate in self.certificates.values():
+                certificate["bindings"] = [{**row, "status": status, **fields} for row in certificate["bindings"]]
+
+        self.later(seconds, change)
+
+
+def opened(cloud: Cloud) -> ByCloud:
+    return ByCloud("bycloud", cloud, PATIENCE, lambda: 0.0)
+
+
+async def attach(cloud: Cloud, *listeners: Binding, to: Stored | None = None) -> Sequence[BindingResult]:
+    wanted = listeners or (listener(),)
+    heard: list[BindingResult] = []
+    results = await opened(cloud).attach(deployment(), to or stored(), wanted, None, heard.append)
+    assert sorted(heard, key=str) == sorted(results, key=str)
+    return results
+
+
+async def create(cloud: Cloud) -> Stored:
+    return await opened(cloud).replace(deployment(strategy="replace"), Create(NAME), bundle())
+
+
+async def modify(cloud: Cloud) -> Stored:
+    return await opened(cloud).replace(deployment(), Modify(stored()), bundle())
+
+
+def raised(coroutine: Coroutine[Any, Any, object]) -> RotationError:
+    async def until_raised() -> RotationError:
+        with pytest.raises(RotationError) as caught:
+            await coroutine
+        return caught.value
+
+    return run_virtual(until_raised())
+
+
+def reasons(results: Sequence[BindingResult]) -> list[str | None]:
+    return [None if result.failure is None else result.failure.reason for result in results]
+
+
+# Binding
+
+
+def test_a_binding_that_is_not_active_yet_is_looked_at_until_it_is() -> None:
+    cloud = Cloud(binding_statuses={"l1": "pending"})
+    cloud.add()
+
+    async def scenario() -> Sequence[BindingResult]:
+        cloud.settle(10, "active")
+        return await attach(cloud)
+
+    assert [result.state for result in run_virtual(scenario())] == ["attached"]
+    assert cloud.count("show_certificate") == 4  # after 1, 3, 7 and 15 seconds
+
+
+def test_a_binding_that_ends_in_error_is_told_with_the_clouds_words_but_no_pem() -> None:
+    cloud = Cloud(binding_statuses={"l1": "pending"})
+    cloud.add()
+
+    async def scenario() -> Sequence[BindingResult]:
+        cloud.settle(2, "error", error_message="listener refuses -----BEGIN PRIVATE KEY----- abc")
+        return await attach(cloud)
+
+    [result] = run_virtual(scenario())
+    assert result.failure is not None
+    assert (result.failure.reason, result.failure.transient) == ("binding_failed", False)
+    assert result.failure.message == "listener refuses [PEM]"
+
+
+def test_a_binding_that_stays_pending_is_worth_another_try_later() -> None:
+    cloud = Cloud(binding_statuses={"l1": "pending"})
+    cloud.add()
+    [result] = run_virtual(attach(cloud))
+    assert result.failure is not None
+    assert (result.failure.reason, result.failure.transient) == ("binding_failed", True)
+
+
+def test_a_binding_in_error_from_an_earlier_try_is_reported_when_the_cloud_says_it_exists() -> None:
+    cloud = Cloud(refusals=[Change(PermanentError("conflict", "binding already exists", status=409))])
+    cloud.add(bindings=[{"resource_id": "l1", "options": {"sni": False}, "status": "error", "error_message": "sick"}])
+    assert reasons(run_virtual(attach(cloud))) == ["binding_failed"]
+
+
+def test_the_same_listener_bound_for_another_sni_is_not_bound_already() -> None:
+    cloud = Cloud(refusals=[Change(BUSY)])
+    cloud.add(bindings=[{"resource_id": "l1", "options": {"sni": True}, "status": "active"}])
+    assert [result.state for result in run_virtual(attach(cloud))] == ["attached"]
+    assert cloud.count("create_binding") == 2
+
+
+def test_a_busy_load_balancer_is_tried_again_until_it_is_free() -> None:
+    cloud = Cloud(refusals=[Change(BUSY)] * 3)
+    cloud.add()
+    assert [result.state for result in run_virtual(attach(cloud))] == ["attached"]
+    assert cloud.count("create_binding") == 4
+
+
+def test_a_load_balancer_that_stays_busy_is_given_up_after_a_while() -> None:
+    cloud = Cloud(refusals=[Change(BUSY)] * 1000)
+    cloud.add()
+    [result] = run_virtual(attach(cloud))
+    assert result.failure is not None
+    assert (result.failure.reason, result.failure.transient, result.failure.status) == ("busy", True, 409)
+    assert result.failure.attempts == cloud.count("create_binding") < 12
+
+
+def test_a_lost_answer_is_looked_for_before_the_call_is_repeated() -> None:
+    cloud = Cloud(refusals=[Change(LOST, after_effect=True)])
+    cloud.add()
+    assert [result.state for result in run_virtual(attach(cloud))] == ["attached"]
+    assert cloud.calls_made == ["create_binding", "show_certificate"]
+
+
+def test_a_lost_call_is_repeated_when_it_had_no_effect() -> None:
+    cloud = Cloud(refusals=[Change(LOST)])
+    cloud.add()
+    assert [result.state for result in run_virtual(attach(cloud))] == ["attached"]
+    assert cloud.calls_made == ["create_binding", "show_certificate", "create_binding"]
+
+
+def test_a_lost_call_that_asks_to_wait_is_not_repeated_before() -> None:
+    cloud = Cloud(refusals=[Change(AmbiguousError("gateway_unavailable", hold=PATIENCE + 1, status=503))])
+    cloud.add()
+    [result] = run_virtual(attach(cloud))
+    assert result.failure is not None
+    assert (result.failure.reason, result.failure.hold) == ("gateway_unavailable", PATIENCE + 1)
+    assert cloud.count("create_binding") == 1
+
+
+def test_one_sick_listener_does_not_stop_the_others() -> None:
+    cloud = Cloud(binding_statuses={"l2": "error"})
+    cloud.add()
+    results = run_virtual(attach(cloud, listener("l1"), listener("l2"), listener("l3")))
+    assert reasons(results) == [None, "binding_failed", None]
+    assert [result.binding.name for result in results] == ["l1", "l2", "l3"]
+
+
+def test_a_load_balancer_gets_one_change_at_a_time_and_two_get_theirs_together() -> None:
+    same = [listener(f"l{number}", load_balancer="lb1") for number in range(3)]
+    cloud = Cloud(seconds_per_change=1.0)
+    cloud.add()
+    run_virtual(attach(cloud, *same))
+    assert cloud.most_under_way == 1
+    run_virtual(attach(cloud, *same, listener("l9", load_balancer="lb2")))
+    assert cloud.most_under_way == 2
+
+
+def test_listeners_that_wait_at_the_same_time_share_their_looks() -> None:
+    names = [f"l{number}" for number in range(20)]
+    cloud = Cloud(binding_statuses=dict.fromkeys(names, "pending"))
+    cloud.add()
+
+    async def scenario() -> Sequence[BindingResult]:
+        cloud.settle(10, "active")
+        return await attach(cloud, *map(listener, names))
+
+    assert {result.state for result in run_virtual(scenario())} == {"attached"}
+    assert cloud.count("show_certificate") == 4
+
+
+def test_ids_are_the_same_in_whatever_case() -> None:
+    cloud = Cloud(refusals=[Change(BUSY)])
+    cloud.add(id="C1", bindings=[{"resource_id": "AB-CD", "options": {"sni": False}, "status": "ACTIVE"}])
+    cloud.certificates["c1"] = cloud.certificates["C1"]
+    assert [result.state for result in run_virtual(attach(cloud, listener("ab-CD")))] == ["unchanged"]
+
+
+# Replacing
+
+
+def test_an_upload_is_waited_for_until_it_is_active() -> None:
+    cloud = Cloud(activation=20)
+    made = run_virtual(create(cloud))
+    assert (made.name, made.fingerprint_prefix) == (NAME, leaf().fingerprint_sha256[:12])
+    assert made.not_after == leaf().not_after
+
+
+def test_an_upload_that_stays_pending_is_worth_another_try() -> None:
+    error = raised(create(Cloud(activation=10 * PATIENCE)))
+    assert isinstance(error, TransientError)
+    assert error.reason == "certificate_not_active"
+
+
+def test_an_upload_that_exists_already_is_used() -> None:
+    cloud = Cloud()
+    cloud.add(id="earlier", name=NAME, expires_at="2026-01-20T00:00:00Z")
+    assert run_virtual(create(cloud)).certificate_id == "earlier"
+    assert len(cloud.certificates) == 1
+
+
+def test_an_upload_whose_answer_was_lost_is_found_by_its_name() -> None:
+    cloud = Cloud(refusals=[Change(LOST, after_effect=True)])
+    assert run_virtual(create(cloud)).name == NAME
+    assert cloud.count("create_certificate") == 1
+
+
+def test_an_upload_that_was_lost_is_sent_again() -> None:
+    cloud = Cloud(refusals=[Change(LOST)] * 2)
+    assert run_virtual(create(cloud)).name == NAME
+    assert len(cloud.certificates) == 1
+
+
+def test_an_upload_that_is_lost_again_and_again_is_given_up() -> None:
+    cloud = Cloud(refusals=[Change(LOST)] * 100)
+    assert raised(create(cloud)).reason == "gateway_unavailable"
+    assert cloud.count("create_certificate") < 10
+
+
+def test_another_certificate_of_the_same_name_is_not_taken_for_the_upload() -> None:
+    cloud = Cloud()
+    cloud.add(name="shop")
+    replacing = opened(cloud).replace(deployment(), Create("shop"), bundle())
+    error = raised(replacing)
+    assert (error.reason, error.status) == ("conflict", 409)
+
+
+def test_an_earlier_upload_in_error_is_told_with_its_status() -> None:
+    cloud = Cloud()
+    cloud.add(id="earlier", name=NAME, status="error", error_message="chain is broken")
+    error = raised(create(cloud))
+    assert isinstance(error, PermanentError)
+    assert error.message == "the certificate's status is error: chain is broken"
+
+
+def test_a_modified_certificate_is_waited_for_until_it_shows_the_new_date() -> None:
+    cloud = Cloud(activation=5)
+    cloud.add()
+    assert run_virtual(modify(cloud)).not_after == leaf().not_after
+
+
+def test_an_expired_certificate_can_be_modified() -> None:
+    cloud = Cloud(activation=5)
+    cloud.add(status="expired")
+    assert run_virtual(modify(cloud)).not_after == leaf().not_after
+
+
+def test_a_modified_certificate_that_keeps_its_old_date_is_not_called_done() -> None:
+    cloud = Cloud(activation=10 * PATIENCE)
+    cloud.add()
+    error = raised(modify(cloud))
+    assert (error.reason, isinstance(error, TransientError)) == ("still_old", True)
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_a_cloud_without_a_call_to_modify_says_which_strategies_it_has(status: int) -> None:
+    cloud = Cloud(refusals=[Change(PermanentError("unsupported", "no such route", status=status))])
+    cloud.add()
+    error = raised(modify(cloud))
+    assert (error.reason, error.status) == ("unsupported", status)
+    assert "rebind or replace" in error.message
+
+
+def test_a_refused_certificate_is_not_uploaded_twice() -> None:
+    cloud = Cloud(refusals=[Change(PermanentError("bad_request", "key does not match", status=422))])
+    assert raised(create(cloud)).status == 422
+    assert cloud.calls_made == ["create_certificate"]
+
+
+def test_nothing_is_ever_deleted_because_no_call_for_it_is_documented() -> None:
+    cloud = Cloud()
+    assert run_virtual(opened(cloud).retire(replace(stored(), certificate_id="c1"))) is False
+    assert cloud.calls == 0

@@ -1,0 +1,145 @@
+"""`rotation-worker publish` as a process: its exit statuses, and two hooks at once."""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.publish.lineages import Lineage, renewed, settings
+from worker.broker import open_broker
+from worker.core.message import parse
+from worker.core.secret import Secret
+from worker.publishing import publish
+from worker.spool import Spool
+
+
+def configuration(folder: Path, *, url: str = "sqlite:///queue.db") -> Path:
+    path = folder / "worker.toml"
+    roots = '[trust.roots]\nfiles = ["."]'
+    path.write_text(f'[broker]\nurl = "{url}"\n{roots}\n[publish]\nproducer = "acme-1"\nspool = "spool"\n')
+    return path
+
+
+async def run(*words: str | Path, env: Mapping[str, str] | None = None) -> tuple[int, str]:
+    """Exit status and complaints."""
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "worker", "publish", *map(str, words)),
+        env={**os.environ, **(env or {})},
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, complaints = await child.communicate()
+    return child.returncode or 0, complaints.decode()
+
+
+async def queued(folder: Path, count: int) -> list[tuple[str, str | None]]:
+    """Certificate and producer of the first messages in the embedded broker."""
+    by = settings(folder)
+    broker = open_broker(by.broker, Secret(by.broker.url), by.retry)
+    found: list[tuple[str, str | None]] = []
+    try:
+        async with asyncio.timeout(30), broker.deliveries() as deliveries:
+            while len(found) < count:
+                delivery = await anext(deliveries)
+                found.append((parse(delivery.message.body).data.certificate, delivery.message.user_id))
+                await delivery.ack()
+        assert (await broker.state()).ready == 0
+    finally:
+        await broker.close()
+    return found
+
+
+def files(lineage: Lineage) -> tuple[str | Path, ...]:
+    return "--chain", lineage.chain, "--key", lineage.private_key
+
+
+def closed_port() -> int:
+    """One where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def test_a_renewal_lies_in_the_broker_under_its_producers_name(tmp_path: Path) -> None:
+    lineage = renewed(tmp_path)
+    assert await run("shop", *files(lineage), "--config", configuration(tmp_path)) == (0, "")
+    assert await queued(tmp_path, 1) == [("shop", "acme-1")]
+    assert Spool(tmp_path / "spool").waiting() == []
+
+
+async def test_a_hook_needs_no_words(tmp_path: Path) -> None:
+    lineage = renewed(tmp_path)
+    environ = {"RENEWED_LINEAGE": str(lineage.chain.parent), "ROTATION_CONFIG": str(configuration(tmp_path))}
+    assert await run(env=environ) == (0, "")
+    assert await queued(tmp_path, 1) == [("shop", "acme-1")]
+
+
+async def test_another_verb_of_dehydrated_ends_well_even_without_settings(tmp_path: Path) -> None:
+    assert await run("unchanged_cert", "a.example.com", "k", "c", env={"ROTATION_CONFIG": str(tmp_path / "none")}) == (
+        0,
+        "",
+    )
+
+
+async def test_a_mismatched_key_ends_with_65_and_its_reason(tmp_path: Path) -> None:
+    lineage, other = renewed(tmp_path / "a"), renewed(tmp_path / "b")
+    words = ("--chain", lineage.chain, "--key", other.private_key, "--config", configuration(tmp_path))
+    status, complaints = await run("shop", *words)
+    assert status == 65
+    assert "key_mismatch" in complaints
+
+
+async def test_a_broker_that_is_away_ends_with_69_and_nothing_is_lost(tmp_path: Path) -> None:
+    lineage = renewed(tmp_path)
+    away = configuration(tmp_path, url=f"amqp://guest:hunter2@127.0.0.1:{closed_port()}/")
+    status, complaints = await run("first", *files(lineage), "--config", away)
+    assert status == 69
+    assert "nothing is lost" in complaints
+    assert "hunter2" not in complaints
+    assert await run("second", *files(lineage), "--config", configuration(tmp_path)) == (0, "")
+    assert [name for name, _ in await queued(tmp_path, 2)] == ["first", "second"]
+
+
+async def test_settings_that_let_no_key_travel_end_with_78(tmp_path: Path) -> None:
+    lineage = renewed(tmp_path)
+    path = configuration(tmp_path)
+    path.write_text(path.read_text().replace('files = ["."]', "files = []"))
+    status, complaints = await run("shop", *files(lineage), "--config", path)
+    assert status == 78
+    assert "publish.plain" in complaints
+
+
+async def test_two_hooks_at_once_send_each_renewal_once(tmp_path: Path) -> None:
+    lineage, path = renewed(tmp_path), configuration(tmp_path)
+    names = ["a", "b", "c"]
+    ended = await asyncio.gather(*(run(name, *files(lineage), "--config", path) for name in names))
+    assert ended == [(0, "")] * 3
+    assert sorted(name for name, _ in await queued(tmp_path, 3)) == names
+
+
+async def test_while_another_process_sends_a_call_waits_for_its_turn(tmp_path: Path) -> None:
+    lineage, path, spool = renewed(tmp_path), configuration(tmp_path), Spool(tmp_path / "spool")
+    async with spool.held(1):
+        hook = asyncio.create_task(run("shop", *files(lineage), "--config", path))
+        while not spool.waiting():  # noqa: ASYNC110 - another process writes
+            await asyncio.sleep(0.02)
+        assert not hook.done()
+    assert await hook == (0, "")
+    assert await queued(tmp_path, 1) == [("shop", "acme-1")]
+
+
+async def test_what_another_process_has_sent_meanwhile_counts_as_sent(tmp_path: Path) -> None:
+    """The one that holds the spool sends what others wrote: they find it gone, and all is well."""
+    lineage, by = renewed(tmp_path), settings(tmp_path, roots=[tmp_path])
+    broker = open_broker(by.broker, Secret(by.broker.url), by.retry, producer="acme-1")
+    try:
+        both = (publish(lineage.wish(name), by, broker, datetime.now(UTC)) for name in ("a", "b"))
+        ended = await asyncio.gather(*both)
+    finally:
+        await broker.close()
+    assert [one.waiting for one in ended] == [0, 0]
+    assert sorted(renewal for one in ended for renewal in one.sent) == sorted(one.renewal_id for one in ended)

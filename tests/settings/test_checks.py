@@ -1,0 +1,247 @@
+"""What no single setting shows: addresses that would leak, names that lead nowhere, one thing configured twice."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.settings.files import APIG, GATEWAYS, LISTENER, certificate, in_place, loaded, problems
+
+SINGLE = '{instance_id = "i1", group_id = "g1", domain_id = "d1"}'
+PASSWORD = '{kind = "password", iam_endpoint = "IAM", account = "a", user = "u", password_file = "p", project = "eu"}'
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "amqp://guest:guest@127.0.0.1:5672/",
+        "amqp://localhost",
+        "amqp://[::1]:5672/%2F",
+        "amqps://user:pass@rabbit.example.com/vhost?heartbeat=10&name=worker",
+        "sqlite:////var/lib/rotation-worker/queue.db",
+    ],
+)
+def test_a_broker_url_is_taken(tmp_path: Path, url: str) -> None:
+    assert problems(tmp_path, f'[broker]\nurl = "{url}"') == []
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("amqp://u:hunter2@rabbit.example.com/", "amqp:// to a host that is not loopback"),
+        ("amqp://u:hunter2@127.0.0.1.example.com/", "amqp:// to a host that is not loopback"),
+        ("amqps://u:hunter2@rabbit.example.com/?no_verify_ssl=false", "1 query keys that are not allowed"),
+        ("amqps://u:hunter2@rabbit.example.com/?cafile=/x&auth=EXTERNAL", "2 query keys that are not allowed"),
+        ("https://u:hunter2@rabbit.example.com/", "not an amqp://"),
+        ("amqps://", "not an amqp://"),
+        ("amqps://u:hunter2@rabbit.example.com:99999/", "not an amqp://"),
+        ("amqps://u:hunter2@[::1/", "not an amqp://"),
+        ("amqps://u:hunter2@rabbit.example.com/#x", "not an amqp://"),
+        ("amqps://u:hunter2@rabbit.exa\\nmple.com/", "not an amqp://"),
+        ("hunter2", "not an amqp://"),
+        ("sqlite://hunter2", "sqlite:///PATH is the form"),
+        ("sqlite:///", "sqlite:///PATH is the form"),
+    ],
+)
+def test_a_broker_url_is_refused_without_being_shown(tmp_path: Path, url: str, problem: str) -> None:
+    (found,) = problems(tmp_path, f'[broker]\nurl = "{url}"')
+    assert found.startswith(f"broker.url: {problem}"), found
+    assert "hunter2" not in found
+
+
+def test_a_plain_connection_to_another_host_has_to_be_asked_for(tmp_path: Path) -> None:
+    assert problems(tmp_path, '[broker]\nurl = "amqp://rabbit.example.com/"\ninsecure = true') == []
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["https://apig.example.com", "https://apig.example.com:8443/v2", "http://127.0.0.1:8080"]
+)
+def test_an_endpoint_is_taken(tmp_path: Path, endpoint: str) -> None:
+    assert problems(tmp_path, APIG.replace("https://apig.example.com", endpoint)) == []
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "problem"),
+    [
+        ("http://apig.example.com", "http:// to a host that is not loopback"),
+        ("ftp://apig.example.com", "not an https:// address"),
+        ("apig.example.com", "not an https:// address"),
+        ("https://", "not an https:// address"),
+        ("https://user:hunter2@apig.example.com", "not an https:// address"),
+        ("https://apig.example.com?token=hunter2", "not an https:// address"),
+        ("https://apig.example.com/#x", "not an https:// address"),
+        ("https://apig.example.com:0", "not an https:// address"),
+        ("https://apig.exa\\tmple.com", "not an https:// address"),
+    ],
+)
+@pytest.mark.parametrize("key", ["endpoint", "auth.iam_endpoint"])
+def test_an_endpoint_is_refused_without_being_shown(tmp_path: Path, key: str, endpoint: str, problem: str) -> None:
+    text = APIG.replace('{kind = "token", token_file = "token"}', PASSWORD)
+    is_iam = key == "auth.iam_endpoint"
+    text = text.replace("IAM", endpoint if is_iam else "https://iam.example.com")
+    (found,) = problems(tmp_path, text if is_iam else text.replace("https://apig.example.com", endpoint))
+    assert found.startswith(f"gateways.apig-main.{key}: {problem}"), found
+    assert "hunter2" not in found
+
+
+def test_a_plain_endpoint_elsewhere_has_to_be_asked_for(tmp_path: Path) -> None:
+    text = APIG.replace("https://apig.example.com", "http://apig.example.com")
+    assert problems(tmp_path, text + "insecure = true") == []
+
+
+@pytest.mark.parametrize("steps", ["[120, 30]", "[30, 30]"])
+def test_parking_steps_must_grow(tmp_path: Path, steps: str) -> None:
+    assert problems(tmp_path, f"[retry]\nparking_seconds = {steps}") == [
+        "retry.parking_seconds: must grow from step to step"
+    ]
+
+
+@pytest.mark.parametrize("listen", ["8080", "127.0.0.1", "127.0.0.1:http", "127.0.0.1:65536", "a b:80"])
+def test_an_address_to_listen_at_has_host_and_port(tmp_path: Path, listen: str) -> None:
+    assert problems(tmp_path, f'[http]\nlisten = "{listen}"') == ["http.listen: HOST:PORT is the form"]
+
+
+@pytest.mark.parametrize(
+    "deployment",
+    [
+        in_place(),
+        in_place(certificate_id="", name='"cert_demo"'),
+        in_place(domains='["a.example.com", "*.Example.com", {domain = "b.example.com", instance_ids = ["i1"]}]'),
+        in_place(strategy='"per_domain"', certificate_id="", name='"shop"', domains=f"[{SINGLE}]"),
+        f'gateway = "bycloud-sp"\nstrategy = "rebind"\ncertificate_id = "c1"\n{LISTENER}',
+        f'gateway = "bycloud-sp"\nstrategy = "replace"\nname = "shop-2026"\n{LISTENER}',
+        f'gateway = "bycloud-sp"\nstrategy = "in_place"\ncertificate_id = "c1"\n{LISTENER}',
+    ],
+)
+def test_a_deployment_is_taken(tmp_path: Path, deployment: str) -> None:
+    assert problems(tmp_path, GATEWAYS + certificate(deployment)) == []
+
+
+@pytest.mark.parametrize(
+    ("deployment", "problem"),
+    [
+        (in_place(gateway='"none"'), ".gateway: there is no gateway of that name"),
+        (in_place(strategy='"blue_green"'), ".strategy: blue_green is not available in this version"),
+        (in_place(strategy='"rebind"'), ".strategy: not one of a huawei_apig gateway's"),
+        (in_place(strategy='"replace"'), ".strategy: not one of a huawei_apig gateway's"),
+        (in_place(strategy='"other"'), ".strategy: Input should be 'in_place'"),
+        (
+            f'gateway = "bycloud-sp"\nstrategy = "per_domain"\ncertificate_id = "c1"\n{LISTENER}',
+            ".strategy: not one of a bycloud gateway's",
+        ),
+        (in_place(certificate_id=""), ": needs certificate_id or name"),
+        (in_place(certificate_id='"../x"'), ".certificate_id: String should match pattern"),
+        (in_place(name='"abc"'), ".name: 4 to 50 letters"),
+        (in_place(name='"shop-2026"'), ".name: 4 to 50 letters"),
+        (in_place(domains=""), '.domains: needs names, or "attached"'),
+        (in_place(domains="[]"), '.domains: needs names, or "attached"'),
+        (in_place(domains='"all"'), ".domains: Input should be"),
+        (in_place(domains='["exämple.com"]'), ".domains.0: not in ASCII"),
+        (in_place(domains='["a.example.com", "a b.example.com"]'), ".domains.1: not a domain name"),
+        (in_place(domains='["example"]'), ".domains.0: not a domain name"),
+        (in_place(domains="[{}]"), ".domains.0.domain: is missing"),
+        (in_place(domains=f"[{SINGLE}]"), ".domains.0: ids are for per_domain"),
+        (in_place(listeners='[{id = "6f6f1f8e-6d2c-4c4f-9a53-0d7a4f3b8c11"}]'), ".listeners: an APIG deployment"),
+        (in_place(strategy='"per_domain"', name='"shop"'), ".domains: per_domain needs instance_id"),
+        (in_place(strategy='"per_domain"', domains=f"[{SINGLE}]"), ".name: per_domain needs it"),
+        (
+            in_place(strategy='"per_domain"', name='"shop"', domains='[{instance_id = "i1", group_id = "g1"}]'),
+            ".domains.0: needs instance_id, group_id and domain_id",
+        ),
+        (
+            in_place(strategy='"per_domain"', name='"shop"', domains='["a.example.com"]'),
+            ".domains.0: needs instance_id, group_id and domain_id",
+        ),
+        ('gateway = "bycloud-sp"\ncertificate_id = "c1"', ".listeners: names no listener"),
+        (f'gateway = "bycloud-sp"\nstrategy = "rebind"\nname = "shop"\n{LISTENER}', ".certificate_id: rebind needs it"),
+        (f'gateway = "bycloud-sp"\nname = "shop"\n{LISTENER}', ".certificate_id: in_place needs it"),
+        (
+            f'gateway = "bycloud-sp"\ncertificate_id = "c1"\ndomains = "attached"\n{LISTENER}',
+            ".domains: a ByCloud deployment has listeners",
+        ),
+        (
+            'gateway = "bycloud-sp"\ncertificate_id = "c1"\nlisteners = [{id = "../x"}]',
+            ".listeners.0.id: String should match pattern",
+        ),
+    ],
+)
+def test_a_deployment_is_refused(tmp_path: Path, deployment: str, problem: str) -> None:
+    found = problems(tmp_path, GATEWAYS + certificate(deployment))
+    assert any(one.startswith(f"certificates.shop.deployments.0{problem}") for one in found), found
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "key"),
+    [
+        (in_place(), in_place(), "certificate_id"),
+        (in_place(certificate_id='"abcd"'), in_place(certificate_id='"ABCD"'), "certificate_id"),
+        (in_place(certificate_id="", name='"shop"'), in_place(name='"shop"', certificate_id='"c2"'), "name"),
+        # Uploads of `per_domain` are found by the beginning of the name.
+        (
+            in_place(strategy='"per_domain"', certificate_id="", name=f'"{"a" * 24}_1"', domains=f"[{SINGLE}]"),
+            in_place(strategy='"per_domain"', certificate_id="", name=f'"{"a" * 24}_2"', domains=f"[{SINGLE}]"),
+            "name",
+        ),
+    ],
+)
+def test_a_stored_certificate_belongs_to_one_deployment(tmp_path: Path, first: str, second: str, key: str) -> None:
+    text = GATEWAYS + certificate(first) + certificate(second, name="blog")
+    assert problems(tmp_path, text) == [
+        f"certificates.blog.deployments.0.{key}: certificates.shop.deployments.0 has the same stored certificate"
+    ]
+
+
+def test_one_id_at_two_gateways_is_two_stored_certificates(tmp_path: Path) -> None:
+    other = f'gateway = "bycloud-sp"\ncertificate_id = "c1"\n{LISTENER}'
+    assert problems(tmp_path, GATEWAYS + certificate(in_place()) + certificate(other, name="blog")) == []
+
+
+def test_a_certificate_that_nobody_may_renew_is_refused(tmp_path: Path) -> None:
+    text = GATEWAYS + certificate(in_place()).replace('["acme-1"]', "[]")
+    assert problems(tmp_path, text) == [
+        "certificates.shop.producers: Tuple should have at least 1 item after validation, not 0"
+    ]
+
+
+def test_a_producer_that_the_settings_do_not_know_is_an_amqp_user(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, GATEWAYS + certificate(in_place()))
+    assert settings.certificates["shop"].producers == ("acme-1",)
+
+
+def test_a_certificates_name_may_not_lead_anywhere(tmp_path: Path) -> None:
+    found = problems(tmp_path, GATEWAYS + certificate(in_place(), name='"../shop"'))
+    assert len(found) == 1
+    assert found[0].startswith("certificates.../shop")
+
+
+@pytest.mark.parametrize(
+    ("verify", "problem"),
+    [
+        ('["a.example.com:443", "[::1]:443", {address = "10.0.0.7:443", server_name = "a.example.com"}]', None),
+        ('["a.example.com"]', ".0: HOST:PORT is the form"),
+        ('["a.example.com:0"]', ".0: HOST:PORT is the form"),
+        ('["https://a.example.com:443"]', ".0: HOST:PORT is the form"),
+        ('[{address = "10.0.0.7", server_name = "a.example.com"}]', ".0: HOST:PORT is the form"),
+        ('[{address = "10.0.0.7:443", server_name = "exämple.com"}]', ".0.server_name: not a domain name"),
+        ('[{address = "10.0.0.7:443"}]', ".0.server_name: is missing"),
+    ],
+)
+def test_endpoints_to_verify_have_host_and_port(tmp_path: Path, verify: str, problem: str | None) -> None:
+    text = GATEWAYS + certificate(in_place(), more=f"[certificates.shop.verify]\nendpoints = {verify}")
+    expected = [] if problem is None else [f"certificates.shop.verify.endpoints{problem}"]
+    assert problems(tmp_path, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("root", "chain", "problem"),
+    [
+        ('["live"]', "shop/chain.pem", None),
+        ("[]", "shop/chain.pem", ": trust.roots.files names no root that it could be below"),
+        ('["live"]', "/etc/chain.pem", ".chain: not a path below a root"),
+        ('["live"]', "../chain.pem", ".chain: not a path below a root"),
+    ],
+)
+def test_a_lineage_lies_below_a_root(tmp_path: Path, root: str, chain: str, problem: str | None) -> None:
+    lineage = f'[certificates.shop.lineage]\nchain = "{chain}"\nprivate_key = "shop/key.pem"'
+    text = f"[trust.roots]\nfiles = {root}\n" + GATEWAYS + certificate(in_place(), more=lineage)
+    expected = [] if problem is None else [f"certificates.shop.lineage{problem}"]
+    assert problems(tmp_path, text) == expected

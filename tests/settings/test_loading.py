@@ -1,0 +1,222 @@
+"""Reading settings: which file, what is refused, and how it is told."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.settings.files import APIG, GATEWAYS, certificate, in_place, loaded, problems, written
+from worker.settings import SettingsError
+from worker.settings.loading import check_secret_files, load
+from worker.settings.sources import LARGEST
+
+
+def test_an_empty_file_is_all_defaults(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "").retry.attempts == 12
+
+
+def test_the_named_file_wins_over_the_environments(tmp_path: Path) -> None:
+    named = written(tmp_path, "[retry]\nattempts = 3", "named.toml")
+    other = written(tmp_path, "[retry]\nattempts = 5", "other.toml")
+    assert load(named, {"ROTATION_CONFIG": str(other)}).retry.attempts == 3
+    assert load(None, {"ROTATION_CONFIG": str(other)}).retry.attempts == 5
+
+
+def test_without_a_name_the_default_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path, "[retry]\nattempts = 7", "config/worker.toml")
+    monkeypatch.chdir(tmp_path)
+    assert load(None, {}).retry.attempts == 7
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"none\.toml: No such file"):
+        load(tmp_path / "none.toml", {})
+
+
+def test_a_file_that_everybody_may_write_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, "")
+    path.chmod(0o666)
+    with pytest.raises(SettingsError, match="can be written by everybody"):
+        load(path, {})
+
+
+def test_a_file_of_a_mebibyte_is_read_and_one_byte_more_is_not(tmp_path: Path) -> None:
+    assert problems(tmp_path, "#" * LARGEST) == []
+    assert problems(tmp_path, "#" * (LARGEST + 1)) == [f"over {LARGEST} bytes"]
+
+
+def test_an_endless_device_is_not_read_to_its_end() -> None:
+    device = Path("/dev/zero")
+    if device.stat().st_mode & 0o002:
+        with pytest.raises(SettingsError, match="can be written by everybody"):
+            load(device, {})
+
+
+def test_a_file_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "worker.toml"
+    path.write_bytes(b'[broker]\nurl = "\xff"')
+    with pytest.raises(SettingsError, match="not in UTF-8"):
+        load(path, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[broker]\nqueue = "a"\nqueue = "b"', "line 3: queue stands twice"),
+        ("[broker]\n[broker]", "line 2: [broker] stands twice"),
+        ('[trust]\naudience = hunter2 # "', "line 2: audience is not valid TOML"),
+        ("[trust]\nhunter2", "line 2: what stands there is not valid TOML"),
+        ('[trust]\naudience = "hunter2', "line 2: audience is not valid TOML"),
+        ('a = """\nhunter2 = 1\n"""\na = 1', "line 4: what stands there stands twice"),
+    ],
+)
+def test_broken_toml_is_told_by_line_and_key_without_the_value(tmp_path: Path, text: str, problem: str) -> None:
+    assert problems(tmp_path, text) == [problem]
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 10_000 + "]" * 10_000, "a = " + "{b = " * 10_000 + "1" + "}" * 10_000])
+def test_deep_nesting_is_an_error_and_no_crash(tmp_path: Path, text: str) -> None:
+    assert problems(tmp_path, text) == ["nested too deeply"]
+
+
+def test_a_number_of_five_thousand_digits_is_an_error_and_no_crash(tmp_path: Path) -> None:
+    assert len(problems(tmp_path, f"[retry]\nattempts = {'9' * 5000}")) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("foo = 1", "foo: unknown key"),
+        ("[broker]\nno_verify_ssl = true", "broker.no_verify_ssl: unknown key"),
+        (APIG + "foo = 1", "gateways.apig-main.foo: unknown key"),
+        (APIG.replace('token_file = "token"', 'token = "hunter2"'), "gateways.apig-main.auth.token: unknown key"),
+        (GATEWAYS + certificate(in_place(foo="1")), "certificates.shop.deployments.0.foo: unknown key"),
+        (
+            GATEWAYS + certificate(in_place(domains='[{domain = "a.example.com", foo = 1}]')),
+            "certificates.shop.deployments.0.domains.0.foo: unknown key",
+        ),
+        ("[retry]\ndeadline_seconds = nan", "retry.deadline_seconds: Input should be a finite number"),
+        ("[retry]\nparking_seconds = [1, inf]", "retry.parking_seconds.1: Input should be a finite number"),
+        ('[broker]\nprefetch = "hunter2"', "broker.prefetch: Input should be a valid integer, unable to parse string"),
+        (APIG.replace('"huawei_apig"', '"hunter2"'), "gateways.apig-main: kind: not one of those that there are"),
+        (
+            "[certificates]\nshop = 1",
+            "certificates.shop: Input should be a valid dictionary or instance of Certificate",
+        ),
+        ("certificates = 1", "certificates: Input should be a valid dictionary"),
+    ],
+)
+def test_a_wrong_setting_is_told_by_its_full_path(tmp_path: Path, text: str, problem: str) -> None:
+    found = problems(tmp_path, text)
+    assert any(one.startswith(problem) for one in found), found
+    assert "hunter2" not in "".join(found)
+    assert not any("\n" in one for one in found)
+
+
+def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
+    assert problems(tmp_path, "foo = 1\n[retry]\nattempts = 0\n[http]\nbar = 2")[::2] == [
+        "retry.attempts: Input should be greater than or equal to 1",
+        "foo: unknown key",
+    ]
+
+
+def test_a_key_that_would_steer_a_terminal_is_shown_harmlessly(tmp_path: Path) -> None:
+    assert problems(tmp_path, '"a\\u001b[2J\\nb" = 1') == ["a?[2J?b: unknown key"]
+
+
+def test_relative_paths_are_meant_from_the_files_folder(tmp_path: Path) -> None:
+    text = '[broker]\nurl = "sqlite:///queue.db"\nca_file = "ca.pem"\n[trust]\nca_bundle = "roots.pem"\n'
+    settings = loaded(tmp_path, text + '[trust.roots]\nfiles = ["live", "/etc/letsencrypt"]\n' + APIG)
+    assert settings.broker.url == f"sqlite:///{tmp_path}/queue.db"
+    assert settings.broker.ca_file == tmp_path / "ca.pem"
+    assert settings.trust.ca_bundle == f"{tmp_path}/roots.pem"
+    assert settings.trust.roots.files == (tmp_path / "live", Path("/etc/letsencrypt"))
+    assert getattr(settings.gateways["apig-main"].auth, "token_file", None) == tmp_path / "token"
+
+
+def test_the_systems_roots_are_no_path(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "").trust.ca_bundle == "system"
+
+
+def test_files_of_the_certificates_dir_add_certificates(tmp_path: Path) -> None:
+    written(tmp_path, certificate(in_place(certificate_id='"c2"'), name="blog"), "certificates.d/blog.toml")
+    written(tmp_path, "not read", "certificates.d/README")
+    text = 'certificates_dir = "certificates.d"\n' + GATEWAYS + certificate(in_place())
+    assert set(loaded(tmp_path, text).certificates) == {"shop", "blog"}
+
+
+def test_a_name_that_stands_twice_names_both_files(tmp_path: Path) -> None:
+    for number in (1, 2):
+        written(tmp_path, certificate(in_place(certificate_id=f'"d{number}"'), name="blog"), f"d/{number}.toml")
+    (problem,) = problems(tmp_path, 'certificates_dir = "d"\n' + GATEWAYS)
+    assert problem == f"{tmp_path}/d/2.toml: certificates.blog stands in {tmp_path}/d/1.toml too"
+
+
+def test_a_name_that_the_main_file_has_too_names_both_files(tmp_path: Path) -> None:
+    written(tmp_path, certificate(in_place()), "d/shop.toml")
+    (problem,) = problems(tmp_path, 'certificates_dir = "d"\n' + GATEWAYS + certificate(in_place()))
+    assert problem == f"{tmp_path}/d/shop.toml: certificates.shop stands in {tmp_path}/worker.toml too"
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("[broker]\nprefetch = 1", "broker: only [certificates.NAME] belongs here"),
+        ("certificates = 1", "certificates: [certificates.NAME] is the form"),
+        ("[certificates.blog]\nfoo = 1", "certificates.blog.foo: unknown key"),
+        (certificate(in_place(gateway='"none"'), name="blog"), "certificates.blog.deployments.0.gateway: there is no"),
+    ],
+)
+def test_what_is_wrong_in_such_a_file_is_told_with_its_name(tmp_path: Path, content: str, problem: str) -> None:
+    written(tmp_path, content, "d/blog.toml")
+    found = problems(tmp_path, 'certificates_dir = "d"\n' + GATEWAYS)
+    assert any(one.startswith(f"{tmp_path}/d/blog.toml: {problem}") for one in found), found
+
+
+def test_a_certificates_dir_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    assert problems(tmp_path, 'certificates_dir = "d"') == ["certificates_dir: no such folder"]
+
+
+def test_a_secret_file_that_everybody_can_read_is_named_by_its_key(tmp_path: Path) -> None:
+    token, url = written(tmp_path, "t", "token"), written(tmp_path, "amqp://127.0.0.1/", "url")
+    settings = loaded(tmp_path, '[broker]\nurl_file = "url"\n' + APIG)
+    token.chmod(0o640)
+    url.chmod(0o644)
+    with pytest.raises(SettingsError) as caught:
+        check_secret_files(settings)
+    assert caught.value.problems == ("broker.url_file: the file can be read by everybody",)
+    url.chmod(0o600)
+    check_secret_files(settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('[broker]\nkey_file = "none"', "broker.key_file"),
+        ('[trust]\nrecipient_keys = ["none"]', "trust.recipient_keys.0"),
+        ('[publish]\nproducer_key = "none"', "publish.producer_key"),
+        (APIG, "gateways.apig-main.auth.token_file"),
+        (
+            APIG.replace(
+                '{kind = "token", token_file = "token"}',
+                '{kind = "password", iam_endpoint = "https://iam.example.com", account = "a", user = "u",'
+                ' password_file = "none", project = "p"}',
+            ),
+            "gateways.apig-main.auth.password_file",
+        ),
+        (
+            APIG.replace(
+                '{kind = "token", token_file = "token"}', '{kind = "ak_sk", access_key = "a", secret_key_file = "n"}'
+            ),
+            "gateways.apig-main.auth.secret_key_file",
+        ),
+    ],
+)
+def test_a_missing_secret_file_is_named_by_its_key(tmp_path: Path, text: str, key: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        check_secret_files(loaded(tmp_path, text))
+    assert caught.value.problems == (f"{key}: No such file or directory",)
+
+
+def test_only_the_named_sections_secret_files_are_asked_for(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, APIG)
+    check_secret_files(settings, "broker", "publish")

@@ -1,0 +1,78 @@
+"""From settings to the values that the rest of the worker uses."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.settings.files import GATEWAYS, LISTENER, certificate, in_place, loaded, written
+from worker.core.deployment import Binding
+from worker.core.secret import Secret
+from worker.settings import SettingsError
+from worker.settings.resolve import broker_url, deployments_of, holds, producers_by_certificate
+
+REBIND = f'gateway = "bycloud-sp"\nstrategy = "rebind"\ncertificate_id = "c1"\n{LISTENER}'
+
+
+def test_attached_leaves_the_bindings_to_the_gateway(tmp_path: Path) -> None:
+    (deployment,) = deployments_of(loaded(tmp_path, GATEWAYS + certificate(in_place())), "shop")
+    assert deployment.bindings is None
+    assert (deployment.gateway, deployment.strategy, deployment.certificate_id) == ("apig-main", "in_place", "c1")
+
+
+def test_domains_become_bindings_in_lower_case_one_an_instance(tmp_path: Path) -> None:
+    domains = (
+        '["A.Example.com", {domain = "B.example.com", instance_ids = ["i1", "i2"],'
+        " verified_client_certificate_enabled = true}]"
+    )
+    (deployment,) = deployments_of(loaded(tmp_path, GATEWAYS + certificate(in_place(domains=domains))), "shop")
+    assert deployment.bindings == (
+        Binding("domain", "a.example.com"),
+        Binding("domain", "b.example.com", "i1", client_verification=True),
+        Binding("domain", "b.example.com", "i2", client_verification=True),
+    )
+
+
+def test_single_domains_keep_their_three_ids(tmp_path: Path) -> None:
+    domains = '[{instance_id = "i1", group_id = "g1", domain_id = "d1"}]'
+    text = certificate(in_place(strategy='"per_domain"', certificate_id="", name='"shop"', domains=domains))
+    (deployment,) = deployments_of(loaded(tmp_path, GATEWAYS + text), "shop")
+    assert deployment.bindings == (Binding("domain", "d1", "i1", group_id="g1", domain_id="d1"),)
+
+
+def test_listeners_become_bindings(tmp_path: Path) -> None:
+    (deployment,) = deployments_of(loaded(tmp_path, GATEWAYS + certificate(REBIND)), "shop")
+    assert deployment.bindings == (Binding("listener", "6f6f1f8e-6d2c-4c4f-9a53-0d7a4f3b8c11"),)
+
+
+def test_the_client_ca_is_read(tmp_path: Path) -> None:
+    written(tmp_path, "PEM\n", "ca.pem")
+    text = GATEWAYS + certificate(in_place(trusted_root_ca_file='"ca.pem"'))
+    assert deployments_of(loaded(tmp_path, text), "shop")[0].trusted_root_ca == "PEM\n"
+
+
+def test_a_client_ca_that_cannot_be_read_is_named_by_its_key(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, GATEWAYS + certificate(in_place(trusted_root_ca_file='"none.pem"')))
+    with pytest.raises(SettingsError, match=r"certificates\.shop\.deployments\.0\.trusted_root_ca_file: cannot be"):
+        deployments_of(settings, "shop")
+
+
+def test_the_brokers_url_comes_from_its_file_where_there_is_one(tmp_path: Path) -> None:
+    written(tmp_path, "amqps://u:p@rabbit.example.com/\n", "url")
+    assert broker_url(loaded(tmp_path, '[broker]\nurl_file = "url"').broker) == Secret(
+        "amqps://u:p@rabbit.example.com/"
+    )
+
+
+@pytest.mark.parametrize("url", ["amqp://u:hunter2@rabbit.example.com/", "amqps://u:hunter2@h/?no_verify_ssl=0", ""])
+def test_a_url_in_a_file_is_checked_like_one_in_the_settings(tmp_path: Path, url: str) -> None:
+    written(tmp_path, url, "url")
+    with pytest.raises(SettingsError, match=r"^broker\.url_file: ") as caught:
+        broker_url(loaded(tmp_path, '[broker]\nurl_file = "url"').broker)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_platform_holds_what_is_only_rebound(tmp_path: Path) -> None:
+    both = REBIND.replace("c1", "c2") + "\n[[certificates.both.deployments]]\n" + in_place()
+    settings = loaded(tmp_path, GATEWAYS + certificate(REBIND) + certificate(both, name="both"))
+    assert holds(settings) == {"shop"}
+    assert producers_by_certificate(settings) == {"shop": {"acme-1"}, "both": {"acme-1"}}

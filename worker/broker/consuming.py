@@ -1,0 +1,108 @@
+"""Consuming from RabbitMQ: one consumer on one connection, from its start until it is lost, under a watchdog."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+
+from worker.broker.base import BrokerError, BrokerLostError
+from worker.broker.connection import counted, guarded
+from worker.settings.model import Broker as Settings
+
+
+@dataclass(slots=True)
+class Session:
+    """What has come and not been taken yet, and whether it still comes."""
+
+    connection: AbstractConnection
+    settings: Settings
+    look_every: float
+    """Seconds between two looks of the watchdog."""
+    is_active: bool = False
+    """As far as can be known: the broker tells nobody who its single active consumer is."""
+    arrived: int = 0
+    settled: int = 0
+    _incoming: deque[AbstractIncomingMessage] = field(default_factory=deque)
+    _why_lost: str | None = None
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def is_lost(self) -> bool:
+        return self._why_lost is not None
+
+    def lose(self, why: str) -> None:
+        """Only the first reason is told."""
+        self._why_lost = self._why_lost or why
+        self._news.set()
+
+    def check(self) -> None:
+        """Raises BrokerLostError when what was delivered here is delivered again elsewhere."""
+        if self._why_lost is not None:
+            raise BrokerLostError(self._why_lost)
+
+    async def next(self) -> AbstractIncomingMessage:
+        """Waits; raises BrokerLostError as soon as the session is lost, whatever has arrived before."""
+        while not self._incoming and not self.is_lost:
+            self._news.clear()
+            await self._news.wait()
+        self.check()
+        return self._incoming.popleft()
+
+    async def _arrive(self, incoming: AbstractIncomingMessage) -> None:
+        """Nothing is worked on in here: a lost connection cancels the library's callbacks in the middle of a call."""
+        self.is_active = True
+        self.arrived += 1
+        self._incoming.append(incoming)
+        self._news.set()
+
+    async def begin(self) -> None:
+        async with guarded(f"consuming from {self.settings.queue}", self.settings.timeout_seconds):
+            channel = await self.connection.channel(publisher_confirms=False)
+            self.connection.close_callbacks.add(lambda *_: self.lose("the connection was closed"))
+            channel.close_callbacks.add(lambda *_: self.lose("the channel was closed"))
+            underlay = await channel.get_underlay_channel()
+            underlay.on_consumer_cancel_callbacks.add(lambda _: self.lose("the consumer was cancelled"))
+            [(_, consumers)] = await counted(self.connection, self.settings.queue)
+            self.is_active = consumers == 0
+            await channel.set_qos(prefetch_count=self.settings.prefetch)
+            queue = await channel.get_queue(self.settings.queue, ensure=False)
+            await queue.consume(self._arrive)
+
+    async def watch(self) -> None:
+        """A consumer can go deaf without a word: messages ready, room for them, and none comes in between two looks.
+
+        A standby, which has never been given anything and was not the first to come, is not deaf.
+        """
+        waiting_since: int | None = None
+        while not self.is_lost:
+            try:
+                async with guarded(f"looking at {self.settings.queue}", self.settings.timeout_seconds):
+                    [(ready, consumers)] = await counted(self.connection, self.settings.queue)
+            except BrokerError as error:
+                return self.lose(str(error))
+            if consumers == 0:
+                return self.lose("the queue has no consumer any more")
+            has_room = self.arrived - self.settled < self.settings.prefetch
+            is_waiting = bool(ready) and has_room and self.is_active
+            if is_waiting and waiting_since == self.arrived:
+                return self.lose("messages are ready and none comes: the consumer is deaf")
+            waiting_since = self.arrived if is_waiting else None
+            await asyncio.sleep(self.look_every)
+        return None
+
+
+@asynccontextmanager
+async def consuming(connection: AbstractConnection, settings: Settings, look_every: float) -> AsyncGenerator[Session]:
+    """A session inside the block; lost at its end, so that nothing is settled any more."""
+    session = Session(connection, settings, look_every)
+    await session.begin()
+    watchdog = asyncio.create_task(session.watch())
+    try:
+        yield session
+    finally:
+        session.lose("the consumer has stopped")
+        watchdog.cancel()
+        await asyncio.gather(watchdog, return_exceptions=True)

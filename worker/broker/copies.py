@@ -1,0 +1,121 @@
+"""What a message says on RabbitMQ: reading one, copying one to parking or to the dead queue, reading a dead one.
+
+Headers are anybody's; the user is the broker's word. So our own headers count only in what our own user published, and
+`x-death` not at all, apart from a dead letter's reason, which steers nothing.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, Final
+
+from aio_pika.abc import AbstractIncomingMessage
+
+from worker.broker.base import Dead, Message, withheld
+from worker.broker.publishing import Sending
+from worker.core.message import identify
+
+_ATTEMPT: Final = "x-rotation-attempt"
+_PRODUCER: Final = "x-rotation-producer"
+_REASON: Final = "x-rotation-reason"
+_CERTIFICATE: Final = "x-rotation-certificate"
+_RENEWAL: Final = "x-rotation-renewal"
+_SINCE: Final = "x-rotation-since"
+_OF_THE_BROKER: Final = frozenset({"delivery_limit", "expired", "maxlen", "rejected"})
+
+
+def opened(incoming: AbstractIncomingMessage, worker: str) -> Message:
+    """As it came; of a copy by `worker`, the worker's own user, with its attempt and its original producer."""
+    ours = _ours(incoming, worker)
+    attempt = ours.get(_ATTEMPT)
+    return Message(
+        body=incoming.body,
+        content_type=incoming.content_type or "",
+        message_id=incoming.message_id,
+        # A copy without a producer is of a message that nobody vouched for: it must not become the worker's.
+        user_id=(_text(ours[_PRODUCER]) or None) if _PRODUCER in ours else incoming.user_id,
+        priority=incoming.priority or 0,
+        content_encoding=incoming.content_encoding,
+        traceparent=_text(incoming.headers.get("traceparent")),
+        attempt=attempt if isinstance(attempt, int) and attempt > 0 else 1,
+    )
+
+
+def again(message: Message, *, attempt: int = 1) -> Sending:
+    """A copy with fresh headers: with the old `x-death` the broker would drop it as a cycle."""
+    return Sending(
+        body=message.body,
+        content_type=message.content_type,
+        headers={_ATTEMPT: attempt, _PRODUCER: message.user_id or "", **traced(message.traceparent)},
+        priority=message.priority,
+        content_encoding=message.content_encoding,
+    )
+
+
+def given_up(
+    message: Message, reason: str, *, certificate: str | None, renewal_id: str | None, keep_body: bool
+) -> Sending:
+    """A copy for the dead queue. The broker keeps bodies on disk: one that may hold a key becomes a note."""
+    told: dict[str, str | None] = {
+        _REASON: reason,
+        _CERTIFICATE: certificate,
+        _RENEWAL: renewal_id,
+        _PRODUCER: message.user_id or "",
+        _SINCE: datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    headers: dict[str, str | int] = {name: value for name, value in told.items() if value is not None}
+    headers |= traced(message.traceparent)
+    if keep_body:
+        return Sending(message.body, message.content_type, headers, message.priority, message.content_encoding)
+    return Sending(withheld(reason), "application/json", headers, message.priority)
+
+
+def dead_letter(incoming: AbstractIncomingMessage, worker: str) -> Dead:
+    """Buried by a worker, or dead-lettered by the broker itself, whose record says why."""
+    ours, record = _ours(incoming, worker), _record(incoming.headers)
+    certificate, renewal_id = identify(incoming.body)
+    at = record.get("time")
+    return Dead(
+        id=dead_id(incoming),
+        message=opened(incoming, worker),
+        reason=_text(ours.get(_REASON)) or _broker_reason(record),
+        certificate=_text(ours.get(_CERTIFICATE)) or certificate,
+        renewal_id=_text(ours.get(_RENEWAL)) or renewal_id,
+        since=_moment(ours.get(_SINCE)) or (at if isinstance(at, datetime) else None),
+    )
+
+
+def dead_id(incoming: AbstractIncomingMessage) -> str:
+    """Its message id; of one without, made of its body."""
+    return incoming.message_id or sha256(incoming.body).hexdigest()[:32]
+
+
+def traced(traceparent: object) -> dict[str, str | int]:
+    return {"traceparent": traceparent} if isinstance(traceparent, str) else {}
+
+
+def _ours(incoming: AbstractIncomingMessage, worker: str) -> Mapping[str, Any]:
+    return incoming.headers if incoming.user_id == worker else {}
+
+
+def _record(headers: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The latest of `x-death`, which may be forged: anything at all."""
+    records = headers.get("x-death")
+    latest = records[0] if isinstance(records, list) and records else None
+    return latest if isinstance(latest, dict) else {}
+
+
+def _broker_reason(record: Mapping[str, Any]) -> str:
+    reason = record.get("reason")
+    return reason if isinstance(reason, str) and reason in _OF_THE_BROKER else "unknown"
+
+
+def _moment(value: object) -> datetime | None:
+    with suppress(ValueError):
+        return datetime.fromisoformat(str(value)).astimezone(UTC)
+    return None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

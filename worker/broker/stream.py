@@ -1,0 +1,94 @@
+"""Reading the history stream of RabbitMQ: the latest events, without taking any away."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+
+from worker.broker.connection import guarded
+
+_PREFETCH: Final = 500
+_OFFSET: Final = "x-stream-offset"
+# An empty stream says nothing, and RabbitMQ 3.10 counts 0 messages in any stream: only silence tells its end.
+_FIRST_SILENCE: Final = 1.5
+_SILENCE: Final = 0.3
+
+Entries = asyncio.Queue[AbstractIncomingMessage]
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A stream queue; every step may take `seconds`."""
+
+    connection: AbstractConnection
+    name: str
+    seconds: float
+
+    async def latest(self, certificate: str | None, limit: int) -> Sequence[Mapping[str, object]]:
+        """Newest first; up to what was the end when this began."""
+        end = await self._end()
+        if end is None:
+            return []
+        start: int | str = "first" if certificate else max(0, end + 1 - max(limit, 1))
+        found: deque[Mapping[str, object]] = deque(maxlen=limit)
+        async with self._reading(start) as entries:
+            offset = -1
+            while offset < end:
+                entry = await self._taken(entries)
+                offset = _offset(entry)
+                event = _event(entry.body)
+                if event is not None and certificate in (None, event.get("subject")):
+                    found.appendleft(event)
+        return list(found)
+
+    async def _end(self) -> int | None:
+        """The offset of the last entry; None for an empty stream."""
+        end: int | None = None
+        async with self._reading("last") as entries:
+            while True:
+                try:
+                    async with asyncio.timeout(_FIRST_SILENCE if end is None else _SILENCE):
+                        end = _offset(await self._taken(entries))
+                except TimeoutError:
+                    return end
+
+    async def _taken(self, entries: Entries) -> AbstractIncomingMessage:
+        """The ack only asks for more: nothing leaves a stream."""
+        async with guarded(f"reading {self.name}", self.seconds):
+            entry = await entries.get()
+            await entry.ack()
+        return entry
+
+    @asynccontextmanager
+    async def _reading(self, start: int | str) -> AsyncGenerator[Entries]:
+        entries: Entries = asyncio.Queue()
+        async with guarded(f"reading {self.name}", self.seconds):
+            channel = await self.connection.channel(publisher_confirms=False)
+            await channel.set_qos(prefetch_count=_PREFETCH)
+            queue = await channel.get_queue(self.name, ensure=False)
+            await queue.consume(entries.put, arguments={_OFFSET: start})
+        try:
+            yield entries
+        finally:
+            async with guarded(f"reading {self.name}", self.seconds):
+                if not channel.is_closed:
+                    await channel.close()
+
+
+def _offset(entry: AbstractIncomingMessage) -> int:
+    """The broker's own header."""
+    return int(str(entry.headers[_OFFSET]))
+
+
+def _event(body: bytes) -> Mapping[str, object] | None:
+    """Others may publish to the events' exchange too: what is no JSON object is none of ours."""
+    try:
+        event = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) else None

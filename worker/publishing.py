@@ -1,0 +1,207 @@
+"""From renewed files to a confirmed message: check, write down, send what waits, forget what was confirmed."""
+
+import json
+import socket
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final, Protocol
+from urllib.parse import quote
+
+from worker.broker.base import BrokerError, Message
+from worker.core.certificate import Rules, check
+from worker.core.errors import PermanentError, RefusedError
+from worker.core.message import SCHEMA, TYPE, parse
+from worker.core.pem import LONGEST_CHAIN, LONGEST_KEY
+from worker.core.renewal import URGENT, InFiles, Reason
+from worker.core.secret import Secret
+from worker.settings import Settings, SettingsError
+from worker.settings.loading import check_secret_files
+from worker.settings.model import CERTIFICATE_NAME
+from worker.spool import Spool, SpoolError, Waiting
+from worker.trust.files import read_material
+
+_CONTENT_TYPE: Final = "application/cloudevents+json"
+_URGENT_PRIORITY: Final = 9
+# What is asked of a chain depends on the worker's settings: its roots, test CAs, remaining validity. The worker asks.
+_RULES: Final = Rules(allow_staging=True)
+
+
+class Recipient(Protocol):
+    """The part of a Broker that matters here."""
+
+    async def publish_renewal(self, message: Message) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be published. `names`: the client's for it; the first is its own name, others are its domains."""
+
+    names: Sequence[str]
+    chain: Path
+    private_key: Path
+    reason: Reason = "renewal"
+    allow_shorter_validity: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What became of it. With `waiting` 0 the renewal is with the broker; else it waits in the spool, or others do."""
+
+    certificate: str
+    renewal_id: str
+    sent: tuple[str, ...] = ()
+    """Ids of the renewals that this call has sent, in order."""
+    waiting: int = 0
+    bad: tuple[Path, ...] = ()
+    """What lay in the spool, was no message, and was put aside."""
+    problem: str = ""
+    """For people: why something waits, or could not be written down."""
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What became of the messages, while they are being sent."""
+
+    sent: list[str] = field(default_factory=list)
+    bad: list[Path] = field(default_factory=list)
+
+
+async def publish(wish: Wish, settings: Settings, broker: Recipient, now: datetime) -> Published:
+    """Writes it down, then sends everything that waits, oldest first.
+
+    Raises RefusedError when the files are bad, SettingsError, and SpoolError when it could neither be written down nor
+    sent.
+    """
+    certificate = _name(wish, settings)
+    renewal_id = str(uuid.uuid4())
+    message = compose(wish, certificate, settings, renewal_id, now)
+    spool = Spool(settings.publish.spool)
+    try:
+        spool.write(renewal_id, message)
+    except SpoolError as error:
+        return await _send_unspooled(Published(certificate, renewal_id), message, broker, error)
+    # Behind the spool: a mistake made here must not cost the renewal.
+    check_secret_files(settings, "broker", "publish")
+    return await _send(Published(certificate, renewal_id), spool, broker, settings.broker.timeout_seconds)
+
+
+def _name(wish: Wish, settings: Settings) -> str:
+    """The certificate's in the settings: what `publish.names` says, else the client's own."""
+    names = settings.publish.names
+    certificate = next((names[name] for name in wish.names if name in names), wish.names[0])
+    if CERTIFICATE_NAME.fullmatch(certificate) is None:
+        raise SettingsError(["publish.names: what was renewed needs a name there; its own cannot be a certificate's"])
+    return certificate
+
+
+def compose(wish: Wish, certificate: str, settings: Settings, renewal_id: str, now: datetime) -> Message:
+    """The whole message, after every check that can be made here."""
+    event = {
+        "specversion": "1.0",
+        "id": renewal_id,
+        "source": f"/rotation-worker/publish/{quote(socket.gethostname())}",
+        "type": TYPE,
+        "subject": certificate,
+        "time": now.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "datacontenttype": "application/json",
+        "dataschema": SCHEMA,
+        "data": {
+            "certificate": certificate,
+            "material": _material(wish, settings, now),
+            "reason": wish.reason,
+            "allow_shorter_validity": wish.allow_shorter_validity,
+        },
+    }
+    body = json.dumps(event).encode()
+    parse(body)  # by the worker's own reader: what it would refuse is refused here
+    priority = _URGENT_PRIORITY if wish.reason in URGENT else 0
+    return Message(body, _CONTENT_TYPE, priority=priority)
+
+
+def _material(wish: Wish, settings: Settings, now: datetime) -> Mapping[str, str]:
+    """By name where the worker can read the files, else in the open where that is wanted."""
+    roots = settings.trust.roots.files
+    chain, key = (_below(path, roots) for path in (wish.chain, wish.private_key))
+    if chain is not None and key is not None:
+        check(*_as_the_worker_reads(InFiles(chain, key), roots), now=now, rules=_RULES)
+        return {"kind": "file", "chain": chain, "private_key": key}
+    if not settings.publish.plain:
+        raise SettingsError(
+            ["publish.plain, trust.roots.files: neither lets the key travel: the files are below no root"]
+        )
+    chain_pem = _read(wish.chain, "chain", LONGEST_CHAIN)
+    private_key = Secret(_read(wish.private_key, "key", LONGEST_KEY))
+    check(chain_pem, private_key, now=now, rules=_RULES)
+    return {"kind": "plain", "chain_pem": chain_pem, "private_key_pem": private_key.reveal()}
+
+
+def _as_the_worker_reads(material: InFiles, roots: Sequence[Path]) -> tuple[str, Secret]:
+    try:
+        return read_material(material, roots)
+    except PermanentError as error:
+        raise RefusedError(error.reason, error.message) from None
+
+
+def _below(path: Path, roots: Sequence[Path]) -> str | None:
+    """Relative to a root, as it is named: certbot's `live/…` stays the symlink that it is."""
+    ways = [(path.absolute(), root.absolute()) for root in roots] + [(path.resolve(), root.resolve()) for root in roots]
+    below = (one.relative_to(root) for one, root in ways if one.is_relative_to(root))
+    return next((str(one) for one in below if ".." not in one.parts and _leads_to(one, roots, path)), None)
+
+
+def _leads_to(relative: Path, roots: Sequence[Path], path: Path) -> bool:
+    """Whether the worker, which takes the first root that has it, arrives at this very file."""
+    found = next((root / relative for root in roots if (root / relative).exists()), None)
+    return found is not None and found.resolve() == path.resolve()
+
+
+def _read(path: Path, what: str, longest: int) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(longest + 1)
+    except OSError as error:
+        raise RefusedError("file_not_found", f"{what}: {error.strerror}") from None
+    if len(content) > longest:
+        raise RefusedError("too_large", f"{what}: over {longest} bytes")
+    try:
+        return content.decode("ascii")
+    except UnicodeDecodeError:
+        raise RefusedError("pem_garbage", f"{what}: not a PEM file") from None
+
+
+async def _send(so_far: Published, spool: Spool, broker: Recipient, within: float) -> Published:
+    """Everything that waits. What another process has sent meanwhile is not there any more, and counts as sent."""
+    progress, problem = _Progress(), ""
+    try:
+        async with spool.held(within):
+            await _drain(spool, broker, progress)
+    except (BrokerError, SpoolError) as error:
+        problem = str(error)
+    waiting = len(spool.waiting()) if problem else 0
+    return replace(so_far, sent=tuple(progress.sent), waiting=waiting, bad=tuple(progress.bad), problem=problem)
+
+
+async def _drain(spool: Spool, broker: Recipient, progress: _Progress) -> None:
+    """Until nothing waits: others may write while this sends, and then need not send themselves."""
+    while paths := spool.waiting():
+        for path in paths:
+            match spool.read(path):
+                case Waiting() as waiting:
+                    await broker.publish_renewal(waiting.message)
+                    progress.sent.append(waiting.renewal_id)
+                    spool.forget(waiting)
+                case aside:
+                    progress.bad.append(aside)
+
+
+async def _send_unspooled(so_far: Published, message: Message, broker: Recipient, why: SpoolError) -> Published:
+    """What cannot be written down is sent at once. What waits is left to a call that can use the spool."""
+    try:
+        await broker.publish_renewal(message)
+    except BrokerError as error:
+        told = f"the renewal could neither be written down ({why}) nor sent ({error}): repeat the call"
+        raise SpoolError(told) from None
+    return replace(so_far, sent=(so_far.renewal_id,), problem=f"sent without having been written down: {why}")
