@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.rabbit import SERVER, shared
+from tests.support.rabbit import shared
+from worker.sandbox.rabbit_node import SERVER
 
 
 @pytest.fixture(scope="session")

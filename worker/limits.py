@@ -46,6 +46,9 @@ class _Places:
         self.under_way -= 1
         self.freed_at.append(now + self.window.seconds + _EPSILON)
 
+    def unused(self) -> None:
+        self.under_way -= 1
+
 
 class Limits:
     """One gateway account's budget: several windows at once, a cap on calls under way, and holds.
@@ -95,9 +98,7 @@ class Limits:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                # The turn came together with the cancellation. Nothing was sent, but giving it back as a call that
-                # ended makes it slower, never faster.
-                self._give_back()
+                self._pass_on()  # the turn came together with the cancellation: nothing was sent
             raise
 
     def _admit(self) -> None:
@@ -128,6 +129,12 @@ class Limits:
             return  # a call under way has to end first, and its end admits
         at = max([self._held_until, *(one for one in full if one is not None)])
         self._timer = asyncio.get_running_loop().call_at(at, self._admit)
+
+    def _pass_on(self) -> None:
+        self._under_way -= 1
+        for places in self._places:
+            places.unused()
+        self._admit()
 
     def _give_back(self) -> None:
         now = self._now()

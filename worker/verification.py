@@ -18,6 +18,7 @@ _AT_ONCE: Final = 16
 _HANDSHAKE: Final = 5.0
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
+_FLIGHT: Final = 65536
 _END: Final = "-----END CERTIFICATE-----\n"
 
 
@@ -155,24 +156,66 @@ async def served_chain(host: str, port: int, server_name: str) -> Sequence[bytes
     """
     try:
         async with asyncio.timeout(_HANDSHAKE):
-            _, writer = await asyncio.open_connection(host, port, ssl=_trusting(), server_hostname=server_name)
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                return await _shown_chain(_untrusting(server_name), reader, writer)
+            finally:
+                writer.close()
     except (OSError, TimeoutError, ValueError):
         return ()
-    try:
-        return _chain_of(writer.get_extra_info("ssl_object"))
-    finally:
-        # Nothing is left to be said, and a polite end would wait for the other side.
-        writer.transport.abort()
 
 
-def _trusting() -> ssl.SSLContext:
+@dataclass(frozen=True, slots=True)
+class _Handshake:
+    """A TLS client that is fed by hand: the ready-made one forgets the chain when a handshake is refused."""
+
+    tls: ssl.SSLObject
+    incoming: ssl.MemoryBIO
+    outgoing: ssl.MemoryBIO
+
+    def chain(self) -> Sequence[bytes]:
+        # The public way to the whole chain came with Python 3.13; this is what it calls.
+        chain = self.tls._sslobj.get_unverified_chain() or ()  # type: ignore[attr-defined]  # noqa: SLF001
+        return [ssl.PEM_cert_to_DER_cert(certificate.public_bytes()) for certificate in chain]
+
+    def is_over(self) -> bool:
+        """Whether nothing more is to be received. Raises SSLError when it failed."""
+        try:
+            self.tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        return True
+
+    def receive(self, flight: bytes) -> None:
+        if flight:
+            self.incoming.write(flight)
+        else:
+            self.incoming.write_eof()
+
+
+def _untrusting(server_name: str) -> _Handshake:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    return context
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    return _Handshake(context.wrap_bio(incoming, outgoing, server_hostname=server_name), incoming, outgoing)
 
 
-def _chain_of(tls: ssl.SSLObject) -> Sequence[bytes]:
-    # The public way to the whole chain came with Python 3.13; this is what it calls.
-    chain = tls._sslobj.get_unverified_chain() or ()  # type: ignore[attr-defined]  # noqa: SLF001
-    return [ssl.PEM_cert_to_DER_cert(certificate.public_bytes()) for certificate in chain]
+async def _shown_chain(
+    handshake: _Handshake, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> Sequence[bytes]:
+    """The chain, also of a server that refuses us at the end, because it wants a client certificate.
+
+    Only once we have answered it: by then the server has proved that it holds the leaf's key.
+    """
+    chain: Sequence[bytes] = ()
+    try:
+        while not handshake.is_over():
+            if flight := handshake.outgoing.read():
+                chain = handshake.chain()
+                writer.write(flight)
+            handshake.receive(await reader.read(_FLIGHT))
+        writer.write(handshake.outgoing.read())
+        return handshake.chain()
+    except OSError:  # SSLError too
+        return chain

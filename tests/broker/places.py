@@ -6,6 +6,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import aio_pika
+from aio_pika.abc import AbstractChannel
+
 from tests.support.rabbit import broker_settings, remove
 from worker.broker import open_broker
 from worker.broker.base import Broker, Message
@@ -56,5 +59,18 @@ def event(**overrides: Any) -> dict[str, object]:
 
 async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
     """What the broker does in its own time can only be asked for, again and again; the test's timeout is the end."""
-    while not await is_so():  # noqa: ASYNC110 - the broker is another process
+    while not await is_so():
         await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def raw(place: Place) -> AsyncIterator[AbstractChannel]:
+    """The broker without our code."""
+    connection = await aio_pika.connect(place.url)
+    async with connection, connection.channel() as channel:
+        yield channel
+
+
+async def stands(broker: Broker, **wanted: object) -> bool:
+    state = await broker.state()
+    return all(getattr(state, name) == value for name, value in wanted.items())

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.broker.places import Place, event, place_at, renewal, until
-from worker.broker.base import Broker, BrokerLostError, BrokerState
+from tests.broker.places import Place, event, place_at, renewal, stands, until
+from worker.broker.base import BrokerLostError
 
 Places = Callable[..., AbstractAsyncContextManager[Place]]
 
@@ -97,7 +97,7 @@ async def test_a_parked_renewal_holds_up_no_other(place: Place) -> None:
     async with broker.deliveries() as deliveries:
         await (await anext(deliveries)).park(3000, attempt=2)
         assert (await anext(deliveries)).message.body == b"now"
-        await until(lambda: _stands(broker, parked=1))
+        await until(lambda: stands(broker, parked=1))
 
 
 async def test_a_buried_renewal_is_listed_with_its_reason_and_stays(place: Place) -> None:
@@ -164,7 +164,7 @@ async def test_a_renewal_that_is_delivered_too_often_is_given_up(places: Places)
         async with broker.deliveries() as deliveries:
             await broker.publish_renewal(renewal(b"sound"))
             assert (await anext(deliveries)).message.body == b"sound"
-            await until(lambda: _stands(broker, dead=1))
+            await until(lambda: stands(broker, dead=1))
         [dead] = await broker.dead()
     assert (dead.message.body, dead.reason) == (b"poison", "delivery_limit")
 
@@ -195,7 +195,7 @@ async def test_no_more_is_in_hand_than_the_prefetch_allows(places: Places) -> No
             first = await anext(deliveries)
             await anext(deliveries)
             third = asyncio.ensure_future(anext(deliveries))
-            await until(lambda: _stands(broker, ready=1))
+            await until(lambda: stands(broker, ready=1))
             assert not third.done()
             await first.ack()
             assert (await third).message.body == b"3"
@@ -233,8 +233,3 @@ async def _buried(delivery: Any) -> None:
 
 def _carried(message: Any) -> tuple[object, ...]:
     return message.body, message.content_type, message.priority, message.content_encoding, message.traceparent
-
-
-async def _stands(broker: Broker, **wanted: object) -> bool:
-    state: BrokerState = await broker.state()
-    return all(getattr(state, name) == value for name, value in wanted.items())

@@ -16,6 +16,7 @@ from tests.support.clouds import renewal
 from tests.support.rabbit import broker_table
 from tests.support.service import outcomes, service, write_settings
 from worker.app import broker_of
+from worker.broker.base import Message
 from worker.sandbox import Sandbox
 from worker.sandbox.ca import Authority
 from worker.sandbox.world import Fault
@@ -43,6 +44,14 @@ async def shop(
         yield sandbox, write_settings(sandbox, folder, roots, broker, certificates), authority
 
 
+async def publish(settings: Path, sent: Message) -> None:
+    door = broker_of(load(settings, {}))
+    try:
+        await door.publish_renewal(sent)
+    finally:
+        await door.close()
+
+
 async def kill_between_put_and_attach(folder: Path, broker: Mapping[str, Any], producer: str) -> None:
     async with shop(folder, broker, producer) as (sandbox, settings, authority):
         issued = authority.issue([NAME])
@@ -52,16 +61,14 @@ async def kill_between_put_and_attach(folder: Path, broker: Mapping[str, Any], p
         material = {"kind": "file", "chain": "chain.pem", "private_key": "key.pem"}
         sent = renewal(issued, material=material)
         sandbox.world.faults.append(Fault("attach_domains", kind="hang"))
-        door = broker_of(load(settings, {}))
         async with service(settings) as first:
-            await door.publish_renewal(sent)
+            await publish(settings, sent)
             while not sandbox.world.calls("attach_domains"):
                 await asyncio.sleep(0.02)
             first.send_signal(signal.SIGKILL)
             await first.wait()
         async with service(settings):
             [event] = await outcomes(settings, 1)
-        await door.close()
         assert event["data"]["outcome"] == "succeeded"
         assert event["causationid"] == json.loads(sent.body)["id"]
         assert len(sandbox.world.calls("modify_certificate")) == 1

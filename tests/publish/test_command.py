@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from tests.publish.lineages import Lineage, renewed, settings
 from worker.broker import open_broker
 from worker.core.message import parse
@@ -125,7 +127,7 @@ async def test_while_another_process_sends_a_call_waits_for_its_turn(tmp_path: P
     lineage, path, spool = renewed(tmp_path), configuration(tmp_path), Spool(tmp_path / "spool")
     async with spool.held(1):
         hook = asyncio.create_task(run("shop", *files(lineage), "--config", path))
-        while not spool.waiting():  # noqa: ASYNC110 - another process writes
+        while not (spool.waiting() or hook.done()):
             await asyncio.sleep(0.02)
         assert not hook.done()
     assert await hook == (0, "")
@@ -143,3 +145,17 @@ async def test_what_another_process_has_sent_meanwhile_counts_as_sent(tmp_path: 
         await broker.close()
     assert [one.waiting for one in ended] == [0, 0]
     assert sorted(renewal for one in ended for renewal in one.sent) == sorted(one.renewal_id for one in ended)
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("worker.hooks", ("pydantic", "cryptography", "asyncio")),
+        ("worker.publishing", ("aiohttp", "aio_pika", "aiosqlite", "structlog", "rich")),
+    ],
+)
+async def test_a_hook_does_not_wait_for_imports_that_it_does_not_need(module: str, heavy: tuple[str, ...]) -> None:
+    code = f"import sys, {module}; sys.exit(', '.join(set({heavy!r}) & set(sys.modules)))"
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stderr=asyncio.subprocess.PIPE)
+    _, loaded = await child.communicate()
+    assert loaded.decode().strip() == ""

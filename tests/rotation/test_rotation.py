@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tests.support.virtual_time import run_virtual
-
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import bundle, certificate, current, deployment, domain, stored
+from tests.support.virtual_time import run_virtual
 from worker.core.bundle import Bundle
 from worker.core.errors import Failure, PermanentError, RefusedError, TransientError
 from worker.core.outcome import Report

@@ -58,7 +58,7 @@ class Pebble:
         program = require("lego")
         own = ["--run-hook", hook] if verb == "run" else ["--no-random-sleep", "--renew-hook", hook, "--days", "9999"]
         domains = [word for name in names for word in ("--domains", name)]
-        common = [
+        common: list[str | Path] = [
             "--server",
             self.directory,
             "--accept-tos",

@@ -5,9 +5,12 @@ import json
 import signal
 import tomllib
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+
+import aiohttp
 
 from tests.support.acme import SCRIPT, succeed
 from tests.support.clouds import apig_gateway, bycloud_gateway
@@ -70,14 +73,12 @@ async def outcomes(settings: Path, count: int) -> list[dict[str, Any]]:
 
 
 async def _up(settings: Path) -> None:
-    """Until the worker answers: then it also hears signals."""
-    listen = tomllib.loads(settings.read_text())["http"]["listen"]
-    host, _, port = listen.rpartition(":")
-    while True:
-        try:
-            _, writer = await asyncio.open_connection(host, int(port))
-        except OSError:
+    """Until the worker consumes or stands by: then the broker's objects are there, and it hears signals."""
+    listen = tomllib.loads(settings.read_text(encoding="utf-8"))["http"]["listen"]
+    async with aiohttp.ClientSession() as session:
+        while True:
+            with suppress(aiohttp.ClientConnectorError):
+                async with session.get(f"http://{listen}/readyz") as answer:
+                    if answer.status == HTTPStatus.OK:
+                        return
             await asyncio.sleep(0.05)
-        else:
-            writer.close()
-            return

@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from worker.broker import open_broker
+from worker.broker.base import Broker, BrokerError, Message
 from worker.commands.exits import BAD_MATERIAL, OK, UNAVAILABLE, WRONG_USE
 from worker.commands.loading import settings_of
 from worker.commands.output import print_json
 from worker.core.errors import RefusedError
 from worker.hooks import NotOurs, read_hook
 from worker.publishing import Published, Wish, publish
-from worker.settings import Settings
+from worker.settings import Settings, SettingsError
 from worker.settings.resolve import broker_url
 from worker.spool import SpoolError
 
@@ -63,14 +64,33 @@ def _wishes(args: argparse.Namespace) -> Sequence[Wish] | None:
     return [Wish(one.names, one.chain, one.private_key, *urgency) for one in renewed] or None
 
 
+class _NoBroker:
+    """Stands for a broker whose URL cannot be read: what is published waits in the spool until somebody mends that."""
+
+    def __init__(self, problem: str) -> None:
+        self._problem = problem
+
+    async def publish_renewal(self, _message: Message) -> None:
+        raise BrokerError(self._problem)
+
+    async def close(self) -> None:
+        """Nothing was opened."""
+
+
 async def _publish(wish: Wish, settings: Settings) -> Published:
-    broker = open_broker(
-        settings.broker, broker_url(settings.broker), settings.retry, producer=settings.publish.producer
-    )
+    broker = _broker(settings)
     try:
         return await publish(wish, settings, broker, datetime.now(UTC))
     finally:
         await broker.close()
+
+
+def _broker(settings: Settings) -> "Broker | _NoBroker":
+    try:
+        url = broker_url(settings.broker)
+    except SettingsError as error:
+        return _NoBroker(str(error))
+    return open_broker(settings.broker, url, settings.retry, producer=settings.publish.producer)
 
 
 def _told(published: Published, *, as_json: bool) -> int:

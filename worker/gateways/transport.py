@@ -4,10 +4,11 @@ import asyncio
 import json
 import re
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
+from urllib.parse import quote, urlencode
 
 import aiohttp
 from yarl import URL
@@ -65,7 +66,7 @@ class Authenticator(Protocol):
         ...
 
     async def renew(self) -> None:
-        """Renews once, however many wait for it."""
+        """Renews; the transport sees to it that many refusals of the same credentials are one renewal."""
         ...
 
 
@@ -76,6 +77,7 @@ class Dialect(Protocol):
 
 
 OnCall = Callable[[str, int | str, float], None]
+"""Operation, status (or the reason why there is none), seconds waited under the limits."""
 
 
 def path_of(*segments: str) -> str:
@@ -88,14 +90,17 @@ def path_of(*segments: str) -> str:
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     """TLS 1.2 or newer, always verified; against `ca_file` alone where there is one."""
-    context = ssl.create_default_context(cafile=ca_file)
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except OSError:
+        raise PermanentError("gateway_untrusted", "ca_file: cannot be read as certificates") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 
 
 def client_session(ca_file: Path | None, timeout: float) -> aiohttp.ClientSession:
     """A session that trusts no environment, inflates nothing, and leaves the number of connections to the limits."""
-    return aiohttp.ClientSession(
+    session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=tls_context(ca_file)),
         timeout=aiohttp.ClientTimeout(total=timeout),
         auto_decompress=False,
@@ -103,6 +108,10 @@ def client_session(ca_file: Path | None, timeout: float) -> aiohttp.ClientSessio
         max_field_size=_LONGEST_HEADER,
         cookie_jar=aiohttp.DummyCookieJar(),
     )
+    # On a kept connection that breaks, aiohttp would send a GET, PUT or DELETE again by itself: a second call that no
+    # limit counts, and a change made twice without looking.
+    session._retry_connection = False  # noqa: SLF001
+    return session
 
 
 async def exchange(
@@ -255,7 +264,9 @@ class Transport:
             self._on_call(request.operation, status, waited)
 
     def _url(self, request: Request) -> URL:
-        return URL(self._endpoint + request.path, encoded=True).with_query(request.query or None)
+        # Spelled as signatures spell it, so that what is sent is what was signed.
+        query = urlencode(request.query, quote_via=quote, safe="~")
+        return URL(f"{self._endpoint}{request.path}{'?' if query else ''}{query}", encoded=True)
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:

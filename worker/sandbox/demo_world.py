@@ -89,7 +89,8 @@ class DemoWorld:
         return Entry(name, instance, names[0], issued, 1, "superseded")
 
     def _configure(self, name: str, deployment: str) -> None:
-        text = f'[certificates.{name}]\nproducers = ["{self.producer}"]\n[[certificates.{name}.deployments]]\n{deployment}\n'
+        head = f'[certificates.{name}]\nproducers = ["{self.producer}"]\n'
+        text = f"{head}[[certificates.{name}.deployments]]\n{deployment}\n"
         (self.folder / "certificates.d" / f"{name}.toml").write_text(text)
 
     def _renewed(self, name: str, issued: Issued) -> Issued:

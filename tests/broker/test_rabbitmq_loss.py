@@ -1,0 +1,159 @@
+"""What is lost with RabbitMQ, and noticed at once: links, queues, the hearing of a consumer."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TypeVar
+
+import aio_pika
+import pytest
+from aio_pika.abc import AbstractConnection
+from yarl import URL
+
+from tests.broker.places import Place, event, place_at, raw, renewal, retry, stands, until
+from tests.broker.proxy import proxied
+from tests.support.rabbit import broker_settings
+from worker.broker import open_broker
+from worker.broker.base import BrokerError, BrokerLostError
+from worker.broker.consuming import Session
+from worker.core.secret import Secret
+
+T = TypeVar("T")
+
+pytestmark = pytest.mark.rabbitmq
+
+
+@pytest.fixture
+async def place(rabbit: str) -> AsyncIterator[Place]:
+    async with place_at(rabbit) as place:
+        yield place
+
+
+async def test_a_lost_connection_ends_deliveries_at_once(place: Place) -> None:
+    async with proxied(place.url) as proxy:
+        broker = open_broker(place.settings, Secret(proxy.url), place.retry)
+        async with broker.deliveries() as deliveries:
+            waiting = asyncio.ensure_future(anext(deliveries))
+            proxy.links[0].cut()
+            with pytest.raises(BrokerLostError):
+                await waiting
+            assert not (await broker.state()).is_connected
+
+
+async def test_what_is_in_hand_when_the_connection_is_lost_cannot_be_settled(place: Place) -> None:
+    async with proxied(place.url) as proxy:
+        broker = open_broker(place.settings, Secret(proxy.url), place.retry)
+        async with broker.deliveries() as deliveries:
+            await place.broker().publish_renewal(renewal(b"news"))
+            delivery = await anext(deliveries)
+            proxy.links[0].cut()
+            with pytest.raises(BrokerLostError):
+                await anext(deliveries)
+            with pytest.raises(BrokerLostError):
+                await delivery.park(0, attempt=2)
+        async with broker.deliveries() as deliveries:
+            assert (await anext(deliveries)).message.attempt == 1
+
+
+async def test_a_lost_publishing_connection_is_opened_again_while_deliveries_go_on(place: Place) -> None:
+    async with proxied(place.url) as proxy:
+        broker = open_broker(place.settings, Secret(proxy.url), place.retry)
+        async with broker.deliveries() as deliveries:
+            await broker.publish_event(event(id="1"))
+            proxy.links[1].cut()
+            async with AsyncExitStack() as stack:
+                stack.push_async_callback(broker.close)
+                await _insist_on(broker.publish_event, event(id="2"))
+                await _insist_on(broker.publish_renewal, renewal(b"news"))
+                assert (await anext(deliveries)).message.body == b"news"
+
+
+async def test_a_publish_into_a_frozen_path_gives_up_and_the_next_one_succeeds(rabbit: str) -> None:
+    async with place_at(rabbit) as place, proxied(rabbit) as proxy:
+        hasty = place.settings.model_copy(update={"timeout_seconds": 0.5})
+        broker = open_broker(hasty, Secret(proxy.url), place.retry)
+        await place.broker().declare()
+        await broker.publish_event(event(id="1"))
+        proxy.links[-1].freeze()
+        with pytest.raises(BrokerError, match="TimeoutError"):
+            await broker.publish_event(event(id="2"))
+        await broker.publish_event(event(id="3"))
+        await broker.close()
+
+
+async def test_a_deleted_queue_ends_deliveries(place: Place) -> None:
+    async with place.broker().deliveries() as deliveries, raw(place) as channel:
+        waiting = asyncio.ensure_future(anext(deliveries))
+        await channel.queue_delete(place.settings.queue)
+        with pytest.raises(BrokerLostError, match="cancelled"):
+            await waiting
+
+
+async def test_a_consumer_that_gets_nothing_while_messages_are_ready_is_deaf(rabbit: str) -> None:
+    async with _one_ready(rabbit) as (place, connection):
+        deaf = Session(connection, place.settings, look_every=0.01, is_active=True)
+        await deaf.watch()
+        with pytest.raises(BrokerLostError, match="deaf"):
+            await deaf.next()
+
+
+async def test_a_standby_that_gets_nothing_is_not_deaf(rabbit: str) -> None:
+    async with _one_ready(rabbit) as (place, connection):
+        standby = Session(connection, place.settings, look_every=0.001)
+        watching = asyncio.create_task(standby.watch())
+        for _ in range(10):  # each of them takes longer than a look
+            await place.opened[0].state()
+        assert not standby.is_lost
+        watching.cancel()
+
+
+async def test_a_consumer_with_its_hands_full_is_not_deaf(rabbit: str) -> None:
+    async with _one_ready(rabbit) as (place, connection):
+        busy = Session(connection, place.settings, look_every=0.001, is_active=True, arrived=1)
+        watching = asyncio.create_task(busy.watch())
+        for _ in range(10):  # each of them takes longer than a look
+            await place.opened[0].state()
+        assert not busy.is_lost
+        watching.cancel()
+
+
+async def test_a_broker_that_is_not_there_is_lost() -> None:
+    broker = open_broker(broker_settings(), Secret("amqp://guest:guest@127.0.0.1:1/"), retry())
+    with pytest.raises(BrokerLostError):
+        async with broker.deliveries():
+            pass
+    with pytest.raises(BrokerError):
+        await broker.publish_renewal(renewal())
+    assert not (await broker.state()).is_connected
+
+
+async def test_a_bad_password_is_not_told(place: Place) -> None:
+    url = str(URL(place.url).with_password("wrong-secret"))
+    with pytest.raises(BrokerLostError, match="refuses these credentials") as caught:
+        await open_broker(place.settings, Secret(url), place.retry).declare()
+    assert "wrong-secret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@asynccontextmanager
+async def _one_ready(url: str) -> AsyncIterator[tuple[Place, AbstractConnection]]:
+    """A queue with one message ready, for its consumer has its hands full; and another connection."""
+    async with place_at(url, prefetch=1) as place:
+        broker = place.broker()
+        async with broker.deliveries() as deliveries, await aio_pika.connect(url) as connection:
+            for body in (b"1", b"2"):
+                await broker.publish_renewal(renewal(body))
+            await anext(deliveries)
+            await until(lambda: stands(broker, ready=1))
+            yield place, connection
+
+
+async def _insist_on(step: Callable[[T], Awaitable[None]], what: T) -> None:
+    """As the consumer does: what was refused is tried again."""
+    while True:
+        try:
+            return await step(what)
+        except BrokerLostError:
+            raise
+        except BrokerError:
+            await asyncio.sleep(0)
