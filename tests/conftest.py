@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 
+import hypothesis.strategies  # noqa: F401 - its plugin would load it at the end, in the middle of a summary
 import pytest
 
 from tests.support.rabbit import shared

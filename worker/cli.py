@@ -64,7 +64,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def _execute(module: Command, args: argparse.Namespace) -> int:
-    from worker.broker.base import BrokerError  # noqa: PLC0415 - after the parser: `--help` needs nothing of it
+    from worker.broker.base import BrokerError, TopologyError  # noqa: PLC0415 - after the parser: `--help` needs nothing of it
     from worker.settings import SettingsError  # noqa: PLC0415
 
     try:
@@ -72,6 +72,9 @@ def _execute(module: Command, args: argparse.Namespace) -> int:
     except SettingsError as error:
         for problem in error.problems:
             _complain(problem)
+        return WRONG_SETTINGS
+    except TopologyError as error:
+        _complain(f"broker: {error}")
         return WRONG_SETTINGS
     except BrokerError as error:
         _complain(f"broker: {error}")

@@ -200,6 +200,22 @@ def test_a_binding_in_error_from_an_earlier_try_is_reported_when_the_cloud_says_
     assert reasons(run_virtual(attach(cloud))) == ["binding_failed"]
 
 
+def test_a_binding_that_is_active_counts_more_than_one_left_in_error() -> None:
+    row = {"resource_id": "l1", "options": {"sni": False}}
+    cloud = Cloud(refusals=[Change(BUSY)])
+    cloud.add(bindings=[{**row, "status": "error"}, {**row, "status": "active"}])
+    assert [result.state for result in run_virtual(attach(cloud))] == ["unchanged"]
+
+
+def test_a_conflict_over_a_certificate_that_is_not_active_is_told_as_that() -> None:
+    cloud = Cloud(refusals=[Change(BUSY)])
+    cloud.add(status="pending_dns")
+    [result] = run_virtual(attach(cloud))
+    assert result.failure is not None
+    assert (result.failure.reason, result.failure.transient) == ("certificate_not_active", True)
+    assert cloud.count("create_binding") == 1
+
+
 def test_the_same_listener_bound_for_another_sni_is_not_bound_already() -> None:
     cloud = Cloud(refusals=[Change(BUSY)])
     cloud.add(bindings=[{"resource_id": "l1", "options": {"sni": True}, "status": "active"}])

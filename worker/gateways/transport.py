@@ -1,10 +1,9 @@
-"""One HTTP call to a cloud: limits, credentials, deadline, repeats, classification; bounded reads, no redirects."""
+"""One HTTP call to a cloud: limits, credentials, deadline, repeats, classification."""
 
 import asyncio
-import json
 import re
-import ssl
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -15,20 +14,16 @@ from yarl import URL
 
 from worker.core.backoff import jittered
 from worker.core.errors import PermanentError, RotationError, TransientError
-from worker.core.secret import Secret
+from worker.gateways.bodies import lenient, parsed, secrets_in, serialised
+from worker.gateways.exchange import AmbiguousError, client_session, exchange
 from worker.gateways.redaction import shown
 from worker.limits import Limits
 
-LONGEST_BODY: Final = 4 * 1024 * 1024
+__all__ = ["AmbiguousError", "Answer", "Authenticator", "Dialect", "OnCall", "Request", "Transport", "path_of"]
+
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _MOST_THROTTLED: Final = 6
 _FIRST_HOLD: Final = 1.0
-# Tokens are several kilobytes long, and aiohttp refuses a header over 8,190 bytes unless told otherwise.
-_LONGEST_HEADER: Final = 65536
-
-
-class AmbiguousError(TransientError):
-    """A change whose effect is unknown: read before writing again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +74,11 @@ class Dialect(Protocol):
 OnCall = Callable[[str, int | str, float], None]
 """Operation, status (or the reason why there is none), seconds waited under the limits."""
 
+Exchange = Callable[
+    [aiohttp.ClientSession, str, URL, Mapping[str, str], bytes], Awaitable[tuple[int, Mapping[str, str], bytes]]
+]
+"""`exchange`, or what stands in for it."""
+
 
 def path_of(*segments: str) -> str:
     """A path of segments that are names or ids: nothing in them can leave its place."""
@@ -86,60 +86,6 @@ def path_of(*segments: str) -> str:
         if _SEGMENT.fullmatch(segment) is None:
             raise PermanentError("bad_request", "an id is not of the form that ids have")
     return "/" + "/".join(segments)
-
-
-def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """TLS 1.2 or newer, always verified; against `ca_file` alone where there is one."""
-    try:
-        context = ssl.create_default_context(cafile=ca_file)
-    except OSError:
-        raise PermanentError("gateway_untrusted", "ca_file: cannot be read as certificates") from None
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
-
-
-def client_session(ca_file: Path | None, timeout: float) -> aiohttp.ClientSession:
-    """A session that trusts no environment, inflates nothing, and leaves the number of connections to the limits."""
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=tls_context(ca_file)),
-        timeout=aiohttp.ClientTimeout(total=timeout),
-        auto_decompress=False,
-        trust_env=False,
-        max_field_size=_LONGEST_HEADER,
-        cookie_jar=aiohttp.DummyCookieJar(),
-    )
-    # On a kept connection that breaks, aiohttp would send a GET, PUT or DELETE again by itself: a second call that no
-    # limit counts, and a change made twice without looking.
-    session._retry_connection = False  # noqa: SLF001
-    return session
-
-
-async def exchange(
-    session: aiohttp.ClientSession, method: str, url: URL, headers: Mapping[str, str], body: bytes
-) -> tuple[int, Mapping[str, str], bytes]:
-    """Status, headers by lower-case name, and the body up to its limit. No redirect is followed.
-
-    Raises TransientError(`gateway_unavailable`), as AmbiguousError once something may have been sent, and
-    PermanentError(`gateway_untrusted`).
-    """
-    try:
-        async with session.request(
-            method, url, data=body or None, headers={"Accept-Encoding": "identity", **headers}, allow_redirects=False
-        ) as response:
-            answer = bytearray()
-            async for chunk in response.content.iter_chunked(65536):
-                answer += chunk
-                if len(answer) > LONGEST_BODY:
-                    raise AmbiguousError("gateway_unavailable", "the answer is too long", status=response.status)
-            return response.status, {name.lower(): value for name, value in response.headers.items()}, bytes(answer)
-    except aiohttp.ClientConnectorCertificateError:
-        raise PermanentError("gateway_untrusted", "the gateway's own TLS certificate does not verify") from None
-    except aiohttp.ClientConnectorError:
-        raise TransientError("gateway_unavailable", "no connection to the gateway") from None
-    except TimeoutError:
-        raise AmbiguousError("gateway_unavailable", "no answer in time") from None
-    except (aiohttp.ClientError, OSError, ValueError):
-        raise AmbiguousError("gateway_unavailable", "the connection broke, or the answer is no HTTP") from None
 
 
 class Transport:
@@ -158,6 +104,7 @@ class Transport:
         ca_file: Path | None,
         chance: Callable[[], float],
         on_call: OnCall | None = None,
+        exchange: Exchange = exchange,
     ) -> None:
         self._gateway = gateway
         self._endpoint = endpoint.rstrip("/")
@@ -169,8 +116,12 @@ class Transport:
         self._ca_file = ca_file
         self._chance = chance
         self._on_call = on_call
+        self._over_the_wire = exchange
         self._session: aiohttp.ClientSession | None = None
+        self._renewing = asyncio.Lock()
+        self._renewals = 0
         self._throttled_in_a_row = 0
+        self._held_since = 0.0
         self.calls = 0
 
     async def send(self, request: Request) -> Answer:
@@ -180,24 +131,36 @@ class Transport:
         up when `deadline` seconds were spent on it; waiting under the limits is not counted.
         """
         budget = _Budget(self._deadline)
-        renewed = False
         while True:
             budget.tries += 1
+            known = self._renewals
             try:
                 return await self._try(request, budget)
             except RotationError as error:
                 error.attempts = budget.tries
-                if self._authenticator.is_stale(error.status or 0, error.code) and not renewed:
-                    renewed = True
-                    await self._authenticator.renew()
-                    continue
-                if not isinstance(error, TransientError) or not _may_repeat(request, error):
+                if self._may_renew(error, budget):
+                    budget.is_renewed = True
+                    await self._renew(known)
+                elif isinstance(error, TransientError) and _may_repeat(request, error):
+                    await self._pause(error, budget)
+                else:
                     raise
-                await self._pause(error, budget)
+
+    def _may_renew(self, error: RotationError, budget: "_Budget") -> bool:
+        """Once a request, and only where the gateway has refused: what IAM refuses is not asked again."""
+        is_stale = self._authenticator.is_stale(error.status or 0, error.code)
+        return is_stale and budget.is_sent and not budget.is_renewed
+
+    async def _renew(self, known: int) -> None:
+        """Many calls may be refused for the same credentials: the first renews, the others use what it got."""
+        async with self._renewing:
+            if self._renewals == known:
+                await self._authenticator.renew()
+                self._renewals += 1
 
     async def _pause(self, error: TransientError, budget: "_Budget") -> None:
         """Waits before the next try; raises the error when there shall be none."""
-        if error.reason == "throttled":
+        if error.reason == "throttled" and budget.is_sent:
             budget.throttled += 1
             if budget.throttled >= _MOST_THROTTLED:
                 raise error
@@ -209,52 +172,59 @@ class Transport:
         await asyncio.sleep(pause)
 
     async def _try(self, request: Request, budget: "_Budget") -> Answer:
-        body = b"" if request.body is None else _serialised(request.body)
-        now = asyncio.get_running_loop().time
-        asked = now()
-        headers = await self._authenticator.headers(request.method, request.path, request.query, body)
-        budget.spent += now() - asked
-        asked = now()
+        body = b"" if request.body is None else serialised(request.body)
+        budget.is_sent = False
+        asked = _now()
         async with self._limits.slot(urgent=request.urgent):
-            waited, began = now() - asked, now()
-            try:
+            waited = _now() - asked
+            with budget.charged():
+                # Only now: a signature ages, and a wait may be long.
+                headers = await self._authenticator.headers(request.method, request.path, request.query, body)
+                budget.is_sent = True
                 return await self._exchange(request, headers, body, waited)
-            finally:
-                budget.spent += now() - began
 
     async def _exchange(self, request: Request, headers: Mapping[str, str], body: bytes, waited: float) -> Answer:
         self.calls += 1
+        began = _now()
         # Only JSON goes out; a content type on an empty body would be signed for nothing.
         kind = {"Content-Type": "application/json"} if body else {}
         try:
-            status, told, content = await exchange(
+            status, told, content = await self._over_the_wire(
                 self._open_session(), request.method, self._url(request), {**kind, **headers}, body
             )
         except RotationError as error:
             self._tell(request, error.reason, waited)
             raise
         self._tell(request, status, waited)
-        secrets = [*_secrets_in(request.body), *headers.values()]
-        return self._judged(request, status, told, content, secrets)
-
-    def _judged(
-        self, request: Request, status: int, headers: Mapping[str, str], content: bytes, secrets: list[str]
-    ) -> Answer:
         if status in request.expect:
             self._throttled_in_a_row = 0
-            return Answer(status, headers, _parsed(content, status))
-        if 300 <= status < 400:  # noqa: PLR2004 - HTTP's own classes
-            raise PermanentError("unexpected_redirect", "the gateway answers with a redirect", status=status)
-        error = self._dialect.failure(status, headers, _lenient(content))
-        error.message = shown(error.message, secrets)
-        error.args = (error.message,)
-        if isinstance(error, TransientError) and error.reason == "throttled":
-            self._hold(error)
-        raise _in_doubt(error) if status >= 500 and error.reason != "throttled" else error  # noqa: PLR2004
+            return Answer(status, told, parsed(content, status))
+        refusal = self._refusal(status, told, content)
+        refusal.message = shown(refusal.message, [*secrets_in(request.body), *_words(headers)])
+        refusal.args = (refusal.message,)
+        if isinstance(refusal, TransientError) and refusal.reason == "throttled":
+            self._hold(refusal, began)
+        raise refusal
 
-    def _hold(self, error: TransientError) -> None:
-        """One refusal holds the whole gateway: for as long as it says, else a second, doubled each time in a row."""
-        self._throttled_in_a_row += 1
+    def _refusal(self, status: int, headers: Mapping[str, str], content: bytes) -> RotationError:
+        match status // 100:
+            case 2:
+                return AmbiguousError("gateway_unavailable", "the answer has an undocumented status", status=status)
+            case 3:
+                return PermanentError("unexpected_redirect", "the gateway answers with a redirect", status=status)
+            case 5:
+                return _in_doubt(self._dialect.failure(status, headers, lenient(content)))
+            case _:
+                return self._dialect.failure(status, headers, lenient(content))
+
+    def _hold(self, error: TransientError, began: float) -> None:
+        """One refusal holds the whole gateway: for as long as it says, else a second, doubled each time in a row.
+
+        Calls that were under way together when it began are refused together: they count once.
+        """
+        if began >= self._held_since or not self._throttled_in_a_row:
+            self._throttled_in_a_row += 1
+            self._held_since = _now()
         if not error.hold:
             error.hold = _FIRST_HOLD * 2.0 ** min(self._throttled_in_a_row - 1, 8)
         self._limits.hold(error.hold)
@@ -278,14 +248,28 @@ class Transport:
             await self._session.close()
 
 
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
 @dataclass(slots=True)
 class _Budget:
-    """What a request may still cost."""
+    """What a request may still cost, and what has become of it."""
 
     deadline: float
     spent: float = 0.0
     tries: int = 0
     throttled: int = 0
+    is_sent: bool = False
+    is_renewed: bool = False
+
+    @contextmanager
+    def charged(self) -> Iterator[None]:
+        began = _now()
+        try:
+            yield
+        finally:
+            self.spent += _now() - began
 
 
 def _may_repeat(request: Request, error: TransientError) -> bool:
@@ -293,45 +277,13 @@ def _may_repeat(request: Request, error: TransientError) -> bool:
 
 
 def _in_doubt(error: RotationError) -> RotationError:
-    """A 5xx may come after the effect."""
-    if not isinstance(error, TransientError):
+    """A 5xx may come after the effect; one that says throttled surely comes before."""
+    if not isinstance(error, TransientError) or error.reason == "throttled":
         return error
     return AmbiguousError(error.reason, error.message, hold=error.hold, status=error.status, code=error.code)
 
 
-def _serialised(body: Mapping[str, object]) -> bytes:
-    return json.dumps(body, default=_revealed, separators=(",", ":")).encode()
-
-
-def _revealed(value: object) -> str:
-    if isinstance(value, Secret):
-        return value.reveal()
-    raise TypeError(f"a request body cannot hold a {type(value).__name__}")
-
-
-def _secrets_in(body: Mapping[str, object] | None) -> Iterator[str]:
-    yield from (value.reveal() for value in (body or {}).values() if isinstance(value, Secret))
-
-
-def _parsed(content: bytes, status: int) -> Any:
-    """The JSON of an answer that says success: anything else leaves the effect in doubt."""
-    if not content:
-        return None
-    try:
-        return json.loads(content.decode("utf-8"), object_pairs_hook=_without_repeats)
-    except (ValueError, RecursionError):
-        raise AmbiguousError("gateway_unavailable", "the answer is no valid JSON", status=status) from None
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len({name for name, _ in pairs}) != len(pairs):
-        raise ValueError("a name stands twice")
-    return dict(pairs)
-
-
-def _lenient(content: bytes) -> object:
-    """The body of an error, as far as it is one: JSON or nothing."""
-    try:
-        return json.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError):
-        return None
+def _words(headers: Mapping[str, str]) -> Iterator[str]:
+    """What credentials consist of: an answer may quote one without its scheme or its key's name."""
+    for value in headers.values():
+        yield from re.split(r"[\s:,=]+", value)

@@ -19,7 +19,7 @@ from worker.core.secret import Secret
 from worker.gateways.credentials import read_secret
 from worker.gateways.huawei_apig.wire import ApigDialect, is_stale_code
 from worker.gateways.redaction import shown
-from worker.gateways.transport import client_session, exchange
+from worker.gateways.exchange import AmbiguousError, client_session, exchange
 from worker.settings.model import AkSkAuth, PasswordAuth, TokenAuth
 
 _RENEW_BEFORE: Final = timedelta(minutes=5)

@@ -1,0 +1,196 @@
+"""The rules that a certificate must pass, one row each."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from worker.core.certificate import Rules, check
+from worker.core.errors import RefusedError
+from worker.core.pem import certificates_in, private_key_in
+from worker.core.secret import Secret
+from worker.sandbox.ca import Authority, Issued, key_pem
+
+AUTHORITY = Authority.create()
+STRANGER = Authority.create("Stranger")
+NOW = datetime.now(UTC).replace(microsecond=0)
+NAMES = ["a.example.com", "*.b.example.com"]
+SOUND = AUTHORITY.issue(NAMES)
+RSA = rsa.generate_private_key(65537, 2048)
+
+
+def checked(issued: Issued, **rules: Any) -> Any:
+    return check(issued.chain_pem, Secret(issued.private_key_pem), now=NOW, rules=Rules(**rules))
+
+
+def refused(issued: Issued, **rules: Any) -> str:
+    with pytest.raises(RefusedError) as told:
+        checked(issued, **rules)
+    assert "BEGIN" not in told.value.message
+    assert told.value.__cause__ is None
+    return told.value.reason
+
+
+def pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(Encoding.PEM).decode()
+
+
+def test_a_sound_certificate_comes_out_canonical() -> None:
+    bundle = checked(SOUND, roots=[AUTHORITY.root])
+    assert bundle.chain_pem == SOUND.chain_pem
+    assert bundle.leaf.serial_number == SOUND.serial_number
+    assert bundle.leaf.names == ("a.example.com", "*.b.example.com")
+    assert bundle.private_key_pem.reveal().startswith("-----BEGIN PRIVATE KEY-----\n")
+    assert "PRIVATE" not in repr(bundle)
+
+
+@pytest.mark.parametrize("form", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL])
+@pytest.mark.parametrize("key", [RSA, ec.generate_private_key(ec.SECP384R1())])
+def test_keys_of_every_usual_form_are_written_again_as_pkcs8(form: PrivateFormat, key: Any) -> None:
+    issued = replace(AUTHORITY.issue(NAMES, key=key), private_key_pem=key_pem(key, form))
+    assert checked(issued).private_key_pem.reveal() == key_pem(key)
+
+
+@pytest.mark.parametrize(
+    "dressed",
+    [
+        lambda text: "\ufeff" + text,
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: "\n" + text + "\n\n",
+        lambda text: text.replace("-----END CERTIFICATE-----\n", "-----END CERTIFICATE-----\n\n"),
+        lambda text: text + pem(AUTHORITY.root),
+        lambda text: text + text,
+    ],
+    ids=["bom", "crlf", "blank-around", "blank-between", "root", "twice"],
+)
+def test_harmless_dress_is_taken_off(dressed: Callable[[str], str]) -> None:
+    issued = replace(SOUND, chain_pem=dressed(SOUND.chain_pem))
+    assert checked(issued, roots=[AUTHORITY.root]).chain_pem == SOUND.chain_pem
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda text: text + "bag attributes\n", "pem_garbage"),
+        (lambda text: "subject=x\n" + text, "pem_garbage"),
+        (lambda text: f"'{text}'", "pem_garbage"),
+        (lambda text: text.replace("\n", "\\n"), "pem_garbage"),
+        (lambda text: text.replace("\n", "\r"), "pem_garbage"),
+        (lambda text: text.replace("M", "\0", 1), "pem_garbage"),
+        (lambda text: text + SOUND.private_key_pem, "pem_label"),
+        (lambda text: text.replace("BEGIN CERT", "BEGIN X509 CERT").replace("END CERT", "END X509 CERT"), "pem_label"),
+        (lambda _text: "", "pem_empty"),
+        (lambda text: text * 60, "too_large"),
+        (lambda _text: SOUND.chain_pem * 6, "too_many_certs"),
+        (lambda text: text.replace("MII", "AAA", 1), "cert_unparseable"),
+    ],
+)
+def test_a_chain_that_is_anything_but_certificates_is_refused(spoil: Callable[[str], str], reason: str) -> None:
+    assert refused(replace(SOUND, chain_pem=spoil(SOUND.chain_pem))) == reason
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        (AUTHORITY.issue(NAMES).private_key_pem, "key_mismatch"),
+        (key_pem(RSA), "key_mismatch"),
+        (SOUND.chain_pem[: SOUND.chain_pem.index("-----END")] + "-----END CERTIFICATE-----\n", "pem_label"),
+        (SOUND.private_key_pem * 2, "pem_garbage"),
+        (SOUND.private_key_pem.replace("PRIVATE", "ENCRYPTED PRIVATE"), "key_encrypted"),
+        ("x" * 5000, "too_large"),
+        ("", "pem_empty"),
+        (SOUND.private_key_pem.replace("MIG", "AAA"), "key_unparseable"),
+    ],
+)
+def test_a_key_that_is_not_the_certificates_is_refused(key: str, reason: str) -> None:
+    assert refused(replace(SOUND, private_key_pem=key)) == reason
+
+
+def test_a_key_of_another_kind_is_refused() -> None:
+    other = ed25519.Ed25519PrivateKey.generate()
+    text = other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    assert refused(replace(SOUND, private_key_pem=text)) == "key_type"
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"is_ca": True}, "leaf_is_ca"),
+        ({"extra": [x509.PrecertPoison()]}, "precert"),
+        ({"usage": ()}, "eku_no_serverauth"),
+        ({"usage": (ExtendedKeyUsageOID.CLIENT_AUTH,)}, "eku_no_serverauth"),
+        ({"names": []}, "no_san"),
+        ({"names": [f"n{number}.example.com" for number in range(201)]}, "too_many_sans"),
+        ({"names": ["*.com"]}, "domain_syntax"),
+        ({"names": ["a*.example.com"]}, "domain_syntax"),
+        ({"names": ["example.com."]}, "domain_syntax"),
+        ({"key": rsa.generate_private_key(65537, 1024)}, "weak_key"),
+        ({"key": rsa.generate_private_key(3, 2048)}, "rsa_exponent"),
+        ({"key": ec.generate_private_key(ec.SECP224R1())}, "ec_curve"),
+        ({"key": ec.generate_private_key(ec.SECP256K1())}, "ec_curve"),
+        ({"not_before": NOW + timedelta(hours=1)}, "not_yet_valid"),
+        ({"not_before": NOW - timedelta(days=2), "not_after": NOW}, "expired"),
+        ({"extra": [x509.TLSFeature([x509.TLSFeatureType.status_request])]}, "must_staple"),
+    ],
+)
+def test_a_leaf_that_breaks_a_rule_is_refused(fields: dict[str, Any], reason: str) -> None:
+    assert refused(AUTHORITY.issue(**{"names": NAMES, **fields})) == reason
+
+
+@pytest.mark.parametrize(
+    ("fields", "rules", "reason"),
+    [
+        ({"not_after": NOW + timedelta(days=2)}, {"minimum_remaining": 86400.0 * 3}, "expires_too_soon"),
+        ({"not_after": datetime(2039, 1, 1, tzinfo=UTC)}, {"expires_before_2038": True}, "provider_limits"),
+        ({}, {"roots": [STRANGER.root]}, "chain_untrusted"),
+    ],
+)
+def test_what_the_settings_ask_is_asked(fields: dict[str, Any], rules: dict[str, Any], reason: str) -> None:
+    assert refused(AUTHORITY.issue(**{"names": NAMES, **fields}), **rules) == reason
+
+
+def test_a_chain_out_of_order_is_refused() -> None:
+    leaf, intermediate = certificates_in(SOUND.chain_pem)
+    assert refused(replace(SOUND, chain_pem=leaf + pem(STRANGER.intermediate) + intermediate)) == "chain_order"
+    assert refused(replace(SOUND, chain_pem=leaf + pem(STRANGER.intermediate))) == "chain_extra"
+
+
+def test_a_missing_intermediate_is_told_as_such() -> None:
+    leaf = certificates_in(SOUND.chain_pem)[0]
+    assert refused(replace(SOUND, chain_pem=leaf), roots=[AUTHORITY.root]) == "chain_incomplete"
+
+
+def test_an_intermediate_of_the_same_name_with_another_key_is_refused() -> None:
+    imitator = Authority.create()
+    leaf = certificates_in(SOUND.chain_pem)[0]
+    assert refused(replace(SOUND, chain_pem=leaf + pem(imitator.intermediate))) == "chain_signature"
+
+
+def test_a_ca_for_tests_is_refused_unless_it_is_allowed() -> None:
+    staged = Authority.create("(STAGING) Pretend Pear").issue(NAMES)
+    assert refused(staged) == "staging_issuer"
+    assert checked(staged, allow_staging=True).leaf.names
+
+
+texts = st.text(max_size=300) | st.sampled_from([SOUND.chain_pem, SOUND.private_key_pem]).flatmap(
+    lambda text: st.integers(0, len(text)).map(lambda at: text[:at] + "x" + text[at + 1 :])
+)
+
+
+@settings(deadline=None)
+@given(texts, texts)
+def test_anything_is_accepted_or_refused_in_our_own_words(chain: str, key: str) -> None:
+    for read in (certificates_in, private_key_in):
+        with suppress(RefusedError):
+            read(chain)
+    with suppress(RefusedError):
+        check(chain, Secret(key), now=NOW, rules=Rules())

@@ -1,0 +1,120 @@
+"""The renewal message, read strictly."""
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.core.errors import RefusedError
+from worker.core.message import identify, parse, renewal_from
+from worker.core.renewal import Held, InFiles, InVault, Plain, Sealed
+
+
+def document(**overrides: Any) -> dict[str, Any]:
+    data = {"certificate": "shop", "material": {"kind": "held"}}
+    fields = {"specversion": "1.0", "id": "7f0c", "source": "/acme/lego", "type": "certificate.renewed", "data": data}
+    return {**fields, **overrides}
+
+
+def data(**overrides: Any) -> dict[str, Any]:
+    return document(data={**document()["data"], **overrides})
+
+
+def refusal(body: bytes | dict[str, Any]) -> tuple[str, str]:
+    with pytest.raises(RefusedError) as told:
+        parse(body if isinstance(body, bytes) else json.dumps(body).encode())
+    return told.value.reason, told.value.message
+
+
+@pytest.mark.parametrize(
+    ("material", "kind"),
+    [
+        ({"kind": "held"}, Held),
+        ({"kind": "plain", "chain_pem": "c", "private_key_pem": "k"}, Plain),
+        ({"kind": "sealed", "chain_pem": "c", "private_key_jwe": "j"}, Sealed),
+        ({"kind": "file", "chain": "live/a/fullchain.pem", "private_key": "live/a/privkey.pem"}, InFiles),
+        ({"kind": "vault", "path": "tls/shop", "version": 3}, InVault),
+    ],
+)
+def test_every_kind_of_material_is_read(material: dict[str, Any], kind: type) -> None:
+    event = parse(json.dumps(data(material=material, reason="ca_incident", allow_shorter_validity=True)).encode())
+    renewal = renewal_from(event, "acme-1", None)
+    assert isinstance(renewal.material, kind)
+    assert (renewal.id, renewal.certificate, renewal.producer) == ("7f0c", "shop", "acme-1")
+    assert renewal.may_go_back
+
+
+def test_extension_attributes_may_be_there() -> None:
+    assert parse(json.dumps(document(traceparent="00-x", sequence="1")).encode()).id == "7f0c"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        b"[" * 100_000,
+        b'{"data":' * 5000,
+        b"\xff\xfe{\x00}\x00",
+        json.dumps(document()).encode("utf-16"),
+        b"\xef\xbb\xbf" + json.dumps(document()).encode(),
+        json.dumps(document()).encode().replace(b'"id": "7f0c"', b'"id": "a", "id": "b"'),
+        json.dumps(document(data={**document()["data"], "more": 1})).encode(),
+        json.dumps(document(Upper="x")).encode(),
+        json.dumps(document(id=5)).encode(),
+        json.dumps(document(id="")).encode(),
+        json.dumps(document(id="a\x00b")).encode(),
+        json.dumps(document(id="\ud800")).encode(),
+        json.dumps(document(specversion="0.3")).encode(),
+        json.dumps(document(type="other")).encode(),
+        json.dumps(document(subject="other")).encode(),
+        json.dumps(document(n=float("nan"))).encode(),
+        b'{"specversion": ' + b"9" * 5000 + b"}",
+        json.dumps(data(certificate="../../x")).encode(),
+        json.dumps(data(certificate="a/b")).encode(),
+        json.dumps(data(certificate="x" * 10_000)).encode(),
+        json.dumps(data(certificate="\x1b[31mshop")).encode(),
+        json.dumps(data(allow_shorter_validity="true")).encode(),
+        json.dumps(data(reason="because")).encode(),
+        json.dumps(data(material={"kind": "url", "url": "http://169.254.169.254/"})).encode(),
+        json.dumps(data(material={"kind": "held", "chain_pem": "x"})).encode(),
+        json.dumps(data(material={"kind": "vault", "path": "p", "version": "3"})).encode(),
+    ],
+)
+def test_what_is_not_exactly_a_renewal_is_malformed(body: bytes) -> None:
+    assert refusal(body)[0] == "malformed"
+
+
+def test_errors_name_the_field_and_not_the_value() -> None:
+    reason, message = refusal(data(material={"kind": "plain", "chain_pem": "c", "private_key_pem": 4711}))
+    assert (reason, "private_key_pem" in message, "4711" in message) == ("malformed", True, False)
+    assert "hunter2" not in refusal(data(hunter2="x"))[1]
+
+
+def test_another_version_is_told_as_such() -> None:
+    assert refusal(document(dataschema="urn:cert-rotation-worker:renewal:2"))[0] == "unsupported_version"
+
+
+def test_a_message_that_is_too_large_is_not_even_read() -> None:
+    assert refusal(b"x" * 262_145)[0] == "too_large"
+
+
+def test_a_bad_message_is_identified_as_far_as_that_is_safe() -> None:
+    assert identify(json.dumps(data(more=1)).encode()) == ("shop", "7f0c")
+    assert identify(json.dumps(data(certificate="../x")).encode()) == (None, "7f0c")
+    assert identify(b"\x00") == (None, None)
+
+
+@given(
+    st.binary(max_size=300)
+    | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps).map(str.encode)
+)
+def test_anything_is_accepted_or_refused_in_our_own_words(body: bytes) -> None:
+    with suppress(RefusedError):
+        parse(body)
+    identify(body)

@@ -1,0 +1,73 @@
+"""One HTTP exchange as it goes over the wire: verified TLS, no redirects, no inflating, bounded reads, our errors."""
+
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+from yarl import URL
+
+from worker.core.errors import PermanentError, TransientError
+
+LONGEST_BODY: Final = 4 * 1024 * 1024
+# Tokens are several kilobytes long, and aiohttp refuses a header over 8,190 bytes unless told otherwise.
+_LONGEST_HEADER: Final = 65536
+
+
+class AmbiguousError(TransientError):
+    """A change whose effect is unknown: read before writing again."""
+
+
+def tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """TLS 1.2 or newer, always verified; against `ca_file` alone where there is one."""
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except OSError:
+        raise PermanentError("gateway_untrusted", "ca_file: cannot be read as certificates") from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def client_session(ca_file: Path | None, timeout: float) -> aiohttp.ClientSession:
+    """A session that trusts no environment, inflates nothing, and leaves the number of connections to the limits."""
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=tls_context(ca_file)),
+        timeout=aiohttp.ClientTimeout(total=timeout),
+        auto_decompress=False,
+        trust_env=False,
+        max_field_size=_LONGEST_HEADER,
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+    # On a kept connection that breaks, aiohttp would send a GET, PUT or DELETE again by itself: a second call that no
+    # limit counts, and a change made twice without looking.
+    session._retry_connection = False  # noqa: SLF001
+    return session
+
+
+async def exchange(
+    session: aiohttp.ClientSession, method: str, url: URL, headers: Mapping[str, str], body: bytes
+) -> tuple[int, Mapping[str, str], bytes]:
+    """Status, headers by lower-case name, and the body up to its limit. No redirect is followed.
+
+    Raises TransientError(`gateway_unavailable`), as AmbiguousError once something may have been sent, and
+    PermanentError(`gateway_untrusted`).
+    """
+    try:
+        async with session.request(
+            method, url, data=body or None, headers={"Accept-Encoding": "identity", **headers}, allow_redirects=False
+        ) as response:
+            answer = bytearray()
+            async for chunk in response.content.iter_chunked(65536):
+                answer += chunk
+                if len(answer) > LONGEST_BODY:
+                    raise AmbiguousError("gateway_unavailable", "the answer is too long", status=response.status)
+            return response.status, {name.lower(): value for name, value in response.headers.items()}, bytes(answer)
+    except aiohttp.ClientConnectorCertificateError:
+        raise PermanentError("gateway_untrusted", "the gateway's own TLS certificate does not verify") from None
+    except aiohttp.ClientConnectorError:
+        raise TransientError("gateway_unavailable", "no connection to the gateway") from None
+    except TimeoutError:
+        raise AmbiguousError("gateway_unavailable", "no answer in time") from None
+    except (aiohttp.ClientError, OSError, ValueError):
+        raise AmbiguousError("gateway_unavailable", "the connection broke, or the answer is no HTTP") from None
