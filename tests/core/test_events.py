@@ -1,0 +1,128 @@
+"""The outcome event, and the schemas of both messages."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from tests.support.values import day, deployment, domain, leaf
+from worker.core.errors import Failure
+from worker.core.events import MOST_FAILURES, outcome_event
+from worker.core.outcome import BindingResult, DeploymentReport, Previous, Report, Timing, conclude
+from worker.core.schemas import as_text, schemas
+
+TIMING = Timing(day(10), day(11), 4.2104, attempt=2)
+SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
+
+
+def event(report: Report, **overrides: Any) -> dict[str, Any]:
+    fields: dict[str, Any] = {"renewal_id": "7f0c", "certificate": "shop", "traceparent": None, "fallback_id": "ab"}
+    fields |= overrides
+    return outcome_event(report, timing=TIMING, **fields)
+
+
+def failed(count: int = 1, message: str = "no such domain") -> Report:
+    failure = Failure("not_found", message, transient=False, status=404, code="APIG.3020")
+    results = [BindingResult(domain(f"n{number}.example.com"), "failed", failure) for number in range(count)]
+    results.append(BindingResult(domain("a.example.com"), "attached"))
+    report = DeploymentReport(
+        deployment(), "failed", "binding_failed", "c1", replaced=True, previous=Previous("1", day(9)), bindings=results
+    )
+    return conclude(leaf(), [report], gateway_calls=14)
+
+
+def test_the_event_says_what_the_contract_promises() -> None:
+    told = event(failed())
+    assert told["type"] == "certificate.rotation.failed"
+    assert (told["subject"], told["causationid"], told["specversion"]) == ("shop", "7f0c", "1.0")
+    assert told["data"] == {
+        "certificate": "shop",
+        "renewal_id": "7f0c",
+        "outcome": "failed",
+        "reason": "binding_failed",
+        "message": None,
+        "leaf": {
+            "serial_number": "4660",
+            "fingerprint_sha256": "ab" * 32,
+            "not_before": "2026-01-10T00:00:00Z",
+            "not_after": "2026-01-20T00:00:00Z",
+            "names": ["a.example.com", "b.example.com", "c.example.com"],
+        },
+        "attempt": 2,
+        "started_at": "2026-01-10T00:00:00Z",
+        "finished_at": "2026-01-11T00:00:00Z",
+        "duration_seconds": 4.21,
+        "gateway_calls": 14,
+        "deployments": [
+            {
+                "gateway": "apig",
+                "certificate_id": "c1",
+                "strategy": "in_place",
+                "outcome": "failed",
+                "reason": "binding_failed",
+                "replaced": True,
+                "previous": {"serial_number": "1", "not_after": "2026-01-09T00:00:00Z"},
+                "bindings": {"total": 2, "attached": 1, "unchanged": 0, "failed": 1, "rolled_back": 0},
+                "failures": [
+                    {
+                        "kind": "domain",
+                        "name": "n0.example.com",
+                        "instance_id": "i1",
+                        "reason": "not_found",
+                        "status": 404,
+                        "code": "APIG.3020",
+                        "message": "no such domain",
+                        "attempts": 1,
+                    }
+                ],
+                "truncated": False,
+            }
+        ],
+    }
+
+
+def test_a_repeat_carries_the_same_id_and_another_outcome_another() -> None:
+    assert event(failed())["id"] == event(failed(2))["id"]
+    assert event(failed())["id"] != event(conclude(leaf(), [], 0))["id"]
+    assert event(failed(), renewal_id=None)["id"] == event(failed(), renewal_id=None)["id"]
+
+
+def test_the_first_thousand_failures_are_listed() -> None:
+    [told] = event(failed(MOST_FAILURES + 1))["data"]["deployments"]
+    assert (len(told["failures"]), told["truncated"]) == (MOST_FAILURES, True)
+    assert told["bindings"]["failed"] == MOST_FAILURES + 1
+
+
+def test_a_message_is_bounded_printable_and_without_pem() -> None:
+    message = "\x1b[31mred\n" + "x" * 50 + "-----BEGIN PRIVATE KEY-----\nMIG"
+    told = event(failed(message=message))["data"]["deployments"][0]["failures"][0]["message"]
+    assert re.fullmatch(r"[ -~]{1,200}", told)
+    assert "MIG" not in told
+    assert len(event(failed(message="y" * 999))["data"]["deployments"][0]["failures"][0]["message"]) == 200
+
+
+def test_a_message_that_nobody_could_read_has_an_event_all_the_same() -> None:
+    refused = Report.refused(Failure("malformed", "no valid JSON", transient=False))
+    told = event(refused, renewal_id=None, certificate=None)
+    assert "subject" not in told
+    assert (told["data"]["reason"], told["data"]["message"], told["data"]["leaf"]) == (
+        "malformed",
+        "no valid JSON",
+        None,
+    )
+
+
+def test_the_published_schemas_are_those_of_the_models() -> None:
+    for name, schema in schemas().items():
+        assert (SCHEMAS / name).read_text() == as_text(schema)
+
+
+def test_events_and_renewals_keep_to_their_schemas() -> None:
+    outcome, renewal = (json.loads((SCHEMAS / name).read_text()) for name in ("outcome.v1.json", "renewal.v1.json"))
+    jsonschema.validate(event(failed()), outcome)
+    data = {"certificate": "shop", "material": {"kind": "held"}}
+    jsonschema.validate(
+        {"specversion": "1.0", "id": "1", "source": "/x", "type": "certificate.renewed", "data": data}, renewal
+    )

@@ -1,0 +1,72 @@
+"""Who says so, and may they?"""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from worker.broker.base import Message
+from worker.core.errors import RefusedError
+from worker.core.renewal import Held
+from worker.trust.opening import TrustPolicy, may_keep_body, open_message
+
+NOW = datetime.now(UTC)
+POLICY = TrustPolicy(producers={"shop": frozenset({"acme"})}, holds=frozenset({"shop"}))
+PLAIN = {"kind": "plain", "chain_pem": "c", "private_key_pem": "-----BEGIN PRIVATE KEY-----"}
+
+
+def message(material: dict[str, Any] | None = None, certificate: str = "shop", **overrides: Any) -> Message:
+    data = {"certificate": certificate, "material": material or {"kind": "held"}}
+    event = {"specversion": "1.0", "id": "1", "source": "/x", "type": "certificate.renewed", "data": data}
+    sent = Message(json.dumps(event).encode(), "application/cloudevents+json", user_id="acme")
+    return replace(sent, **overrides)
+
+
+def refusal(sent: Message, policy: TrustPolicy = POLICY) -> str:
+    with pytest.raises(RefusedError) as told:
+        open_message(sent, policy, NOW)
+    return told.value.reason
+
+
+def test_a_listed_producer_may_renew() -> None:
+    renewal = open_message(message(traceparent="00-t"), POLICY, NOW)
+    assert (renewal.producer, renewal.material, renewal.traceparent) == ("acme", Held(), "00-t")
+
+
+@pytest.mark.parametrize("user", [None, "mallory", ""])
+def test_nobody_else_may(user: str | None) -> None:
+    assert refusal(message(user_id=user)) == "unauthorized_producer"
+
+
+def test_an_unknown_certificate_is_told_as_such() -> None:
+    assert refusal(message(certificate="other")) == "unknown_certificate"
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/yaml", "application/x-python-pickle", ""])
+def test_another_content_type_is_refused(kind: str) -> None:
+    assert refusal(message(content_type=kind)) == "malformed"
+
+
+def test_nothing_is_inflated() -> None:
+    assert refusal(message(content_encoding="gzip")) == "malformed"
+
+
+def test_a_key_in_the_open_is_refused_unless_it_is_allowed() -> None:
+    assert refusal(message(PLAIN)) == "plain_key_refused"
+    assert open_message(message(PLAIN), replace(POLICY, allow_plain_keys=True), NOW).id == "1"
+
+
+def test_a_platform_holds_only_what_all_deployments_rebind() -> None:
+    assert refusal(message(), replace(POLICY, holds=frozenset())) == "held_not_possible"
+
+
+def test_an_unsigned_message_is_refused_where_a_signature_is_asked_for() -> None:
+    assert refusal(message(), replace(POLICY, require_signature=True)) == "unauthorized_producer"
+
+
+def test_a_body_with_a_key_in_the_open_is_never_kept_where_it_was_not_allowed() -> None:
+    assert not may_keep_body(message(PLAIN), POLICY)
+    assert may_keep_body(message(PLAIN), replace(POLICY, allow_plain_keys=True))
+    assert may_keep_body(message(), POLICY)
