@@ -42,7 +42,7 @@ async def test_nobody_else_can_read_the_files(tmp_path: Path) -> None:
         async with broker.deliveries():
             await broker.publish_renewal(renewal(b"a key"))
             modes = _modes(tmp_path)
-    names = ("broker.db", "broker.db-shm", "broker.db-wal", "broker.db.lock")
+    names = ("broker.db", "broker.db-shm", "broker.db-wal", "broker.db.lock", "broker.db.opening")
     assert modes == dict.fromkeys(names, 0o600)
 
 

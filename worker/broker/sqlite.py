@@ -268,7 +268,17 @@ async def _opened(path: Path) -> aiosqlite.Connection:
     """The file is its owner's alone; SQLite gives its companions the same mode."""
     path.parent.mkdir(parents=True, exist_ok=True)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    connection = await aiosqlite.connect(path, timeout=30, isolation_level=None)
+    lock = os.open(f"{path}.opening", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        # Two that turn a new file to WAL at once see it locked, whatever the timeout: so one after the other.
+        while not _is_taken(lock):  # noqa: ASYNC110 - the lock is another process's
+            await asyncio.sleep(_LOOK_EVERY)
+        return await _prepared(await aiosqlite.connect(path, timeout=30, isolation_level=None))
+    finally:
+        os.close(lock)
+
+
+async def _prepared(connection: aiosqlite.Connection) -> aiosqlite.Connection:
     try:
         await connection.execute("PRAGMA journal_mode = WAL")
         await connection.execute("PRAGMA synchronous = FULL")
