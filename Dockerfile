@@ -4,6 +4,7 @@ WORKDIR /src
 COPY requirements.lock pyproject.toml README.md LICENSE ./
 RUN python -m pip install --no-cache-dir --require-hashes --target /app -r requirements.lock
 COPY worker worker
+COPY config config
 RUN PYTHONPATH=/app python -m pip install --no-cache-dir --no-deps --no-build-isolation --target /app .
 
 FROM gcr.io/distroless/python3-debian12:nonroot@sha256:498e3cb48826d99bad1301994da60caa126b25c0ce03dc4e6a47a7c10fe02493

@@ -4,16 +4,21 @@ import asyncio
 import os
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
+import cryptography
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from worker.core.errors import RefusedError
 from worker.core.secret import Secret
 
+# An isolated interpreter hears of no PYTHONPATH, which may be where the packages are.
+_PACKAGES: Final = str(Path(cryptography.__file__).parents[1])
 _LOAD: Final = (
     "import sys\n"
+    "sys.path.append(sys.argv[1])\n"
     "from cryptography.hazmat.primitives.serialization import load_pem_private_key\n"
     "try: load_pem_private_key(sys.stdin.buffer.read(), None)\n"
     "except Exception: sys.exit(1)\n"
@@ -44,6 +49,7 @@ class KeyCheck:
             "-I",
             "-c",
             _LOAD,
+            _PACKAGES,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
