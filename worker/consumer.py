@@ -129,7 +129,7 @@ class Consumer:
             report = await self._report(message)
             if report is None:
                 _log.info("rotation.finished", outcome="sliced", duration_seconds=round(clock() - began, 3))
-                return await delivery.park(0, attempt=message.attempt)
+                return await self._insist(lambda: delivery.park(0, attempt=message.attempt))
             timing = Timing(started_at, self.now(), clock() - began, message.attempt)
             disposition = dispose(report, attempt=message.attempt, policy=self.policy.retry)
             await self._conclude(delivery, identity, report, timing, disposition)
@@ -138,14 +138,15 @@ class Consumer:
 
     async def _report(self, message: Message) -> Report | None:
         """What came of it; None when its time slice is over and it shall go on later."""
+        time_slice = asyncio.timeout(self.policy.slice_seconds)
         try:
-            async with asyncio.timeout(self.policy.slice_seconds):
+            async with time_slice:
                 return await self._rotate(message)
-        except TimeoutError:
-            return None
         except RotationError as error:
             return Report.refused(Failure.of(error))
         except Exception as bug:  # noqa: BLE001 - one bug must not stop the other rotations
+            if time_slice.expired():
+                return None
             _log.error("rotation.crashed", exc_info=bug)
             return Report.refused(INTERNAL)
 

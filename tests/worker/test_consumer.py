@@ -1,0 +1,158 @@
+"""A delivery from arrival to settlement: what is published, and in which order it is settled."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.support.clouds import message, renewal
+from tests.support.fake_gateway import FakeGateway
+from tests.support.values import certificate, deployment, stored
+from worker.broker.base import BrokerError, BrokerLostError, Message
+from worker.consumer import Consumer, Policy
+from worker.core.backoff import RetryPolicy
+from worker.core.certificate import Rules
+from worker.core.errors import PermanentError, TransientError
+from worker.intake import Intake
+from worker.rotation import Rotator
+from worker.sandbox.ca import Authority
+from worker.telemetry import Metrics
+from worker.trust.opening import TrustPolicy
+
+AUTHORITY = Authority.create()
+NAMES = ["a.example.com"]
+
+
+@dataclass
+class Inbox:
+    """One message; remembers in order what became of it, and refuses events as often as it is told."""
+
+    sent: Message
+    stopping: asyncio.Event
+    log: list[str] = field(default_factory=list)
+    events: list[Mapping[str, Any]] = field(default_factory=list)
+    refusals: int = 0
+
+    @asynccontextmanager
+    async def deliveries(self) -> AsyncGenerator[AsyncIterator["Inbox"]]:
+        yield self._one()
+
+    async def _one(self) -> AsyncGenerator["Inbox"]:
+        yield self
+        await asyncio.Event().wait()
+
+    @property
+    def message(self) -> Message:
+        return self.sent
+
+    async def publish_event(self, event: Mapping[str, object]) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            self.log.append("refused")
+            raise BrokerError("no queue took it")
+        self.log.append("event")
+        self.events.append(event)
+
+    def _settled(self, how: str) -> None:
+        self.log.append(how)
+        self.stopping.set()
+
+    async def ack(self) -> None:
+        self._settled("ack")
+
+    async def park(self, delay: float, *, attempt: int) -> None:
+        self._settled(f"park {delay:g} as {attempt}")
+
+    async def bury(self, reason: str, *, certificate: str | None, renewal_id: str | None, keep_body: bool) -> None:
+        self._settled(f"bury {reason} of {certificate} {'kept' if keep_body else 'withheld'}")
+
+
+def consumer_of(inbox: Any, gateway: FakeGateway) -> Consumer:
+    """`inbox` has of a broker what a consumer uses."""
+    trust = TrustPolicy({"shop": frozenset({"acme"})}, allow_plain_keys=True)
+    return Consumer(
+        inbox,
+        Intake(trust, Rules(), (), lambda: datetime.now(UTC)),
+        Rotator({"apig": gateway}),
+        {"shop": certificate(deployment())},
+        Policy(RetryPolicy((30, 120), attempts=3), drain_seconds=60),
+        Metrics(),
+        lambda: datetime.now(UTC),
+        lambda: 0.99,
+        inbox.stopping,
+    )
+
+
+async def settled(sent: Message, gateway: FakeGateway | None = None, **overrides: Any) -> Inbox:
+    inbox = Inbox(sent, asyncio.Event(), **overrides)
+    await consumer_of(inbox, gateway or FakeGateway(stored(), {"a.example.com": False})).run()
+    return inbox
+
+
+def good() -> Message:
+    return renewal(AUTHORITY.issue(NAMES))
+
+
+async def test_the_world_hears_of_it_before_the_broker_does() -> None:
+    assert (await settled(good())).log == ["event", "ack"]
+
+
+async def test_nothing_is_settled_until_the_event_is_confirmed() -> None:
+    assert (await settled(good(), refusals=2)).log == ["refused", "refused", "event", "ack"]
+
+
+async def test_a_passing_failure_is_parked_without_an_event() -> None:
+    down = FakeGateway(stored(), {}, errors={"observe": [TransientError("gateway_unavailable")]})
+    assert (await settled(good(), down)).log == ["park 30 as 2"]
+
+
+async def test_the_last_attempt_is_told_and_buried() -> None:
+    down = FakeGateway(stored(), {}, errors={"observe": [TransientError("gateway_unavailable")]})
+    inbox = await settled(replace(good(), attempt=3), down)
+    assert inbox.log == ["event", "bury gateway_unavailable of shop kept"]
+    assert inbox.events[0]["data"]["attempt"] == 3
+
+
+async def test_a_lasting_failure_is_told_and_buried_at_once() -> None:
+    gone = FakeGateway(stored(), {}, errors={"observe": [PermanentError("forbidden")]})
+    assert (await settled(good(), gone)).log == ["event", "bury forbidden of shop kept"]
+
+
+async def test_garbage_is_told_and_buried_without_any_call() -> None:
+    cloud = FakeGateway(stored(), {})
+    assert (await settled(message(b"garbage"), cloud)).log == ["event", "bury malformed of None kept"]
+    assert cloud.journal == []
+
+
+async def test_a_bug_is_told_and_buried_and_never_tried_again() -> None:
+    class Broken(FakeGateway):
+        async def observe(self, *_what: object) -> Any:
+            raise KeyError("a bug")
+
+    assert (await settled(good(), Broken(stored(), {}))).log == ["event", "bury internal_error of shop kept"]
+
+
+async def test_a_lost_broker_cancels_what_is_in_hand() -> None:
+    reached, cancelled = asyncio.Event(), asyncio.Event()
+
+    class Slow(FakeGateway):
+        async def observe(self, *_what: object) -> Any:
+            reached.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+
+    class Losing(Inbox):
+        async def _one(self) -> AsyncGenerator[Inbox]:
+            yield self
+            await reached.wait()
+            self.stopping.set()
+            raise BrokerLostError("gone")
+
+    inbox = Losing(good(), asyncio.Event())
+    await consumer_of(inbox, Slow(stored(), {})).run()
+    assert cancelled.is_set()
+    assert inbox.log == []
