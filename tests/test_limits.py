@@ -1,7 +1,7 @@
 """The clouds' limits under any arrival order, in virtual time."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given, settings
@@ -39,27 +39,33 @@ windows = st.lists(
 
 @dataclass
 class Books:
-    counted: list[float]
+    """What the far end and the caller saw."""
+
+    counted: list[float] = field(default_factory=list)
+    starts: list[float] = field(default_factory=list)
+    holds: list[tuple[float, float]] = field(default_factory=list)
+    turns: list[tuple[bool, int]] = field(default_factory=list)
+    """Who came in, by urgency and number of arrival."""
+    arrived: int = 0
     peak: int = 0
-    under_way: int = 0
     finished: int = 0
 
 
 async def _send(limits: Limits, call: Call, books: Books) -> None:
     loop = asyncio.get_running_loop()
     await asyncio.sleep(call.arrives)
+    books.arrived += 1
+    number = books.arrived
     async with limits.slot(urgent=call.urgent):
         started = loop.time()
-        books.under_way += 1
-        books.peak = max(books.peak, books.under_way)
+        books.starts.append(started)
+        books.turns.append((call.urgent, number))
+        books.peak = max(books.peak, limits.in_flight)
         try:
-            books.counted.append(started + call.lasts * call.counted)
             await asyncio.sleep(call.lasts)
             books.finished += 1
         finally:
-            if loop.time() < books.counted[-1]:
-                books.counted = [at for at in books.counted if at <= loop.time() or at != started]
-            books.under_way -= 1
+            books.counted.append(started + (loop.time() - started) * call.counted)
 
 
 async def _cancel_later(task: asyncio.Task[None], after: float) -> None:
@@ -68,11 +74,12 @@ async def _cancel_later(task: asyncio.Task[None], after: float) -> None:
 
 
 async def _run(limits: Limits, arrivals: list[Call], holds: list[tuple[float, float]]) -> Books:
-    books = Books([])
+    books = Books()
 
     async def hold(at: float, lasting: float) -> None:
         await asyncio.sleep(at)
         limits.hold(lasting)
+        books.holds.append((at, at + lasting))
 
     tasks = [asyncio.create_task(_send(limits, call, books)) for call in arrivals]
     others = [asyncio.create_task(hold(*one)) for one in holds]
@@ -82,6 +89,7 @@ async def _run(limits: Limits, arrivals: list[Call], holds: list[tuple[float, fl
         if call.gives_up_after is not None
     ]
     await asyncio.gather(*tasks, *others, return_exceptions=True)
+    assert (limits.waiting, limits.in_flight) == (0, 0)
     return books
 
 
@@ -89,7 +97,7 @@ async def _run(limits: Limits, arrivals: list[Call], holds: list[tuple[float, fl
 @given(
     windows,
     st.integers(1, 4),
-    st.lists(calls.map(lambda call: Call(call.arrives, call.lasts, call.counted, None, call.urgent)), max_size=25),
+    st.lists(calls, max_size=25),
     st.lists(st.tuples(seconds, seconds), max_size=3),
 )
 def test_no_sliding_window_at_the_far_end_ever_holds_more_than_its_calls(
@@ -101,16 +109,50 @@ def test_no_sliding_window_at_the_far_end_ever_holds_more_than_its_calls(
         for first, later in zip(counted, counted[window.calls :], strict=False):
             assert later - first >= window.seconds
     assert books.peak <= concurrency
-    assert books.finished == len(arrivals), "nobody starves"
+    assert not [start for start in books.starts for since, until in books.holds if since < start < until]
+    assert books.finished >= sum(call.gives_up_after is None for call in arrivals), "nobody starves"
+    for urgency in (True, False):
+        turns = [number for is_urgent, number in books.turns if is_urgent == urgency]
+        assert turns == sorted(turns), "first come, first served"
 
 
-@settings(deadline=None)
-@given(windows, st.integers(1, 4), st.lists(calls, max_size=25))
-def test_waiters_that_give_up_harm_nobody(limits: list[Window], concurrency: int, arrivals: list[Call]) -> None:
-    books = run_virtual(_run(Limits(limits, concurrency), arrivals, []))
-    assert books.peak <= concurrency
-    assert books.under_way == 0
-    assert books.finished >= sum(call.gives_up_after is None for call in arrivals)
+def test_a_waiter_that_gives_up_costs_nothing() -> None:
+    async def scenario() -> float:
+        limits = Limits([Window(1, 10)], 1)
+
+        async def call() -> None:
+            async with limits.slot():
+                pass
+
+        await call()
+        waiters = [asyncio.create_task(call()) for _ in range(5)]
+        await asyncio.sleep(1)
+        for waiter in waiters:
+            waiter.cancel()
+        await asyncio.gather(*waiters, return_exceptions=True)
+        await call()
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(scenario()) == pytest.approx(10, abs=0.1)
+
+
+def test_a_turn_that_comes_together_with_the_cancellation_passes_to_the_next() -> None:
+    async def scenario() -> float:
+        limits = Limits([Window(2, 10)], 1)
+
+        async def call() -> None:
+            async with limits.slot():
+                pass
+
+        async with limits.slot():
+            cancelled, next_in_line = asyncio.create_task(call()), asyncio.create_task(call())
+            await asyncio.sleep(0)
+        cancelled.cancel()  # its turn has come just now, and it has not heard of it yet
+        await asyncio.gather(cancelled, next_in_line, return_exceptions=True)
+        assert cancelled.cancelled()
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(scenario()) == 0
 
 
 def test_a_burst_uses_the_whole_window_at_once_and_then_waits_for_it() -> None:

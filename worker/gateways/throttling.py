@@ -25,17 +25,17 @@ def asked_hold(headers: Mapping[str, str], text: str, now: datetime) -> float | 
 
 def _retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     value = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"-?\d{1,12}(\.\d{1,6})?", value):
+    if re.fullmatch(r"-?[0-9]{1,12}(\.[0-9]{1,6})?", value):
         return float(value)
     try:
         return (parsedate_to_datetime(value) - now).total_seconds()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 
 def _reset(headers: Mapping[str, str], now: datetime) -> float | None:
     value = headers.get("x-ratelimit-reset", "").strip()
-    return float(value) - now.timestamp() if re.fullmatch(r"\d{9,11}", value) else None
+    return float(value) - now.timestamp() if re.fullmatch(r"[0-9]{9,11}", value) else None
 
 
 def _window(text: str) -> float | None:

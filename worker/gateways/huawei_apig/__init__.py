@@ -8,15 +8,17 @@ from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import PermanentError, RotationError
 from worker.core.outcome import BindingResult
-from worker.core.planning import Create, Modify, Observed, Stored, age_of
+from worker.core.planning import Create, Modify, Observed, Stored
 from worker.gateways.base import Discovered, OnResult
-from worker.gateways.huawei_apig.attaching import attach_in_chunks
+from worker.gateways.huawei_apig.attaching import Attaching
 from worker.gateways.huawei_apig.auth import PasswordToken, Signature, StaticToken
 from worker.gateways.huawei_apig.client import ApigClient
-from worker.gateways.huawei_apig.observing import find_stored, observe_in_place
-from worker.gateways.huawei_apig.per_domain import add_to_each, observe_per_domain
-from worker.gateways.huawei_apig.wire import ApigDialect
-from worker.gateways.transport import AmbiguousError, Authenticator, OnCall, Transport
+from worker.gateways.huawei_apig.observing import observe_in_place
+from worker.gateways.huawei_apig.per_domain import Adding, observe_per_domain
+from worker.gateways.huawei_apig.storing import Storing
+from worker.gateways.huawei_apig.wire import ApigDialect, Certificate
+from worker.gateways.together import together
+from worker.gateways.transport import Authenticator, OnCall, Transport
 from worker.limits import Limits, Window
 from worker.settings.model import AkSkAuth, PasswordAuth, TokenAuth
 from worker.settings.model import HuaweiApig as Settings
@@ -42,7 +44,7 @@ def open_huawei_apig(
         chance=chance,
         on_call=on_call,
     )
-    return HuaweiApig(name, transport, ApigClient(transport, settings.project_id), settings.domains_per_attach)
+    return HuaweiApig(name, transport, settings.project_id, settings.domains_per_attach, chance)
 
 
 def _authenticator(settings: Settings) -> Authenticator:
@@ -60,11 +62,15 @@ def _authenticator(settings: Settings) -> Authenticator:
 class HuaweiApig:
     """One project of one account."""
 
-    def __init__(self, name: str, transport: Transport, client: ApigClient, domains_per_attach: int) -> None:
+    def __init__(
+        self, name: str, transport: Transport, project_id: str, domains_per_attach: int, chance: Callable[[], float]
+    ) -> None:
         self.name = name
         self._transport = transport
-        self._client = client
+        self._client = ApigClient(transport, project_id)
+        self._storing = Storing(self._client, chance)
         self._domains_per_attach = domains_per_attach
+        self._chance = chance
 
     @property
     def calls(self) -> int:
@@ -78,41 +84,11 @@ class HuaweiApig:
     async def replace(self, deployment: Deployment, how: Modify | Create, bundle: Bundle) -> Stored:
         match how:
             case Modify(stored):
-                return await self._modify(stored, deployment, bundle)
+                return await self._storing.modify(stored, deployment.trusted_root_ca, bundle)
             case Create(name):
-                return await self._create(name, deployment, bundle)
+                return await self._storing.create(name, deployment.trusted_root_ca, bundle)
             case _:
                 assert_never(how)
-
-    async def _modify(self, stored: Stored, deployment: Deployment, bundle: Bundle) -> Stored:
-        """Where the answer is in doubt, what is stored decides; a PUT that had no effect is sent once more."""
-        ca = deployment.trusted_root_ca if stored.has_trusted_root_ca else None
-        scope = stored.scope or "global"
-        for is_last in (False, True):
-            try:
-                answer = await self._client.modify(
-                    stored.certificate_id, stored.name, scope, stored.instance_id, ca, bundle
-                )
-            except AmbiguousError:
-                found = (await self._client.show(stored.certificate_id)).stored()
-                if age_of(found, bundle.leaf) == "same":
-                    return found
-                if is_last:
-                    raise
-                continue
-            if answer.id != stored.certificate_id:
-                raise PermanentError("provider_mismatch", "the gateway modified another certificate")
-            return answer.stored()
-        raise AssertionError  # the second round returns or raises
-
-    async def _create(self, name: str, deployment: Deployment, bundle: Bundle) -> Stored:
-        try:
-            return (await self._client.create(name, bundle, deployment.trusted_root_ca)).stored()
-        except AmbiguousError:
-            found = await find_stored(self._client, None, name)
-            if found is None or age_of(found, bundle.leaf) != "same":
-                raise
-            return found
 
     async def attach(
         self,
@@ -125,10 +101,11 @@ class HuaweiApig:
         if deployment.strategy == "per_domain":
             if bundle is None or deployment.name is None:
                 raise PermanentError("material_missing", "per_domain needs a certificate and a name")
-            return await add_to_each(self._client, deployment.name, bindings, bundle, on_result)
+            adding = Adding(self._client, deployment.name, bundle, self._chance)
+            return await adding.to_each(bindings, on_result)
         if to is None:
             raise PermanentError("not_found", "there is no stored certificate to attach")
-        return await attach_in_chunks(self._client, to, bindings, self._domains_per_attach, on_result)
+        return await Attaching(self._client, to, on_result).in_chunks(bindings, self._domains_per_attach)
 
     async def retire(self, stored: Stored) -> bool:
         try:
@@ -141,15 +118,14 @@ class HuaweiApig:
         return True
 
     async def discover(self) -> Sequence[Discovered]:
-        found = []
-        for certificate in await self._client.listed():
-            rows = await self._client.bound_domains(certificate.id)
-            bindings = tuple(
-                Binding("domain", row.url_domain, row.instance_id, row.verified_client_certificate_enabled)
-                for row in rows
-            )
-            found.append(Discovered(certificate.stored(), bindings))
-        return found
+        return await together(self._discovered(one) for one in await self._client.listed())
+
+    async def _discovered(self, certificate: Certificate) -> Discovered:
+        rows = await self._client.bound_domains(certificate.id)
+        bindings = (
+            Binding("domain", row.url_domain, row.instance_id, row.verified_client_certificate_enabled) for row in rows
+        )
+        return Discovered(certificate.stored(), tuple(bindings))
 
     async def check(self) -> None:
         await self._client.page(0, 1)

@@ -5,24 +5,28 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from copy import copy
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-import aiohttp
 from yarl import URL
 
-from worker.core.errors import PermanentError, TransientError
+from worker.core.errors import PermanentError, RotationError, TransientError
 from worker.core.secret import Secret
+from worker.gateways.bodies import lenient
 from worker.gateways.credentials import read_secret
+from worker.gateways.exchange import AmbiguousError, client_session, exchange
 from worker.gateways.huawei_apig.wire import ApigDialect, is_stale_code
 from worker.gateways.redaction import shown
-from worker.gateways.exchange import AmbiguousError, client_session, exchange
 from worker.settings.model import AkSkAuth, PasswordAuth, TokenAuth
 
 _RENEW_BEFORE: Final = timedelta(minutes=5)
+_ASK_AGAIN_AFTER: Final = timedelta(seconds=30)
+_WHERE_UNTOLD: Final = timedelta(hours=1)
 _ALGORITHM: Final = "SDK-HMAC-SHA256"
 
 
@@ -42,10 +46,11 @@ class StaticToken:
         """The next call reads the file again."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Token:
     text: Secret
     renew_at: datetime
+    ends_at: datetime
 
 
 @dataclass(slots=True)
@@ -60,41 +65,65 @@ class PasswordToken:
     timeout: float
     now: Callable[[], datetime]
     _token: _Token | None = None
-    _renewing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _asked: int = 0
+    _failure: RotationError | None = None
+    _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def headers(self, _method: str, _path: str, _query: Mapping[str, str], _body: bytes) -> Mapping[str, str]:
-        async with self._renewing:
+        asked = self._asked
+        async with self._asking:
             token = self._token
             if token is None or self.now() >= token.renew_at:
-                token = self._token = await self._obtain()
+                token = await self._fresh_or(token, asked)
         return {"X-Auth-Token": token.text.reveal()}
 
     def is_stale(self, status: int, code: str | None) -> bool:
         return is_stale_code(status, code)
 
     async def renew(self) -> None:
-        """Everybody who waits uses the token that the first of them obtains."""
-        refused = self._token
-        async with self._renewing:
-            if self._token is refused:
-                self._token = await self._obtain()
+        asked = self._asked
+        async with self._asking:
+            await self._obtain(asked)
 
-    async def _obtain(self) -> _Token:
+    async def _fresh_or(self, old: _Token | None, asked: int) -> _Token:
+        """While IAM is away, an old token serves as long as it lives; IAM is asked again a little later."""
+        try:
+            return await self._obtain(asked)
+        except TransientError:
+            if old is None or self.now() >= old.ends_at:
+                raise
+            self._token = replace(old, renew_at=self.now() + _ASK_AGAIN_AFTER)
+            return self._token
+
+    async def _obtain(self, asked: int) -> _Token:
+        """Who waited while another asked shares the answer: a wrong password is tried once, and locks no account."""
+        if self._asked == asked:
+            try:
+                self._token, self._failure = await self._ask(), None
+            except RotationError as error:
+                self._failure = error
+            self._asked += 1
+        if self._failure is not None or self._token is None:
+            raise copy(self._failure or TransientError("gateway_unavailable", "IAM gave no token"))
+        return self._token
+
+    async def _ask(self) -> _Token:
         password = read_secret(self.settings.password_file, "auth.password_file")
-        endpoint = self.settings.iam_endpoint.rstrip("/")
-        url = URL(f"{endpoint}/v3/auth/tokens?nocatalog=1", encoded=True)
-        async with client_session(self.ca_file, self.timeout) as session:
-            status, headers, content = await self._ask(session, url, password)
+        url = URL(f"{self.settings.iam_endpoint.rstrip('/')}/v3/auth/tokens?nocatalog=1", encoded=True)
+        body = json.dumps(self._identity(password)).encode()
+        try:
+            async with client_session(self.ca_file, self.timeout) as session:
+                kind = {"Content-Type": "application/json"}
+                status, headers, content = await exchange(session, "POST", url, kind, body)
+        except AmbiguousError as error:
+            # A token more does no harm, and the call that needs it was not sent.
+            raise TransientError(error.reason, f"IAM: {error.message}") from None
         token = headers.get("x-subject-token")
         if status != 201 or not token:  # noqa: PLR2004 - created
-            raise self._failure(status, headers, content, password)
-        return _Token(Secret(token), self._renewal_of(content))
-
-    async def _ask(
-        self, session: aiohttp.ClientSession, url: URL, password: Secret
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        body = json.dumps(self._identity(password)).encode()
-        return await exchange(session, "POST", url, {"Content-Type": "application/json"}, body)
+            raise self._refusal(status, headers, content, password)
+        lifetime = _lifetime(headers, content)
+        renew_after = max(lifetime - _RENEW_BEFORE, lifetime * 0.9)
+        return _Token(Secret(token), self.now() + renew_after, self.now() + lifetime)
 
     def _identity(self, password: Secret) -> Mapping[str, object]:
         user = {
@@ -109,38 +138,32 @@ class PasswordToken:
             }
         }
 
-    def _renewal_of(self, content: bytes) -> datetime:
-        """Five minutes before the token ends, or for one that lives shortly, after nine tenths of its life."""
-        now = self.now()
-        ends = _expiry_in(content) or now + timedelta(hours=1)
-        return max(ends - _RENEW_BEFORE, now + (ends - now) * 0.9)
-
-    def _failure(
-        self, status: int, headers: Mapping[str, str], content: bytes, password: Secret
-    ) -> PermanentError | TransientError:
-        error = ApigDialect(self.now).failure(status, headers, _json(content))
+    def _refusal(self, status: int, headers: Mapping[str, str], content: bytes, password: Secret) -> RotationError:
+        if 300 <= status < 400:  # noqa: PLR2004 - HTTP's own classes
+            return PermanentError("unexpected_redirect", "IAM answers with a redirect", status=status)
+        error = ApigDialect(self.now).failure(status, headers, lenient(content))
         if isinstance(error, TransientError):
             return TransientError(error.reason, "IAM is busy or away", hold=error.hold, status=status, code=error.code)
-        told = shown(error.message, [password.reveal()])
-        return PermanentError("auth_failed", f"IAM gives no token: {told}", status=status, code=error.code)
+        told = shown(f"IAM gives no token: {error.message}", [password.reveal()])
+        return PermanentError("auth_failed", told, status=status, code=error.code)
 
 
-def _json(content: bytes) -> object:
+def _lifetime(headers: Mapping[str, str], content: bytes) -> timedelta:
+    """By IAM's own clock, for ours may be wrong. Where it does not tell, an hour: a refused token is renewed anyway."""
     try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
-        return None
+        told_at = parsedate_to_datetime(headers.get("date", ""))
+        lifetime = _expiry_in(content) - told_at
+    except (ValueError, TypeError, OverflowError):
+        return _WHERE_UNTOLD
+    return lifetime if lifetime > timedelta(0) else _WHERE_UNTOLD
 
 
-def _expiry_in(content: bytes) -> datetime | None:
-    """`token.expires_at`, such as 2015-11-09T01:42:57.527363Z."""
-    body = _json(content)
+def _expiry_in(content: bytes) -> datetime:
+    """`token.expires_at`, such as 2015-11-09T01:42:57.527363Z. ValueError where there is none."""
+    body = lenient(content)
     token = body.get("token") if isinstance(body, dict) else None
-    text = token.get("expires_at") if isinstance(token, dict) else None
-    try:
-        return datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
+    at = datetime.fromisoformat(str(token.get("expires_at") if isinstance(token, dict) else None))
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)

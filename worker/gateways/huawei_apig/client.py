@@ -1,11 +1,13 @@
 """APIG's calls, one method each. Sources: the vendor's API reference, API Gateway v2."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from worker.core.bundle import Bundle
 from worker.core.deployment import Binding
 from worker.core.errors import PermanentError
+from worker.core.planning import Stored
+from worker.gateways.huawei_apig.paging import all_pages
 from worker.gateways.huawei_apig.wire import (
     AddedCertificate,
     BoundDomain,
@@ -19,7 +21,9 @@ from worker.gateways.transport import Request, Transport, path_of
 
 # Longer pages are cut to this length silently.
 PAGE: Final = 500
-_NO_CONTENT: Final = frozenset({204})
+# Documented are 200 for creating, 201 for adding, 204 for the rest: what means the same is not refused.
+_STORED: Final = frozenset({200, 201})
+_NO_CONTENT: Final = frozenset({200, 204})
 
 
 class ApigClient:
@@ -58,53 +62,36 @@ class ApigClient:
 
     async def listed(self, name: str | None = None) -> Sequence[Certificate]:
         """All pages; `name` is the gateway's own filter, which need not be exact."""
-        certificates: list[Certificate] = []
-        while True:
-            page = await self.page(len(certificates), PAGE, name)
-            certificates += page.certs
-            if not page.certs or len(certificates) >= page.total:
-                return certificates
+        return await all_pages(lambda offset: self.page(offset, PAGE, name))
+
+    async def bound_page(self, certificate_id: str, offset: int) -> BoundDomainPage:
+        """Querying Domain Names of a Certificate, one page."""
+        path = self._certificates(certificate_id, "attached-domains")
+        query = {"offset": str(offset), "limit": str(PAGE)}
+        answer = await self._transport.send(Request("list_domains", "GET", path, query, repeatable=True))
+        return read_as(BoundDomainPage, answer.body)
 
     async def bound_domains(self, certificate_id: str) -> Sequence[BoundDomain]:
-        """Querying Domain Names of a Certificate, all pages; a domain on one instance once, also with custom ports."""
-        rows: dict[tuple[str, str | None], BoundDomain] = {}
-        async for row in self._bound_rows(certificate_id):
-            rows.setdefault((row.url_domain.lower(), row.instance_id), row)
-        return list(rows.values())
-
-    async def _bound_rows(self, certificate_id: str) -> AsyncIterator[BoundDomain]:
-        path = self._certificates(certificate_id, "attached-domains")
-        seen = 0
-        while True:
-            query = {"offset": str(seen), "limit": str(PAGE)}
-            answer = await self._transport.send(Request("list_domains", "GET", path, query, repeatable=True))
-            page = read_as(BoundDomainPage, answer.body)
-            for row in page.bound_domains:
-                yield row
-            seen += len(page.bound_domains)
-            if not page.bound_domains or seen >= page.total:
-                return
+        """All pages; a domain on one instance once, also with custom ports."""
+        rows = await all_pages(lambda offset: self.bound_page(certificate_id, offset))
+        distinct: dict[tuple[str, str | None], BoundDomain] = {}
+        for row in rows:
+            distinct.setdefault((row.url_domain.lower(), row.instance_id), row)
+        return list(distinct.values())
 
     async def create(self, name: str, bundle: Bundle, trusted_root_ca: str | None) -> Certificate:
         """Creating an SSL Certificate; a global one."""
         body = {"name": name, "type": "global", **_material(bundle)} | _optional("trusted_root_ca", trusted_root_ca)
-        answer = await self._transport.send(Request("create_certificate", "POST", self._certificates(), body=body))
-        return read_as(Certificate, answer.body)
-
-    async def modify(
-        self,
-        certificate_id: str,
-        name: str,
-        scope: str,
-        instance_id: str | None,
-        trusted_root_ca: str | None,
-        bundle: Bundle,
-    ) -> Certificate:
-        """Modifying an SSL Certificate: replaces everything, so that all that shall stay is sent again."""
-        body = {"name": name, "type": scope, **_material(bundle)}
-        body |= _optional("instance_id", instance_id) | _optional("trusted_root_ca", trusted_root_ca)
-        request = Request("modify_certificate", "PUT", self._certificates(certificate_id), body=body)
+        request = Request("create_certificate", "POST", self._certificates(), body=body, expect=_STORED)
         return read_as(Certificate, (await self._transport.send(request)).body)
+
+    async def modify(self, stored: Stored, trusted_root_ca: str | None, bundle: Bundle) -> Certificate:
+        """Modifying an SSL Certificate: replaces everything, so that all that shall stay is sent again."""
+        body = {"name": stored.name, "type": stored.scope or "global", **_material(bundle)}
+        body |= _optional("instance_id", stored.instance_id) | _optional("trusted_root_ca", trusted_root_ca)
+        path = self._certificates(stored.certificate_id)
+        answer = await self._transport.send(Request("modify_certificate", "PUT", path, body=body))
+        return read_as(Certificate, answer.body)
 
     async def delete(self, certificate_id: str) -> None:
         """Deleting an SSL Certificate; refused while anything is bound."""
@@ -122,7 +109,7 @@ class ApigClient:
         """Adding a Certificate to a Domain Name: uploads and binds in one call."""
         body = {"name": name, **_material(bundle)}
         path = self._domain(domain, "certificate")
-        request = Request("add_certificate", "POST", path, body=body, expect=frozenset({201}))
+        request = Request("add_certificate", "POST", path, body=body, expect=_STORED)
         return read_as(AddedCertificate, (await self._transport.send(request)).body)
 
     async def attach_to_domain(self, domain: Binding, certificate_id: str, *, client_verification: bool) -> None:

@@ -25,7 +25,7 @@ async def find_stored(client: ApigClient, certificate_id: str | None, name: str 
         try:
             return (await client.show(certificate_id)).stored()
         except PermanentError as error:
-            if error.reason != "not_found" or error.status != 404:  # noqa: PLR2004 - HTTP's own
+            if error.reason != "not_found":
                 raise
     if name is None:
         return None

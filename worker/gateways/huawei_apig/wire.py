@@ -1,7 +1,7 @@
 """What APIG says, as models; and how it says no. Lenient to what it adds, strict about what we use."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -28,7 +28,9 @@ def _seconds(value: object) -> object:
 
 
 def _serial(value: object) -> object:
-    return int(value) if isinstance(value, str) and re.fullmatch(r"\d{1,60}", value.strip()) else None
+    """In decimal digits."""
+    text = str(value).strip() if isinstance(value, int | str) else ""
+    return int(text) if re.fullmatch(r"[0-9]{1,60}", text) else None
 
 
 Id = Annotated[str, BeforeValidator(_stripped)]
@@ -53,7 +55,10 @@ class Certificate(_Model):
     is_has_trusted_root_ca: bool | None = None
 
     def stored(self) -> Stored:
-        scope: Literal["global", "instance"] = "instance" if self.type == "instance" else "global"
+        # A global certificate reads "common", which is no instance's id.
+        instance_id = None if self.instance_id in ("common", "") else self.instance_id
+        is_limited = self.type == "instance" or (self.type is None and instance_id is not None)
+        scope: Literal["global", "instance"] = "instance" if is_limited else "global"
         return Stored(
             certificate_id=self.id,
             name=self.name,
@@ -62,14 +67,17 @@ class Certificate(_Model):
             not_after=self.not_after,
             has_trusted_root_ca=bool(self.is_has_trusted_root_ca),
             scope=scope,
-            # A global certificate reads "common", which is no instance's id.
-            instance_id=self.instance_id if scope == "instance" and self.instance_id != "common" else None,
+            instance_id=instance_id if is_limited else None,
         )
 
 
 class CertificatePage(_Model):
     total: int
-    certs: list[Certificate] = []
+    certs: list[Certificate] | None = None
+
+    @property
+    def rows(self) -> Sequence[Certificate]:
+        return self.certs or ()
 
 
 class BoundDomain(_Model):
@@ -82,7 +90,11 @@ class BoundDomain(_Model):
 
 class BoundDomainPage(_Model):
     total: int
-    bound_domains: list[BoundDomain] = []
+    bound_domains: list[BoundDomain] | None = None
+
+    @property
+    def rows(self) -> Sequence[BoundDomain]:
+        return self.bound_domains or ()
 
 
 class SslInfo(_Model):
@@ -126,9 +138,9 @@ def read_as(model: type[M], body: Any) -> M:
         raise AmbiguousError("gateway_unavailable", "the answer is not of the documented form") from None
 
 
+# By status and code: an example answer may carry a code that belongs to another operation.
 _BUSY: Final = frozenset({
-    "APIC.7701", "APIG.3718", "APIG.3711", "APIG.2035", "APIG.1010", "APIG.3500", "APIG.9004", "APIG.9999",
-    "APIGW.0613",
+    (409, "APIC.7701"), (409, "APIG.3718"), (409, "APIG.3711"), (400, "APIG.2035"), (401, "APIG.1010"),
 })  # fmt: skip
 _FROZEN: Final = frozenset({"APIG.1012", "APIG.1013"})
 _FORBIDDEN: Final = frozenset({"APIG.1005", "APIG.1020", "APIG.1115", "APIG.1136", "APIG.1301"})
@@ -137,6 +149,10 @@ _CERTIFICATE: Final = frozenset({
     "APIG.2101", "APIG.2102", "APIG.2103", "APIG.2104", "APIG.2105", "APIG.2106", "APIG.2109", "APIG.3148", "APIG.3708",
     "APIG.3709",
 })  # fmt: skip
+_CERTIFICATE_GONE: Final = frozenset({"APIG.3021", "APIG.3025"})
+_NOT_COVERED: Final = "APIG.2103"
+_CONFLICT: Final = frozenset({"APIG.2051", "APIG.3325", "APIG.3715"})
+NAME_EXISTS: Final = "APIG.3325"
 _THROTTLED: Final = frozenset({"APIGW.0308", "APIG.9008", "IAM.0012"})
 
 
@@ -149,11 +165,11 @@ class ApigDialect:
     def failure(self, status: int, headers: Mapping[str, str], body: object) -> RotationError:
         code, text = _told(body)
         told: dict[str, Any] = {"status": status, "code": code}
-        is_server = status >= 500  # noqa: PLR2004 - HTTP's own classes
-        if status == 429 or (is_server and code in _THROTTLED):  # noqa: PLR2004 - HTTP's own
+        is_away = status >= 500 or status == 408  # noqa: PLR2004 - HTTP's own classes
+        if status == 429 or (is_away and code in _THROTTLED):  # noqa: PLR2004 - HTTP's own
             return TransientError("throttled", text, hold=asked_hold(headers, text, self.now()) or 0.0, **told)
-        if is_server or code in _BUSY:
-            reason = "gateway_unavailable" if is_server else "busy"
+        if is_away or (status, code) in _BUSY:
+            reason = "gateway_unavailable" if is_away else "busy"
             return TransientError(reason, text, hold=asked_hold(headers, "", self.now()) or 0.0, **told)
         return PermanentError(_lasting(status, code), text, **told)
 
@@ -169,13 +185,21 @@ def _lasting(status: int, code: str | None) -> str:
             return "not_found"
         case 400 | 409 if code in _CERTIFICATE:
             return "certificate_rejected"
+        case 400 if code in _CONFLICT:
+            return "conflict"
         case _:
             return "conflict" if status == 409 else "bad_request"  # noqa: PLR2004 - HTTP's own
 
 
+def is_about_the_certificate(code: str | None) -> bool:
+    """Whether a refused attach would be refused for every domain."""
+    return code in (_CERTIFICATE | _CERTIFICATE_GONE) - {_NOT_COVERED}
+
+
 def is_stale_code(status: int, code: str | None) -> bool:
     """Whether credentials that are renewed may help. A frozen account's cannot."""
-    return status == 401 and code not in _FROZEN | _FORBIDDEN | _BUSY  # noqa: PLR2004 - HTTP's own
+    is_hopeless = code in _FROZEN | _FORBIDDEN or (status, code) in _BUSY
+    return status == 401 and not is_hopeless  # noqa: PLR2004 - HTTP's own
 
 
 def _told(body: object) -> tuple[str | None, str]:

@@ -1,0 +1,244 @@
+"""When a call is sent again, when it waits and when it gives up: in virtual time, with a far end in memory."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from tests.support.virtual_time import run_virtual
+from worker.core.errors import PermanentError, RotationError, TransientError
+from worker.gateways.huawei_apig.wire import ApigDialect
+from worker.gateways.transport import AmbiguousError, Answer, Request, Transport
+from worker.limits import Limits, Window
+
+GET = Request("show", "GET", "/v1/a", repeatable=True)
+POST = Request("create", "POST", "/v1/a", body={"a": 1})
+LOST = AmbiguousError("gateway_unavailable", "no answer in time")
+UNREACHED = TransientError("gateway_unavailable", "no connection to the gateway")
+Told = tuple[int, Mapping[str, str], bytes]
+
+
+def refusal(status: int, code: str = "", text: str = "", **headers: str) -> Told:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return status, named, json.dumps({"error_code": code, "error_msg": text}).encode()
+
+
+GOOD: Told = (200, {}, b'{"a": 1}')
+THROTTLED = refusal(429, "APIGW.0308", "policy user over ratelimit,limit:200,time:5 minute")
+THROTTLED_UNTOLD = refusal(429)
+AWAY = refusal(503, "APIGW.0613")
+STALE = refusal(401, "APIGW.0307")
+
+
+@dataclass
+class FarEnd:
+    """Answers in this order, and then as at last; every answer takes `lasts` seconds."""
+
+    answers: list[Told | RotationError]
+    lasts: float = 0.0
+    sent_at: list[float] = field(default_factory=list)
+
+    async def exchange(
+        self, _session: aiohttp.ClientSession, _method: str, _url: URL, _headers: Mapping[str, str], _body: bytes
+    ) -> Told:
+        self.sent_at.append(round(asyncio.get_running_loop().time(), 3))
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        await asyncio.sleep(self.lasts)
+        if isinstance(answer, RotationError):
+            raise answer
+        return answer
+
+
+@dataclass
+class Keyring:
+    """Credentials that are renewed, or cannot be had."""
+
+    refusals: list[RotationError] = field(default_factory=list)
+    made_at: list[float] = field(default_factory=list)
+    renewals: int = 0
+
+    async def headers(self, _method: str, _path: str, _query: Mapping[str, str], _body: bytes) -> Mapping[str, str]:
+        self.made_at.append(round(asyncio.get_running_loop().time(), 3))
+        if self.refusals:
+            raise self.refusals.pop(0)
+        return {"X-Auth-Token": "t"}
+
+    def is_stale(self, status: int, _code: str | None) -> bool:
+        return status == 401
+
+    async def renew(self) -> None:
+        await asyncio.sleep(1)
+        self.renewals += 1
+
+
+def transport(far: FarEnd, keyring: Keyring | None = None, **overrides: Any) -> Transport:
+    fields: dict[str, Any] = {
+        "gateway": "apig",
+        "endpoint": "http://127.0.0.1:9",
+        "limits": Limits([Window(100, 1)], 8),
+        "authenticator": keyring or Keyring(),
+        "dialect": ApigDialect(lambda: datetime.now(UTC)),
+        "timeout": 30,
+        "deadline": 60,
+        "ca_file": None,
+        "chance": lambda: 0.0,
+        "exchange": far.exchange,
+    }
+    return Transport(**{**fields, **overrides})
+
+
+def told(one: Transport, *requests: Request) -> tuple[list[Answer | RotationError], float]:
+    """What comes of the requests, sent together, and when all has come."""
+
+    async def send(request: Request) -> Answer | RotationError:
+        try:
+            return await one.send(request)
+        except RotationError as error:
+            return error
+
+    async def scenario() -> tuple[list[Answer | RotationError], float]:
+        answers = await asyncio.gather(*(send(request) for request in requests))
+        ended = round(asyncio.get_running_loop().time(), 3)
+        await one.close()
+        return list(answers), ended
+
+    return run_virtual(scenario())
+
+
+@pytest.mark.parametrize("passing", [AWAY, LOST, UNREACHED, refusal(409, "APIG.3711"), (200, {}, b"<html>")])
+def test_a_repeatable_request_outlives_what_passes(passing: Told | RotationError) -> None:
+    far = FarEnd([passing, passing, GOOD])
+    [answer], _ = told(transport(far), GET)
+    assert isinstance(answer, Answer)
+    assert answer.body == {"a": 1}
+    assert far.sent_at == [0, 0.5, 1.5]
+
+
+def test_it_gives_up_when_the_deadline_would_pass() -> None:
+    far = FarEnd([AWAY], lasts=1)
+    [error], ended = told(transport(far, deadline=10), GET)
+    assert isinstance(error, TransientError)
+    assert (error.reason, error.status, error.attempts) == ("gateway_unavailable", 503, len(far.sent_at))
+    assert ended <= 10
+
+
+@pytest.mark.parametrize(
+    "passing", [AWAY, LOST, refusal(500, "APIG.9999"), (200, {}, b'{"a":1,"a":2}'), (202, {}, b"")]
+)
+def test_a_change_whose_effect_is_unknown_is_not_repeated(passing: Told | RotationError) -> None:
+    far = FarEnd([passing])
+    [error], _ = told(transport(far), POST)
+    assert isinstance(error, AmbiguousError)
+    assert len(far.sent_at) == 1
+
+
+@pytest.mark.parametrize("passing", [UNREACHED, THROTTLED, refusal(500, "APIG.9008"), refusal(409, "APIC.7701")])
+def test_a_change_that_surely_had_no_effect_is_repeated(passing: Told | RotationError) -> None:
+    far = FarEnd([passing, GOOD])
+    [answer], _ = told(transport(far), POST)
+    assert isinstance(answer, Answer)
+    assert len(far.sent_at) == 2
+
+
+@pytest.mark.parametrize(
+    ("throttled", "seconds"),
+    [
+        (THROTTLED, 300),
+        (refusal(429, text="limit:5,time:1 second", retry_after="7"), 7),
+        (refusal(500, "APIG.9008", "limit:5,time:2 minute"), 120),
+        (refusal(429, retry_after="999999"), 3600),
+        (refusal(429, retry_after="soon"), 1),
+    ],
+)
+def test_one_refusal_holds_every_call_for_as_long_as_it_says(throttled: Told, seconds: float) -> None:
+    far = FarEnd([throttled, GOOD])
+    one = transport(far, deadline=5, limits=Limits([Window(100, 1)], 1))
+    answers, ended = told(one, GET, GET, GET)
+    assert [type(answer) for answer in answers] == [Answer, Answer, Answer], "waiting is not counted"
+    assert far.sent_at == [0, seconds, seconds, seconds]
+    assert ended == seconds
+
+
+def test_without_a_figure_the_hold_doubles_and_then_the_call_gives_up() -> None:
+    far = FarEnd([THROTTLED_UNTOLD])
+    [error], _ = told(transport(far), GET)
+    assert isinstance(error, TransientError)
+    assert (error.reason, error.hold) == ("throttled", 32)
+    assert far.sent_at == [0, 1, 3, 7, 15, 31]
+
+
+def test_calls_that_are_refused_together_are_one_refusal() -> None:
+    far = FarEnd([*[THROTTLED_UNTOLD] * 8, GOOD], lasts=0.1)
+    answers, ended = told(transport(far), *[GET] * 8)
+    assert {type(answer) for answer in answers} == {Answer}
+    assert ended == pytest.approx(1.2)
+
+
+def test_a_hold_that_is_longer_than_the_deadline_is_handed_on() -> None:
+    far = FarEnd([refusal(503, retry_after="600")])
+    [error], ended = told(transport(far), GET)
+    assert isinstance(error, TransientError)
+    assert (error.hold, ended) == (600, 0)
+
+
+def test_stale_credentials_are_renewed_once_for_everybody() -> None:
+    far = FarEnd([*[STALE] * 5, GOOD], lasts=1)
+    keyring = Keyring()
+    answers, _ = told(transport(far, keyring), *[GET, POST, GET, GET, POST])
+    assert {type(answer) for answer in answers} == {Answer}
+    assert keyring.renewals == 1
+
+
+def test_credentials_that_are_refused_again_are_wrong() -> None:
+    keyring = Keyring()
+    [error], _ = told(transport(FarEnd([STALE]), keyring), GET)
+    assert isinstance(error, PermanentError)
+    assert (error.reason, error.attempts, keyring.renewals) == ("auth_failed", 2, 1)
+
+
+def test_credentials_that_cannot_be_had_are_not_renewed_and_nothing_is_sent() -> None:
+    keyring, far = Keyring([PermanentError("auth_failed", status=401)]), FarEnd([GOOD])
+    [error], _ = told(transport(far, keyring), GET)
+    assert isinstance(error, PermanentError)
+    assert (keyring.renewals, far.sent_at) == (0, [])
+
+
+def test_where_credentials_are_throttled_the_call_waits_as_asked() -> None:
+    keyring, far = Keyring([TransientError("throttled", hold=9, status=429)]), FarEnd([GOOD])
+    [answer], _ = told(transport(far, keyring), POST)
+    assert isinstance(answer, Answer)
+    assert far.sent_at == [9]
+
+
+def test_credentials_are_made_after_the_wait_for_a_signature_ages() -> None:
+    keyring, far = Keyring(), FarEnd([GOOD])
+    limits = Limits([Window(1, 1)], 1)
+
+    async def scenario() -> None:
+        limits.hold(3000)
+        one = transport(far, keyring, limits=limits)
+        await one.send(GET)
+        await one.close()
+
+    run_virtual(scenario())
+    assert keyring.made_at == [3000]
+
+
+def test_every_try_is_counted_and_told() -> None:
+    heard: list[tuple[str, int | str, float]] = []
+    one = transport(FarEnd([AWAY, LOST, THROTTLED, GOOD]), on_call=lambda *call: heard.append(call))
+    told(one, GET)
+    assert one.calls == 4
+    assert [(operation, status) for operation, status, _ in heard] == [
+        ("show", 503),
+        ("show", "gateway_unavailable"),
+        ("show", 429),
+        ("show", 200),
+    ]
+    assert [round(waited) for _, _, waited in heard] == [0, 0, 0, 300]

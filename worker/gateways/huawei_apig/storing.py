@@ -1,0 +1,88 @@
+"""Storing a certificate, in the place of an old one or as a new one; where an answer is lost, reading decides."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from itertools import count
+from typing import Final
+
+from worker.core.backoff import jittered
+from worker.core.bundle import Bundle, Leaf
+from worker.core.errors import PermanentError, RotationError
+from worker.core.planning import Stored, age_of
+from worker.gateways.huawei_apig.client import ApigClient
+from worker.gateways.huawei_apig.observing import find_stored
+from worker.gateways.huawei_apig.wire import NAME_EXISTS
+from worker.gateways.transport import AmbiguousError
+
+_MOST_TRIES: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Storing:
+    """Writes, and after a write whose effect is unknown reads before it writes again."""
+
+    client: ApigClient
+    chance: Callable[[], float]
+
+    async def modify(self, stored: Stored, trusted_root_ca: str | None, bundle: Bundle) -> Stored:
+        """A full replacement: name, scope and client CA are sent again, so that they stay."""
+        ca = trusted_root_ca if stored.has_trusted_root_ca else None
+
+        async def put() -> Stored:
+            answer = (await self.client.modify(stored, ca, bundle)).stored()
+            if answer.certificate_id != stored.certificate_id:
+                raise PermanentError("provider_mismatch", "the gateway modified another certificate")
+            return answer
+
+        async def look() -> Stored | None:
+            return (await self.client.show(stored.certificate_id)).stored()
+
+        return await self._written(put, look, bundle.leaf)
+
+    async def create(self, name: str, trusted_root_ca: str | None, bundle: Bundle) -> Stored:
+        """A global certificate. One of that name that holds the leaf already is taken as it is."""
+
+        async def post() -> Stored:
+            return (await self.client.create(name, bundle, trusted_root_ca)).stored()
+
+        async def look() -> Stored | None:
+            return await find_stored(self.client, None, name)
+
+        return await self._written(post, look, bundle.leaf)
+
+    async def _written(
+        self, write: Callable[[], Awaitable[Stored]], look: Callable[[], Awaitable[Stored | None]], leaf: Leaf
+    ) -> Stored:
+        for tries in count(1):
+            try:
+                answer = await write()
+                _check_is(answer, leaf)
+            except RotationError as error:
+                if not leaves_doubt(error):
+                    raise
+                found = await look()
+                if found is not None and age_of(found, leaf) == "same":
+                    return found
+                await pause_or_raise(error, tries, self.chance)
+            else:
+                return answer
+        raise AssertionError("unreachable")
+
+
+def _check_is(answer: Stored, leaf: Leaf) -> None:
+    """An answer that shows another certificate than was sent is no proof: what is stored decides."""
+    if age_of(answer, leaf) != "same":
+        raise AmbiguousError("still_old", "the answer shows another certificate than the one that was sent")
+
+
+def leaves_doubt(error: RotationError) -> bool:
+    """Whether the write may have had its effect, now or by an earlier try."""
+    return isinstance(error, AmbiguousError) or error.code == NAME_EXISTS
+
+
+async def pause_or_raise(error: RotationError, tries: int, chance: Callable[[], float]) -> None:
+    """Waits before the next try of a write that had no effect; raises the error when there shall be none."""
+    if not isinstance(error, AmbiguousError) or tries >= _MOST_TRIES:
+        raise error
+    await asyncio.sleep(max(error.hold, jittered(tries, chance())))
