@@ -14,6 +14,7 @@ from worker.sandbox.apig import Apig
 from worker.sandbox.apig import refused as refused_by_apig
 from worker.sandbox.bycloud import ByCloud, ByCloudCheck
 from worker.sandbox.bycloud import refused as refused_by_bycloud
+from worker.sandbox.control import Control
 from worker.sandbox.credentials import ApigCheck, Iam, iam_routes
 from worker.sandbox.listeners import Listeners
 from worker.sandbox.world import Throttle, World
@@ -58,7 +59,7 @@ class Sandbox:
         own = self.config
         self.iam = Iam(own.account, own.user, own.password, own.project, own.token_lifetime)
         self.listeners = Listeners(self.world)
-        self.apig_endpoint = self.iam_endpoint = self.bycloud_endpoint = ""
+        self.apig_endpoint = self.iam_endpoint = self.bycloud_endpoint = self.control_endpoint = ""
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -73,6 +74,7 @@ class Sandbox:
         self.apig_endpoint = await self._serve(Apig(self.world, own.project_id).routes(apig))
         self.iam_endpoint = await self._serve([iam_routes(self.iam, iam)])
         self.bycloud_endpoint = await self._serve(cloud.routes(bycloud))
+        self.control_endpoint = await self._serve(Control(self.world).routes())
         self._stack.push_async_callback(self.listeners.close)
         return self
 
@@ -112,6 +114,7 @@ async def serve(config: SandboxConfig, announce: Callable[[Mapping[str, object]]
                 "apig": sandbox.apig_endpoint,
                 "iam": sandbox.iam_endpoint,
                 "bycloud": sandbox.bycloud_endpoint,
+                "control": sandbox.control_endpoint,
                 "project_id": config.project_id,
                 "access_key": config.access_key,
                 "key_id": config.key_id,
