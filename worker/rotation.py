@@ -1,10 +1,10 @@
 """The use case: observe, plan, replace, attach, read back, verify, report."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeVar, assert_never
+from typing import Protocol, assert_never
 
 import structlog
 
@@ -15,9 +15,9 @@ from worker.core.outcome import BindingResult, DeploymentReport, Report, conclud
 from worker.core.planning import Create, Keep, Modify, Plan, Stored, Superseded, UploadEach, check_names, plan
 from worker.core.readback import FLAG_MOVED, confirmed, is_complete, moved_flags
 from worker.gateways.base import Gateway
+from worker.gateways.together import together
 
 _log = structlog.get_logger()
-T = TypeVar("T")
 _calls: ContextVar[list[str]] = ContextVar("gateway_calls")
 
 
@@ -81,7 +81,7 @@ class Rotator:
             _refuse_uncovered(steps)
         except RefusedError as error:
             return replace(Report.refused(Failure.of(error), leaf), gateway_calls=len(calls))
-        reports = await _together(
+        reports = await together(
             [
                 self._carry_out(deployment, step, bundle)
                 for deployment, step in zip(certificate.deployments, steps, strict=True)
@@ -94,7 +94,7 @@ class Rotator:
 
     async def plans(self, certificate: Certificate, leaf: Leaf | None, *, may_go_back: bool) -> Sequence[Step]:
         """What is to be done at each deployment, or why nothing can be; by reading only."""
-        return await _together(
+        return await together(
             [self._plan(deployment, leaf, may_go_back=may_go_back) for deployment in certificate.deployments]
         )
 
@@ -206,16 +206,6 @@ class Rotator:
         if not failures:
             return report
         return replace(report, outcome="failed", reason=failures[0].reason, failure=failures[0])
-
-
-async def _together(coroutines: Sequence[Coroutine[None, None, T]]) -> tuple[T, ...]:
-    """All at once; a bug in one cancels the others and is raised as it is."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(coroutine) for coroutine in coroutines]
-    except* Exception as bugs:  # noqa: BLE001 - unwrapped and raised again
-        raise bugs.exceptions[0] from None
-    return tuple(task.result() for task in tasks)
 
 
 def _check_listed_names(certificate: Certificate, leaf: Leaf | None) -> None:

@@ -113,22 +113,7 @@ def definitions(settings: Broker, parking_seconds: Sequence[float], vhost: str =
             {"name": name, "password_hash": "", "hashing_algorithm": "rabbit_password_hashing_sha256", "tags": []}
             for name in ("rotation-worker", "rotation-producer")
         ],
-        "permissions": [
-            {
-                "user": "rotation-worker",
-                "vhost": vhost,
-                "configure": "^$",
-                "write": _any_of(settings.events_exchange, settings.parking_exchange),
-                "read": _any_of(settings.queue, settings.dead_queue, settings.history_stream),
-            },
-            {
-                "user": "rotation-producer",
-                "vhost": vhost,
-                "configure": "^$",
-                "write": _any_of(settings.exchange),
-                "read": "^$",
-            },
-        ],
+        "permissions": _permissions(settings, [parking_queue(settings, step) for step in parking_seconds], vhost),
         "exchanges": [
             {"name": one.name, "vhost": vhost, "type": one.kind, "durable": True, "auto_delete": False, "arguments": {}}
             for one in wanted.exchanges
@@ -149,6 +134,26 @@ def definitions(settings: Broker, parking_seconds: Sequence[float], vhost: str =
             for one in wanted.bindings
         ],
     }
+
+
+def _permissions(settings: Broker, parking: Sequence[str], vhost: str) -> Sequence[Mapping[str, str]]:
+    """The worker writes events and copies, and reads its own queues; a producer writes renewals, and reads nothing."""
+    return [
+        {
+            "user": "rotation-worker",
+            "vhost": vhost,
+            "configure": "^$",
+            "write": _any_of(settings.events_exchange, settings.parking_exchange),
+            "read": _any_of(settings.queue, settings.dead_queue, settings.history_stream, *parking),
+        },
+        {
+            "user": "rotation-producer",
+            "vhost": vhost,
+            "configure": "^$",
+            "write": _any_of(settings.exchange),
+            "read": "^$",
+        },
+    ]
 
 
 def _any_of(*names: str) -> str:
