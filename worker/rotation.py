@@ -164,7 +164,8 @@ class Rotator:
         self, deployment: Deployment, stored: Stored | None, results: tuple[BindingResult, ...], bundle: Bundle | None
     ) -> tuple[BindingResult, ...]:
         """What the gateway shows decides, not what it answered; a flag that moved is put right, and still told."""
-        leaf = None if bundle is None else bundle.leaf
+        # What the platform renewed itself is another certificate than the message may bring for other deployments.
+        leaf = None if bundle is None or deployment.strategy == "rebind" else bundle.leaf
         shown = await self._settled(deployment, results, leaf)
         moved = moved_flags(shown)
         if moved:

@@ -60,6 +60,13 @@ def test_keys_of_every_usual_form_are_written_again_as_pkcs8(form: PrivateFormat
     assert checked(issued).private_key_pem.reveal() == key_pem(key)
 
 
+def test_the_curve_in_front_of_an_ec_key_is_passed_over() -> None:
+    curve = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
+    issued = replace(SOUND, private_key_pem=curve + SOUND.private_key_pem)
+    assert checked(issued).private_key_pem.reveal() == SOUND.private_key_pem
+    assert refused(replace(SOUND, private_key_pem=curve)) == "pem_garbage"
+
+
 @pytest.mark.parametrize(
     "dressed",
     [

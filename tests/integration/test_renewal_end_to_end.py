@@ -98,6 +98,22 @@ async def renew_with_certbot(folder: Path, broker: Mapping[str, Any], producer: 
         assert first != second
 
 
+async def renew_with_dehydrated(folder: Path, broker: Mapping[str, Any], producer: str) -> None:
+    async with AsyncExitStack() as stack:
+        world, authority = await opened(stack, folder, broker, producer)
+        await authority.dehydrated(NAMES, world.hook)
+        first = await world.check((await outcomes(world.settings, 1))[0])
+        await asyncio.sleep(1)
+        await authority.dehydrated(NAMES, world.hook)
+        second = await world.check((await outcomes(world.settings, 2))[1])
+        assert first != second
+
+
+@pytest.mark.acme
+async def test_dehydrated_renews_over_the_embedded_broker(tmp_path: Path) -> None:
+    await renew_with_dehydrated(tmp_path, {"url": f"sqlite:///{tmp_path}/broker.sqlite"}, "acme-1")
+
+
 @pytest.mark.acme
 async def test_lego_renews_over_the_embedded_broker(tmp_path: Path) -> None:
     await renew_with_lego(tmp_path, {"url": f"sqlite:///{tmp_path}/broker.sqlite"}, "acme-1")

@@ -83,6 +83,27 @@ class Pebble:
         words = [*verb, "-n", "--server", self.directory, *folders, *domains, *http]
         return await succeed(program, *words, env={"REQUESTS_CA_BUNDLE": str(self.api_ca)})
 
+    async def dehydrated(self, names: Sequence[str], hook: str) -> str:
+        """Issues, or issues again; the hook is called for every step of it."""
+        program = require("dehydrated")
+        own = self.folder / "dehydrated"
+        (own / "challenges").mkdir(parents=True, exist_ok=True)
+        script = own / "hook.sh"
+        script.write_text(f'#!/bin/sh\nexec {hook} -- "$@"\n')
+        script.chmod(0o700)
+        settings = {
+            "CA": self.directory,
+            "BASEDIR": own,
+            "WELLKNOWN": own / "challenges",
+            "CHALLENGETYPE": "http-01",
+            "HOOK": script,
+            "CURL_OPTS": f"--cacert {self.api_ca}",
+        }
+        (own / "config").write_text("".join(f'{name}="{value}"\n' for name, value in settings.items()))
+        await succeed(program, "--register", "--accept-terms", "--config", own / "config")
+        domains = [word for name in names for word in ("--domain", name)]
+        return await succeed(program, "--cron", "--force", "--config", own / "config", *domains)
+
 
 @asynccontextmanager
 async def pebble(folder: Path) -> AsyncIterator[Pebble]:

@@ -44,7 +44,8 @@ def private_key_in(text: str) -> str:
         raise RefusedError("too_large", f"key: over {LONGEST_KEY} bytes")
     if "ENCRYPTED" in text:
         raise RefusedError("key_encrypted", "key: is encrypted")
-    blocks = _blocks(text, "key")
+    # openssl's ecparam, and so dehydrated, writes the curve in front of the key, which names it again.
+    blocks = [block for block in _blocks(text, "key") if block[0] != "EC PARAMETERS"]
     if len(blocks) != 1:
         raise RefusedError("pem_garbage", "key: more than one block")
     label, block = blocks[0]

@@ -238,8 +238,9 @@ def _plan_per_domain(deployment: Deployment, observed: Observed, leaf: Leaf, *, 
     newer = next((bound.stored for bound, age in ages if age == "newer"), None)
     if newer is not None and not may_go_back:
         return Superseded(newer)
-    attach = tuple(_with_known_flag(bound) for bound, age in ages if age != "same")
-    unchanged = tuple(bound.binding for bound, age in ages if age == "same")
+    is_right = [age == "same" and _is_as_wanted(bound, _with_known_flag(bound)) for bound, age in ages]
+    attach = tuple(_with_known_flag(bound) for (bound, _), right in zip(ages, is_right, strict=True) if not right)
+    unchanged = tuple(bound.binding for (bound, _), right in zip(ages, is_right, strict=True) if right)
     replaced = [bound.stored for bound, age in ages if age != "same" and bound.stored is not None]
     oldest_first = sorted(replaced, key=lambda stored: (stored.not_after is not None, stored.not_after))
     previous = _previous(oldest_first[0]) if oldest_first else None
