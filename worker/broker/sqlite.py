@@ -193,7 +193,10 @@ class SqliteBroker:
         if not rows:
             return None
         # Counted before it is given out: a message that kills the process is known by it.
-        await self.write("UPDATE messages SET deliveries = deliveries + 1 WHERE number = ?", (rows[0]["number"],))
+        try:
+            await self.write("UPDATE messages SET deliveries = deliveries + 1 WHERE number = ?", (rows[0]["number"],))
+        except BrokerError as error:
+            raise BrokerLostError(str(error)) from None  # to be tried again later, not the service's end
         return rows[0] | {"deliveries": rows[0]["deliveries"] + 1}
 
     async def publish_event(self, event: Mapping[str, object]) -> None:

@@ -1,6 +1,7 @@
 """ByCloud as a Gateway: `rebind`, `replace`, and `in_place` where the cloud has a PUT."""
 
 import asyncio
+import dataclasses
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
@@ -74,6 +75,9 @@ class ByCloud:
             check_active(certificate)
         wanted = deployment.bindings or ()
         stored = None if certificate is None else certificate.stored()
+        if stored is not None and deployment.strategy != "replace":
+            # Only uploads of our own tell their leaf by their name; others may end alike by chance.
+            stored = dataclasses.replace(stored, fingerprint_prefix=None)
         return Observed(stored, tuple(Bound(one, stored if _is_served(certificate, one) else None) for one in wanted))
 
     async def _found(self, certificate_id: str | None) -> Certificate | None:

@@ -38,7 +38,7 @@ async def find_stored(client: ApigClient, certificate_id: str | None, name: str 
 
 def _bound(row: BoundDomain, stored: Stored) -> Bound:
     binding = Binding("domain", row.url_domain.lower(), row.instance_id)
-    return Bound(binding, stored, bool(row.verified_client_certificate_enabled))
+    return Bound(binding, stored, row.verified_client_certificate_enabled)
 
 
 def _wanted(bindings: Sequence[Binding], rows: Sequence[BoundDomain], stored: Stored) -> Iterator[Bound]:
@@ -50,7 +50,7 @@ def _wanted(bindings: Sequence[Binding], rows: Sequence[BoundDomain], stored: St
     for binding in bindings:
         found = [row for row in rows if _is_about(row, binding)]
         for row in found:
-            flag = bool(row.verified_client_certificate_enabled)
+            flag = row.verified_client_certificate_enabled
             yield Bound(_at(binding, row.instance_id), stored, flag)
         if not found:
             yield Bound(_at(binding, binding.instance_id or stored.instance_id), None)
