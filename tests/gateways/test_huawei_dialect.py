@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.core.errors import PermanentError, RotationError, TransientError
-from worker.gateways.huawei_apig.wire import ApigDialect, BoundDomainPage, Certificate, is_stale_code, read_as
+from worker.gateways.bodies import read_as
+from worker.gateways.huawei_apig.wire import ApigDialect, BoundDomainPage, Certificate, is_stale_code
 from worker.gateways.redaction import shown
 from worker.gateways.throttling import asked_hold
 from worker.gateways.transport import AmbiguousError

@@ -2,10 +2,41 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from worker.core.secret import Secret
 from worker.gateways.exchange import AmbiguousError
+
+
+class Body(BaseModel):
+    """What a cloud answers: lenient to what it adds, strict about what we use."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+def _seconds(value: object) -> object:
+    """Times come with and without fractions; certificates know whole seconds."""
+    if not isinstance(value, str) or not value:
+        return None
+    at = datetime.fromisoformat(value.strip())
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).replace(microsecond=0)
+
+
+Time = Annotated[datetime | None, BeforeValidator(_seconds)]
+"""In UTC, of whole seconds; None where none is told."""
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def read_as(model: type[M], body: Any) -> M:
+    """An answer of another shape leaves in doubt what was done."""
+    try:
+        return model.model_validate(body)
+    except (ValidationError, ValueError):
+        raise AmbiguousError("gateway_unavailable", "the answer is not of the documented form") from None
 
 
 def serialised(body: Mapping[str, object]) -> bytes:

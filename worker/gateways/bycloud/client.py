@@ -6,8 +6,9 @@ from typing import Final, Protocol
 from worker.core.bundle import Bundle
 from worker.core.deployment import Binding
 from worker.core.errors import PermanentError
+from worker.gateways.bodies import read_as
 from worker.gateways.bycloud.wire import Binding as Bound
-from worker.gateways.bycloud.wire import BindingAnswer, Certificate, CertificateAnswer, CertificatePage, read_as
+from worker.gateways.bycloud.wire import BindingAnswer, Certificate, CertificateAnswer, CertificatePage
 from worker.gateways.transport import Answer, Request, path_of
 
 PAGE: Final = 100

@@ -2,25 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Annotated, Any, Final, TypeVar
+from datetime import datetime
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BeforeValidator
 
 from worker.core.errors import PermanentError, RotationError, TransientError
 from worker.core.planning import Stored, fingerprint_in
+from worker.gateways.bodies import Body, Time
 from worker.gateways.throttling import asked_hold
-from worker.gateways.transport import AmbiguousError
 
 ACTIVE: Final = "active"
 PENDING: Final = frozenset({"pending_dns", "pending_issuance", "pending"})
-
-
-def _seconds(value: object) -> object:
-    if not isinstance(value, str) or not value:
-        return None
-    at = datetime.fromisoformat(value.strip())
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).replace(microsecond=0)
 
 
 def _lowered(value: object) -> object:
@@ -31,15 +24,11 @@ Word = Annotated[str | None, BeforeValidator(_lowered)]
 """A status, or an id that is a UUID: its case means nothing."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-
-
-class Options(_Model):
+class Options(Body):
     sni: bool | None = None
 
 
-class Binding(_Model):
+class Binding(Body):
     """A certificate at a listener."""
 
     resource_id: Word = None
@@ -61,7 +50,7 @@ class Binding(_Model):
         return self.resource_id == listener.lower() and self.has_sni in (sni, None)
 
 
-class Certificate(_Model):
+class Certificate(Body):
     """Tells no serial number and no fingerprint."""
 
     id: str
@@ -69,8 +58,8 @@ class Certificate(_Model):
     type: str | None = None
     status: Word = None
     error_message: str | None = None
-    expires_at: Annotated[datetime | None, BeforeValidator(_seconds)] = None
-    updated_at: Annotated[datetime | None, BeforeValidator(_seconds)] = None
+    expires_at: Time = None
+    updated_at: Time = None
     bindings: list[Binding] | None = None
 
     def stored(self) -> Stored:
@@ -92,16 +81,16 @@ class Certificate(_Model):
         return bound is not None and bound.is_active
 
 
-class CertificateAnswer(_Model):
+class CertificateAnswer(Body):
     certificate: Certificate
 
 
-class Meta(_Model):
+class Meta(Body):
     marker: str | None = None
     has_more: bool | None = None
 
 
-class CertificatePage(_Model):
+class CertificatePage(Body):
     certificates: list[Certificate]
     """Required: an answer of another form must not read as "there are none"."""
     meta: Meta | None = None
@@ -117,19 +106,8 @@ class CertificatePage(_Model):
         return self.certificates[-1].id if told in (None, marker) else told
 
 
-class BindingAnswer(_Model):
+class BindingAnswer(Body):
     binding: Binding | None = None
-
-
-M = TypeVar("M", bound=BaseModel)
-
-
-def read_as(model: type[M], body: Any) -> M:
-    """An answer of another shape leaves in doubt what was done."""
-    try:
-        return model.model_validate(body)
-    except (ValidationError, ValueError):
-        raise AmbiguousError("gateway_unavailable", "the answer is not of the documented form") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from worker.core.bundle import Bundle
 from worker.core.deployment import Binding
 from worker.core.errors import PermanentError
 from worker.core.planning import Stored
+from worker.gateways.bodies import read_as
 from worker.gateways.huawei_apig.paging import all_pages
 from worker.gateways.huawei_apig.wire import (
     AddedCertificate,
@@ -15,7 +16,6 @@ from worker.gateways.huawei_apig.wire import (
     Certificate,
     CertificatePage,
     Group,
-    read_as,
 )
 from worker.gateways.transport import Request, Transport, path_of
 

@@ -3,28 +3,20 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal, TypeVar
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BeforeValidator
 
 from worker.core.errors import PermanentError, RotationError, TransientError
 from worker.core.planning import Stored
+from worker.gateways.bodies import Body, Time
 from worker.gateways.throttling import asked_hold
-from worker.gateways.transport import AmbiguousError
 
 
 def _stripped(value: object) -> object:
     """One page shows an id with a blank in front."""
     return value.strip() if isinstance(value, str) else value
-
-
-def _seconds(value: object) -> object:
-    """Times come with and without fractions; certificates know whole seconds."""
-    if not isinstance(value, str) or not value:
-        return None
-    at = datetime.fromisoformat(value.strip())
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).replace(microsecond=0)
 
 
 def _serial(value: object) -> object:
@@ -34,15 +26,10 @@ def _serial(value: object) -> object:
 
 
 Id = Annotated[str, BeforeValidator(_stripped)]
-Time = Annotated[datetime | None, BeforeValidator(_seconds)]
 Serial = Annotated[int | None, BeforeValidator(_serial)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-
-
-class Certificate(_Model):
+class Certificate(Body):
     """Show, create, modify; list items lack `serial_number` and `not_before`."""
 
     id: Id
@@ -71,7 +58,7 @@ class Certificate(_Model):
         )
 
 
-class CertificatePage(_Model):
+class CertificatePage(Body):
     total: int
     certs: list[Certificate] | None = None
 
@@ -80,7 +67,7 @@ class CertificatePage(_Model):
         return self.certs or ()
 
 
-class BoundDomain(_Model):
+class BoundDomain(Body):
     url_domain: str
     id: Id | None = None
     verified_client_certificate_enabled: bool | None = None
@@ -88,7 +75,7 @@ class BoundDomain(_Model):
     instance_id: Id | None = None
 
 
-class BoundDomainPage(_Model):
+class BoundDomainPage(Body):
     total: int
     bound_domains: list[BoundDomain] | None = None
 
@@ -97,11 +84,11 @@ class BoundDomainPage(_Model):
         return self.bound_domains or ()
 
 
-class SslInfo(_Model):
+class SslInfo(Body):
     ssl_id: Id | None = None
 
 
-class GroupDomain(_Model):
+class GroupDomain(Body):
     """`url_domains` of a group."""
 
     id: Id
@@ -116,26 +103,15 @@ class GroupDomain(_Model):
         return tuple(dict.fromkeys(one for one in ids if one))
 
 
-class Group(_Model):
+class Group(Body):
     url_domains: list[GroupDomain] | None = None
 
 
-class AddedCertificate(_Model):
+class AddedCertificate(Body):
     """The answer of adding a certificate to one domain."""
 
     ssl_id: Id
     verified_client_certificate_enabled: bool | None = None
-
-
-M = TypeVar("M", bound=BaseModel)
-
-
-def read_as(model: type[M], body: Any) -> M:
-    """An answer of another shape leaves in doubt what was done."""
-    try:
-        return model.model_validate(body)
-    except (ValidationError, ValueError):
-        raise AmbiguousError("gateway_unavailable", "the answer is not of the documented form") from None
 
 
 # By status and code: an example answer may carry a code that belongs to another operation.
