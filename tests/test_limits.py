@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.virtual_time import run_virtual
+from worker.effort import Effort, spending
 from worker.limits import KeyedLock, Limits, Window
 
 
@@ -52,11 +53,16 @@ class Books:
 
 
 async def _send(limits: Limits, call: Call, books: Books) -> None:
-    loop = asyncio.get_running_loop()
     await asyncio.sleep(call.arrives)
     books.arrived += 1
     number = books.arrived
-    async with limits.slot(urgent=call.urgent):
+    with spending(Effort(urgent=call.urgent)):
+        await _sent(limits, call, books, number)
+
+
+async def _sent(limits: Limits, call: Call, books: Books, number: int) -> None:
+    loop = asyncio.get_running_loop()
+    async with limits.slot():
         started = loop.time()
         books.starts.append(started)
         books.turns.append((call.urgent, number))
@@ -189,8 +195,9 @@ def test_urgent_calls_pass_before_everything_that_waits() -> None:
         limits, order = Limits([Window(1, 1)], 1), []
 
         async def call(name: str, *, urgent: bool) -> None:
-            async with limits.slot(urgent=urgent):
-                order.append(name)
+            with spending(Effort(urgent=urgent)):
+                async with limits.slot():
+                    order.append(name)
 
         first = asyncio.create_task(call("first", urgent=False))
         await asyncio.sleep(0)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 from cryptography import x509
@@ -23,7 +24,7 @@ from worker.core.errors import Failure
 from worker.gateways import open_gateway
 from worker.gateways.base import Gateway
 from worker.intake import Intake
-from worker.rotation import Rotator, Unwatched, Watcher, count_call
+from worker.rotation import Rotator, Unwatched, Watcher
 from worker.settings import Settings, SettingsError
 from worker.settings.resolve import broker_url, deployments_of, holds, producers_by_certificate
 from worker.telemetry import Metrics
@@ -82,18 +83,10 @@ async def gateways_of(settings: Settings, metrics: Metrics) -> AsyncIterator[Map
                 gateway,
                 deadline=settings.retry.deadline_seconds,
                 chance=_chance,
-                on_call=_booking(name, metrics),
+                on_call=partial(metrics.call, name),
             )
             stack.push_async_callback(gateways[name].close)
         yield gateways
-
-
-def _booking(gateway: str, metrics: Metrics) -> Callable[[str, int | str, float], None]:
-    def book(operation: str, status: int | str, wait_seconds: float) -> None:
-        metrics.call(gateway, operation, status, wait_seconds)
-        count_call(operation)
-
-    return book
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +119,13 @@ async def rotator_of(settings: Settings, metrics: Metrics, watcher: Watcher | No
     """Everything that a rotation needs, without a broker."""
     async with gateways_of(settings, metrics) as gateways:
         settle = {name: gateway.settle_seconds for name, gateway in settings.gateways.items()}
-        yield Rotator(gateways, probing_of(settings), settle, watcher or Unwatched())
+        claimed = frozenset(
+            (deployment.gateway, deployment.certificate_id)
+            for certificate in settings.certificates.values()
+            for deployment in certificate.deployments
+            if deployment.certificate_id is not None
+        )
+        yield Rotator(gateways, probing_of(settings), settle, watcher or Unwatched(), claimed)
 
 
 def broker_of(settings: Settings) -> Broker:

@@ -3,8 +3,8 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, assert_never
 
@@ -17,6 +17,7 @@ from worker.core.errors import Failure, RotationError
 from worker.core.events import outcome_event
 from worker.core.message import identify
 from worker.core.outcome import Disposition, Done, GiveUp, ParkFor, Report, Timing, dispose
+from worker.effort import Effort, spending
 from worker.intake import Intake
 from worker.limits import KeyedLock
 from worker.rotation import Rotator
@@ -25,6 +26,9 @@ from worker.trust.opening import may_keep_body
 
 _log = structlog.get_logger()
 INTERNAL: Final = Failure("internal_error", "a bug of the worker: see its log", transient=False)
+STANDSTILL: Final = Failure("gateway_unavailable", "nothing was reached in a whole time slice", transient=True)
+_STABLE_AFTER: Final = 30.0
+"""Seconds: a session at the broker that ends sooner counts as a failed try to connect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +71,15 @@ class Consumer:
 
     async def run(self) -> None:
         """Until `stopping` is set: consumes, and connects again whenever the broker is lost."""
-        tries = 0
+        tries, clock = 0, asyncio.get_running_loop().time
         while not self.stopping.is_set():
+            began = clock()
             try:
                 async with self.broker.deliveries() as deliveries:
-                    tries = 0
                     _log.info("consumer.connected")
                     await self._take(deliveries)
             except BrokerLostError as error:
-                tries += 1
+                tries = 1 if clock() - began > _STABLE_AFTER else tries + 1
                 _log.warning("consumer.disconnected", error=str(error), tries=tries)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self.stopping.wait(), jittered(tries, self.chance(), cap=15))
@@ -138,24 +142,35 @@ class Consumer:
 
     async def _report(self, message: Message) -> Report | None:
         """What came of it; None when its time slice is over and it shall go on later."""
+        effort = Effort()
         time_slice = asyncio.timeout(self.policy.slice_seconds)
         try:
             async with time_slice:
-                return await self._rotate(message)
+                return await self._rotate(message, effort)
         except RotationError as error:
             return Report.refused(Failure.of(error))
         except Exception as bug:  # noqa: BLE001 - one bug must not stop the other rotations
             if time_slice.expired():
-                return None
+                return None if effort.is_getting_on else replace(Report.refused(STANDSTILL), gateway_calls=effort.calls)
             _log.error("rotation.crashed", exc_info=bug)
-            return Report.refused(INTERNAL)
+            return replace(Report.refused(INTERNAL), gateway_calls=effort.calls)
 
-    async def _rotate(self, message: Message) -> Report:
+    async def _rotate(self, message: Message, effort: Effort) -> Report:
         renewal = self.intake.renewal_of(message)
         certificate = self.certificates[renewal.certificate]
-        async with self._certificates.hold(renewal.certificate):
+        effort.urgent = renewal.is_urgent
+        async with self._turn(renewal.certificate, effort):
             bundle = await self.intake.bundle_of(renewal)
-            return await self.rotator.rotate(certificate, bundle, may_go_back=renewal.may_go_back)
+            with spending(effort):
+                return await self.rotator.rotate(certificate, bundle, may_go_back=renewal.may_go_back)
+
+    @asynccontextmanager
+    async def _turn(self, certificate: str, effort: Effort) -> AsyncIterator[None]:
+        """One rotation at a time per certificate."""
+        async with AsyncExitStack() as stack:
+            with effort.queueing():
+                await stack.enter_async_context(self._certificates.hold(certificate))
+            yield
 
     async def _conclude(
         self, delivery: Delivery, identity: _Identity, report: Report, timing: Timing, disposition: Disposition
@@ -182,14 +197,15 @@ class Consumer:
                 assert_never(disposition)
 
     async def _publish(self, identity: _Identity, report: Report, timing: Timing, traceparent: str | None) -> None:
-        event = outcome_event(
-            report,
-            identity.renewal_id,
-            identity.certificate,
-            timing,
-            traceparent,
-            fallback_id=identity.body_sha256,
-        )
+        def event_of(ended: Report) -> dict[str, object]:
+            told = (identity.renewal_id, identity.certificate, timing, traceparent)
+            return outcome_event(ended, *told, fallback_id=identity.body_sha256)
+
+        try:
+            event = event_of(report)
+        except Exception as bug:  # noqa: BLE001 - what cannot be told in full is told in short: never silence
+            _log.error("event.crashed", exc_info=bug)
+            event = event_of(Report.refused(INTERNAL))
         await self._insist(lambda: self.broker.publish_event(event))
 
     async def _insist(self, step: Callable[[], Awaitable[None]]) -> None:
@@ -213,7 +229,7 @@ class Consumer:
             case ParkFor(delay):
                 _log.info("rotation.finished", outcome="parked", reason=report.reason, parked_seconds=delay)
             case Done() | GiveUp():
-                self.metrics.ended(identity.certificate, report, timing)
+                self._measure(identity, report, timing)
                 _log.info(
                     "rotation.finished",
                     outcome=report.outcome,
@@ -223,6 +239,13 @@ class Consumer:
                 )
             case _:
                 assert_never(disposition)
+
+    def _measure(self, identity: _Identity, report: Report, timing: Timing) -> None:
+        """The rotation is settled: a bug in the books must not end the others."""
+        try:
+            self.metrics.ended(identity.certificate, report, timing)
+        except Exception as bug:  # noqa: BLE001 - told, and no more
+            _log.error("metrics.crashed", exc_info=bug)
 
 
 def _first(losses: BaseExceptionGroup[BrokerLostError]) -> BrokerLostError:

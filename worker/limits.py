@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
 
+from worker.effort import current_effort
+
 # The loop's timers may fire a little early, and sums of floats round: a place is free only when it surely is.
 _EPSILON: Final = 1e-6
 
@@ -74,9 +76,11 @@ class Limits:
         return self._under_way
 
     @asynccontextmanager
-    async def slot(self, *, urgent: bool = False) -> AsyncIterator[None]:
+    async def slot(self) -> AsyncIterator[None]:
         """One call's turn: send it inside the block. A waiter that is cancelled costs nothing."""
-        await self._turn(urgent=urgent)
+        effort = current_effort()
+        with effort.queueing():
+            await self._turn(urgent=effort.urgent)
         try:
             yield
         finally:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Protocol, assert_never
 
@@ -11,21 +10,15 @@ import structlog
 from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Certificate, Deployment
 from worker.core.errors import Failure, RefusedError, RotationError
-from worker.core.outcome import BindingResult, DeploymentReport, Report, conclude
+from worker.core.outcome import BindingResult, DeploymentReport, Outcome, Report, conclude
 from worker.core.planning import Create, Keep, Modify, Plan, Stored, Superseded, UploadEach, check_names, plan
-from worker.core.readback import FLAG_MOVED, confirmed, is_complete, moved_flags
+from worker.core.readback import FLAG_MOVED, confirmed, is_complete, moved_flags, put_right
+from worker.core.snapshot import Flags, as_before, flags_in
+from worker.effort import current_effort, spending
 from worker.gateways.base import Gateway
 from worker.gateways.together import together
 
 _log = structlog.get_logger()
-_calls: ContextVar[list[str]] = ContextVar("gateway_calls")
-
-
-def count_call(operation: str) -> None:
-    """Books a gateway call to the rotation in whose task it was sent, if there is one."""
-    calls = _calls.get(None)
-    if calls is not None:
-        calls.append(operation)
 
 
 class Watcher(Protocol):
@@ -69,28 +62,36 @@ class Rotator:
     settle_seconds: Mapping[str, float] = field(default_factory=dict)
     """By gateway: how long it may take until what it accepted can be read."""
     watcher: Watcher = field(default_factory=Unwatched)
+    claimed: frozenset[tuple[str, str]] = frozenset()
+    """Gateway and certificate id of every deployment of the settings: none of them is ever retired."""
+    _flags: dict[str, Flags] = field(default_factory=dict)
+    """By deployment, from the first change on until there is nothing to try again."""
 
     async def rotate(self, certificate: Certificate, bundle: Bundle | None, *, may_go_back: bool = False) -> Report:
         """Everything about one renewal; `bundle` is None where the platform holds the certificate."""
-        calls: list[str] = []
-        _calls.set(calls)
+        effort = current_effort()
+        with spending(effort):
+            report = await self._rotate(certificate, bundle, may_go_back=may_go_back)
+        return replace(report, gateway_calls=effort.calls)
+
+    async def _rotate(self, certificate: Certificate, bundle: Bundle | None, *, may_go_back: bool) -> Report:
         leaf = None if bundle is None else bundle.leaf
         try:
             _check_listed_names(certificate, leaf)
             steps = await self.plans(certificate, leaf, may_go_back=may_go_back)
             _refuse_uncovered(steps)
         except RefusedError as error:
-            return replace(Report.refused(Failure.of(error), leaf), gateway_calls=len(calls))
+            return Report.refused(Failure.of(error), leaf)
         reports = await together(
             [
                 self._carry_out(deployment, step, bundle)
                 for deployment, step in zip(certificate.deployments, steps, strict=True)
             ]
         )
-        report = conclude(leaf, reports, 0)
+        report = conclude(leaf, reports)
         if report.outcome == "succeeded" and bundle is not None:
             report = await self._prove(certificate, bundle, report)
-        return replace(report, gateway_calls=len(calls))
+        return report
 
     async def plans(self, certificate: Certificate, leaf: Leaf | None, *, may_go_back: bool) -> Sequence[Step]:
         """What is to be done at each deployment, or why nothing can be; by reading only."""
@@ -101,6 +102,7 @@ class Rotator:
     async def _plan(self, deployment: Deployment, leaf: Leaf | None, *, may_go_back: bool) -> Step:
         try:
             observed = await self._gateway(deployment).observe(deployment, leaf)
+            observed = as_before(observed, self._flags.get(deployment.key, {}))
             return plan(deployment, observed, leaf, may_go_back=may_go_back)
         except RotationError as error:
             return error
@@ -124,6 +126,13 @@ class Rotator:
 
     async def _follow(self, deployment: Deployment, todo: Plan, bundle: Bundle | None) -> DeploymentReport:
         self.watcher.planned(deployment, len(todo.attach))
+        self._flags[deployment.key] = {**self._flags.get(deployment.key, {}), **flags_in(todo)}
+        report = await self._done(deployment, todo, bundle)
+        if not any(failure.transient for failure in report.failures):
+            del self._flags[deployment.key]
+        return report
+
+    async def _done(self, deployment: Deployment, todo: Plan, bundle: Bundle | None) -> DeploymentReport:
         unchanged = tuple(BindingResult(binding, "unchanged") for binding in todo.unchanged)
         try:
             stored = await self._replace(deployment, todo, bundle)
@@ -145,7 +154,9 @@ class Rotator:
             case Modify() | Create() as how:
                 if bundle is None:
                     raise RefusedError("material_missing", "the renewal brings no certificate")
-                return await self._gateway(deployment).replace(deployment, how, bundle)
+                stored = await self._gateway(deployment).replace(deployment, how, bundle)
+                current_effort().changes += 1
+                return stored
             case _:
                 assert_never(todo.replacement)
 
@@ -155,7 +166,10 @@ class Rotator:
         if not todo.attach:
             return ()
 
+        effort = current_effort()
+
         def heard(result: BindingResult) -> None:
+            effort.changes += result.state == "attached"
             self.watcher.bound(deployment, result)
 
         return tuple(await self._gateway(deployment).attach(deployment, stored, todo.attach, bundle, heard))
@@ -168,10 +182,11 @@ class Rotator:
         leaf = None if bundle is None or deployment.strategy == "rebind" else bundle.leaf
         shown = await self._settled(deployment, results, leaf)
         moved = moved_flags(shown)
-        if moved:
-            _log.warning("client_verification.moved", gateway=deployment.gateway, bindings=len(moved))
-            await self._gateway(deployment).attach(deployment, stored, moved, bundle, lambda _result: None)
-        return shown
+        if not moved:
+            return shown
+        _log.warning("client_verification.moved", gateway=deployment.gateway, bindings=len(moved))
+        again = await self._gateway(deployment).attach(deployment, stored, moved, bundle, lambda _result: None)
+        return put_right(shown, await self._settled(deployment, tuple(again), leaf))
 
     async def _settled(
         self, deployment: Deployment, results: tuple[BindingResult, ...], leaf: Leaf | None
@@ -194,6 +209,8 @@ class Rotator:
         if any(result.state == "failed" for result in results):
             return
         for stored in todo.retire:
+            if (deployment.gateway, stored.certificate_id) in self.claimed:
+                continue
             try:
                 is_gone = await self._gateway(deployment).retire(stored)
             except RotationError as error:
@@ -245,19 +262,26 @@ def _unconfirmed(results: Sequence[BindingResult], failure: Failure) -> tuple[Bi
 def _reported(
     deployment: Deployment, todo: Plan, stored: Stored | None, results: Sequence[BindingResult]
 ) -> DeploymentReport:
-    failed = [result.failure for result in results if result.failure is not None]
     is_replaced = not isinstance(todo.replacement, Keep | UploadEach) or (
         isinstance(todo.replacement, UploadEach) and any(result.state == "attached" for result in results)
     )
-    reason = "rotated" if is_replaced or todo.attach else "already_current"
-    if failed:
-        reason = FLAG_MOVED if all(one.reason == FLAG_MOVED for one in failed) else "binding_failed"
+    outcome, reason = _ended(todo, results, is_replaced=is_replaced)
     return DeploymentReport(
         deployment,
-        "failed" if failed else "succeeded",
+        outcome,
         reason,
         None if stored is None else stored.certificate_id,
         replaced=is_replaced,
         previous=todo.previous,
         bindings=results,
     )
+
+
+def _ended(todo: Plan, results: Sequence[BindingResult], *, is_replaced: bool) -> tuple[Outcome, str]:
+    """Outcome and reason of a deployment that was carried out."""
+    reasons = {result.failure.reason for result in results if result.failure is not None}
+    if reasons:
+        return "failed", FLAG_MOVED if reasons == {FLAG_MOVED} else "binding_failed"
+    if todo.superseded_by is not None:
+        return "superseded", "downgrade"
+    return "succeeded", "rotated" if is_replaced or todo.attach else "already_current"

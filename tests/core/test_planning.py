@@ -150,10 +150,17 @@ def domain_id_row(domain_id: str) -> Binding:
     return domain(group_id="g1", domain_id=domain_id)
 
 
-def test_per_domain_is_superseded_by_a_newer_certificate_at_any_domain() -> None:
-    rows = (bound(), bound(domain("b.example.com"), stored=stored(not_before=day(12))))
-    step = plan(deployment(strategy="per_domain"), observed(stored=None, bound=rows), leaf())
-    assert isinstance(step, Superseded)
+def test_per_domain_is_superseded_when_every_domain_has_a_newer_certificate() -> None:
+    rows = (bound(stored=stored(not_before=day(12))),)
+    assert isinstance(plan(deployment(strategy="per_domain"), observed(stored=None, bound=rows), leaf()), Superseded)
+
+
+def test_per_domain_leaves_a_newer_certificate_alone_and_renews_the_older_ones() -> None:
+    newer = stored(certificate_id="c2", not_before=day(12))
+    rows = (bound(), bound(domain("b.example.com"), stored=newer))
+    todo = planned(plan(deployment(strategy="per_domain"), observed(stored=None, bound=rows), leaf()))
+    assert [one.name for one in (*todo.attach, *todo.unchanged)] == ["a.example.com"]
+    assert (todo.retire, todo.superseded_by) == ((stored(),), newer)
 
 
 def test_rebind_binds_only_what_is_not_bound() -> None:

@@ -182,7 +182,7 @@ async def test_a_kept_connection_that_breaks_sends_nothing_twice(method: str) ->
         await one.send(GET)
         with pytest.raises(AmbiguousError):
             await one.send(replace(POST, method=method))
-        assert (len(far.requests), one.calls) == (2, 2)
+        assert len(far.requests) == 2
 
 
 async def test_silence_ends_with_the_timeout() -> None:

@@ -103,11 +103,47 @@ def test_an_accepted_replacement_without_effect_is_never_a_success() -> None:
 
 
 def test_a_flag_that_moves_is_told_and_put_right() -> None:
-    cloud = gateway(moves_flags=True)
+    cloud = gateway(moves_flags=1)
     report = rotated(cloud)
     assert report.reason == "client_verification_changed"
-    assert cloud.journal[-1] == "attach"
+    assert cloud.journal[-2:] == ["attach", "observe"]
+    assert cloud.rows["b.example.com"]
     assert [one.binding.name for one in report.deployments[0].bindings if one.failure] == ["b.example.com"]
+    assert [(one.transient, "put right" in one.message) for one in report.failures] == [(False, True)]
+
+
+def test_a_flag_that_cannot_be_put_right_is_worth_another_try() -> None:
+    report = rotated(gateway(moves_flags=9))
+    assert report.reason == "client_verification_changed"
+    assert [one.transient for one in report.failures] == [True]
+
+
+def test_a_flag_that_moved_in_one_attempt_is_put_back_in_the_next() -> None:
+    throttled = Failure("throttled", "", transient=True)
+    cloud = gateway(put_moves_flags=True, sick={"b.example.com": throttled})
+    rotator = Rotator({"apig": cloud})
+    assert run_virtual(rotator.rotate(certificate(), bundle())).outcome == "failed"
+    assert cloud.rows["b.example.com"] is False
+    cloud.sick.clear()
+    assert run_virtual(rotator.rotate(certificate(), bundle())).outcome == "succeeded"
+    assert cloud.rows == {"a.example.com": False, "b.example.com": True}
+
+
+def test_what_happened_to_a_flag_after_a_finished_rotation_is_not_our_business() -> None:
+    cloud = gateway()
+    rotator = Rotator({"apig": cloud})
+    run_virtual(rotator.rotate(certificate(), bundle()))
+    cloud.rows["b.example.com"] = False
+    assert run_virtual(rotator.rotate(certificate(), bundle())).reason == "already_current"
+
+
+def test_what_another_deployment_claims_is_never_retired() -> None:
+    claimed, free = stored(certificate_id="c7"), stored(certificate_id="c8")
+    cloud = gateway(stored=None, rows={}, leftovers=(claimed, free))
+    rotator = replace(Rotator({"apig": cloud}), claimed=frozenset({("apig", "c7")}))
+    target = deployment(strategy="per_domain", certificate_id=None, name="shop", bindings=())
+    run_virtual(rotator.rotate(certificate(target), bundle()))
+    assert cloud.retired == ["c8"]
 
 
 def test_a_rotation_counts_as_replaced_only_when_it_was() -> None:

@@ -19,17 +19,18 @@ class FakeGateway:
     rows: dict[str, bool | None]
     """Bound domain name to its client-verification flag."""
     name: str = "apig"
-    calls: int = 0
     journal: list[str] = field(default_factory=list)
     errors: dict[str, list[RotationError]] = field(default_factory=dict)
     sick: dict[str, Failure] = field(default_factory=dict)
     lies: bool = False
     """Accepts a PUT without effect."""
-    moves_flags: bool = False
-    """Switches client verification off at every attach, whatever was sent."""
+    moves_flags: int = 0
+    """So many attaches switch client verification off, whatever was sent."""
+    put_moves_flags: bool = False
+    leftovers: Sequence[Stored] = ()
+    retired: list[str] = field(default_factory=list)
 
     def _called(self, operation: str) -> None:
-        self.calls += 1
         self.journal.append(operation)
         waiting = self.errors.get(operation)
         if waiting:
@@ -43,7 +44,7 @@ class FakeGateway:
         bound = tuple(
             Bound(one, self.stored if one.name in self.rows else None, self.rows.get(one.name)) for one in wanted
         )
-        return Observed(self.stored, bound)
+        return Observed(self.stored, bound, self.leftovers)
 
     async def replace(self, deployment: Deployment, how: Modify | Create, bundle: Bundle) -> Stored:
         self._called("replace")
@@ -52,6 +53,8 @@ class FakeGateway:
         new = replace(held, serial_number=leaf.serial_number, not_before=leaf.not_before, not_after=leaf.not_after)
         if not self.lies:
             self.stored = new
+        if self.put_moves_flags:
+            self.rows = dict.fromkeys(self.rows, False)
         return new
 
     async def attach(
@@ -64,16 +67,18 @@ class FakeGateway:
     ) -> Sequence[BindingResult]:
         self._called("attach")
         results = []
+        self.moves_flags, moves = max(self.moves_flags - 1, 0), self.moves_flags > 0
         for binding in bindings:
             failure = self.sick.get(binding.name)
             if failure is None:
-                self.rows[binding.name] = False if self.moves_flags else binding.client_verification
+                self.rows[binding.name] = False if moves else binding.client_verification
             results.append(BindingResult(binding, "attached" if failure is None else "failed", failure))
             on_result(results[-1])
         return results
 
     async def retire(self, stored: Stored) -> bool:
         self._called("retire")
+        self.retired.append(stored.certificate_id)
         return True
 
     async def discover(self) -> Sequence[Discovered]:

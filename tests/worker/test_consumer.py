@@ -9,12 +9,13 @@ from typing import Any
 
 from tests.support.clouds import message, renewal
 from tests.support.fake_gateway import FakeGateway
-from tests.support.values import certificate, deployment, stored
+from tests.support.values import certificate, deployment, leaf, stored
 from worker.broker.base import BrokerError, BrokerLostError, Message
 from worker.consumer import Consumer, Policy
 from worker.core.backoff import RetryPolicy
 from worker.core.certificate import Rules
 from worker.core.errors import PermanentError, TransientError
+from worker.core.outcome import Report
 from worker.intake import Intake
 from worker.rotation import Rotator
 from worker.sandbox.ca import Authority
@@ -156,3 +157,15 @@ async def test_a_lost_broker_cancels_what_is_in_hand() -> None:
     await consumer_of(inbox, Slow(stored(), {})).run()
     assert cancelled.is_set()
     assert inbox.log == []
+
+
+async def test_an_event_that_cannot_be_built_is_told_in_short() -> None:
+    class Broken:
+        async def rotate(self, *_what: object, may_go_back: bool) -> Any:
+            return Report("succeeded", "rotated", leaf=leaf(not_before="a bug"))
+
+    inbox = Inbox(good(), asyncio.Event())
+    broken: Any = Broken()
+    await replace(consumer_of(inbox, FakeGateway(stored(), {})), rotator=broken).run()
+    assert inbox.log == ["event", "ack"]
+    assert inbox.events[0]["data"]["reason"] == "internal_error"

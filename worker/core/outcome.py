@@ -74,7 +74,7 @@ class Report:
         return whole + tuple(failure for report in self.deployments for failure in report.failures)
 
 
-def conclude(leaf: Leaf | None, deployments: Sequence[DeploymentReport], gateway_calls: int) -> Report:
+def conclude(leaf: Leaf | None, deployments: Sequence[DeploymentReport]) -> Report:
     """The rotation's outcome from those of its deployments: failed beats superseded beats succeeded.
 
     A rotation succeeded only when every deployment did; one that found a newer certificate somewhere is superseded,
@@ -85,7 +85,7 @@ def conclude(leaf: Leaf | None, deployments: Sequence[DeploymentReport], gateway
     reasons = [report.reason for report in deployments if report.outcome == outcome]
     changed = [reason for reason in reasons if reason != "already_current"]
     reason = (changed or reasons or ["already_current"])[0]
-    return Report(outcome, reason, leaf, tuple(deployments), gateway_calls=gateway_calls)
+    return Report(outcome, reason, leaf, tuple(deployments))
 
 
 @dataclass(frozen=True, slots=True)

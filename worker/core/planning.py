@@ -94,6 +94,8 @@ class Plan:
     retire: Sequence[Stored] = ()
     """Deleted at the end, each only once nothing is bound to it."""
     previous: Previous | None = None
+    superseded_by: Stored | None = None
+    """A newer certificate that some of the deployment's bindings have already: those are left alone."""
 
     @property
     def is_nothing(self) -> bool:
@@ -235,16 +237,18 @@ def _with_flag(bound: Bound, *, has_ca: bool) -> Binding:
 def _plan_per_domain(deployment: Deployment, observed: Observed, leaf: Leaf, *, may_go_back: bool) -> Plan | Superseded:
     check_names(deployment, [bound.binding for bound in observed.bound], leaf)
     ages = [(bound, None if bound.stored is None else age_of(bound.stored, leaf)) for bound in observed.bound]
-    newer = next((bound.stored for bound, age in ages if age == "newer"), None)
-    if newer is not None and not may_go_back:
+    newer = next((bound.stored for bound, age in ages if age == "newer" and not may_go_back), None)
+    ours = [(bound, age) for bound, age in ages if age != "newer" or may_go_back]
+    if newer is not None and not ours:
         return Superseded(newer)
-    is_right = [age == "same" and _is_as_wanted(bound, _with_known_flag(bound)) for bound, age in ages]
-    attach = tuple(_with_known_flag(bound) for (bound, _), right in zip(ages, is_right, strict=True) if not right)
-    unchanged = tuple(bound.binding for (bound, _), right in zip(ages, is_right, strict=True) if right)
-    replaced = [bound.stored for bound, age in ages if age != "same" and bound.stored is not None]
+    is_right = [age == "same" and _is_as_wanted(bound, _with_known_flag(bound)) for bound, age in ours]
+    attach = tuple(_with_known_flag(bound) for (bound, _), right in zip(ours, is_right, strict=True) if not right)
+    unchanged = tuple(bound.binding for (bound, _), right in zip(ours, is_right, strict=True) if right)
+    replaced = [bound.stored for bound, age in ours if age != "same" and bound.stored is not None]
     oldest_first = sorted(replaced, key=lambda stored: (stored.not_after is not None, stored.not_after))
     previous = _previous(oldest_first[0]) if oldest_first else None
-    return Plan(UploadEach(), attach, unchanged, _distinct([*replaced, *observed.leftovers]), previous)
+    retire = _distinct([*replaced, *observed.leftovers])
+    return Plan(UploadEach(), attach, unchanged, retire, previous, superseded_by=newer)
 
 
 def _with_known_flag(bound: Bound) -> Binding:

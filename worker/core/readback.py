@@ -1,6 +1,8 @@
 """Reading back: what is missing between what a rotation meant to reach and what the gateway shows afterwards."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from worker.core.bundle import Leaf
 from worker.core.deployment import Binding
@@ -13,22 +15,31 @@ FLAG_MOVED = "client_verification_changed"
 
 def confirmed(results: Sequence[BindingResult], observed: Observed, leaf: Leaf | None) -> tuple[BindingResult, ...]:
     """The results, those that claim success turned into failures where the gateway shows otherwise."""
-    return tuple(_confirm(result, observed.bound, leaf) for result in results)
+    rows: dict[_Place, list[Bound]] = defaultdict(list)
+    for row in observed.bound:
+        rows[_place(row.binding)].append(row)
+    return tuple(_confirm(result, rows, leaf) for result in results)
 
 
-def _confirm(result: BindingResult, bound: Sequence[Bound], leaf: Leaf | None) -> BindingResult:
+_Place = tuple[str, bool]
+
+
+def _place(binding: Binding) -> _Place:
+    """Where to look for a binding: by its id where it has one, else by its name."""
+    return binding.domain_id or binding.name, binding.sni
+
+
+def _confirm(result: BindingResult, rows: Mapping[_Place, Sequence[Bound]], leaf: Leaf | None) -> BindingResult:
     if result.state == "failed":
         return result
-    rows = [row for row in bound if _is_about(row.binding, result.binding)]
-    failure = _shortfall(result.binding, rows, leaf)
+    mine = [row for row in rows.get(_place(result.binding), ()) if _is_at(row.binding, result.binding)]
+    failure = _shortfall(result.binding, mine, leaf)
     return result if failure is None else BindingResult(result.binding, "failed", failure)
 
 
-def _is_about(row: Binding, wanted: Binding) -> bool:
-    """Whether a row that was read is the wanted binding; one without an instance is every instance's."""
-    if wanted.domain_id is not None:
-        return (row.instance_id, row.domain_id) == (wanted.instance_id, wanted.domain_id)
-    return row.name == wanted.name and row.sni == wanted.sni and wanted.instance_id in (None, row.instance_id)
+def _is_at(row: Binding, wanted: Binding) -> bool:
+    """Whether a row that was read is on the wanted instance; a binding without one is every instance's."""
+    return wanted.instance_id in (None, row.instance_id)
 
 
 def _shortfall(wanted: Binding, rows: Sequence[Bound], leaf: Leaf | None) -> Failure | None:
@@ -45,6 +56,24 @@ def _shortfall(wanted: Binding, rows: Sequence[Bound], leaf: Leaf | None) -> Fai
 def moved_flags(results: Sequence[BindingResult]) -> tuple[Binding, ...]:
     """The bindings whose client-verification flag moved: to be put right."""
     return tuple(one.binding for one in results if one.failure is not None and one.failure.reason == FLAG_MOVED)
+
+
+def put_right(results: Sequence[BindingResult], again: Sequence[BindingResult]) -> tuple[BindingResult, ...]:
+    """What to tell of flags that moved, when `again` is what came of setting them once more.
+
+    That they were not as before for a while is told in any case; one that is still wrong is worth another try.
+    """
+    remaining = {result.binding: result.failure for result in again}
+    return tuple(
+        replace(result, failure=_flag_failure(remaining[result.binding])) if result.binding in remaining else result
+        for result in results
+    )
+
+
+def _flag_failure(remaining: Failure | None) -> Failure:
+    if remaining is None:
+        return Failure(FLAG_MOVED, "client verification was not as before; it is put right", transient=False)
+    return Failure(FLAG_MOVED, "client verification is not as before, and could not be put right", transient=True)
 
 
 def is_complete(results: Sequence[BindingResult], before: Sequence[BindingResult]) -> bool:

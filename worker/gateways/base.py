@@ -32,11 +32,6 @@ class Gateway(Protocol):
     @property
     def name(self) -> str: ...
 
-    @property
-    def calls(self) -> int:
-        """HTTP calls sent so far, repeats included."""
-        ...
-
     async def observe(self, deployment: Deployment, leaf: Leaf | None) -> Observed:
         """Everything about the deployment, every page of it, by reading only."""
         ...

@@ -14,6 +14,7 @@ from yarl import URL
 
 from worker.core.backoff import jittered
 from worker.core.errors import PermanentError, RotationError, TransientError
+from worker.effort import current_effort
 from worker.gateways.bodies import lenient, parsed, secrets_in, serialised
 from worker.gateways.exchange import AmbiguousError, client_session, exchange
 from worker.gateways.redaction import shown
@@ -24,6 +25,7 @@ __all__ = ["AmbiguousError", "Answer", "Authenticator", "Dialect", "OnCall", "Re
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _MOST_THROTTLED: Final = 6
 _FIRST_HOLD: Final = 1.0
+_LONGEST_WAIT: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,6 @@ class Request:
     body: Mapping[str, object] | None = field(default=None, repr=False)
     repeatable: bool = False
     """Sending it twice does no more than sending it once."""
-    urgent: bool = False
     expect: frozenset[int] = frozenset({200})
 
 
@@ -122,13 +123,13 @@ class Transport:
         self._renewals = 0
         self._throttled_in_a_row = 0
         self._held_since = 0.0
-        self.calls = 0
 
     async def send(self, request: Request) -> Answer:
         """The answer, if its status is one that the request expects.
 
         What failed in passing is tried again: repeatable requests always, others when they surely had no effect. Gives
-        up when `deadline` seconds were spent on it; waiting under the limits is not counted.
+        up when `deadline` seconds were spent on it, waiting under the limits not counted, or when the gateway wants to be
+        left alone for so long that the renewal is better parked.
         """
         budget = _Budget(self._deadline)
         while True:
@@ -162,7 +163,7 @@ class Transport:
         """Waits before the next try; raises the error when there shall be none."""
         if error.reason == "throttled" and budget.is_sent:
             budget.throttled += 1
-            if budget.throttled >= _MOST_THROTTLED:
+            if budget.throttled >= _MOST_THROTTLED or error.hold > _LONGEST_WAIT:
                 raise error
             return  # the hold makes every call of this gateway wait
         pause = max(error.hold, jittered(budget.tries, self._chance()))
@@ -175,7 +176,7 @@ class Transport:
         body = b"" if request.body is None else serialised(request.body)
         budget.is_sent = False
         asked = _now()
-        async with self._limits.slot(urgent=request.urgent):
+        async with self._limits.slot():
             waited = _now() - asked
             with budget.charged():
                 # Only now: a signature ages, and a wait may be long.
@@ -184,7 +185,7 @@ class Transport:
                 return await self._exchange(request, headers, body, waited)
 
     async def _exchange(self, request: Request, headers: Mapping[str, str], body: bytes, waited: float) -> Answer:
-        self.calls += 1
+        current_effort().calls += 1
         began = _now()
         # Only JSON goes out; a content type on an empty body would be signed for nothing.
         kind = {"Content-Type": "application/json"} if body else {}

@@ -1,0 +1,113 @@
+"""Time slices and lost sessions of the consumer, in virtual time: the platform holds the certificate."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+from tests.support.clouds import message
+from tests.support.fake_gateway import FakeGateway
+from tests.support.values import certificate, deployment, listener, stored
+from tests.support.virtual_time import run_virtual
+from tests.worker.test_consumer import Inbox, consumer_of
+from worker.broker.base import BrokerLostError, Message
+from worker.consumer import Consumer
+from worker.effort import current_effort
+
+REBIND = deployment(strategy="rebind", bindings=(listener(),))
+
+
+def held() -> Message:
+    data = {"certificate": "shop", "material": {"kind": "held"}}
+    event = {"specversion": "1.0", "id": "r1", "source": "/tests", "type": "certificate.renewed", "data": data}
+    return message(json.dumps(event).encode())
+
+
+def rebinding(inbox: Any, gateway: FakeGateway) -> Consumer:
+    consumer = consumer_of(inbox, gateway)
+    trust = replace(consumer.intake.trust, holds=frozenset({"shop"}))
+    return replace(consumer, intake=replace(consumer.intake, trust=trust), certificates={"shop": certificate(REBIND)})
+
+
+class Waiting(FakeGateway):
+    """Its attach never ends; it queues under limits, or does not."""
+
+    queues = True
+
+    async def attach(self, *_what: object) -> Any:
+        if self.queues:
+            with current_effort().queueing():
+                await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+
+class Stuck(Waiting):
+    queues = False
+
+
+def sliced(gateway: FakeGateway, sent: Message) -> Inbox:
+    async def scenario() -> Inbox:
+        inbox = Inbox(sent, asyncio.Event())
+        await rebinding(inbox, gateway).run()
+        return inbox
+
+    return run_virtual(scenario())
+
+
+def test_a_rotation_that_waits_its_turn_goes_on_in_the_next_slice_without_an_attempt_counted() -> None:
+    assert sliced(Waiting(stored(), {}), held()).log == ["park 0 as 1"]
+
+
+def test_a_slice_in_which_nothing_was_reached_counts_as_an_attempt() -> None:
+    assert sliced(Stuck(stored(), {}), held()).log == ["park 30 as 2"]
+
+
+def test_the_last_slice_in_which_nothing_was_reached_is_told_and_buried() -> None:
+    inbox = sliced(Stuck(stored(), {}), replace(held(), attempt=3))
+    assert inbox.log == ["event", "bury gateway_unavailable of shop kept"]
+
+
+class Flapping(Inbox):
+    """A broker whose sessions last `lasting` seconds."""
+
+    lasting = 0.0
+
+    def begin(self) -> None:
+        self.began_at: list[float] = []
+
+    @asynccontextmanager
+    async def deliveries(self) -> AsyncGenerator[AsyncIterator[Inbox]]:
+        self.began_at.append(asyncio.get_running_loop().time())
+        if len(self.began_at) == 5:
+            self.stopping.set()
+        yield self._none()
+
+    async def _none(self) -> AsyncGenerator[Inbox]:
+        await asyncio.sleep(self.lasting)
+        if self.began_at:
+            raise BrokerLostError("gone")
+        yield self
+
+
+def pauses(lasting: float) -> list[float]:
+    async def scenario() -> list[float]:
+        inbox = Flapping(held(), asyncio.Event())
+        inbox.begin()
+        inbox.lasting = lasting
+        await rebinding(inbox, FakeGateway(stored(), {})).run()
+        starts = inbox.began_at
+        return [round(later - earlier - lasting, 2) for earlier, later in pairwise(starts)]
+
+    return run_virtual(scenario())
+
+
+def test_sessions_that_die_at_once_are_opened_ever_more_seldom() -> None:
+    first, *_, last = pauses(lasting=0)
+    assert last > first
+
+
+def test_a_session_that_lasted_is_opened_again_soon() -> None:
+    assert len(set(pauses(lasting=60))) == 1

@@ -1,0 +1,53 @@
+"""What one rotation costs and gets done, known to everything that works for it."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+
+@dataclass(slots=True, eq=False)
+class Effort:
+    """One rotation's account. Limits serve efforts, not single calls."""
+
+    urgent: bool = False
+    """Goes before everything that waits and is not."""
+    calls: int = 0
+    """Gateway calls sent."""
+    changes: int = 0
+    """What was reached at the clouds: certificates stored, bindings attached."""
+    was_queueing: bool = False
+    """It was interrupted while one of its steps waited for its turn."""
+
+    @property
+    def is_getting_on(self) -> bool:
+        """Whether it may go on as it does: waiting its turn is no standstill."""
+        return bool(self.changes or self.was_queueing)
+
+    @contextmanager
+    def queueing(self) -> Iterator[None]:
+        """Inside the block a step waits for its turn."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            self.was_queueing = True
+            raise
+
+
+_current: ContextVar[Effort] = ContextVar("effort")
+
+
+def current_effort() -> Effort:
+    """Of the rotation on whose behalf this task works; one of its own where there is none."""
+    return _current.get(None) or Effort()
+
+
+@contextmanager
+def spending(effort: Effort) -> Iterator[None]:
+    """What is done inside the block, in tasks that it starts too, is booked to `effort`."""
+    token = _current.set(effort)
+    try:
+        yield
+    finally:
+        _current.reset(token)
