@@ -44,10 +44,12 @@ class Cloud:
     seconds_per_change: float = 0.0
     under_way: set[str] = field(default_factory=set)
     most_under_way: int = 0
-
-    @property
-    def calls(self) -> int:
-        return len(self.calls_made)
+    stuck: set[str] = field(default_factory=set)
+    """Listeners whose load balancer is busy for ever."""
+    failing_reads: list[RotationError] = field(default_factory=list)
+    has_unique_names: bool = True
+    ends: str = "active"
+    """The status of an upload once its time of activation is over."""
 
     def count(self, operation: str) -> int:
         return self.calls_made.count(operation)
@@ -65,6 +67,8 @@ class Cloud:
         self.calls_made.append(request.operation)
         if request.method == "GET":
             await asyncio.sleep(0.01)
+            if self.failing_reads:
+                raise self.failing_reads.pop(0)
             return Answer(200, {}, self._shown(request.path.split("/")[3:]))
         self.under_way.add(str(request.body and request.body.get("resource_id")))
         self.most_under_way = max(self.most_under_way, len(self.under_way))
@@ -80,6 +84,8 @@ class Cloud:
         return {"certificate": self.certificates[path[0]]}
 
     def _changed(self, request: Request) -> Answer:
+        if request.body and request.body.get("resource_id") in self.stuck:
+            raise BUSY
         refusal = self.refusals.pop(0) if self.refusals else None
         if refusal is not None and not refusal.after_effect:
             raise refusal.error
@@ -90,13 +96,13 @@ class Cloud:
         return answer
 
     def _create(self, _request: Request, body: dict[str, Any]) -> Answer:
-        if any(one["name"] == body["name"] for one in self.certificates.values()):
+        if self.has_unique_names and any(one["name"] == body["name"] for one in self.certificates.values()):
             raise PermanentError("conflict", "name exists", status=409)
         status = "pending_issuance" if self.activation else "active"
         made = self.add(
             id=f"new{len(self.certificates)}", name=body["name"], status=status, expires_at="2026-01-20T00:00:00Z"
         )
-        self.later(self.activation, lambda: made.update(status="active"))
+        self.later(self.activation, lambda: made.update(status=self.ends))
         return Answer(201, {}, {"certificate": made})
 
     def _modify(self, request: Request, _body: dict[str, Any]) -> Answer:
@@ -394,4 +400,4 @@ def test_a_refused_certificate_is_not_uploaded_twice() -> None:
 def test_nothing_is_ever_deleted_because_no_call_for_it_is_documented() -> None:
     cloud = Cloud()
     assert run_virtual(opened(cloud).retire(replace(stored(), certificate_id="c1"))) is False
-    assert cloud.calls == 0
+    assert not cloud.calls_made

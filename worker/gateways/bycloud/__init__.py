@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
@@ -13,13 +14,15 @@ from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import Failure, PermanentError, RotationError, TransientError
 from worker.core.outcome import BindingResult
-from worker.core.planning import Bound, Create, Modify, Observed, Stored, age_of, base_name, uploaded_name
+from worker.core.planning import Bound, Create, Modify, Observed, Stored, age_of
 from worker.gateways.base import Discovered, OnResult
 from worker.gateways.bycloud.auth import Credentials
 from worker.gateways.bycloud.binding import Binder
 from worker.gateways.bycloud.client import ByCloudClient, Sender
+from worker.gateways.bycloud.finding import Finder
 from worker.gateways.bycloud.sight import Sight, check_active, pauses
 from worker.gateways.bycloud.wire import PENDING, ByCloudDialect, Certificate
+from worker.gateways.together import together
 from worker.gateways.transport import AmbiguousError, OnCall, Transport
 from worker.limits import KeyedLock, Limits, Window
 from worker.settings.model import ByCloud as Settings
@@ -58,19 +61,13 @@ class ByCloud:
         self.name = name
         self._transport = transport
         self._client = ByCloudClient(transport)
+        self._finder = Finder(self._client)
         self._patience = patience
         self._chance = chance
         self._load_balancers = KeyedLock()
 
-    @property
-    def calls(self) -> int:
-        return self._transport.calls
-
     async def observe(self, deployment: Deployment, leaf: Leaf | None) -> Observed:
-        if deployment.strategy == "replace":
-            certificate = await self._newest_upload(deployment, leaf)
-        else:
-            certificate = await self._found(deployment.certificate_id)
+        certificate = await self._finder.find(deployment, leaf)
         if deployment.strategy == "rebind" and certificate is not None:
             check_active(certificate)
         wanted = deployment.bindings or ()
@@ -80,32 +77,7 @@ class ByCloud:
             stored = dataclasses.replace(stored, fingerprint_prefix=None)
         return Observed(stored, tuple(Bound(one, stored if _is_served(certificate, one) else None) for one in wanted))
 
-    async def _found(self, certificate_id: str | None) -> Certificate | None:
-        if certificate_id is None:
-            return None
-        try:
-            return await self._client.show(certificate_id)
-        except PermanentError as error:
-            if error.reason != "not_found":
-                raise
-            return None
-
-    async def _newest_upload(self, deployment: Deployment, leaf: Leaf | None) -> Certificate | None:
-        """The upload of this very leaf where there is one, else the newest of this deployment."""
-        origin = await self._found(deployment.certificate_id)
-        base = deployment.name or (base_name(origin.name) if origin is not None else "")
-        listed = await self._client.listed()
-        uploads = [
-            one for one in listed if base and base_name(one.name) == base and one.status not in ("error", "revoked")
-        ]
-        mine = [one for one in uploads if leaf is not None and one.name == uploaded_name(base, leaf)]
-        if mine:
-            return await self._client.show(mine[0].id)
-        known = [one for one in [*uploads, origin] if one is not None]
-        return max(known, key=lambda one: one.expires_at or datetime.min.replace(tzinfo=UTC), default=None)
-
     async def replace(self, deployment: Deployment, how: Modify | Create, bundle: Bundle) -> Stored:
-        del deployment  # all is said by `how`
         match how:
             case Create(name):
                 certificate_id = await self._create(name, bundle)
@@ -115,7 +87,9 @@ class ByCloud:
             case _:
                 assert_never(how)
         expires_at = bundle.leaf.not_after if isinstance(how, Modify) else None
-        return (await self._until_active(certificate_id, expires_at)).stored()
+        certificate = await self._until_active(certificate_id, expires_at)
+        self._finder.remember(deployment, certificate)
+        return certificate.stored()
 
     async def _create(self, name: str, bundle: Bundle) -> str:
         """The id of the upload: made now, or by an earlier try whose answer was lost."""
@@ -173,20 +147,20 @@ class ByCloud:
         del deployment, bundle  # all is said by the certificate and the listeners
         if to is None:
             raise PermanentError("not_found", "there is no certificate to bind")
-        binder = Binder(self._client, Sight(self._client, to.certificate_id), self._patience, self._chance)
+        sight = Sight(self._client, to.certificate_id)
+        binders = defaultdict[str | Binding, Binder](lambda: Binder(self._client, sight, self._patience, self._chance))
 
         async def bind(listener: Binding) -> BindingResult:
             try:
                 async with self._turn(listener):
-                    result = BindingResult(listener, await binder.bind(listener))
+                    state = await binders[listener.load_balancer or listener].bind(listener)
+                result = BindingResult(listener, state)
             except RotationError as error:
                 result = BindingResult(listener, "failed", Failure.of(error))
             on_result(result)
             return result
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(bind(listener)) for listener in bindings]
-        return [task.result() for task in tasks]
+        return await together([bind(listener) for listener in bindings])
 
     def _turn(self, listener: Binding) -> AbstractAsyncContextManager[None]:
         """A load balancer takes one change at a time, at whichever of its listeners."""

@@ -19,9 +19,6 @@ _MODIFIED: Final = frozenset({200, 202, 204})
 class Sender(Protocol):
     """What sends the calls: the transport."""
 
-    @property
-    def calls(self) -> int: ...
-
     async def send(self, request: Request) -> Answer: ...
 
     async def close(self) -> None: ...

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from worker.core.errors import PermanentError, TransientError
+from worker.core.errors import PermanentError, RotationError, TransientError
 from worker.gateways.bycloud.client import ByCloudClient
 from worker.gateways.bycloud.wire import ACTIVE, PENDING, Certificate
 from worker.gateways.redaction import shown
@@ -31,21 +31,31 @@ class Sight:
     certificate_id: str
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _begun: int = 0
-    _seen: tuple[int, Certificate] | None = None
-    """With the number of the read that saw it."""
+    _seen: tuple[int, Certificate | RotationError] | None = None
+    """With the number of the read that saw it, or failed."""
 
     async def fresh(self) -> Certificate:
         """As it is after this was asked for. All who ask while a read is under way share the next one.
 
-        Not that one: it began before they asked, perhaps before the change whose effect they ask about.
+        Not that one: it began before they asked, perhaps before the change whose effect they ask about. A failure is
+        shared too: the transport has tried for long already, and each would try as long again.
         """
         asked = self._begun
         async with self._turn:
             if self._seen is None or self._seen[0] <= asked:
                 await asyncio.sleep(_TO_JOIN)
                 self._begun += 1
-                self._seen = self._begun, await self.client.show(self.certificate_id)
-            return self._seen[1]
+                self._seen = self._begun, await self._look()
+            seen = self._seen[1]
+        if isinstance(seen, RotationError):
+            raise seen
+        return seen
+
+    async def _look(self) -> Certificate | RotationError:
+        try:
+            return await self.client.show(self.certificate_id)
+        except RotationError as error:
+            return error
 
 
 def check_active(certificate: Certificate) -> None:

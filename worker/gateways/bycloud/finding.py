@@ -1,0 +1,103 @@
+"""Which stored certificate is a deployment's own. Calls are few: what was found once is shown by its id, not listed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+from worker.core.bundle import Leaf
+from worker.core.deployment import Deployment
+from worker.core.errors import PermanentError
+from worker.core.planning import base_name, uploaded_name
+from worker.gateways.bycloud.client import ByCloudClient
+from worker.gateways.bycloud.sight import check_active
+from worker.gateways.bycloud.wire import Certificate
+
+_SPOILT: Final = frozenset({"error", "revoked"})
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """Finds by reading only."""
+
+    client: ByCloudClient
+    _known: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """By deployment, the name and id of what was found or made last: a hint, of use only once it is seen again."""
+
+    def remember(self, deployment: Deployment, certificate: Certificate) -> None:
+        self._known[deployment.key] = (certificate.name, certificate.id)
+
+    async def find(self, deployment: Deployment, leaf: Leaf | None) -> Certificate | None:
+        """By id, and for `in_place` by name where there is none of that id; for `replace`, an upload."""
+        if deployment.strategy == "replace":
+            return await self._upload(deployment, leaf)
+        certificate = await self._by_id(deployment.certificate_id)
+        if certificate is None and deployment.strategy == "in_place" and deployment.name is not None:
+            return await self._by_name(deployment, deployment.name)
+        return certificate
+
+    async def _by_id(self, certificate_id: str | None) -> Certificate | None:
+        if certificate_id is None:
+            return None
+        try:
+            return await self.client.show(certificate_id)
+        except PermanentError as error:
+            if error.reason != "not_found":
+                raise
+            return None
+
+    async def _by_name(self, deployment: Deployment, wanted: str) -> Certificate | None:
+        known = await self._remembered(deployment, lambda name: name == wanted)
+        if known is not None:
+            return known
+        same = [one for one in await self.client.listed() if one.name == wanted]
+        if len(same) > 1:
+            raise PermanentError("ambiguous_name", "several stored certificates have the deployment's name")
+        return await self._shown(deployment, same[0].id) if same else None
+
+    async def _upload(self, deployment: Deployment, leaf: Leaf | None) -> Certificate | None:
+        """The upload of this very leaf where there is one, else the newest of this deployment."""
+        if leaf is not None:
+            known = await self._remembered(deployment, lambda name: name == uploaded_name(base_name(name), leaf))
+            if known is not None:
+                return known
+        origin = await self._by_id(deployment.certificate_id)
+        base = deployment.name or (base_name(origin.name) if origin is not None else "")
+        uploads = [one for one in await self.client.listed() if base_name(one.name) == base] if base else []
+        mine = [one for one in uploads if leaf is not None and one.name == uploaded_name(base, leaf)]
+        return await self._own(deployment, mine) if mine else _newest(uploads, origin)
+
+    async def _own(self, deployment: Deployment, mine: Sequence[Certificate]) -> Certificate:
+        """The upload of this leaf. Raises `certificate_not_active` when the platform has given it up.
+
+        It is not uploaded again: its name is taken, and where the platform does not mind, each attempt would leave one
+        more that no call deletes.
+        """
+        certificate = await self._shown(deployment, min(mine, key=_is_spoilt).id)
+        if _is_spoilt(certificate):
+            check_active(certificate)
+        return certificate
+
+    async def _shown(self, deployment: Deployment, certificate_id: str) -> Certificate:
+        """A list may leave the bindings out."""
+        certificate = await self.client.show(certificate_id)
+        self.remember(deployment, certificate)
+        return certificate
+
+    async def _remembered(self, deployment: Deployment, is_meant: Callable[[str], bool]) -> Certificate | None:
+        name, certificate_id = self._known.get(deployment.key, ("", ""))
+        certificate = await self._by_id(certificate_id) if is_meant(name) else None
+        if certificate is None or certificate.name != name or _is_spoilt(certificate):
+            return None
+        return certificate
+
+
+def _is_spoilt(certificate: Certificate) -> bool:
+    return certificate.status in _SPOILT
+
+
+def _newest(uploads: Sequence[Certificate], origin: Certificate | None) -> Certificate | None:
+    sound = [one for one in uploads if not _is_spoilt(one)]
+    known = sound if origin is None else [*sound, origin]
+    return max(known, key=lambda one: one.expires_at or _NEVER, default=None)
