@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import quote
 
-from worker.broker.base import BrokerError, Message
+from worker.broker.base import BrokerError, BrokerRefusedError, Message
 from worker.core.certificate import Rules, check
-from worker.core.errors import PermanentError, RefusedError
+from worker.core.errors import RefusedError, RotationError
 from worker.core.message import SCHEMA, TYPE, parse
 from worker.core.pem import LONGEST_CHAIN, LONGEST_KEY
 from worker.core.renewal import URGENT, InFiles, Reason
@@ -57,6 +57,8 @@ class Published:
     waiting: int = 0
     bad: tuple[Path, ...] = ()
     """What lay in the spool, was no message, and was put aside."""
+    refused: tuple[str, ...] = ()
+    """Ids of the renewals that the broker does not take: they wait, and keep no other back."""
     problem: str = ""
     """For people: why something waits, or could not be written down."""
 
@@ -67,6 +69,9 @@ class _Progress:
 
     sent: list[str] = field(default_factory=list)
     bad: list[Path] = field(default_factory=list)
+    refused: dict[Path, str] = field(default_factory=dict)
+    """Renewal ids, by where they lie."""
+    problems: list[str] = field(default_factory=list)
 
 
 async def publish(wish: Wish, settings: Settings, broker: Recipient, now: datetime) -> Published:
@@ -141,7 +146,7 @@ def _material(wish: Wish, settings: Settings, now: datetime) -> Mapping[str, str
 def _as_the_worker_reads(material: InFiles, roots: Sequence[Path]) -> tuple[str, Secret]:
     try:
         return read_material(material, roots)
-    except PermanentError as error:
+    except RotationError as error:
         raise RefusedError(error.reason, error.message) from None
 
 
@@ -174,27 +179,43 @@ def _read(path: Path, what: str, longest: int) -> str:
 
 async def _send(so_far: Published, spool: Spool, broker: Recipient, within: float) -> Published:
     """Everything that waits. What another process has sent meanwhile is not there any more, and counts as sent."""
-    progress, problem = _Progress(), ""
+    progress = _Progress()
     try:
         async with spool.held(within):
             await _drain(spool, broker, progress)
     except (BrokerError, SpoolError) as error:
-        problem = str(error)
-    waiting = len(spool.waiting()) if problem else 0
-    return replace(so_far, sent=tuple(progress.sent), waiting=waiting, bad=tuple(progress.bad), problem=problem)
+        progress.problems.append(str(error))
+    return replace(
+        so_far,
+        sent=tuple(progress.sent),
+        waiting=len(spool.waiting()) if progress.problems else 0,
+        bad=tuple(progress.bad),
+        refused=tuple(progress.refused.values()),
+        problem="; ".join(progress.problems),
+    )
 
 
 async def _drain(spool: Spool, broker: Recipient, progress: _Progress) -> None:
-    """Until nothing waits: others may write while this sends, and then need not send themselves."""
-    while paths := spool.waiting():
+    """Until nothing waits but what was refused: others may write while this sends, and need not send themselves."""
+    while paths := [path for path in spool.waiting() if path not in progress.refused]:
         for path in paths:
             match spool.read(path):
                 case Waiting() as waiting:
-                    await broker.publish_renewal(waiting.message)
-                    progress.sent.append(waiting.renewal_id)
-                    spool.forget(waiting)
+                    await _send_one(waiting, spool, broker, progress)
                 case aside:
                     progress.bad.append(aside)
+
+
+async def _send_one(waiting: Waiting, spool: Spool, broker: Recipient, progress: _Progress) -> None:
+    """What the broker refuses stays where it is: rights and limits may be mended. A lost broker ends the call."""
+    try:
+        await broker.publish_renewal(waiting.message)
+    except BrokerRefusedError as error:
+        progress.refused[waiting.path] = waiting.renewal_id
+        progress.problems.append(f"renewal {waiting.renewal_id} is refused: {error}")
+    else:
+        progress.sent.append(waiting.renewal_id)
+        spool.forget(waiting)
 
 
 async def _send_unspooled(so_far: Published, message: Message, broker: Recipient, why: SpoolError) -> Published:

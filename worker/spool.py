@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import fcntl
 import json
 import os
 import stat
@@ -15,12 +14,12 @@ from pathlib import Path
 from typing import Final
 
 from worker.broker.base import Message
+from worker.broker.locking import taken
 
 _SUFFIX: Final = ".json"
 _BAD: Final = ".bad"
 _UNFINISHED: Final = ".tmp"
 _LOCK: Final = "lock"
-_LOOK_EVERY: Final = 0.05
 _ABANDONED_AFTER: Final = 3600.0
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
@@ -87,7 +86,7 @@ class Spool:
             self._prepare()
             lock = os.open(self.folder / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
-            await _taken(lock, within)
+            await _our_turn(lock, within)
             self._clear_unfinished()
             yield
         finally:
@@ -131,21 +130,12 @@ def _told(folder: Path) -> Iterator[None]:
         raise SpoolError(f"{folder}: {error.strerror or 'cannot be used'}") from None
 
 
-async def _taken(lock: int, within: float) -> None:
+async def _our_turn(lock: int, within: float) -> None:
     try:
         async with asyncio.timeout(within):
-            while not _is_taken(lock):  # noqa: ASYNC110 - the lock is another process's
-                await asyncio.sleep(_LOOK_EVERY)
+            await taken(lock)
     except TimeoutError:
         raise SpoolBusyError("another publish is still sending what lies in the spool") from None
-
-
-def _is_taken(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _write(path: Path, content: bytes) -> None:

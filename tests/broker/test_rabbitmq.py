@@ -14,7 +14,7 @@ from yarl import URL
 from tests.broker.places import Place, event, place_at, raw, renewal, retry, stands, until
 from tests.support.rabbit import broker_settings
 from worker.broker import open_broker
-from worker.broker.base import BrokerError, BrokerLostError, TopologyError
+from worker.broker.base import BrokerError, BrokerLostError, BrokerRefusedError, TopologyError
 from worker.broker.topology import parking_queue, topology
 from worker.core.secret import Secret
 
@@ -128,7 +128,7 @@ async def test_a_renewal_that_no_queue_takes_is_an_error_and_holds_up_no_other(r
     async with place_at(rabbit, binding_keys=("another.key",)) as place:
         broker = place.broker()
         await broker.declare()
-        with pytest.raises(BrokerError, match=f"{place.settings.exchange}: no queue took the message"):
+        with pytest.raises(BrokerRefusedError, match=f"{place.settings.exchange}: no queue took the message"):
             await broker.publish_renewal(renewal())
         await broker.publish_event(event())
         assert len(await broker.history()) == 1
@@ -136,7 +136,7 @@ async def test_a_renewal_that_no_queue_takes_is_an_error_and_holds_up_no_other(r
 
 async def test_a_missing_exchange_is_named_and_publishing_goes_on_when_it_is_there(place: Place) -> None:
     broker = place.broker()
-    with pytest.raises(BrokerError, match=f"no exchange '{place.settings.events_exchange}'"):
+    with pytest.raises(BrokerRefusedError, match=f"no exchange '{place.settings.events_exchange}'"):
         await broker.publish_event(event())
     await broker.declare()
     await broker.publish_event(event())

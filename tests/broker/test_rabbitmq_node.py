@@ -11,7 +11,7 @@ import pytest
 from tests.broker.places import Place, event, place_at, renewal, stands, until
 from tests.support.rabbit import running
 from worker.broker import open_broker
-from worker.broker.base import Broker, BrokerError, BrokerLostError, Delivery
+from worker.broker.base import Broker, BrokerLostError, BrokerRefusedError, Delivery
 from worker.broker.topology import definitions
 from worker.core.secret import Secret
 from worker.sandbox.rabbit_node import SERVER, RabbitNode
@@ -49,7 +49,7 @@ async def test_the_exported_rights_are_enough_and_the_producer_stays_known(node:
                 replayed = await anext(deliveries)
                 await worker.publish_event(event())
                 assert (await worker.state()).parked == 0
-                with pytest.raises(BrokerError, match="access to exchange"):
+                with pytest.raises(BrokerRefusedError, match="access to exchange"):
                     await worker.publish_renewal(renewal())
             assert len(await worker.history()) == 1
     assert {one.message.user_id for one in (parked, replayed)} == {"rotation-producer"}

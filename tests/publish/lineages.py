@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from worker.broker.base import BrokerLostError, Message
+from worker.broker.base import BrokerLostError, BrokerRefusedError, Message
 from worker.core.message import parse
 from worker.publishing import Wish
 from worker.sandbox.ca import Authority, Issued
@@ -52,13 +52,19 @@ def settings(folder: Path, *, roots: Sequence[Path] = (), **publish: Any) -> Set
 
 @dataclass(slots=True)
 class Inbox:
-    """Takes renewals; `losses`: how many of the next calls fail. A lost confirm: it was taken all the same."""
+    """Takes renewals; `losses`: how many of the next calls fail. A lost confirm: it was taken all the same.
+
+    `refuses`: certificates whose renewals it does not take.
+    """
 
     losses: int = 0
     is_confirm_lost: bool = False
+    refuses: frozenset[str] = frozenset()
     taken: list[Message] = field(default_factory=list)
 
     async def publish_renewal(self, message: Message) -> None:
+        if parse(message.body).data.certificate in self.refuses:
+            raise BrokerRefusedError("no queue took the message")
         is_lost, self.losses = self.losses > 0, max(self.losses - 1, 0)
         if not is_lost or self.is_confirm_lost:
             self.taken.append(message)

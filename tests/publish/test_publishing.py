@@ -164,6 +164,28 @@ async def test_the_oldest_goes_first_and_the_first_failure_ends_the_call(tmp_pat
     assert inbox.certificates == ["first", "second", "third", "fourth"]
 
 
+async def test_what_the_broker_refuses_keeps_no_other_back_and_is_tried_again(tmp_path: Path) -> None:
+    lineage, inbox = renewed(tmp_path), Inbox(refuses=frozenset({"first", "third"}))
+    refused = [await sent(lineage.wish(name), inbox, settings(tmp_path)) for name in ("first", "second", "third")]
+    assert inbox.certificates == ["second"]
+    assert refused[1].problem == f"renewal {refused[0].renewal_id} is refused: no queue took the message"
+    assert refused[2].refused == (refused[0].renewal_id, refused[2].renewal_id)
+    assert refused[2].waiting == 2
+    inbox.refuses = frozenset()
+    last = await sent(lineage.wish("fourth"), inbox, settings(tmp_path))
+    assert inbox.certificates == ["second", "first", "third", "fourth"]
+    assert (last.refused, last.waiting, last.problem) == ((), 0, "")
+
+
+async def test_a_broker_that_is_lost_behind_a_refusal_ends_the_call(tmp_path: Path) -> None:
+    lineage, inbox = renewed(tmp_path), Inbox(losses=9, refuses=frozenset({"first"}))
+    for name in ("first", "second", "third"):
+        published = await sent(lineage.wish(name), inbox, settings(tmp_path))
+    assert inbox.losses == 7
+    assert (published.sent, published.waiting, len(published.refused)) == ((), 3, 1)
+    assert published.problem.endswith("is refused: no queue took the message; the broker cannot be reached")
+
+
 async def test_a_lost_confirm_is_repeated_with_the_very_same_message(tmp_path: Path) -> None:
     lineage, inbox = renewed(tmp_path), Inbox(losses=1, is_confirm_lost=True)
     published = await sent(lineage.wish("first"), inbox, settings(tmp_path))

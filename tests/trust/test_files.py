@@ -1,26 +1,41 @@
-"""Material in files: below the roots, regular, and nobody else's to read."""
+"""Material in files: below the roots, regular, nobody else's to read, and both of one renewal."""
 
+import errno
 import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from worker.core.errors import PermanentError
-from worker.core.renewal import InFiles
-from worker.trust.files import read_material
+from worker.core.errors import PermanentError, RotationError, TransientError
+from worker.core.renewal import InFiles, Renewal
+from worker.sandbox.ca import Authority
+from worker.trust import material_of
+from worker.trust.files import _unreadable, fit, read_material
+
+
+def write(folder: Path, number: int, chain: str, key: str) -> None:
+    archive = folder / "archive" / "shop"
+    archive.mkdir(parents=True, exist_ok=True)
+    (archive / f"fullchain{number}.pem").write_text(chain)
+    (archive / f"privkey{number}.pem").touch(mode=0o600)
+    (archive / f"privkey{number}.pem").write_text(key)
+
+
+def link(folder: Path, *, fullchain: int, privkey: int) -> Path:
+    live = folder / "live" / "shop"
+    live.mkdir(parents=True, exist_ok=True)
+    for name, number in (("fullchain", fullchain), ("privkey", privkey)):
+        (live / f"{name}.pem").unlink(missing_ok=True)
+        (live / f"{name}.pem").symlink_to(f"../../archive/shop/{name}{number}.pem")
+    return live
 
 
 def lineage(folder: Path) -> Path:
     """As certbot keeps it: links in `live/` to files in `archive/`."""
-    live, archive = folder / "live" / "shop", folder / "archive" / "shop"
-    for one in (live, archive):
-        one.mkdir(parents=True)
-    (archive / "fullchain1.pem").write_text("chain")
-    (archive / "privkey1.pem").touch(mode=0o600)
-    (archive / "privkey1.pem").write_text("key")
-    (live / "fullchain.pem").symlink_to("../../archive/shop/fullchain1.pem")
-    (live / "privkey.pem").symlink_to("../../archive/shop/privkey1.pem")
-    return live
+    write(folder, 1, "chain", "key")
+    return link(folder, fullchain=1, privkey=1)
 
 
 SHOP = InFiles("live/shop/fullchain.pem", "live/shop/privkey.pem")
@@ -67,8 +82,113 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> Non
     assert refusal(SHOP, tmp_path) == "file_permissions"
 
 
-def test_a_missing_file_and_a_huge_one_are_told_apart(tmp_path: Path) -> None:
+def test_a_huge_file_is_refused(tmp_path: Path) -> None:
     live = lineage(tmp_path)
-    assert refusal(InFiles("live/shop/none.pem", "live/shop/privkey.pem"), tmp_path) == "file_not_found"
     (live / "fullchain.pem").write_text("x" * 70_000)
     assert refusal(SHOP, tmp_path) == "too_large"
+
+
+@pytest.mark.parametrize("name", ["none.pem", "dangling.pem"])
+def test_a_file_that_is_missing_is_told_as_such(tmp_path: Path, name: str) -> None:
+    (lineage(tmp_path) / "dangling.pem").symlink_to("../../archive/shop/fullchain2.pem")
+    assert refusal(InFiles(f"live/shop/{name}", "live/shop/privkey.pem"), tmp_path) == "file_not_found"
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "reason"),
+    [
+        (errno.EIO, TransientError, "file_unreadable"),
+        (errno.EMFILE, TransientError, "file_unreadable"),
+        (errno.ESTALE, TransientError, "file_unreadable"),
+        (errno.ELOOP, PermanentError, "file_not_found"),
+        (errno.EACCES, PermanentError, "file_permissions"),
+    ],
+)
+def test_only_the_systems_own_troubles_may_pass(
+    number: int, kind: type[RotationError], reason: str
+) -> None:
+    error = _unreadable("material.chain", OSError(number, os.strerror(number)))
+    assert isinstance(error, kind)
+    assert error.reason == reason
+
+
+@dataclass
+class Watched(list[Path]):
+    """The root, and what somebody else does at the n-th look at it."""
+
+    root: Path
+    steps: Mapping[int, Callable[[], object]]
+    looks: int = field(default=0)
+
+    def __iter__(self) -> Iterator[Path]:
+        self.looks += 1
+        self.steps.get(self.looks, lambda: None)()
+        return iter([self.root])
+
+
+@pytest.mark.parametrize("look", range(1, 6))
+def test_what_is_renewed_while_it_is_read_is_read_again(tmp_path: Path, look: int) -> None:
+    lineage(tmp_path)
+    write(tmp_path, 2, "chain 2", "key 2")
+    watched = Watched(tmp_path, {look: lambda: link(tmp_path, fullchain=2, privkey=2)})
+    chain, key = read_material(SHOP, watched)
+    assert (chain, key.reveal()) in [("chain", "key"), ("chain 2", "key 2")]
+
+
+def test_what_is_replaced_in_place_while_it_is_read_is_read_again(tmp_path: Path) -> None:
+    lineage(tmp_path)
+    watched = Watched(tmp_path, {2: lambda: write(tmp_path, 1, "chain 2", "key 2")})
+    chain, key = read_material(SHOP, watched)
+    assert (chain, key.reveal()) == ("chain 2", "key 2")
+
+
+def test_what_never_rests_is_tried_again_later(tmp_path: Path) -> None:
+    lineage(tmp_path)
+    grow = (tmp_path / "archive/shop/fullchain1.pem").open("a", buffering=1)
+    watched = Watched(tmp_path, {look: lambda: grow.write("\n") for look in range(1, 100)})
+    with grow, pytest.raises(TransientError) as told:
+        read_material(SHOP, watched)
+    assert told.value.reason == "key_mismatch"
+
+
+def two_renewals(folder: Path) -> None:
+    for number in (1, 2):
+        issued = Authority.create().issue(["shop.example.com"])
+        write(folder, number, issued.chain_pem, issued.private_key_pem)
+
+
+def renewal_from_files() -> Renewal:
+    return Renewal("r1", "shop", "acme", SHOP)
+
+
+async def test_a_lineage_that_is_half_renewed_is_waited_for(tmp_path: Path) -> None:
+    """As acme.sh and lego write them: the key, then the chain, under the same names."""
+    two_renewals(tmp_path)
+    link(tmp_path, fullchain=1, privkey=2)
+    watched = Watched(tmp_path, {5: lambda: link(tmp_path, fullchain=2, privkey=2)})
+    material = await material_of(renewal_from_files(), watched)
+    assert material is not None
+    assert material[0] == (tmp_path / "archive/shop/fullchain2.pem").read_text()
+
+
+async def test_files_that_never_fit_are_left_to_the_rules(tmp_path: Path) -> None:
+    two_renewals(tmp_path)
+    link(tmp_path, fullchain=1, privkey=2)
+    material = await material_of(renewal_from_files(), [tmp_path])
+    assert material is not None
+    assert not fit(*material)
+
+
+async def test_a_file_that_stays_away_is_no_reason_to_come_again(tmp_path: Path) -> None:
+    with pytest.raises(PermanentError) as told:
+        await material_of(renewal_from_files(), [tmp_path])
+    assert told.value.reason == "file_not_found"
+
+
+def test_files_that_fit_are_known_as_such_whatever_their_numbers(tmp_path: Path) -> None:
+    """As certbot's `--reuse-key` leaves them."""
+    two_renewals(tmp_path)
+    archive = tmp_path / "archive" / "shop"
+    (archive / "fullchain1.pem").rename(archive / "fullchain2.pem")
+    link(tmp_path, fullchain=2, privkey=1)
+    assert fit(*read_material(SHOP, [tmp_path]))

@@ -1,9 +1,11 @@
 """The slow validation of keys, in a child process."""
 
+from pathlib import Path
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from worker.core.errors import RefusedError
+from worker.core.errors import RefusedError, TransientError
 from worker.core.secret import Secret
 from worker.sandbox.ca import key_pem
 from worker.trust.keycheck import KeyCheck
@@ -25,6 +27,37 @@ async def test_an_rsa_key_with_a_wrong_exponent_is_refused() -> None:
     assert told.value.reason == "key_unparseable"
 
 
-async def test_a_key_that_takes_too_long_is_refused() -> None:
-    with pytest.raises(RefusedError, match="too long"):
+def laborious() -> rsa.RSAPrivateKey:
+    """A key of an allowed size whose primes, both Mersenne's, take seconds to be tested."""
+    p, q, e = 2**3217 - 1, 2**607 - 1, 65537
+    d = rsa.rsa_recover_private_exponent(e, p, q)
+    public = rsa.RSAPublicNumbers(e, p * q)
+    numbers = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), rsa.rsa_crt_iqmp(p, q), public)
+    return numbers.private_key(unsafe_skip_rsa_key_validation=True)
+
+
+async def test_a_key_that_takes_too_much_work_is_refused() -> None:
+    with pytest.raises(RefusedError, match="too long") as told:
+        await KeyCheck(effort=0.1)(Secret(key_pem(laborious())))
+    assert told.value.reason == "key_unparseable"
+
+
+async def test_a_busy_machine_says_nothing_about_the_key() -> None:
+    with pytest.raises(TransientError, match="no time"):
         await KeyCheck(timeout=0.0)(Secret(key_pem(RSA)))
+
+
+@pytest.mark.parametrize("ending", ["kill -9 $$", "exit 1", "exit 127"])
+async def test_a_child_that_ends_without_a_verdict_says_nothing_about_the_key(tmp_path: Path, ending: str) -> None:
+    """Killed for its memory; unable to import; unable to start."""
+    child = tmp_path / "interpreter"
+    child.write_text(f"#!/bin/sh\n{ending}\n")
+    child.chmod(0o755)
+    with pytest.raises(TransientError, match="broke off") as told:
+        await KeyCheck(interpreter=str(child))(Secret(key_pem(RSA)))
+    assert told.value.reason == "internal_error"
+
+
+async def test_a_child_that_cannot_be_started_says_nothing_about_the_key(tmp_path: Path) -> None:
+    with pytest.raises(TransientError, match="cannot be started: No such file"):
+        await KeyCheck(interpreter=str(tmp_path / "none"))(Secret(key_pem(RSA)))

@@ -22,6 +22,10 @@ class BrokerLostError(BrokerError):
     """The broker is not reachable, or was lost: connect again."""
 
 
+class BrokerRefusedError(BrokerError):
+    """The broker is there and does not take this message: too large, no right, no queue. Others may fare better."""
+
+
 class TopologyError(BrokerError):
     """A broker object is missing or exists with other arguments; the text names the object and the difference."""
 
@@ -53,6 +57,11 @@ class Dead:
     certificate: str | None
     renewal_id: str | None
     since: datetime | None
+
+    @property
+    def is_withheld(self) -> bool:
+        """Its body was not kept: there is nothing to put back."""
+        return self.message.body == withheld(self.reason)
 
 
 def withheld(reason: str) -> bytes:
@@ -111,7 +120,10 @@ class Broker(Protocol):
         ...
 
     async def publish_renewal(self, message: Message) -> None:
-        """A renewal, as a producer sends it. Returns when confirmed; BrokerError when nothing took it."""
+        """A renewal, as a producer sends it. Returns when confirmed; BrokerError when nothing took it.
+
+        BrokerRefusedError where that is about this message, and the broker can be used.
+        """
         ...
 
     async def declare(self) -> None:

@@ -11,7 +11,7 @@ from aio_pika import Message as Outgoing
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import DeliveryError
 
-from worker.broker.base import BrokerError, BrokerLostError, TopologyError
+from worker.broker.base import BrokerError, BrokerLostError, BrokerRefusedError, TopologyError
 from worker.broker.connection import Connector, guarded
 
 
@@ -38,6 +38,8 @@ class Publisher:
     async def publish(self, exchange: str, routing_key: str, sending: Sending) -> None:
         """Returns when the broker has it on disk in a queue; BrokerError otherwise, and it may be there all the same.
 
+        BrokerRefusedError when the broker answered that it does not take it.
+
         Never BrokerLostError: whether deliveries go on is the consuming connection's affair, and publishing is tried
         again on a new connection.
         """
@@ -49,7 +51,8 @@ class Publisher:
         except (BrokerLostError, TopologyError) as error:
             if self._channel is channel:
                 self._channel = None
-            raise BrokerError(str(error)) from None
+            kind = BrokerRefusedError if isinstance(error, TopologyError) else BrokerError
+            raise kind(str(error)) from None
 
     async def _confirmed(self, channel: AbstractChannel, exchange: str, routing_key: str, sending: Sending) -> None:
         target = await channel.get_exchange(exchange, ensure=False)
@@ -57,7 +60,7 @@ class Publisher:
             # The limit of time is the caller's: two would race.
             await target.publish(self._message(sending), routing_key, mandatory=True)
         except DeliveryError:
-            raise BrokerError(f"exchange {exchange}: no queue took the message") from None
+            raise BrokerRefusedError(f"exchange {exchange}: no queue took the message") from None
 
     def _message(self, sending: Sending) -> Outgoing:
         """Every try has a message id of its own: two in flight with one id would swap their confirms."""

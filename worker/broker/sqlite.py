@@ -1,7 +1,6 @@
 """The embedded engine: queue, delayed retry, dead letters, history and events of one host in one SQLite file."""
 
 import asyncio
-import fcntl
 import getpass
 import json
 import os
@@ -18,6 +17,7 @@ from typing import Any, Final
 import aiosqlite
 
 from worker.broker.base import BrokerError, BrokerLostError, BrokerState, Dead, Delivery, Message, withheld
+from worker.broker.locking import is_taken, taken
 from worker.core.backoff import step_for
 from worker.core.message import identify
 from worker.settings.model import Broker as Settings
@@ -105,7 +105,7 @@ class SqliteDeliveries(AsyncIterator[Delivery]):
             await asyncio.sleep(_LOOK_EVERY)
 
     def _became_active(self) -> bool:
-        self.broker.is_active = _is_taken(self.lock)
+        self.broker.is_active = is_taken(self.lock)
         return self.broker.is_active
 
 
@@ -274,8 +274,7 @@ async def _opened(path: Path) -> aiosqlite.Connection:
     lock = os.open(f"{path}.opening", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         # Two that turn a new file to WAL at once see it locked, whatever the timeout: so one after the other.
-        while not _is_taken(lock):  # noqa: ASYNC110 - the lock is another process's
-            await asyncio.sleep(_LOOK_EVERY)
+        await taken(lock)
         return await _prepared(await aiosqlite.connect(path, timeout=30, isolation_level=None))
     finally:
         os.close(lock)
@@ -291,14 +290,6 @@ async def _prepared(connection: aiosqlite.Connection) -> aiosqlite.Connection:
         await connection.close()
         raise
     return connection
-
-
-def _is_taken(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _message(row: Mapping[str, Any]) -> Message:

@@ -58,9 +58,12 @@ async def _replay(broker: Broker, dead: Sequence[Dead], args: argparse.Namespace
     named = set(args.ids)
     chosen = [one for one in dead if not named or {one.id, one.renewal_id} & named]
     unknown = named - {one.id for one in chosen} - {str(one.renewal_id) for one in chosen}
-    replayed = await broker.replay([one.id for one in chosen])
+    withheld = [one.id for one in chosen if one.is_withheld]
+    replayed = await broker.replay([one.id for one in chosen if not one.is_withheld])
     if args.json:
-        print_json({"replayed": list(replayed), "unknown": sorted(unknown)})
+        print_json({"replayed": list(replayed), "withheld": withheld, "unknown": sorted(unknown)})
     else:
         print(f"{len(replayed)} put back" + (f"; not found: {', '.join(sorted(unknown))}" if unknown else ""))
-    return FAILED if unknown else OK
+        for one in withheld:
+            print(f"{one}: its body was not kept, because it may hold a key: publish the renewal anew")
+    return FAILED if unknown or (named and withheld) else OK

@@ -12,7 +12,7 @@ from worker.commands.material import add_material, certificate_named, read_mater
 from worker.commands.output import print_json
 from worker.core.bundle import Leaf
 from worker.core.deployment import Binding, Deployment
-from worker.core.errors import RefusedError, RotationError
+from worker.core.errors import RotationError
 from worker.core.planning import Create, Keep, Modify, Plan, Replacement, Superseded, UploadEach
 from worker.rotation import Step
 from worker.settings import Settings
@@ -29,7 +29,7 @@ def execute(args: argparse.Namespace) -> int:
     certificate_named(settings, args.certificate)
     try:
         steps = asyncio.run(_plan(settings, args))
-    except RefusedError as error:
+    except RotationError as error:
         print(f"refused: {error.reason}: {error.message}")
         return FAILED
     described = [_described(deployment, step) for deployment, step in steps]

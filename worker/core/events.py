@@ -14,7 +14,7 @@ from worker.core.outcome import BindingResult, BindingState, DeploymentReport, O
 
 SCHEMA: Final = "urn:cert-rotation-worker:outcome:1"
 MOST_FAILURES: Final = 1000
-_LONGEST_MESSAGE: Final = 200
+LONGEST_MESSAGE: Final = 200
 _IDS: Final = uuid.UUID("6f1d2c5e-9b6a-5d0e-8a54-3f1c7be0a9d2")
 _PEM: Final = re.compile(r"-----BEGIN.*", re.DOTALL)
 
@@ -132,7 +132,7 @@ def outcome_data(report: Report, renewal_id: str | None, certificate: str | None
         renewal_id=renewal_id,
         outcome=report.outcome,
         reason=report.reason,
-        message=None if report.failure is None else _fit(report.failure.message),
+        message=None if report.failure is None else shown(report.failure.message),
         leaf=_leaf(report.leaf),
         attempt=timing.attempt,
         started_at=_rfc3339(timing.started_at),
@@ -210,14 +210,16 @@ def _failure(
         reason=failure.reason,
         status=failure.status,
         code=failure.code,
-        message=_fit(failure.message),
+        message=shown(failure.message),
         attempts=failure.attempts,
     )
 
 
-def _fit(message: str) -> str:
-    printable = "".join(one if one.isprintable() else " " for one in _PEM.sub("[PEM]", message))
-    return printable[:_LONGEST_MESSAGE]
+def shown(text: str) -> str:
+    """At most 200 printable characters in one line, without PEM."""
+    start = _PEM.sub("[PEM]", text)[: 4 * LONGEST_MESSAGE]
+    printable = "".join(one if one.isprintable() else " " for one in start)
+    return " ".join(printable.split())[:LONGEST_MESSAGE]
 
 
 def _rfc3339(at: datetime) -> str:

@@ -7,11 +7,26 @@ from worker.core.secret import Secret
 
 
 def read_secret(path: Path, place: str) -> Secret:
-    """The file's text without the line's end. PermanentError(`auth_failed`) names the setting that cannot be read."""
+    """For a header: the file's one line, printable ASCII, without white space around it.
+
+    PermanentError(`auth_failed`) names the setting that cannot be read.
+    """
+    return _one_line(_text(path, place, "ascii").strip(), place)
+
+
+def read_password(path: Path, place: str) -> Secret:
+    """For a JSON body: the file's one line in UTF-8, as it stands; spaces may belong to it. Errors as `read_secret`."""
+    return _one_line(_text(path, place, "utf-8-sig").removesuffix("\n").removesuffix("\r"), place)
+
+
+def _text(path: Path, place: str, encoding: str) -> str:
     try:
-        text = path.read_text(encoding="ascii").strip()
+        return path.read_bytes().decode(encoding)
     except (OSError, UnicodeDecodeError):
         raise PermanentError("auth_failed", f"{place}: cannot be read") from None
+
+
+def _one_line(text: str, place: str) -> Secret:
     if not text or not text.isprintable():
         raise PermanentError("auth_failed", f"{place}: is not one line of text")
     return Secret(text)

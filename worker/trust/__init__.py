@@ -3,12 +3,16 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import assert_never
+from typing import Final, assert_never
 
-from worker.core.errors import RefusedError
+from worker.core.errors import RefusedError, RotationError
 from worker.core.renewal import Held, InFiles, InVault, Plain, Renewal, Sealed
 from worker.core.secret import Secret
-from worker.trust.files import read_material
+from worker.trust.files import fit, read_material
+
+_PAUSES: Final = (0.2, 0.5, 1.0)
+"""Seconds between looks at files that are being replaced: by a client that renews, or a volume that is synchronised."""
+_PASSING: Final = frozenset({"file_not_found", "key_mismatch"})
 
 
 async def material_of(renewal: Renewal, roots: Sequence[Path]) -> tuple[str, Secret] | None:
@@ -17,7 +21,7 @@ async def material_of(renewal: Renewal, roots: Sequence[Path]) -> tuple[str, Sec
         case Plain(chain_pem, private_key_pem):
             return chain_pem, private_key_pem
         case InFiles() as material:
-            return await asyncio.to_thread(read_material, material, roots)
+            return await _from_files(material, roots)
         case Held():
             return None
         case Sealed():
@@ -26,3 +30,17 @@ async def material_of(renewal: Renewal, roots: Sequence[Path]) -> tuple[str, Sec
             raise RefusedError("vault_unavailable", "data.material: Vault cannot be read in this version")
         case _:
             assert_never(renewal.material)
+
+
+async def _from_files(material: InFiles, roots: Sequence[Path]) -> tuple[str, Secret]:
+    """Chain and key are two files: for a moment they may be of two renewals, or not there."""
+    for pause in _PAUSES:
+        try:
+            pair = await asyncio.to_thread(read_material, material, roots)
+            if await asyncio.to_thread(fit, *pair):
+                return pair
+        except RotationError as error:
+            if error.reason not in _PASSING:
+                raise
+        await asyncio.sleep(pause)
+    return await asyncio.to_thread(read_material, material, roots)

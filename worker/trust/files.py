@@ -1,38 +1,70 @@
-"""Material in files: only below the configured roots, only regular files, only keys that nobody else can read."""
+"""Material in files: only below the configured roots, only regular files, only keys that nobody else can read.
 
+Chain and key are two files, and renewing them is several steps: what is read while they are being replaced may be of
+two renewals. So both are looked at before and after, and a pair that does not fit can be given time.
+"""
+
+import errno
 import os
 import stat
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from worker.core.errors import PermanentError, RefusedError
-from worker.core.pem import LONGEST_CHAIN, LONGEST_KEY
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from worker.core.errors import PermanentError, RefusedError, RotationError, TransientError
+from worker.core.pem import LONGEST_CHAIN, LONGEST_KEY, certificates_in, private_key_in
 from worker.core.renewal import InFiles
 from worker.core.secret import Secret
 
 _READABLE_BY_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_LOOKS: Final = 3
+_ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """Where a name leads, and what tells that the file there is still the same."""
+
+    path: Path
+    identity: tuple[int, ...]
 
 
 def read_material(material: InFiles, roots: Sequence[Path]) -> tuple[str, Secret]:
     """Chain and key. Paths are relative to a root; symlinks are followed first and must end inside a root.
 
-    Reasons: `file_outside_roots`, `file_not_found`, `file_not_regular`, `file_permissions`, `too_large`, `pem_garbage`.
+    Reasons: `file_outside_roots`, `file_not_found`, `file_not_regular`, `file_permissions`, `too_large`, `pem_garbage`;
+    transient ones: `file_unreadable`, which is the system's fault, and `key_mismatch`, while the files are replaced.
     """
-    chain = _read(material.chain, roots, "material.chain", LONGEST_CHAIN, is_key=False)
-    return chain, Secret(_read(material.private_key, roots, "material.private_key", LONGEST_KEY, is_key=True))
+    for _ in range(_LOOKS):
+        before = _look(material, roots)
+        chain = _read(before[0].path, "material.chain", LONGEST_CHAIN, is_key=False)
+        key = _read(before[1].path, "material.private_key", LONGEST_KEY, is_key=True)
+        if _look(material, roots) == before:
+            return chain, Secret(key)
+    raise TransientError("key_mismatch", "material: chain and key change while they are being read")
 
 
-def _read(relative: str, roots: Sequence[Path], place: str, longest: int, *, is_key: bool) -> str:
-    path = _resolved(relative, roots, place)
+def _look(material: InFiles, roots: Sequence[Path]) -> tuple[_Sight, _Sight]:
+    return (
+        _seen(material.chain, roots, "material.chain"),
+        _seen(material.private_key, roots, "material.private_key"),
+    )
+
+
+def _read(path: Path, place: str, longest: int, *, is_key: bool) -> str:
     try:
         # Neither waits for a FIFO's writer nor follows a link that came after it was resolved.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        raise PermanentError("file_not_found", f"{place}: cannot be opened") from None
-    with os.fdopen(descriptor, "rb") as file:
-        _check(os.fstat(descriptor), place, is_key=is_key)
-        content = file.read(longest + 1)
+        with os.fdopen(descriptor, "rb") as file:
+            _check(os.fstat(descriptor), place, is_key=is_key)
+            content = file.read(longest + 1)
+    except OSError as error:
+        raise _unreadable(place, error) from None
     if len(content) > longest:
         raise RefusedError("too_large", f"{place}: over {longest} bytes")
     try:
@@ -41,19 +73,38 @@ def _read(relative: str, roots: Sequence[Path], place: str, longest: int, *, is_
         raise RefusedError("pem_garbage", f"{place}: not a PEM file") from None
 
 
-def _resolved(relative: str, roots: Sequence[Path], place: str) -> Path:
+def _seen(relative: str, roots: Sequence[Path], place: str) -> _Sight:
     allowed = [root.resolve() for root in roots]
     if Path(relative).is_absolute() or ".." in Path(relative).parts or "\0" in relative:
         raise RefusedError("file_outside_roots", f"{place}: not a path below a root")
+    problem: OSError | None = None
     for root in allowed:
         try:
-            path = (root / relative).resolve(strict=True)
-        except (OSError, RuntimeError):
+            sight = _sight(root / relative)
+        except RuntimeError:
+            continue  # links in a circle
+        except OSError as error:
+            problem = problem if error.errno in _ABSENT else error
             continue
-        if not any(path.is_relative_to(one) for one in allowed):
+        if not any(sight.path.is_relative_to(one) for one in allowed):
             raise RefusedError("file_outside_roots", f"{place}: leads out of the roots")
-        return path
-    raise PermanentError("file_not_found", f"{place}: below no root")
+        return sight
+    raise _unreadable(place, problem)
+
+
+def _sight(name: Path) -> _Sight:
+    path = name.resolve(strict=True)
+    link, file = name.lstat(), path.stat()
+    identity = (file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns, link.st_ctime_ns)
+    return _Sight(path, identity)
+
+
+def _unreadable(place: str, error: OSError | None) -> RotationError:
+    if isinstance(error, PermissionError):
+        return PermanentError("file_permissions", f"{place}: the worker may not read it")
+    if error is None or error.errno in _ABSENT:
+        return PermanentError("file_not_found", f"{place}: is not there")
+    return TransientError("file_unreadable", f"{place}: cannot be read: {error.strerror}")
 
 
 def _check(status: os.stat_result, place: str, *, is_key: bool) -> None:
@@ -63,3 +114,14 @@ def _check(status: os.stat_result, place: str, *, is_key: bool) -> None:
         raise RefusedError("file_permissions", f"{place}: owned by another user")
     if is_key and status.st_mode & _READABLE_BY_OTHERS:
         raise RefusedError("file_permissions", f"{place}: open to its group or to others")
+
+
+def fit(chain: str, key: Secret) -> bool:
+    """Whether the key is the leaf's. What cannot be read is for the certificate's rules to judge."""
+    try:
+        leaf = x509.load_pem_x509_certificate(certificates_in(chain)[0].encode())
+        block = private_key_in(key.reveal()).encode()
+        held = load_pem_private_key(block, None, unsafe_skip_rsa_key_validation=True)
+        return held.public_key() == leaf.public_key()
+    except (RefusedError, ValueError, TypeError, UnsupportedAlgorithm):
+        return True

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import signal
 import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -11,17 +13,23 @@ import cryptography
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from worker.core.errors import RefusedError
+from worker.core.errors import RefusedError, TransientError
 from worker.core.secret import Secret
 
 # An isolated interpreter hears of no PYTHONPATH, which may be where the packages are.
 _PACKAGES: Final = str(Path(cryptography.__file__).parents[1])
+# No interpreter that cannot start or import ends with it.
+_UNSOUND: Final = 86
+# The timer counts the child's own work, however busy the machine is, and ends it without a core dump.
 _LOAD: Final = (
-    "import sys\n"
+    "import signal, sys\n"
     "sys.path.append(sys.argv[1])\n"
+    "from cryptography.exceptions import UnsupportedAlgorithm\n"
     "from cryptography.hazmat.primitives.serialization import load_pem_private_key\n"
-    "try: load_pem_private_key(sys.stdin.buffer.read(), None)\n"
-    "except Exception: sys.exit(1)\n"
+    "pem = sys.stdin.buffer.read()\n"
+    "signal.setitimer(signal.ITIMER_PROF, float(sys.argv[2]))\n"
+    "try: load_pem_private_key(pem, None)\n"
+    f"except (ValueError, TypeError, UnsupportedAlgorithm): sys.exit({_UNSOUND})\n"
 )
 
 
@@ -29,41 +37,51 @@ _LOAD: Final = (
 class KeyCheck:
     """Validates keys, as many at once as there are cores."""
 
-    timeout: float = 10.0
-    """Seconds that one key may take: RSA-4096 takes a quarter of one."""
+    effort: float = 10.0
+    """Seconds of computing that one key may take: RSA-4096 takes a quarter of one."""
+    timeout: float = 60.0
+    """Seconds to wait for that on a busy machine."""
+    interpreter: str = sys.executable
     _children: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(os.cpu_count() or 1))
 
     async def __call__(self, pem: Secret) -> None:
-        """RefusedError(`key_unparseable`) when the key is not sound, or not known to be in time."""
+        """RefusedError(`key_unparseable`) when the key is not sound, or too much work to validate.
+
+        TransientError(`internal_error`) when the child could not be started or was ended before it knew: that is no
+        word about the key.
+        """
         if _is_small(pem):
             return
         async with self._children:
             status = await self._validate(pem)
-        if status != 0:
+        if status == _UNSOUND:
             raise RefusedError("key_unparseable", "key: is not a sound key")
+        if status == -signal.SIGPROF:
+            raise RefusedError("key_unparseable", "key: its validation takes too long")
+        if status != 0:
+            raise TransientError("internal_error", f"key: its validation broke off with status {status}")
 
     async def _validate(self, pem: Secret) -> int | None:
         """The child's exit status. The key goes through a pipe: never into arguments, environment or a file."""
-        child = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-I",
-            "-c",
-            _LOAD,
-            _PACKAGES,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
+        child = await self._started()
         try:
             async with asyncio.timeout(self.timeout):
                 await child.communicate(pem.reveal().encode())
         except TimeoutError:
-            raise RefusedError("key_unparseable", "key: its validation takes too long") from None
+            raise TransientError("internal_error", "key: no time for its validation on this machine") from None
         finally:
             if child.returncode is None:
                 child.kill()
                 await child.wait()
         return child.returncode
+
+    async def _started(self) -> Process:
+        command = (self.interpreter, "-I", "-c", _LOAD, _PACKAGES, str(self.effort))
+        try:
+            return await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL)
+        except OSError as error:
+            told = f"key: its validation cannot be started: {error.strerror}"
+            raise TransientError("internal_error", told) from None
 
 
 def _is_small(pem: Secret) -> bool:

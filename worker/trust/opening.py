@@ -1,5 +1,7 @@
 """Who says so, and may they? From a message to a renewal that is to be believed."""
 
+import base64
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -7,11 +9,13 @@ from typing import Final
 
 from worker.broker.base import Message
 from worker.core.errors import RefusedError
-from worker.core.message import RenewalEvent, parse, renewal_from
+from worker.core.message import PlainMaterial, RenewalEvent, SealedMaterial, parse, renewal_from
 from worker.core.renewal import Held, Plain, Renewal
 
 _JSON: Final = frozenset({"application/cloudevents+json", "application/cloudevents+json; charset=utf-8"})
 _SIGNED: Final = "application/jose"
+# Header, encrypted key, initialization vector, ciphertext, tag.
+_COMPACT_JWE: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){3}\.[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ def _opened(message: Message, policy: TrustPolicy, now: datetime) -> tuple[Renew
     """The event, and who signed it."""
     if message.content_encoding not in (None, "", "identity", "utf-8"):
         raise RefusedError("malformed", "content_encoding: nothing is inflated")
-    kind = message.content_type.strip().lower()
+    kind = _kind(message)
     if kind == _SIGNED:
         return open_signed(message.body, now)
     if kind not in _JSON:
@@ -52,6 +56,10 @@ def _opened(message: Message, policy: TrustPolicy, now: datetime) -> tuple[Renew
     if policy.require_signature:
         raise RefusedError("unauthorized_producer", "the settings ask for a signature, and there is none")
     return parse(message.body), None
+
+
+def _kind(message: Message) -> str:
+    return message.content_type.strip().lower()
 
 
 def open_signed(_body: bytes, _now: datetime) -> tuple[RenewalEvent, str]:
@@ -68,5 +76,36 @@ def _check_material(renewal: Renewal, policy: TrustPolicy) -> None:
 
 
 def may_keep_body(message: Message, policy: TrustPolicy) -> bool:
-    """Whether a message that was given up may be kept as it is: never with a key in the open that was not allowed."""
-    return policy.allow_plain_keys or b"PRIVATE KEY" not in message.body
+    """Whether a message that was given up may be kept as it is: never with a key in the open that was not allowed.
+
+    What is no renewal may hold a key in any disguise, so it is not kept either, however harmless it looks. This holds
+    for what the worker gives up. What the broker gives up by itself (`delivery_limit`, `expired`, `maxlen`) never
+    reaches this rule: it lies in the dead queue as it came, a key in the open included, until it is replayed, judged
+    here like any other message, or purged. Only the broker's rights guard it: `dead list` shows no body of any message.
+    """
+    if policy.allow_plain_keys:
+        return True
+    try:
+        event = parse(_payload(message))
+    except (RefusedError, ValueError):
+        return False
+    return not _has_open_key(event)
+
+
+def _payload(message: Message) -> bytes:
+    """The event's bytes, of a signed message too, whoever signed it. ValueError when it is no compact JWS."""
+    if _kind(message) != _SIGNED:
+        return message.body
+    _header, payload, _signature = message.body.split(b".")
+    return base64.b64decode(payload + b"=" * (-len(payload) % 4), altchars=b"-_", validate=True)
+
+
+def _has_open_key(event: RenewalEvent) -> bool:
+    """Also in a field that is for something else: a chain, what should be a JWE, an attribute that is not read."""
+    match event.data.material:
+        case PlainMaterial():
+            return True
+        case SealedMaterial(private_key_jwe=jwe) if _COMPACT_JWE.fullmatch(jwe) is None:
+            return True
+        case _:
+            return "PRIVATE KEY" in event.model_dump_json()
