@@ -1,187 +1,178 @@
-"""The clouds' rate limits, kept by construction; and mutual exclusion by key."""
+"""One gateway account's budget: windows, holds, a cap on calls under way; shared in turns by the rotations."""
 
 import asyncio
-import heapq
-from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from itertools import count
+from dataclasses import dataclass
 from typing import Final
 
-from worker.effort import current_effort
+from worker.effort import Effort, current_effort
+from worker.limits.concurrency import Concurrency
+from worker.limits.pacing import Pace
+from worker.limits.queue import TurnQueue
+from worker.limits.windows import Places, Window
 
-# The loop's timers may fire a little early, and sums of floats round: a place is free only when it surely is.
-_EPSILON: Final = 1e-6
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """At most `calls` in any span of `seconds`."""
-
-    calls: int
-    seconds: float
+_SHORT_JOB: Final = 16
+"""Calls that a rotation may make as fast as there are places: as many as a certificate with a few domains needs."""
+_RESERVE: Final = 0.03
+"""Of every window but the one that long jobs are paced by: kept for short jobs."""
 
 
 @dataclass(slots=True)
-class _Places:
-    """A window's places: taken before a call is sent, free again `seconds` after it ended.
+class Turn:
+    """One call's turn."""
 
-    The far end counts a call some time between the two. So whatever the network delays, no span of `seconds` there ever
-    holds more than `calls`.
-    """
-
-    window: Window
-    under_way: int = 0
-    freed_at: deque[float] = field(default_factory=deque)
-
-    def are_free(self, now: float) -> bool:
-        while self.freed_at and self.freed_at[0] <= now:
-            self.freed_at.popleft()
-        return self.under_way + len(self.freed_at) < self.window.calls
-
-    def next_free(self) -> float | None:
-        """When the next place comes free by time alone; None while that depends on calls under way."""
-        return self.freed_at[0] if self.freed_at else None
-
-    def ended(self, now: float) -> None:
-        self.under_way -= 1
-        self.freed_at.append(now + self.window.seconds + _EPSILON)
-
-    def unused(self) -> None:
-        self.under_way -= 1
+    is_sent: bool = False
+    """Set by whoever sends: a turn that was not used costs nothing."""
+    is_busy: bool = False
+    """Set by whoever hears that the far end has too much to do."""
 
 
 class Limits:
-    """One gateway account's budget: several windows at once, a cap on calls under way, and holds.
+    """Kept by construction, at the far end too, whatever the network delays. Seconds of the loop's clock.
 
-    Waiting is first come, first served; urgent calls go before ordinary ones. Seconds of the loop's clock.
+    Rotations take turns, call by call; urgent ones go before all others. A rotation with many calls is paced evenly, so
+    that others need not wait for a whole window that it has filled.
     """
 
     def __init__(self, windows: Sequence[Window], concurrency: int) -> None:
-        self._places = [_Places(window) for window in windows]
-        self._concurrency = concurrency
+        self._pace = Pace(min((window.interval for window in windows), default=0.0))
+        self._places: list[Places] = []
+        self._concurrency = Concurrency(concurrency)
+        self._queue = TurnQueue()
         self._under_way = 0
         self._held_until = 0.0
-        self._waiting: list[tuple[bool, int, asyncio.Future[None]]] = []
-        self._order = count()
         self._timer: asyncio.TimerHandle | None = None
+        for window in windows:
+            self._places.append(Places(window, self._reserve(window)))
+
+    def _reserve(self, window: Window) -> int:
+        return 0 if window.interval <= self._pace.interval else int(window.calls * _RESERVE)
 
     @property
     def waiting(self) -> int:
-        return sum(not turn.done() for _, _, turn in self._waiting)
+        return len(self._queue)
 
     @property
     def in_flight(self) -> int:
         return self._under_way
 
+    @property
+    def concurrency(self) -> int:
+        """Calls that may be under way now."""
+        return self._concurrency.allowed
+
+    @property
+    def held_for(self) -> float:
+        """Seconds until anything is sent again."""
+        return max(self._held_until - _now(), 0.0)
+
+    @property
+    def windows(self) -> Sequence[Window]:
+        """Set and learned."""
+        return tuple(places.window for places in self._places)
+
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
+    async def slot(self) -> AsyncIterator[Turn]:
         """One call's turn: send it inside the block. A waiter that is cancelled costs nothing."""
         effort = current_effort()
         with effort.queueing():
-            await self._turn(urgent=effort.urgent)
+            await self._turn_of(effort)
+        turn, began = Turn(), _now()
         try:
-            yield
+            yield turn
         finally:
-            self._give_back()
+            self._give_back(turn, began)
 
     def hold(self, seconds: float) -> None:
         """Nothing is sent for so long; an earlier hold that lasts longer stays."""
-        self._held_until = max(self._held_until, self._now() + seconds)
+        self._held_until = max(self._held_until, _now() + seconds)
 
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
+    def learn(self, window: Window) -> None:
+        """Keeps to a window that the cloud has told, until it tells another one for the same span."""
+        same = [places for places in self._places if places.window.seconds == window.seconds]
+        for places in same:
+            places.window, places.reserve = window, self._reserve(window)
+        if not same:
+            self._places.append(Places(window, self._reserve(window), self._under_way))
 
-    async def _turn(self, *, urgent: bool) -> None:
-        turn = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (not urgent, next(self._order), turn))
+    def seconds_for(self, calls: int) -> float:
+        """How long a rotation with so many calls to come needs at least, sharing with all who wait now."""
+        others = sum(1 for _ in self._queue.efforts())
+        backlog = min(self.waiting, calls * others)
+        longest = max((places.seconds_for(calls + backlog, _now()) for places in self._places), default=0.0)
+        return self.held_for + longest
+
+    async def _turn_of(self, effort: Effort) -> None:
+        turn = self._queue.add(effort)
         self._admit()
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._pass_on()  # the turn came together with the cancellation: nothing was sent
+                self._unused()  # the turn came together with the cancellation
+            else:
+                self._queue.leave(effort, turn)
             raise
 
     def _admit(self) -> None:
         """Lets in everybody whose turn has come, and sets the timer for the next."""
-        now = self._now()
-        while self._waiting and self._may_send(now):
-            _, _, turn = heapq.heappop(self._waiting)
-            if turn.done():
-                continue
+        now = _now()
+        while self._is_open(now) and (turn := self._queue.next(lambda effort: self._may_send(effort, now))) is not None:
             self._under_way += 1
+            self._pace.count(now)
             for places in self._places:
-                places.under_way += 1
+                places.take()
             turn.set_result(None)
         self._set_timer(now)
 
-    def _may_send(self, now: float) -> bool:
-        free = [places.are_free(now) for places in self._places]
-        return self._under_way < self._concurrency and now >= self._held_until and all(free)
+    def _is_open(self, now: float) -> bool:
+        return now >= self._held_until and self._under_way < self._concurrency.allowed
+
+    def _may_send(self, effort: Effort, now: float) -> bool:
+        is_long = _is_long(effort)
+        is_due = not is_long or self._pace.is_due(now)
+        return is_due and all(places.has_room(now, is_long=is_long) for places in self._places)
 
     def _set_timer(self, now: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self._waiting or self._under_way >= self._concurrency:
-            return
-        full = [places.next_free() for places in self._places if not places.are_free(now)]
-        if None in full:
+        if self._under_way >= self._concurrency.allowed:
             return  # a call under way has to end first, and its end admits
-        at = max([self._held_until, *(one for one in full if one is not None)])
-        self._timer = asyncio.get_running_loop().call_at(at, self._admit)
+        kinds = {_is_long(effort) for effort in self._queue.efforts()}
+        at = [one for one in (self._opens_at(now, is_long=is_long) for is_long in kinds) if one is not None]
+        if at:
+            self._timer = asyncio.get_running_loop().call_at(min(at), self._admit)
 
-    def _pass_on(self) -> None:
+    def _opens_at(self, now: float, *, is_long: bool) -> float | None:
+        """When somebody may send, by time alone; None while that depends on calls under way."""
+        rooms = [places.room_at(now, is_long=is_long) for places in self._places]
+        if None in rooms:
+            return None
+        due_at = self._pace.due_at if is_long else now
+        return max([self._held_until, due_at, *(one for one in rooms if one is not None)])
+
+    def _give_back(self, turn: Turn, began: float) -> None:
+        if not turn.is_sent:
+            return self._unused()
+        now = _now()
+        self._concurrency.answered(began, now, is_busy=turn.is_busy)
+        self._under_way -= 1
+        for places in self._places:
+            places.ended(now)
+        return self._admit()
+
+    def _unused(self) -> None:
         self._under_way -= 1
         for places in self._places:
             places.unused()
         self._admit()
 
-    def _give_back(self) -> None:
-        now = self._now()
-        self._under_way -= 1
-        for places in self._places:
-            places.ended(now)
-        self._admit()
+
+def _is_long(effort: Effort) -> bool:
+    return not effort.urgent and effort.calls >= _SHORT_JOB
 
 
-class KeyedLock:
-    """Mutual exclusion by key, first come, first served; forgets keys that nobody holds."""
-
-    def __init__(self) -> None:
-        self._locks: dict[str, asyncio.Lock] = {}
-        self._users: dict[str, int] = {}
-
-    @asynccontextmanager
-    async def hold(self, key: str) -> AsyncIterator[None]:
-        with self._used(key) as lock:
-            async with lock:
-                yield
-
-    def _used(self, key: str) -> "_Use":
-        return _Use(self._locks, self._users, key)
-
-    def __iter__(self) -> Iterator[str]:
-        """The keys that are held or waited for."""
-        return iter(dict(self._locks))
-
-
-@dataclass(slots=True)
-class _Use:
-    """Counts the users of a key's lock, and forgets the lock with the last."""
-
-    locks: dict[str, asyncio.Lock]
-    users: dict[str, int]
-    key: str
-
-    def __enter__(self) -> asyncio.Lock:
-        self.users[self.key] = self.users.get(self.key, 0) + 1
-        return self.locks.setdefault(self.key, asyncio.Lock())
-
-    def __exit__(self, *_error: object) -> None:
-        self.users[self.key] -= 1
-        if not self.users[self.key]:
-            del self.users[self.key], self.locks[self.key]
+def _now() -> float:
+    return asyncio.get_running_loop().time()

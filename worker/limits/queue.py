@@ -1,0 +1,59 @@
+"""Who is next: rotations take turns, each rotation's own calls in order; the urgent ones before all others."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from worker.effort import Effort
+
+_Turns = OrderedDict[asyncio.Future[None], None]
+# Ten thousand may wait, and all give up at once: leaving must not search.
+_Ring = OrderedDict[Effort, _Turns]
+
+
+@dataclass(slots=True)
+class TurnQueue:
+    """Two rings of efforts, urgent and not. An effort that had its turn goes to the end of its ring."""
+
+    _urgent: _Ring = field(default_factory=OrderedDict)
+    _others: _Ring = field(default_factory=OrderedDict)
+
+    def add(self, effort: Effort) -> asyncio.Future[None]:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._ring(effort).setdefault(effort, OrderedDict())[turn] = None
+        return turn
+
+    def _ring(self, effort: Effort) -> _Ring:
+        return self._urgent if effort.urgent else self._others
+
+    def leave(self, effort: Effort, turn: asyncio.Future[None]) -> None:
+        """Somebody gave up waiting."""
+        ring = self._ring(effort)
+        turns = ring.get(effort)
+        if turns is not None and turn in turns:
+            del turns[turn]
+            if not turns:
+                del ring[effort]
+
+    def next(self, may_send: Callable[[Effort], bool]) -> asyncio.Future[None] | None:
+        """Takes out the next turn of the first effort that may send now."""
+        effort = next((one for one in self.efforts() if may_send(one)), None)
+        if effort is None:
+            return None
+        ring = self._ring(effort)
+        turns = ring[effort]
+        turn, _ = turns.popitem(last=False)
+        if turns:
+            ring.move_to_end(effort)
+        else:
+            del ring[effort]
+        return turn
+
+    def efforts(self) -> Iterator[Effort]:
+        """In the order in which they are served."""
+        yield from self._urgent
+        yield from self._others
+
+    def __len__(self) -> int:
+        return sum(len(turns) for ring in (self._urgent, self._others) for turns in ring.values())
