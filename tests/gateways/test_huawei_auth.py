@@ -118,6 +118,46 @@ async def test_a_password_that_is_put_right_works_without_a_restart(tmp_path: Pa
         assert await one.text()
 
 
+async def refused(one: Account) -> int:
+    """How often IAM was asked in all, once it has refused again."""
+    with pytest.raises(PermanentError) as caught:
+        await one.text()
+    assert (caught.value.reason, caught.value.code) == ("auth_failed", "IAM.0011")
+    return one.asked
+
+
+async def test_a_refused_password_is_tried_again_only_after_a_while(tmp_path: Path) -> None:
+    async with account(tmp_path, password="not-the-password") as one:
+        assert [await refused(one) for _ in range(3)] == [1, 1, 1]
+        (tmp_path / "password").write_text("not-the-password")
+        one.clock.pass_by(minutes=9, seconds=59)
+        assert await refused(one) == 1, "the file was written anew, but the password is the same"
+        with pytest.raises(PermanentError):
+            await one.token.renew()
+        assert one.asked == 1
+        one.clock.pass_by(seconds=1)
+        assert [await refused(one) for _ in range(2)] == [2, 2]
+        one.clock.pass_by(days=-1)
+        assert await refused(one) == 3, "a clock that is put back makes no refusal stand for longer"
+        assert "not-the-password" not in repr(one.token)
+
+
+async def test_another_password_is_tried_at_once(tmp_path: Path) -> None:
+    async with account(tmp_path, password="not-the-password") as one:
+        await refused(one)
+        (tmp_path / "password").write_text("not-this-password")
+        assert [await refused(one) for _ in range(2)] == [2, 2]
+        (tmp_path / "password").write_text("sandbox-password")
+        assert await one.text()
+
+
+async def test_an_iam_that_was_only_away_is_asked_again_at_once(tmp_path: Path) -> None:
+    async with account(tmp_path, Fault("obtain_token", status=503)) as one:
+        with pytest.raises(TransientError):
+            await one.text()
+        assert await one.text()
+
+
 async def test_while_iam_is_away_an_old_token_serves_as_long_as_it_lives(tmp_path: Path) -> None:
     async with account(tmp_path) as one:
         first = await one.text()

@@ -69,9 +69,9 @@ async def test_where_the_id_is_gone_the_name_is_looked_for(tmp_path: Path) -> No
 
 async def test_where_nothing_is_stored_nothing_is_bound(tmp_path: Path) -> None:
     async with shop(tmp_path) as one:
-        wanted = (Binding("domain", "a.example.com"),)
+        wanted = (Binding("domain", "new.example.com"),)
         observed = await one.observe(certificate_id="gone", bindings=wanted)
-    assert (observed.stored, places(observed)) == (None, [("a.example.com", None, False)])
+    assert (observed.stored, places(observed)) == (None, [("new.example.com", None, False)])
 
 
 async def test_two_of_one_name_are_one_too_many(tmp_path: Path) -> None:

@@ -128,8 +128,8 @@ class Transport:
         """The answer, if its status is one that the request expects.
 
         What failed in passing is tried again: repeatable requests always, others when they surely had no effect. Gives
-        up when `deadline` seconds were spent on it, waiting under the limits not counted, or when the gateway wants to be
-        left alone for so long that the renewal is better parked.
+        up when `deadline` seconds were spent on it, waiting under the limits not counted, or when the gateway wants to
+        be left alone for so long that the renewal is better parked.
         """
         budget = _Budget(self._deadline)
         while True:
@@ -176,12 +176,12 @@ class Transport:
         body = b"" if request.body is None else serialised(request.body)
         budget.is_sent = False
         asked = _now()
-        async with self._limits.slot():
+        async with self._limits.slot() as turn:
             waited = _now() - asked
             with budget.charged():
                 # Only now: a signature ages, and a wait may be long.
                 headers = await self._authenticator.headers(request.method, request.path, request.query, body)
-                budget.is_sent = True
+                budget.is_sent = turn.is_sent = True
                 return await self._exchange(request, headers, body, waited)
 
     async def _exchange(self, request: Request, headers: Mapping[str, str], body: bytes, waited: float) -> Answer:

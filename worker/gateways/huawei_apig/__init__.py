@@ -72,10 +72,6 @@ class HuaweiApig:
         self._domains_per_attach = domains_per_attach
         self._chance = chance
 
-    @property
-    def calls(self) -> int:
-        return self._transport.calls
-
     async def observe(self, deployment: Deployment, leaf: Leaf | None) -> Observed:
         if deployment.strategy == "per_domain":
             return await observe_per_domain(self._client, deployment, leaf)

@@ -1,4 +1,4 @@
-"""Attaching many domains: a call a chunk, and a refused chunk halved until the bad domain stands alone."""
+"""Attaching many domains: a call a chunk, and a chunk that fails halved until the bad domain stands alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,11 +15,18 @@ from worker.gateways.together import together
 
 # Refusals that may be about one of the domains. All others are about the account: halving would only multiply them.
 _OF_ONE: Final = frozenset({"bad_request", "not_found", "conflict", "certificate_rejected"})
+# Each call that ends in 500 was repeated until its deadline. So often halved, the usual 20 domains come down to one;
+# what is left of more, the next attempt goes on with.
+_MOST_HALVINGS_FOR_500: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Attaching:
-    """To one stored certificate; chunks and halves go together, under the gateway's limits."""
+    """To one stored certificate; chunks and halves go together, under the gateway's limits.
+
+    A 500 that stays may come of one domain, or of a gateway that is sick. Calls made together tell which: where another
+    one had an answer, the chunk is halved; where all of several ended in 500, none is.
+    """
 
     client: ApigClient
     to: Stored
@@ -27,21 +34,35 @@ class Attaching:
 
     async def in_chunks(self, bindings: Sequence[Binding], size: int) -> Sequence[BindingResult]:
         """One result a binding, in order. `size`: most domains in a call."""
-        return await self._each([bindings[start : start + size] for start in range(0, len(bindings), size)])
+        chunks = [bindings[start : start + size] for start in range(0, len(bindings), size)]
+        return await self._each(chunks, _MOST_HALVINGS_FOR_500)
 
-    async def _each(self, chunks: Sequence[Sequence[Binding]]) -> Sequence[BindingResult]:
-        results = await together(self._attach(chunk) for chunk in chunks)
+    async def _each(self, chunks: Sequence[Sequence[Binding]], halvings: int) -> Sequence[BindingResult]:
+        """`halvings`: how often a chunk may still be halved for a 500."""
+        tried = await together(self._attach(chunk) for chunk in chunks)
+        is_sick = len(tried) > 1 and all(_is_broken(one) for one in tried)
+        left = 0 if is_sick else halvings
+        results = await together(self._after(one, chunk, left) for one, chunk in zip(tried, chunks, strict=True))
         return [result for chunk in results for result in chunk]
 
-    async def _attach(self, chunk: Sequence[Binding]) -> Sequence[BindingResult]:
+    async def _attach(self, chunk: Sequence[Binding]) -> Sequence[BindingResult] | RotationError:
         try:
             await self.client.attach(self.to.certificate_id, chunk)
         except RotationError as error:
-            if len(chunk) > 1 and _may_be_of_one(error):
-                middle = len(chunk) // 2
-                return await self._each((chunk[:middle], chunk[middle:]))
-            return self._told(chunk, Failure.of(error))
+            return error
         return self._told(chunk, None)
+
+    async def _after(
+        self, tried: Sequence[BindingResult] | RotationError, chunk: Sequence[Binding], halvings: int
+    ) -> Sequence[BindingResult]:
+        """What a chunk came to, where it failed after it was halved as far as that may help."""
+        if not isinstance(tried, RotationError):
+            return tried
+        is_broken = _is_broken(tried)
+        if len(chunk) == 1 or not (_may_be_of_one(tried) or (is_broken and halvings)):
+            return self._told(chunk, Failure.of(tried))
+        middle = len(chunk) // 2
+        return await self._each((chunk[:middle], chunk[middle:]), halvings - is_broken)
 
     def _told(self, chunk: Sequence[Binding], failure: Failure | None) -> Sequence[BindingResult]:
         results = [BindingResult(one, "attached" if failure is None else "failed", failure) for one in chunk]
@@ -52,3 +73,8 @@ class Attaching:
 
 def _may_be_of_one(error: RotationError) -> bool:
     return isinstance(error, PermanentError) and error.reason in _OF_ONE and not is_about_the_certificate(error.code)
+
+
+def _is_broken(tried: object) -> bool:
+    """Ended in 500. 502 to 504, a lost connection and a throttle are no domain's doing."""
+    return isinstance(tried, RotationError) and tried.reason == "gateway_unavailable" and tried.status == 500  # noqa: PLR2004 - HTTP's own

@@ -18,7 +18,7 @@ from yarl import URL
 from worker.core.errors import PermanentError, RotationError, TransientError
 from worker.core.secret import Secret
 from worker.gateways.bodies import lenient
-from worker.gateways.credentials import read_secret
+from worker.gateways.credentials import read_password, read_secret
 from worker.gateways.exchange import AmbiguousError, client_session, exchange
 from worker.gateways.huawei_apig.wire import ApigDialect, is_stale_code
 from worker.gateways.redaction import shown
@@ -27,6 +27,7 @@ from worker.settings.model import AkSkAuth, PasswordAuth, TokenAuth
 _RENEW_BEFORE: Final = timedelta(minutes=5)
 _ASK_AGAIN_AFTER: Final = timedelta(seconds=30)
 _WHERE_UNTOLD: Final = timedelta(hours=1)
+_REFUSAL_STANDS: Final = timedelta(minutes=10)
 _ALGORITHM: Final = "SDK-HMAC-SHA256"
 
 
@@ -53,10 +54,25 @@ class _Token:
     ends_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """What IAM said to a password, for good."""
+
+    error: PermanentError
+    password: Secret
+    at: datetime
+
+    def stands(self, password: Secret, now: datetime) -> bool:
+        # A clock that is put back shall not make it stand for hours.
+        return password == self.password and abs(now - self.at) < _REFUSAL_STANDS
+
+
 @dataclass(slots=True)
 class PasswordToken:
     """A token from IAM, for password, account and project; renewed before its 24 hours end, by one call at a time.
 
+    A refused password is not tried again before the file holds another one or ten minutes have passed: every rotation
+    would try it, and too many tries lock the account.
     Source: IAM, "Obtaining a User Token Through Password Authentication".
     """
 
@@ -67,6 +83,7 @@ class PasswordToken:
     _token: _Token | None = None
     _asked: int = 0
     _failure: RotationError | None = None
+    _refused: _Refused | None = None
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def headers(self, _method: str, _path: str, _query: Mapping[str, str], _body: bytes) -> Mapping[str, str]:
@@ -108,22 +125,30 @@ class PasswordToken:
         return self._token
 
     async def _ask(self) -> _Token:
-        password = read_secret(self.settings.password_file, "auth.password_file")
+        password = read_password(self.settings.password_file, "auth.password_file")
+        if self._refused is not None and self._refused.stands(password, self.now()):
+            raise copy(self._refused.error)
+        status, headers, content = await self._answer(password)
+        token = headers.get("x-subject-token")
+        if status != 201 or not token:  # noqa: PLR2004 - created
+            error = self._refusal(status, headers, content, password)
+            if isinstance(error, PermanentError):
+                self._refused = _Refused(error, password, self.now())
+            raise copy(error)
+        lifetime = _lifetime(headers, content)
+        renew_after = max(lifetime - _RENEW_BEFORE, lifetime * 0.9)
+        return _Token(Secret(token), self.now() + renew_after, self.now() + lifetime)
+
+    async def _answer(self, password: Secret) -> tuple[int, Mapping[str, str], bytes]:
         url = URL(f"{self.settings.iam_endpoint.rstrip('/')}/v3/auth/tokens?nocatalog=1", encoded=True)
         body = json.dumps(self._identity(password)).encode()
         try:
             async with client_session(self.ca_file, self.timeout) as session:
                 kind = {"Content-Type": "application/json"}
-                status, headers, content = await exchange(session, "POST", url, kind, body)
+                return await exchange(session, "POST", url, kind, body)
         except AmbiguousError as error:
             # A token more does no harm, and the call that needs it was not sent.
             raise TransientError(error.reason, f"IAM: {error.message}") from None
-        token = headers.get("x-subject-token")
-        if status != 201 or not token:  # noqa: PLR2004 - created
-            raise self._refusal(status, headers, content, password)
-        lifetime = _lifetime(headers, content)
-        renew_after = max(lifetime - _RENEW_BEFORE, lifetime * 0.9)
-        return _Token(Secret(token), self.now() + renew_after, self.now() + lifetime)
 
     def _identity(self, password: Secret) -> Mapping[str, object]:
         user = {

@@ -1,29 +1,34 @@
 """Reading what an `in_place` deployment has: its stored certificate, and every domain bound to it."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
 
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import PermanentError
 from worker.core.planning import Bound, Observed, Stored
 from worker.gateways.huawei_apig.client import ApigClient
-from worker.gateways.huawei_apig.wire import BoundDomain
+from worker.gateways.huawei_apig.wire import BoundDomain, Certificate
 
 
 async def observe_in_place(client: ApigClient, deployment: Deployment) -> Observed:
-    stored = await find_stored(client, deployment.certificate_id, deployment.name)
-    if stored is None:
-        return Observed(None, tuple(Bound(binding, None) for binding in deployment.bindings or ()))
-    rows = await client.bound_domains(stored.certificate_id)
+    found = await find_certificate(client, deployment.certificate_id, deployment.name)
+    stored = None if found is None else found.stored()
+    rows = Rows(() if stored is None else await client.bound_domains(stored.certificate_id))
     if deployment.bindings is None:
-        return Observed(stored, tuple(_bound(row, stored) for row in rows))
-    return Observed(stored, tuple(_wanted(deployment.bindings, rows, stored)))
+        return Observed(stored, tuple(_bound(row, stored) for row in rows.all))
+    missing = [_within(one, stored) for one in deployment.bindings if not rows.about(one)]
+    elsewhere = await _elsewhere(client, stored, missing)
+    bound = (_as_it_is(one, stored, rows, elsewhere) for one in deployment.bindings)
+    return Observed(stored, tuple(chain.from_iterable(bound)))
 
 
-async def find_stored(client: ApigClient, certificate_id: str | None, name: str | None) -> Stored | None:
+async def find_certificate(client: ApigClient, certificate_id: str | None, name: str | None) -> Certificate | None:
     """By id; where there is none, by name. None when it does not exist."""
     if certificate_id is not None:
         try:
-            return (await client.show(certificate_id)).stored()
+            return await client.show(certificate_id)
         except PermanentError as error:
             if error.reason != "not_found":
                 raise
@@ -33,32 +38,88 @@ async def find_stored(client: ApigClient, certificate_id: str | None, name: str 
     same = [one for one in await client.listed(name) if one.name == name]
     if len(same) > 1:
         raise PermanentError("ambiguous_name", "several stored certificates have the deployment's name")
-    return (await client.show(same[0].id)).stored() if same else None
+    return await client.show(same[0].id) if same else None
 
 
-def _bound(row: BoundDomain, stored: Stored) -> Bound:
+class Rows:
+    """Bound domains, found by name."""
+
+    def __init__(self, rows: Sequence[BoundDomain] = ()) -> None:
+        self.all: list[BoundDomain] = []
+        self._by_name: defaultdict[str, list[BoundDomain]] = defaultdict(list)
+        self.add(rows)
+
+    def add(self, rows: Sequence[BoundDomain]) -> None:
+        self.all += rows
+        for row in rows:
+            self._by_name[row.url_domain.lower()].append(row)
+
+    def about(self, binding: Binding) -> Sequence[BoundDomain]:
+        """Those of the binding's instance, or of every one where it names none."""
+        rows = self._by_name.get(binding.name, ())
+        return [row for row in rows if binding.instance_id in (None, row.instance_id)]
+
+
+async def _elsewhere(client: ApigClient, stored: Stored | None, missing: Sequence[Binding]) -> Rows:
+    """Where listed domains that are not bound to `stored` are bound to other certificates, and with which flags.
+
+    Costs nothing while all that is listed is bound to `stored`, or listed with its instance and its flag. Else one list
+    of all certificates, and one of the domains of each other certificate whose names cover one that is looked for: one
+    after another, until each is found. One without an instance may be bound on several: for it all of them are read.
+    """
+    found = Rows()
+    wanted = [one for one in missing if one.instance_id is None or one.client_verification is None]
+    covering = _covering(wanted)
+    for certificate in await client.listed() if wanted else ():
+        is_own = stored is not None and certificate.id == stored.certificate_id
+        if not is_own and certificate.may_serve(covering):
+            found.add(await _bound_domains(client, certificate.id))
+            wanted = [one for one in wanted if one.instance_id is None or not found.about(one)]
+            covering = _covering(wanted)
+    return found
+
+
+def _covering(bindings: Sequence[Binding]) -> frozenset[str]:
+    """The names by which a certificate may cover one of the domains."""
+    wild = (f"*.{one.name.partition('.')[2]}" for one in bindings)
+    return frozenset(one.name for one in bindings).union(wild)
+
+
+async def _bound_domains(client: ApigClient, certificate_id: str) -> Sequence[BoundDomain]:
+    """None of a certificate that was deleted meanwhile."""
+    try:
+        return await client.bound_domains(certificate_id)
+    except PermanentError as error:
+        if error.reason != "not_found":
+            raise
+        return ()
+
+
+def _bound(row: BoundDomain, stored: Stored | None) -> Bound:
     binding = Binding("domain", row.url_domain.lower(), row.instance_id)
     return Bound(binding, stored, row.verified_client_certificate_enabled)
 
 
-def _wanted(bindings: Sequence[Binding], rows: Sequence[BoundDomain], stored: Stored) -> Iterator[Bound]:
-    """Every listed domain as it is.
+def _within(binding: Binding, stored: Stored | None) -> Binding:
+    """One listed without an instance can be only on the instance that the certificate is limited to, if it is."""
+    limited_to = None if stored is None else stored.instance_id
+    return replace(binding, instance_id=binding.instance_id or limited_to)
 
-    One listed without an instance means those where it is bound already; else the instance that the certificate is
-    limited to; else every instance. So nothing is attached where nobody asked for it.
+
+def _as_it_is(binding: Binding, stored: Stored | None, rows: Rows, elsewhere: Rows) -> Iterator[Bound]:
+    """A listed domain as it is.
+
+    One listed without an instance means those where it is bound already, to `stored` or else to another certificate;
+    else the instance that the certificate is limited to; else every instance. So nothing is attached where nobody asked
+    for it.
     """
-    for binding in bindings:
-        found = [row for row in rows if _is_about(row, binding)]
-        for row in found:
-            flag = row.verified_client_certificate_enabled
-            yield Bound(_at(binding, row.instance_id), stored, flag)
-        if not found:
-            yield Bound(_at(binding, binding.instance_id or stored.instance_id), None)
+    if ours := rows.about(binding):
+        yield from (_at(binding, row, stored) for row in ours)
+        return
+    scoped = _within(binding, stored)
+    yield from [_at(scoped, row, None) for row in elsewhere.about(scoped)] or [Bound(scoped, None)]
 
 
-def _is_about(row: BoundDomain, binding: Binding) -> bool:
-    return row.url_domain.lower() == binding.name and binding.instance_id in (None, row.instance_id)
-
-
-def _at(binding: Binding, instance_id: str | None) -> Binding:
-    return Binding("domain", binding.name, instance_id, binding.client_verification)
+def _at(binding: Binding, row: BoundDomain, stored: Stored | None) -> Bound:
+    flag = row.verified_client_certificate_enabled
+    return Bound(replace(binding, instance_id=row.instance_id), stored, flag)

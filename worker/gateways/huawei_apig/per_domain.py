@@ -1,10 +1,11 @@
 """`per_domain`: every domain has a stored certificate of its own, uploaded in the call that binds it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import count
-from typing import Final
+from typing import Final, TypeVar
 
 from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Binding, Deployment
@@ -14,29 +15,37 @@ from worker.core.planning import Bound, Observed, Stored, age_of
 from worker.gateways.base import OnResult
 from worker.gateways.huawei_apig.client import ApigClient
 from worker.gateways.huawei_apig.storing import leaves_doubt, pause_or_raise
-from worker.gateways.huawei_apig.wire import GroupDomain
+from worker.gateways.huawei_apig.wire import BoundDomain, GroupDomain
 from worker.gateways.together import together
 
 _LONGEST_BASE: Final = 24
 _DIGITS: Final = 8
+# Refusals that are about one group or certificate. All others are about the account.
+_OF_ONE: Final = frozenset({"not_found", "forbidden", "bad_request"})
+A = TypeVar("A")
+T = TypeVar("T")
 Place = tuple[str | None, str | None, str | None]
+_Row = tuple[str, BoundDomain]
+"""A certificate's id, and a domain that it is bound to."""
 
 
 async def observe_per_domain(client: ApigClient, deployment: Deployment, leaf: Leaf | None) -> Observed:
     """What is bound to each domain, and earlier uploads of this deployment that nothing is bound to any more."""
     bindings, base = deployment.bindings or (), deployment.name or ""
-    domains = await _domains(client, bindings)
+    shown = await _domains(client, bindings)
     uploads = [one.stored() for one in await client.listed(_prefix(base)) if _is_ours(one.name, base)]
-    told = {one for domain in domains.values() for one in domain.certificate_ids()}
+    told = {one for domain in shown.values() for one in domain.certificate_ids()}
     # Where the group tells what is bound, only what it does not name is asked for.
     bound_to = await _bound_to(client, [one for one in uploads if one.certificate_id not in told])
-    at = {place: domain.certificate_ids() or _ids_at(domain, bound_to) for place, domain in domains.items()}
+    rows = _by_domain(bound_to)
+    domains = {place: shown.get(place) or _as_bound(place, rows) for place in map(_place, bindings)}
+    at = {place: _ids_at(domain, rows) for place, domain in domains.items() if domain is not None}
     stored = await _shown(client, dict.fromkeys(one for ids in at.values() for one in ids))
     bound = tuple(
-        _bound(one, domains.get(_place(one)), [stored[key] for key in at.get(_place(one), ())], leaf)
+        _bound(one, domains[_place(one)], [stored[key] for key in at.get(_place(one), ()) if key in stored], leaf)
         for one in bindings
     )
-    unbound = [one for one in uploads if one.certificate_id in bound_to and not bound_to[one.certificate_id]]
+    unbound = [one for one in uploads if bound_to.get(one.certificate_id) == ()]
     leftovers = [one for one in unbound if not _is_of(one, base, leaf)]
     return Observed(None, bound, tuple(leftovers))
 
@@ -46,49 +55,69 @@ def _place(binding: Binding) -> Place:
 
 
 async def _domains(client: ApigClient, bindings: Sequence[Binding]) -> Mapping[Place, GroupDomain]:
-    """The wanted domains as their groups show them; each group is asked once."""
+    """The wanted domains as their groups show them; each group is asked once.
+
+    A group that cannot be read shows none: its domains fail one by one, and the others do not fail with them.
+    """
     groups = list({_place(one)[:2]: one for one in bindings}.values())
-    shown = await together(_domains_of(client, one) for one in groups)
+    shown = await together(_readable(client.group, one) for one in groups)
     wanted = {_place(one) for one in bindings}
     found = {
-        (group.instance_id, group.group_id, domain.id): domain
-        for group, domains in zip(groups, shown, strict=True)
-        for domain in domains
+        (asked.instance_id, asked.group_id, domain.id): domain
+        for asked, group in zip(groups, shown, strict=True)
+        for domain in (() if group is None else group.url_domains or ())
     }
     return {place: domain for place, domain in found.items() if place in wanted}
 
 
-async def _domains_of(client: ApigClient, group: Binding) -> Sequence[GroupDomain]:
-    """A group that does not exist has none: its domains fail one by one, and the others do not fail with them."""
+async def _readable(read: Callable[[A], Awaitable[T]], one: A) -> T | None:
+    """None where this one alone cannot be read. What passes, and what is about the account, fails the observation."""
     try:
-        return (await client.group(group)).url_domains or ()
+        return await read(one)
     except PermanentError as error:
-        if error.reason != "not_found":
+        if error.reason not in _OF_ONE:
             raise
-        return ()
+        return None
 
 
-async def _bound_to(client: ApigClient, uploads: Sequence[Stored]) -> Mapping[str, frozenset[str]]:
-    """The ids of the domains bound to each upload."""
-    rows = await together(client.bound_domains(one.certificate_id) for one in uploads)
-    return {
-        one.certificate_id: frozenset(row.id or row.url_domain for row in bound)
-        for one, bound in zip(uploads, rows, strict=True)
-    }
+async def _bound_to(client: ApigClient, uploads: Sequence[Stored]) -> Mapping[str, Sequence[BoundDomain]]:
+    """The domains bound to each upload that can be read."""
+    rows = await together(_readable(client.bound_domains, one.certificate_id) for one in uploads)
+    return {one.certificate_id: tuple(bound) for one, bound in zip(uploads, rows, strict=True) if bound is not None}
 
 
-def _ids_at(domain: GroupDomain, bound_to: Mapping[str, frozenset[str]]) -> Sequence[str]:
-    return [certificate_id for certificate_id, domains in bound_to.items() if domain.id in domains]
+def _by_domain(bound_to: Mapping[str, Sequence[BoundDomain]]) -> Mapping[str, Sequence[_Row]]:
+    """By the domain's id, where it is told."""
+    rows: defaultdict[str, list[_Row]] = defaultdict(list)
+    for certificate_id, bound in bound_to.items():
+        for row in bound:
+            rows[row.id or row.url_domain].append((certificate_id, row))
+    return rows
 
 
-async def _shown(client: ApigClient, ids: Mapping[str, None]) -> Mapping[str, Stored]:
-    """Lists tell no serial numbers."""
-    shown = await together(client.show(one) for one in ids)
-    return {one.id: one.stored() for one in shown}
+def _as_bound(place: Place, rows: Mapping[str, Sequence[_Row]]) -> GroupDomain | None:
+    """A domain that no group shows, as an upload of ours that is bound to it does: else a newer one would be undone."""
+    instance_id, group_id, domain_id = place
+    for _certificate_id, row in rows.get(domain_id or "", ()):
+        if row.instance_id in (None, instance_id) and row.api_group_id in (None, group_id):
+            flag = row.verified_client_certificate_enabled
+            return GroupDomain(id=domain_id or "", domain=row.url_domain, verified_client_certificate_enabled=flag)
+    return None
+
+
+def _ids_at(domain: GroupDomain, rows: Mapping[str, Sequence[_Row]]) -> Sequence[str]:
+    """The certificates bound there: as the group tells, or as those do that were asked."""
+    return domain.certificate_ids() or [certificate_id for certificate_id, _row in rows.get(domain.id, ())]
+
+
+async def _shown(client: ApigClient, ids: Iterable[str]) -> Mapping[str, Stored]:
+    """Lists tell no serial numbers. What is gone meanwhile, or cannot be read, is left out."""
+    shown = await together(_readable(client.show, one) for one in ids)
+    return {one.id: one.stored() for one in shown if one is not None}
 
 
 def _bound(binding: Binding, domain: GroupDomain | None, stored: Sequence[Stored], leaf: Leaf | None) -> Bound:
-    """A domain that its group does not have is nothing bound: attaching it tells why.
+    """A domain that nothing shows is nothing bound: attaching it tells why.
 
     Of several certificates at one domain the renewed one counts, where it is among them.
     """
@@ -109,61 +138,84 @@ class Adding:
     chance: Callable[[], float]
 
     async def to_each(self, bindings: Sequence[Binding], on_result: OnResult) -> Sequence[BindingResult]:
-        """All together, under the gateway's limits; one result each, in order."""
+        """All together, under the gateway's limits; one result each, in order.
+
+        Costs a call each, and one list beforehand: what an earlier try uploaded is bound, not uploaded once more.
+        """
+        try:
+            earlier = await self._listed(_prefix_for(self.base, self.bundle.leaf))
+        except RotationError as error:
+            return [_told(one, error, on_result) for one in bindings]
 
         async def add(binding: Binding) -> BindingResult:
             try:
-                await self._to(binding)
-                result = BindingResult(binding, "attached")
+                await self._to(binding, earlier.get(self._name(binding), ()))
             except RotationError as error:
-                result = BindingResult(binding, "failed", Failure.of(error))
-            on_result(result)
-            return result
+                return _told(binding, error, on_result)
+            return _told(binding, None, on_result)
 
         return await together(add(binding) for binding in bindings)
 
-    async def _to(self, binding: Binding) -> None:
+    async def _to(self, binding: Binding, earlier: Sequence[str]) -> None:
         """A fresh upload has no client CA: the gateway switches client verification off, and we on again."""
-        certificate_id, flag = await self._uploaded(binding)
+        found = await self._holding(earlier)
+        certificate_id, flag = await self._uploaded(binding) if found is None else (found, None)
         wanted = binding.client_verification
-        if wanted is not None and wanted != flag:
-            await self.client.attach_to_domain(binding, certificate_id, client_verification=wanted)
+        if flag is None or wanted not in (None, flag):
+            await self.client.attach_to_domain(binding, certificate_id, client_verification=bool(wanted))
 
     async def _uploaded(self, binding: Binding) -> tuple[str, bool | None]:
-        """The upload's id and the domain's flag. What an earlier try left is bound, not uploaded once more."""
-        name = upload_name(self.base, binding, self.bundle.leaf)
+        """The upload's id and the domain's flag; no flag where the upload may not be bound."""
+        name = self._name(binding)
         for tries in count(1):
             try:
                 added = await self.client.add_to_domain(binding, name, self.bundle)
             except RotationError as error:
                 if not leaves_doubt(error):
                     raise
-                earlier = await self._earlier(name)
-                if earlier is not None:
-                    await self.client.attach_to_domain(
-                        binding, earlier, client_verification=bool(binding.client_verification)
-                    )
-                    return earlier, binding.client_verification
+                found = await self._holding((await self._listed(name)).get(name, ()))
+                if found is not None:
+                    return found, None
                 await pause_or_raise(error, tries, self.chance)
             else:
                 return added.ssl_id, bool(added.verified_client_certificate_enabled)
         raise AssertionError("unreachable")
 
-    async def _earlier(self, name: str) -> str | None:
-        """An upload of that name that holds the leaf."""
-        same = [one.id for one in await self.client.listed(name) if one.name == name]
-        shown = await _shown(self.client, dict.fromkeys(same))
+    def _name(self, binding: Binding) -> str:
+        return upload_name(self.base, binding, self.bundle.leaf)
+
+    async def _listed(self, name: str) -> Mapping[str, Sequence[str]]:
+        """The ids of what is stored, by name; `name` may be the beginning of many."""
+        ids: defaultdict[str, list[str]] = defaultdict(list)
+        for one in await self.client.listed(name):
+            ids[one.name].append(one.id)
+        return ids
+
+    async def _holding(self, ids: Sequence[str]) -> str | None:
+        """The first of them that holds the leaf."""
+        shown = await _shown(self.client, ids)
         return next((key for key, one in shown.items() if age_of(one, self.bundle.leaf) == "same"), None)
+
+
+def _told(binding: Binding, error: RotationError | None, on_result: OnResult) -> BindingResult:
+    failure = None if error is None else Failure.of(error)
+    result = BindingResult(binding, "attached" if failure is None else "failed", failure)
+    on_result(result)
+    return result
 
 
 def _prefix(base: str) -> str:
     return f"{base[:_LONGEST_BASE]}_"
 
 
+def _prefix_for(base: str, leaf: Leaf) -> str:
+    return f"{_prefix(base)}{leaf.fingerprint_sha256[:_DIGITS]}_"
+
+
 def upload_name(base: str, binding: Binding, leaf: Leaf) -> str:
     """Tells deployment, leaf and domain, in the characters and the length that APIG allows."""
     place = f"{binding.instance_id}/{binding.group_id}/{binding.domain_id}".encode()
-    return f"{_prefix(base)}{leaf.fingerprint_sha256[:_DIGITS]}_{sha256(place).hexdigest()[:_DIGITS]}"
+    return f"{_prefix_for(base, leaf)}{sha256(place).hexdigest()[:_DIGITS]}"
 
 
 def _is_ours(name: str, base: str) -> bool:
@@ -174,4 +226,4 @@ def _is_ours(name: str, base: str) -> bool:
 
 def _is_of(upload: Stored, base: str, leaf: Leaf | None) -> bool:
     """Whether it was uploaded for this very leaf: an earlier try may have left it, and the next one binds it."""
-    return leaf is not None and upload.name.startswith(f"{_prefix(base)}{leaf.fingerprint_sha256[:_DIGITS]}_")
+    return leaf is not None and upload.name.startswith(_prefix_for(base, leaf))

@@ -10,9 +10,10 @@ from worker.core.backoff import jittered
 from worker.core.bundle import Bundle, Leaf
 from worker.core.errors import PermanentError, RotationError
 from worker.core.planning import Stored, age_of
+from worker.core.readback import FLAG_MOVED
 from worker.gateways.huawei_apig.client import ApigClient
-from worker.gateways.huawei_apig.observing import find_stored
-from worker.gateways.huawei_apig.wire import NAME_EXISTS
+from worker.gateways.huawei_apig.observing import find_certificate
+from worker.gateways.huawei_apig.wire import NAME_EXISTS, Certificate
 from worker.gateways.transport import AmbiguousError
 
 _MOST_TRIES: Final = 4
@@ -29,31 +30,33 @@ class Storing:
         """A full replacement: name, scope and client CA are sent again, so that they stay."""
         ca = trusted_root_ca if stored.has_trusted_root_ca else None
 
-        async def put() -> Stored:
-            answer = (await self.client.modify(stored, ca, bundle)).stored()
-            if answer.certificate_id != stored.certificate_id:
+        async def put() -> Certificate:
+            answer = await self.client.modify(stored, ca, bundle)
+            if answer.id != stored.certificate_id:
                 raise PermanentError("provider_mismatch", "the gateway modified another certificate")
             return answer
 
-        async def look() -> Stored | None:
-            return (await self.client.show(stored.certificate_id)).stored()
+        async def look() -> Certificate | None:
+            return await self.client.show(stored.certificate_id)
 
-        return await self._written(put, look, bundle.leaf)
+        written = await self._written(put, look, bundle.leaf)
+        return await self._with_ca(written, stored.name) if stored.has_trusted_root_ca else written.stored()
 
     async def create(self, name: str, trusted_root_ca: str | None, bundle: Bundle) -> Stored:
         """A global certificate. One of that name that holds the leaf already is taken as it is."""
 
-        async def post() -> Stored:
-            return (await self.client.create(name, bundle, trusted_root_ca)).stored()
+        async def post() -> Certificate:
+            return await self.client.create(name, bundle, trusted_root_ca)
 
-        async def look() -> Stored | None:
-            return await find_stored(self.client, None, name)
+        async def look() -> Certificate | None:
+            return await find_certificate(self.client, None, name)
 
-        return await self._written(post, look, bundle.leaf)
+        written = await self._written(post, look, bundle.leaf)
+        return await self._with_ca(written, name) if trusted_root_ca is not None else written.stored()
 
     async def _written(
-        self, write: Callable[[], Awaitable[Stored]], look: Callable[[], Awaitable[Stored | None]], leaf: Leaf
-    ) -> Stored:
+        self, write: Callable[[], Awaitable[Certificate]], look: Callable[[], Awaitable[Certificate | None]], leaf: Leaf
+    ) -> Certificate:
         for tries in count(1):
             try:
                 answer = await write()
@@ -62,17 +65,28 @@ class Storing:
                 if not leaves_doubt(error):
                     raise
                 found = await look()
-                if found is not None and age_of(found, leaf) == "same":
+                if found is not None and age_of(found.stored(), leaf) == "same":
                     return found
                 await pause_or_raise(error, tries, self.chance)
             else:
                 return answer
         raise AssertionError("unreachable")
 
+    async def _with_ca(self, written: Certificate, name: str) -> Stored:
+        """Where the client CA is gone the gateway asks clients for no certificate any more: that must be told.
 
-def _check_is(answer: Stored, leaf: Leaf) -> None:
+        An answer that does not say is asked for by reading; what reading does not say either is not known to be wrong.
+        """
+        is_silent = written.is_has_trusted_root_ca is None
+        shown = await self.client.show(written.id) if is_silent else written
+        if shown.is_has_trusted_root_ca is False:
+            raise PermanentError(FLAG_MOVED, f"the stored certificate {name} has lost its client CA")
+        return shown.stored()
+
+
+def _check_is(answer: Certificate, leaf: Leaf) -> None:
     """An answer that shows another certificate than was sent is no proof: what is stored decides."""
-    if age_of(answer, leaf) != "same":
+    if age_of(answer.stored(), leaf) != "same":
         raise AmbiguousError("still_old", "the answer shows another certificate than the one that was sent")
 
 

@@ -25,8 +25,14 @@ def _serial(value: object) -> object:
     return int(text) if re.fullmatch(r"[0-9]{1,60}", text) else None
 
 
+def _texts(value: object) -> object:
+    """Those of a list; none where it is no list."""
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+
+
 Id = Annotated[str, BeforeValidator(_stripped)]
 Serial = Annotated[int | None, BeforeValidator(_serial)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 
 
 class Certificate(Body):
@@ -39,7 +45,12 @@ class Certificate(Body):
     not_before: Time = None
     not_after: Time = None
     serial_number: Serial = None
+    san: Texts = ()
     is_has_trusted_root_ca: bool | None = None
+
+    def may_serve(self, covering: frozenset[str]) -> bool:
+        """Whether one of its names is among these; where its names are not told, it may serve anything."""
+        return not self.san or any(name.lower() in covering for name in self.san)
 
     def stored(self) -> Stored:
         # A global certificate reads "common", which is no instance's id.
