@@ -104,9 +104,7 @@ def test_a_file_that_is_missing_is_told_as_such(tmp_path: Path, name: str) -> No
         (errno.EACCES, PermanentError, "file_permissions"),
     ],
 )
-def test_only_the_systems_own_troubles_may_pass(
-    number: int, kind: type[RotationError], reason: str
-) -> None:
+def test_only_the_systems_own_troubles_may_pass(number: int, kind: type[RotationError], reason: str) -> None:
     error = _unreadable("material.chain", OSError(number, os.strerror(number)))
     assert isinstance(error, kind)
     assert error.reason == reason
