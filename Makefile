@@ -1,5 +1,5 @@
 # Each target works by itself on a fresh machine with Python 3.11+, git and make.
-.PHONY: demo test lint format lock
+.PHONY: demo test lint bench format lock
 .DEFAULT_GOAL := test
 
 BIN := .venv/bin
@@ -11,6 +11,11 @@ BIN := .venv/bin
 .venv/.test: requirements-test.lock pyproject.toml
 	.ci/venv requirements-test.lock
 	touch $@ .venv/.demo
+
+# The peers that the benchmarks measure against stay out of the product's own environment.
+.venv-bench/.bench: requirements-bench.lock pyproject.toml
+	.ci/venv requirements-bench.lock .venv-bench
+	touch $@
 
 demo: .venv/.demo
 	$(BIN)/rotation-worker demo
@@ -25,6 +30,11 @@ lint: .venv/.test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Figures go to benchmarks/results.json. BENCH_ARGS: names of single ones, --quick.
+bench: .venv-bench/.bench
+	.ci/services
+	.venv-bench/bin/python -m benchmarks $(BENCH_ARGS)
+
 format: .venv/.test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -33,3 +43,4 @@ format: .venv/.test
 lock:
 	uv pip compile pyproject.toml --extra build --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.lock
 	uv pip compile pyproject.toml --extra build --extra test --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-test.lock
+	uv pip compile pyproject.toml --extra build --extra test --extra bench --extra uvloop --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-bench.lock
