@@ -30,7 +30,7 @@ from worker.settings.resolve import broker_url, deployments_of, holds, producers
 from worker.telemetry import Metrics
 from worker.trust.opening import TrustPolicy
 from worker.verification import Probe, parse_endpoint, verify
-from worker.web.server import Health, serving
+from worker.web.server import GatewayState, Health, serving
 
 _log = structlog.get_logger()
 _chance: Callable[[], float] = random.SystemRandom().random
@@ -128,6 +128,14 @@ async def rotator_of(settings: Settings, metrics: Metrics, watcher: Watcher | No
         yield Rotator(gateways, probing_of(settings), settle, watcher or Unwatched(), claimed)
 
 
+def gateway_states(rotator: Rotator) -> Mapping[str, GatewayState]:
+    """Of every gateway of the settings."""
+    return {
+        name: GatewayState(not gateway.account.is_down, rotator.forecast.seconds_left(name))
+        for name, gateway in rotator.gateways.items()
+    }
+
+
 def broker_of(settings: Settings) -> Broker:
     return open_broker(settings.broker, broker_url(settings.broker), settings.retry)
 
@@ -142,8 +150,9 @@ async def run(settings: Settings, *, stopping: asyncio.Event | None = None, watc
         rotator = await stack.enter_async_context(rotator_of(settings, metrics, watcher))
         broker = broker_of(settings)
         stack.push_async_callback(broker.close)
+        health = Health(broker.state, metrics, partial(gateway_states, rotator))
         host, _, port = settings.http.listen.rpartition(":")
-        bound = await stack.enter_async_context(serving(Health(broker.state, metrics), host.strip("[]"), int(port)))
+        bound = await stack.enter_async_context(serving(health, host.strip("[]"), int(port)))
         consumer = Consumer(
             broker, intake, rotator, certificates_of(settings), _policy(settings), metrics, utc_now, _chance, stopping
         )

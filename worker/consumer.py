@@ -177,8 +177,9 @@ class Consumer:
     ) -> None:
         """The world first, the broker second."""
         match disposition:
-            case ParkFor(delay):
-                await self._insist(lambda: delivery.park(delay, attempt=delivery.message.attempt + 1))
+            case ParkFor(delay, counted):
+                attempt = delivery.message.attempt + counted
+                await self._insist(lambda: delivery.park(delay, attempt=attempt))
             case Done():
                 await self._publish(identity, report, timing, delivery.message.traceparent)
                 await self._insist(delivery.ack)

@@ -15,6 +15,7 @@ from worker.core.planning import Create, Keep, Modify, Plan, Stored, Superseded,
 from worker.core.readback import FLAG_MOVED, confirmed, is_complete, moved_flags, put_right
 from worker.core.snapshot import Flags, as_before, flags_in
 from worker.effort import current_effort, spending
+from worker.forecast import Forecast, Work
 from worker.gateways.base import Gateway
 from worker.gateways.together import together
 
@@ -24,7 +25,7 @@ _log = structlog.get_logger()
 class Watcher(Protocol):
     """Hears how a rotation gets on, for progress bars and tables."""
 
-    def planned(self, deployment: Deployment, total: int) -> None: ...
+    def planned(self, deployment: Deployment, work: Work) -> None: ...
 
     def bound(self, deployment: Deployment, result: BindingResult) -> None: ...
 
@@ -32,7 +33,7 @@ class Watcher(Protocol):
 class Unwatched:
     """Nobody looks."""
 
-    def planned(self, deployment: Deployment, total: int) -> None: ...
+    def planned(self, deployment: Deployment, work: Work) -> None: ...
 
     def bound(self, deployment: Deployment, result: BindingResult) -> None: ...
 
@@ -64,6 +65,7 @@ class Rotator:
     watcher: Watcher = field(default_factory=Unwatched)
     claimed: frozenset[tuple[str, str]] = frozenset()
     """Gateway and certificate id of every deployment of the settings: none of them is ever retired."""
+    forecast: Forecast = field(default_factory=Forecast)
     _flags: dict[str, Flags] = field(default_factory=dict)
     """By deployment, from the first change on until there is nothing to try again."""
 
@@ -125,20 +127,34 @@ class Rotator:
                 assert_never(step)
 
     async def _follow(self, deployment: Deployment, todo: Plan, bundle: Bundle | None) -> DeploymentReport:
-        self.watcher.planned(deployment, len(todo.attach))
         self._flags[deployment.key] = {**self._flags.get(deployment.key, {}), **flags_in(todo)}
-        report = await self._done(deployment, todo, bundle)
+        with self.forecast.of(self._gateway(deployment), deployment, todo) as work:
+            self._tell(deployment, todo, work)
+            report = await self._done(deployment, todo, bundle, work)
         if not any(failure.transient for failure in report.failures):
             del self._flags[deployment.key]
         return report
 
-    async def _done(self, deployment: Deployment, todo: Plan, bundle: Bundle | None) -> DeploymentReport:
+    def _tell(self, deployment: Deployment, todo: Plan, work: Work) -> None:
+        self.watcher.planned(deployment, work)
+        if not todo.is_nothing:
+            seconds = round(work.seconds_left(), 1)
+            _log.info(
+                "rotation.planned",
+                gateway=deployment.gateway,
+                strategy=deployment.strategy,
+                bindings=work.bindings,
+                calls=work.calls,
+                seconds=seconds,
+            )
+
+    async def _done(self, deployment: Deployment, todo: Plan, bundle: Bundle | None, work: Work) -> DeploymentReport:
         unchanged = tuple(BindingResult(binding, "unchanged") for binding in todo.unchanged)
         try:
             stored = await self._replace(deployment, todo, bundle)
         except RotationError as error:
             return _not_replaced(deployment, todo, unchanged, Failure.of(error))
-        attached = await self._attach(deployment, stored, todo, bundle)
+        attached = await self._attach(deployment, stored, todo, bundle, work)
         results = unchanged + attached
         if not todo.is_nothing:
             results = await self._read_back(deployment, stored, results, bundle)
@@ -161,7 +177,7 @@ class Rotator:
                 assert_never(todo.replacement)
 
     async def _attach(
-        self, deployment: Deployment, stored: Stored | None, todo: Plan, bundle: Bundle | None
+        self, deployment: Deployment, stored: Stored | None, todo: Plan, bundle: Bundle | None, work: Work
     ) -> tuple[BindingResult, ...]:
         if not todo.attach:
             return ()
@@ -170,6 +186,7 @@ class Rotator:
 
         def heard(result: BindingResult) -> None:
             effort.changes += result.state == "attached"
+            work.left -= 1
             self.watcher.bound(deployment, result)
 
         return tuple(await self._gateway(deployment).attach(deployment, stored, todo.attach, bundle, heard))

@@ -19,7 +19,7 @@ _LONGEST_TEXT: Final = 2000
 Event = MutableMapping[str, object]
 
 
-def configure_logs(*, verbose: bool = False) -> None:
+def configure_logs(level: int) -> None:
     """JSON lines on stderr, a human rendering where stderr is a terminal. Libraries log from WARNING on only.
 
     aiormq and aiohttp show message bodies and headers at DEBUG: their level is not for settings.
@@ -36,10 +36,11 @@ def configure_logs(*, verbose: bool = False) -> None:
             _redact,
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if verbose else logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+    logging.captureWarnings(capture=True)
     logging.basicConfig(level=logging.WARNING, format='{"level": "%(levelname)s", "logger": "%(name)s"}', force=True)
 
 
@@ -90,6 +91,8 @@ class Metrics:
     gateway_wait: Histogram = field(init=False)
     in_flight: Gauge = field(init=False)
     parked: Gauge = field(init=False)
+    remaining: Gauge = field(init=False)
+    gateway_up: Gauge = field(init=False)
     expiry: Gauge = field(init=False)
     consumer_active: Gauge = field(init=False)
 
@@ -124,6 +127,18 @@ class Metrics:
             ),
             "in_flight": Gauge("rotation_in_flight", "Rotations under way", registry=registry),
             "parked": Gauge("rotation_parked", "Renewals that wait for their next try", registry=registry),
+            "remaining": Gauge(
+                "rotation_remaining_seconds",
+                "Estimate until the rotations under way at a gateway have ended, by its limits",
+                ["gateway"],
+                registry=registry,
+            ),
+            "gateway_up": Gauge(
+                "rotation_gateway_up",
+                "0 while a gateway does not answer and is left alone",
+                ["gateway"],
+                registry=registry,
+            ),
             "expiry": Gauge(
                 "rotation_certificate_expiry_timestamp_seconds",
                 "When the certificate last put into service expires",

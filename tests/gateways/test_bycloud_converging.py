@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.gateways.test_bycloud_reading import Place, issued, leaf_of, opened
-from tests.gateways.test_bycloud_waiting import PATIENCE, Cloud, attach, raised, reasons
-from tests.gateways.test_bycloud_waiting import opened as opened_at
+from tests.support.bycloud_cloud import PATIENCE, Cloud, attach, raised, reasons
+from tests.support.bycloud_cloud import opened as opened_at
 from tests.support.gateways import bycloud, checked, unheard
 from tests.support.values import bundle, deployment, leaf, listener, stored
 from tests.support.virtual_time import run_virtual

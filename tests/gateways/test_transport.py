@@ -123,6 +123,7 @@ async def transport(endpoint: str, **overrides: Any) -> AsyncIterator[Transport]
         "deadline": 0.1,
         "ca_file": None,
         "chance": lambda: 0.0,
+        "wall_clock": lambda: datetime.now(UTC),
     }
     opened = Transport(**{**fields, **overrides})
     try:

@@ -162,6 +162,28 @@ def test_a_turn_that_comes_together_with_the_cancellation_passes_to_the_next() -
     assert run_virtual(scenario()) == 0
 
 
+def test_a_waiter_that_is_cancelled_together_with_a_call_under_way_costs_no_place() -> None:
+    """As when the broker is lost: all that is in hand is cancelled in the same moment."""
+
+    async def scenario() -> float:
+        limits = Limits([Window(100, 10)], 8)
+
+        async def call() -> None:
+            async with sending(limits):
+                await asyncio.sleep(1)
+
+        calls = [asyncio.create_task(call()) for _ in range(30)]
+        await asyncio.sleep(0.5)
+        for one in calls:
+            one.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        assert (limits.waiting, limits.in_flight) == (0, 0)
+        await call()
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(scenario()) == 1.5
+
+
 def test_a_burst_uses_the_whole_window_at_once_and_then_waits_for_it() -> None:
     async def scenario() -> list[float]:
         limits, loop = Limits([Window(3, 10)], 8), asyncio.get_running_loop()
@@ -274,22 +296,73 @@ def test_a_window_learned_in_the_middle_of_calls_counts_them() -> None:
     assert run_virtual(scenario()) == pytest.approx(30, abs=0.1)
 
 
-def test_how_long_more_calls_take_follows_from_windows_holds_and_who_waits() -> None:
+def test_how_long_more_calls_take_follows_from_windows_holds_and_latency() -> None:
     async def scenario() -> list[float]:
         limits = Limits([Window(20, 1)], 8)
-        idle = limits.seconds_for(20), limits.seconds_for(220)
+        at_once, later = limits.seconds_for(20), limits.seconds_for(220)
         limits.hold(30)
         held = limits.seconds_for(220)
-        waiting = [asyncio.create_task(_only(limits)) for _ in range(100)]
-        await asyncio.sleep(0)
-        shared = limits.seconds_for(220)
-        for one in waiting:
-            one.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
-        return [*idle, held, shared]
+        slow = Limits([Window(1000, 1)], 2)
+        async with sending(slow):
+            await asyncio.sleep(4)
+        return [at_once, later, held, slow.seconds_for(100)]
 
-    async def _only(limits: Limits) -> None:
-        async with sending(limits):
-            pass
+    assert run_virtual(scenario()) == [0, 10, 40, 200]
 
-    assert run_virtual(scenario()) == [0, 10, 40, 45]
+
+def test_a_learned_window_never_allows_more_than_was_set_for_its_span() -> None:
+    limits = Limits([Window(100, 1), Window(50, 300)], 8)
+    limits.learn(Window(200, 300))
+    assert limits.windows == (Window(100, 1), Window(50, 300))
+    limits.learn(Window(20, 300))
+    limits.learn(Window(40, 300))
+    assert limits.windows == (Window(100, 1), Window(40, 300))
+
+
+async def _told(limits: Limits, left: int | None, seconds: float = 0.0, latency: float = 0.0) -> float:
+    """One call, whose answer tells how many are left; when it was sent."""
+    async with limits.slot() as turn:
+        sent_at = asyncio.get_running_loop().time()
+        turn.is_sent = True
+        await asyncio.sleep(latency)
+        turn.left = None if left is None else (left, seconds)
+    return sent_at
+
+
+def test_nothing_is_sent_while_the_cloud_says_that_nothing_is_left() -> None:
+    async def scenario() -> list[float]:
+        limits = Limits([Window(100, 1)], 8)
+        await _told(limits, 0, 40)
+        return [await _told(limits, 5, 20), await _told(limits, None)]
+
+    assert run_virtual(scenario()) == [40, 40]
+
+
+def test_calls_under_way_and_calls_that_tell_nothing_use_up_what_is_left() -> None:
+    async def scenario() -> list[float]:
+        limits = Limits([Window(100, 1)], 8)
+        await _told(limits, 3, 50)
+        together = [_told(limits, None, latency=1) for _ in range(5)]
+        return sorted(await asyncio.gather(*together))
+
+    assert run_virtual(scenario()) == [0, 0, 0, 50, 50]
+
+
+def test_of_answers_that_overtake_each_other_the_lowest_figure_counts() -> None:
+    async def scenario() -> list[float]:
+        limits = Limits([Window(100, 1)], 8)
+        await asyncio.gather(_told(limits, 4, 50, latency=2), _told(limits, 1, 51, latency=1))
+        return [await _told(limits, None), await _told(limits, None)]
+
+    assert run_virtual(scenario()) == [2, 52]
+
+
+def test_a_window_that_begins_anew_brings_its_own_figure() -> None:
+    async def scenario() -> list[float]:
+        limits = Limits([Window(100, 1)], 8)
+        await _told(limits, 1, 10)
+        await asyncio.sleep(11)
+        await _told(limits, 60, 60)
+        return [await _told(limits, None) for _ in range(3)]
+
+    assert run_virtual(scenario()) == [11, 11, 11]

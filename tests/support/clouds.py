@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from worker.app import broker_of, run
-from worker.broker.base import Broker, Message
+from worker.broker.base import Broker, Dead, Message
 from worker.sandbox import Sandbox
 from worker.sandbox.ca import Authority, Issued
 from worker.settings import Settings
@@ -108,6 +108,12 @@ class Running:
             if len(events) >= count:
                 return [dict(event) for event in reversed(events)][:count]
             await asyncio.sleep(0.02)
+
+    async def dead(self, count: int = 1) -> Sequence[Dead]:
+        """So many dead letters: they come after their events."""
+        while len(dead := await self.broker.dead()) < count:
+            await asyncio.sleep(0.02)
+        return dead
 
     async def outcome(self, sent: Message) -> dict[str, Any]:
         """Publishes a renewal, and waits for what comes of it."""

@@ -7,7 +7,7 @@ from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import Failure, RotationError
 from worker.core.outcome import BindingResult
-from worker.core.planning import Bound, Create, Modify, Observed, Stored
+from worker.core.planning import Bound, Create, Modify, Observed, Plan, Stored
 from worker.gateways.base import Discovered, OnResult
 
 
@@ -29,6 +29,18 @@ class FakeGateway:
     put_moves_flags: bool = False
     leftovers: Sequence[Stored] = ()
     retired: list[str] = field(default_factory=list)
+
+    is_down: bool = False
+
+    @property
+    def account(self) -> "FakeGateway":
+        return self
+
+    def seconds_for(self, calls: int) -> float:
+        return calls * 0.5
+
+    def calls_for(self, deployment: Deployment, todo: Plan) -> int:
+        return 0 if todo.is_nothing else 2 + len(todo.attach)
 
     def _called(self, operation: str) -> None:
         self.journal.append(operation)

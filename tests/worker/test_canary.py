@@ -46,7 +46,7 @@ async def test_a_key_in_a_file_stays_there(tmp_path: Path, capfd: pytest.Capture
                 world.faults.append(Fault("attach_domains", status=400, body=body))
                 material = {"kind": "file", "chain": f"{number}.pem", "private_key": f"{number}.key"}
                 told.append(await worker.outcome(renewal(issued, material=material)))
-            dead = [repr(one) + one.message.body.decode() for one in await worker.broker.dead()]
+            dead = [repr(one) + one.message.body.decode() for one in await worker.dead(len(issues))]
         everything = json.dumps(told) + "".join(dead) + "".join(capfd.readouterr())
         everything += "".join(file.read_bytes().decode("latin-1") for file in work.iterdir())
     assert [one["data"]["reason"] for one in told] == ["binding_failed", "name_not_covered"]

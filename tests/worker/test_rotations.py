@@ -93,7 +93,7 @@ async def test_a_domain_that_does_not_exist_fails_alone(tmp_path: Path) -> None:
         issued = AUTHORITY.issue((*NAMES, "gone.example.com"))
         async with running(settings_for(sandbox, AUTHORITY, tmp_path, {"shop": (deployment,)})) as worker:
             event = await worker.outcome(renewal(issued))
-            dead = await worker.broker.dead()
+            dead = await worker.dead()
         [told] = event["data"]["deployments"]
         assert (event["data"]["outcome"], event["data"]["reason"]) == ("failed", "binding_failed")
         assert told["bindings"] == {"total": 3, "attached": 2, "unchanged": 0, "failed": 1, "rolled_back": 0}
@@ -256,7 +256,7 @@ async def test_bad_input_is_told_changes_nothing_and_harms_nobody(tmp_path: Path
             for reason, bad in cases.items():
                 event = await worker.outcome(bad)
                 assert (event["data"]["outcome"], event["data"]["reason"]) == ("failed", reason)
-            assert [one.reason for one in await worker.broker.dead()] == list(cases)
+            assert [one.reason for one in await worker.dead(len(cases))] == list(cases)
             assert shop.changes() == []
             event = await worker.outcome(renewal(new()))
             assert event["data"]["outcome"] == "succeeded"
@@ -269,7 +269,7 @@ async def test_a_refused_plain_key_is_kept_nowhere(tmp_path: Path) -> None:
         strict = settings.model_copy(update={"trust": settings.trust.model_copy(update={"allow_plain_keys": False})})
         async with running(strict) as worker:
             event = await worker.outcome(renewal(issued))
-            [dead] = await worker.broker.dead()
+            [dead] = await worker.dead()
         assert event["data"]["reason"] == "plain_key_refused"
         assert "exposed" in event["data"]["message"]
         assert b"PRIVATE KEY" not in dead.message.body

@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass
 from worker.app import broker_of, certificates_of, gateways_of, intake_of
 from worker.broker.base import BrokerError
 from worker.commands.exits import OK, WRONG_SETTINGS
-from worker.commands.loading import settings_of
+from worker.commands.loading import log_level, settings_of
 from worker.commands.output import print_json
 from worker.core.errors import RotationError
 from worker.settings import Settings, SettingsError
 from worker.settings.loading import check_secret_files
-from worker.telemetry import Metrics
+from worker.telemetry import Metrics, configure_logs
 
 
 def configure(_parser: argparse.ArgumentParser) -> None:
@@ -31,6 +31,7 @@ class Finding:
 
 
 def execute(args: argparse.Namespace) -> int:
+    configure_logs(log_level(args))
     findings = _findings(args)
     if args.json:
         print_json([asdict(finding) for finding in findings])

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from worker.app import gateways_of
 from worker.commands.exits import FAILED, OK, WRONG_SETTINGS
-from worker.commands.loading import settings_of
+from worker.commands.loading import log_level, settings_of
 from worker.commands.output import print_json
 from worker.core.deployment import Binding
 from worker.core.errors import RotationError
 from worker.gateways.base import Discovered
 from worker.settings import Settings
-from worker.telemetry import Metrics
+from worker.telemetry import Metrics, configure_logs
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
+    configure_logs(log_level(args))
     settings = settings_of(args)
     if args.gateway not in settings.gateways:
         print(f"The settings have no gateway of that name; they have: {', '.join(sorted(settings.gateways)) or 'none'}")

@@ -14,6 +14,14 @@ def print_json(result: object) -> None:
     sys.stdout.write(json.dumps(result, indent=2, default=str) + "\n")
 
 
+def remaining(seconds: float) -> str:
+    """An estimate for people: seconds, minutes or hours."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"about {seconds / size:.0f} {unit}"
+    return f"about {seconds:.0f} s" if seconds >= 1 else "a moment"
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
     """A table on stdout, or `empty` where there is no row."""
     shown = [tuple("" if cell is None else str(cell) for cell in row) for row in rows]

@@ -7,16 +7,17 @@ from typing import assert_never
 
 from worker.app import certificates_of, intake_of, rotator_of
 from worker.commands.exits import FAILED, OK
-from worker.commands.loading import settings_of
+from worker.commands.loading import log_level, settings_of
 from worker.commands.material import add_material, certificate_named, read_material
-from worker.commands.output import print_json
+from worker.commands.output import print_json, remaining
 from worker.core.bundle import Leaf
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import RotationError
 from worker.core.planning import Create, Keep, Modify, Plan, Replacement, Superseded, UploadEach
+from worker.gateways.base import Gateway
 from worker.rotation import Step
 from worker.settings import Settings
-from worker.telemetry import Metrics
+from worker.telemetry import Metrics, configure_logs
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,12 +28,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     settings = settings_of(args)
     certificate_named(settings, args.certificate)
+    configure_logs(log_level(args))
     try:
-        steps = asyncio.run(_plan(settings, args))
+        described = asyncio.run(_plan(settings, args))
     except RotationError as error:
         print(f"refused: {error.reason}: {error.message}")
         return FAILED
-    described = [_described(deployment, step) for deployment, step in steps]
     if args.json:
         print_json(described)
     else:
@@ -40,12 +41,15 @@ def execute(args: argparse.Namespace) -> int:
     return OK
 
 
-async def _plan(settings: Settings, args: argparse.Namespace) -> Sequence[tuple[Deployment, Step]]:
+async def _plan(settings: Settings, args: argparse.Namespace) -> Sequence[dict[str, object]]:
     leaf = await _leaf(settings, args)
     certificate = certificates_of(settings)[args.certificate]
     async with rotator_of(settings, Metrics()) as rotator:
         steps = await rotator.plans(certificate, leaf, may_go_back=False)
-    return list(zip(certificate.deployments, steps, strict=True))
+        return [
+            _described(rotator.gateways[deployment.gateway], deployment, step)
+            for deployment, step in zip(certificate.deployments, steps, strict=True)
+        ]
 
 
 async def _leaf(settings: Settings, args: argparse.Namespace) -> Leaf | None:
@@ -54,7 +58,7 @@ async def _leaf(settings: Settings, args: argparse.Namespace) -> Leaf | None:
     return None if material is None else (await intake_of(settings).checked(*material)).leaf
 
 
-def _described(deployment: Deployment, step: Step) -> dict[str, object]:
+def _described(gateway: Gateway, deployment: Deployment, step: Step) -> dict[str, object]:
     head: dict[str, object] = {"gateway": deployment.gateway, "strategy": deployment.strategy}
     match step:
         case RotationError() as error:
@@ -62,6 +66,7 @@ def _described(deployment: Deployment, step: Step) -> dict[str, object]:
         case Superseded(stored):
             return {**head, "does": "nothing: superseded", "certificate_id": stored.certificate_id}
         case Plan():
+            calls = gateway.calls_for(deployment, step)
             return {
                 **head,
                 "does": "nothing: already current" if step.is_nothing else "rotates",
@@ -69,6 +74,8 @@ def _described(deployment: Deployment, step: Step) -> dict[str, object]:
                 "attach": [_name(binding) for binding in step.attach],
                 "unchanged": [_name(binding) for binding in step.unchanged],
                 "retire": [stored.certificate_id for stored in step.retire],
+                "calls": calls,
+                "seconds": round(gateway.account.seconds_for(calls), 1),
             }
         case _:
             assert_never(step)
@@ -101,4 +108,6 @@ def _lines(described: dict[str, object]) -> Sequence[str]:
         value = described.get(step)
         if value:
             details.append(f"  {step}: {', '.join(value) if isinstance(value, list) else value}")
+    if calls := described.get("calls"):
+        details.append(f"  costs: {calls} calls, {remaining(float(str(described['seconds'])))}")
     return [head, *details]

@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from worker.app import certificates_of, intake_of, rotator_of, utc_now
 from worker.commands.exits import FAILED, OK, TRY_AGAIN
-from worker.commands.loading import settings_of
+from worker.commands.loading import log_level, settings_of
 from worker.commands.material import add_material, certificate_named, read_material
-from worker.commands.output import print_json
+from worker.commands.output import print_json, remaining
 from worker.core.deployment import Deployment
 from worker.core.errors import Failure, RotationError
 from worker.core.events import outcome_data
 from worker.core.outcome import BindingResult, Report, Timing
+from worker.forecast import Work
 from worker.settings import Settings
 from worker.telemetry import Metrics, configure_logs
 
@@ -30,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    configure_logs(verbose=args.verbose)
+    configure_logs(log_level(args))
     settings = settings_of(args)
     certificate_named(settings, args.certificate)
     started_at = utc_now()
@@ -58,20 +59,22 @@ class _Bars:
     """One bar a deployment."""
 
     progress: Progress
-    tasks: dict[str, TaskID]
+    tasks: dict[str, tuple[TaskID, Work]]
 
-    def planned(self, deployment: Deployment, total: int) -> None:
-        self.tasks[deployment.key] = self.progress.add_task(deployment.gateway, total=total)
+    def planned(self, deployment: Deployment, work: Work) -> None:
+        task = self.progress.add_task(deployment.gateway, total=work.bindings, left=remaining(work.seconds_left()))
+        self.tasks[deployment.key] = task, work
 
     def bound(self, deployment: Deployment, _result: BindingResult) -> None:
-        self.progress.advance(self.tasks[deployment.key])
+        task, work = self.tasks[deployment.key]
+        self.progress.update(task, advance=1, left=remaining(work.seconds_left()))
 
 
 @contextmanager
 def _bars(*, is_shown: bool) -> Iterator[_Bars]:
     """On a terminal only; nothing elsewhere."""
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
     with Progress(*columns, console=console, disable=not (is_shown and sys.stderr.isatty())) as progress:
         yield _Bars(progress, {})
 

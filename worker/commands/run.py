@@ -7,7 +7,7 @@ import structlog
 
 from worker.app import run
 from worker.commands.exits import INTERNAL, OK
-from worker.commands.loading import settings_of
+from worker.commands.loading import log_level, settings_of
 from worker.settings.loading import check_secret_files
 from worker.telemetry import configure_logs
 
@@ -17,7 +17,7 @@ def configure(_parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    configure_logs(verbose=args.verbose)
+    configure_logs(log_level(args, is_service=True))
     settings = settings_of(args)
     check_secret_files(settings)
     try:

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
@@ -36,8 +37,16 @@ _CURVES: Final = frozenset({"secp256r1", "secp384r1"})
 _HASHES: Final = frozenset({"sha256", "sha384", "sha512"})
 _STAGING: Final = ("(staging)", "fake le", "pebble", "happy hacker")
 _END_OF_TIME: Final = datetime(2038, 1, 19, 3, 14, 7, tzinfo=UTC)
-# What cryptography raises besides ValueError for input that it cannot read.
-_UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
+# What cryptography raises besides ValueError for input that it cannot read. Where warnings are errors, it also raises
+# what it warns of.
+_UNREADABLE: Final = (
+    CryptographyDeprecationWarning,
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+)
 
 
 @dataclass(frozen=True, slots=True)

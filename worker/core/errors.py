@@ -47,6 +47,15 @@ class TransientError(RotationError):
         self.hold = hold
 
 
+class NotAskedError(TransientError):
+    """The gateway is known to be down and was left alone."""
+
+    def __init__(self, reason: str, message: str = "", *, hold: float = 0.0, is_attempt: bool = False) -> None:
+        super().__init__(reason, message, hold=hold)
+        self.is_attempt = is_attempt
+        """Whether it counts as an attempt all the same."""
+
+
 class PermanentError(RotationError):
     """Trying again changes nothing until a person or another message does."""
 
@@ -66,6 +75,8 @@ class Failure:
     status: int | None = None
     code: str | None = None
     attempts: int = 1
+    is_attempt: bool = True
+    """False where the gateway was not even asked, and that shall not lead to giving up."""
 
     @classmethod
     def of(cls, error: RotationError) -> "Failure":
@@ -77,4 +88,5 @@ class Failure:
             status=error.status,
             code=error.code,
             attempts=error.attempts,
+            is_attempt=not isinstance(error, NotAskedError) or error.is_attempt,
         )

@@ -95,9 +95,10 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class ParkFor:
-    """Try again after `delay` seconds."""
+    """Try again after `delay` seconds; an attempt that is not `counted` never leads to giving up."""
 
     delay: float
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +118,11 @@ def dispose(report: Report, *, attempt: int, policy: RetryPolicy) -> Disposition
             return Done()
         case "failed":
             transient = [failure for failure in report.failures if failure.transient]
+            asked = max((failure.hold for failure in transient), default=0.0)
+            if not all(failure.is_attempt for failure in transient):
+                return ParkFor(max(policy.delay(1), asked), counted=False)
             if transient and attempt < policy.attempts:
-                return ParkFor(max(policy.delay(attempt), *(failure.hold for failure in transient)))
+                return ParkFor(max(policy.delay(attempt), asked))
             return GiveUp(report.reason)
         case _:
             assert_never(report.outcome)

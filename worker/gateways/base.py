@@ -13,7 +13,7 @@ from typing import Protocol
 from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Binding, Deployment
 from worker.core.outcome import BindingResult
-from worker.core.planning import Create, Modify, Observed, Stored
+from worker.core.planning import Create, Modify, Observed, Plan, Stored
 
 OnResult = Callable[[BindingResult], None]
 
@@ -26,11 +26,31 @@ class Discovered:
     bindings: Sequence[Binding]
 
 
+class Account(Protocol):
+    """What all calls of a gateway go through: one budget, and up or down as one."""
+
+    @property
+    def is_down(self) -> bool:
+        """Nothing is answered, and only a probe now and then is sent."""
+        ...
+
+    def seconds_for(self, calls: int) -> float:
+        """How long so many calls take at least, by limits and latency."""
+        ...
+
+
 class Gateway(Protocol):
     """One cloud account behind one endpoint."""
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def account(self) -> Account: ...
+
+    def calls_for(self, deployment: Deployment, todo: Plan) -> int:
+        """What carrying out the plan costs where all goes well, reading back included."""
+        ...
 
     async def observe(self, deployment: Deployment, leaf: Leaf | None) -> Observed:
         """Everything about the deployment, every page of it, by reading only."""

@@ -1,12 +1,15 @@
-"""How long a refusal asks us to wait: from its headers and its text. Pure."""
+"""What answers tell of a cloud's limits, in their headers and their text. Pure."""
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+from worker.limits import Window
+
 LONGEST_HOLD: Final = 3600.0
+_WHOLE: Final = re.compile(r"[0-9]{1,9}")
 _WINDOW: Final = re.compile(r"limit:\s*(\d{1,9}),\s*time:\s*(\d{1,6})\s*(second|minute|hour|day)")
 _UNIT: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
@@ -15,22 +18,48 @@ def asked_hold(headers: Mapping[str, str], text: str, now: datetime) -> float | 
     """Seconds to hold the gateway, clamped to [0, 3600]; None when the refusal does not tell.
 
     `Retry-After` (seconds or an HTTP date) wins, then `X-RateLimit-Reset` (Unix time), then the window that the text
-    names (`limit:200,time:5 minute`). Garbage is ignored. `headers` by lower-case name; `now` is aware.
+    names (`limit:200,time:5 minute`). Garbage is ignored. `headers` by lower-case name; `now` is aware, and asked only
+    where the answer has no date of its own: our clock may be wrong, and differences of theirs are not.
     """
-    for asked in (_retry_after(headers, now), _reset(headers, now), _window(text)):
+    there = _date(headers.get("date", "")) or now
+    for asked in (_retry_after(headers, there), _reset(headers, there), _span(text)):
         if asked is not None:
             return min(max(asked, 0.0), LONGEST_HOLD)
     return None
+
+
+def told_window(text: str) -> Window | None:
+    """The window that a refusal names. One longer than an hour is no window to keep: it is held as long as we may."""
+    found, span = _WINDOW.search(text), _span(text)
+    if found is None or span is None or not (int(found[1]) and 0 < span <= LONGEST_HOLD):
+        return None
+    return Window(int(found[1]), span)
+
+
+def told_left(headers: Mapping[str, str], now: datetime) -> tuple[int, float] | None:
+    """`X-RateLimit-Remaining`: calls left, and seconds for which that holds; None when the answer does not tell."""
+    left = headers.get("x-ratelimit-remaining", "").strip()
+    seconds = _reset(headers, _date(headers.get("date", "")) or now)
+    if not _WHOLE.fullmatch(left) or seconds is None or seconds <= 0:
+        return None
+    return int(left), min(seconds, LONGEST_HOLD)
 
 
 def _retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     value = headers.get("retry-after", "").strip()
     if re.fullmatch(r"-?[0-9]{1,12}(\.[0-9]{1,6})?", value):
         return float(value)
+    at = _date(value)
+    return None if at is None else (at - now).total_seconds()
+
+
+def _date(text: str) -> datetime | None:
+    """An HTTP date."""
     try:
-        return (parsedate_to_datetime(value) - now).total_seconds()
+        at = parsedate_to_datetime(text)
     except (ValueError, TypeError, OverflowError):
         return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _reset(headers: Mapping[str, str], now: datetime) -> float | None:
@@ -38,6 +67,6 @@ def _reset(headers: Mapping[str, str], now: datetime) -> float | None:
     return float(value) - now.timestamp() if re.fullmatch(r"[0-9]{9,11}", value) else None
 
 
-def _window(text: str) -> float | None:
+def _span(text: str) -> float | None:
     found = _WINDOW.search(text)
     return None if found is None else float(int(found[2]) * _UNIT[found[3]])

@@ -5,6 +5,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import quote, urlencode
@@ -13,18 +14,20 @@ import aiohttp
 from yarl import URL
 
 from worker.core.backoff import jittered
-from worker.core.errors import PermanentError, RotationError, TransientError
+from worker.core.errors import NotAskedError, PermanentError, RotationError, TransientError
 from worker.effort import current_effort
 from worker.gateways.bodies import lenient, parsed, secrets_in, serialised
+from worker.gateways.breaker import Breaker
 from worker.gateways.exchange import AmbiguousError, client_session, exchange
 from worker.gateways.redaction import shown
-from worker.limits import Limits
+from worker.gateways.restraint import Restraint
+from worker.limits import Limits, Turn
+from worker.limits.clock import now as _now
 
 __all__ = ["AmbiguousError", "Answer", "Authenticator", "Dialect", "OnCall", "Request", "Transport", "path_of"]
 
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _MOST_THROTTLED: Final = 6
-_FIRST_HOLD: Final = 1.0
 _LONGEST_WAIT: Final = 600.0
 
 
@@ -104,10 +107,10 @@ class Transport:
         deadline: float,
         ca_file: Path | None,
         chance: Callable[[], float],
+        wall_clock: Callable[[], datetime],
         on_call: OnCall | None = None,
         exchange: Exchange = exchange,
     ) -> None:
-        self._gateway = gateway
         self._endpoint = endpoint.rstrip("/")
         self._limits = limits
         self._authenticator = authenticator
@@ -121,8 +124,15 @@ class Transport:
         self._session: aiohttp.ClientSession | None = None
         self._renewing = asyncio.Lock()
         self._renewals = 0
-        self._throttled_in_a_row = 0
-        self._held_since = 0.0
+        self._breaker = Breaker(gateway)
+        self._restraint = Restraint(gateway, limits, wall_clock)
+
+    @property
+    def is_down(self) -> bool:
+        return self._breaker.is_open
+
+    def seconds_for(self, calls: int) -> float:
+        return self._limits.seconds_for(calls)
 
     async def send(self, request: Request) -> Answer:
         """The answer, if its status is one that the request expects.
@@ -178,13 +188,15 @@ class Transport:
         asked = _now()
         async with self._limits.slot() as turn:
             waited = _now() - asked
-            with budget.charged():
+            with budget.charged(), self._breaker.trying(is_change=request.method != "GET"):
                 # Only now: a signature ages, and a wait may be long.
                 headers = await self._authenticator.headers(request.method, request.path, request.query, body)
                 budget.is_sent = turn.is_sent = True
-                return await self._exchange(request, headers, body, waited)
+                return await self._exchange(request, turn, headers, body, waited)
 
-    async def _exchange(self, request: Request, headers: Mapping[str, str], body: bytes, waited: float) -> Answer:
+    async def _exchange(
+        self, request: Request, turn: Turn, headers: Mapping[str, str], body: bytes, waited: float
+    ) -> Answer:
         current_effort().calls += 1
         began = _now()
         # Only JSON goes out; a content type on an empty body would be signed for nothing.
@@ -194,17 +206,18 @@ class Transport:
                 self._open_session(), request.method, self._url(request), {**kind, **headers}, body
             )
         except RotationError as error:
+            self._restraint.unanswered(turn)
             self._tell(request, error.reason, waited)
             raise
         self._tell(request, status, waited)
+        self._restraint.answered(turn, told)
         if status in request.expect:
-            self._throttled_in_a_row = 0
+            self._restraint.accepted()
             return Answer(status, told, parsed(content, status))
         refusal = self._refusal(status, told, content)
+        self._restraint.refused(turn, refusal, began)
         refusal.message = shown(refusal.message, [*secrets_in(request.body), *_words(headers)])
         refusal.args = (refusal.message,)
-        if isinstance(refusal, TransientError) and refusal.reason == "throttled":
-            self._hold(refusal, began)
         raise refusal
 
     def _refusal(self, status: int, headers: Mapping[str, str], content: bytes) -> RotationError:
@@ -217,18 +230,6 @@ class Transport:
                 return _in_doubt(self._dialect.failure(status, headers, lenient(content)))
             case _:
                 return self._dialect.failure(status, headers, lenient(content))
-
-    def _hold(self, error: TransientError, began: float) -> None:
-        """One refusal holds the whole gateway: for as long as it says, else a second, doubled each time in a row.
-
-        Calls that were under way together when it began are refused together: they count once.
-        """
-        if began >= self._held_since or not self._throttled_in_a_row:
-            self._throttled_in_a_row += 1
-            self._held_since = _now()
-        if not error.hold:
-            error.hold = _FIRST_HOLD * 2.0 ** min(self._throttled_in_a_row - 1, 8)
-        self._limits.hold(error.hold)
 
     def _tell(self, request: Request, status: int | str, waited: float) -> None:
         if self._on_call is not None:
@@ -247,10 +248,6 @@ class Transport:
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 @dataclass(slots=True)
@@ -274,7 +271,8 @@ class _Budget:
 
 
 def _may_repeat(request: Request, error: TransientError) -> bool:
-    return request.repeatable or not isinstance(error, AmbiguousError)
+    is_known = not isinstance(error, AmbiguousError)
+    return (request.repeatable or is_known) and not isinstance(error, NotAskedError)
 
 
 def _in_doubt(error: RotationError) -> RotationError:

@@ -30,6 +30,10 @@ class Concurrency:
     def allowed(self) -> int:
         return int(self._allowed)
 
+    def seconds_for(self, calls: int) -> float:
+        """How long so many calls take at the latency of late."""
+        return calls * (self._recent or 0.0) / self.allowed
+
     def answered(self, began: float, ended: float, *, is_busy: bool) -> None:
         """Learns from one answer. Calls that were under way at a decrease do not decrease once more."""
         if is_busy or self._is_slow(ended - began):

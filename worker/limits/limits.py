@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from worker.effort import Effort, current_effort
+from worker.limits.allowance import Allowance
+from worker.limits.clock import now as _now
 from worker.limits.concurrency import Concurrency
 from worker.limits.pacing import Pace
 from worker.limits.queue import TurnQueue
@@ -26,6 +28,8 @@ class Turn:
     """Set by whoever sends: a turn that was not used costs nothing."""
     is_busy: bool = False
     """Set by whoever hears that the far end has too much to do."""
+    left: tuple[int, float] | None = None
+    """Set by whoever hears how many calls are left, and for how many seconds."""
 
 
 class Limits:
@@ -36,10 +40,12 @@ class Limits:
     """
 
     def __init__(self, windows: Sequence[Window], concurrency: int) -> None:
+        self._most = {window.seconds: window.calls for window in windows}
         self._pace = Pace(min((window.interval for window in windows), default=0.0))
         self._places: list[Places] = []
         self._concurrency = Concurrency(concurrency)
         self._queue = TurnQueue()
+        self._allowance = Allowance()
         self._under_way = 0
         self._held_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -89,19 +95,21 @@ class Limits:
         self._held_until = max(self._held_until, _now() + seconds)
 
     def learn(self, window: Window) -> None:
-        """Keeps to a window that the cloud has told, until it tells another one for the same span."""
+        """Keeps to a window that the cloud has told, until it tells another one for the same span.
+
+        Never to more than was set for that span: others may share the account.
+        """
+        known = Window(min(window.calls, self._most.get(window.seconds, window.calls)), window.seconds)
         same = [places for places in self._places if places.window.seconds == window.seconds]
         for places in same:
-            places.window, places.reserve = window, self._reserve(window)
+            places.window, places.reserve = known, self._reserve(known)
         if not same:
-            self._places.append(Places(window, self._reserve(window), self._under_way))
+            self._places.append(Places(known, self._reserve(known), self._under_way))
 
     def seconds_for(self, calls: int) -> float:
-        """How long a rotation with so many calls to come needs at least, sharing with all who wait now."""
-        others = sum(1 for _ in self._queue.efforts())
-        backlog = min(self.waiting, calls * others)
-        longest = max((places.seconds_for(calls + backlog, _now()) for places in self._places), default=0.0)
-        return self.held_for + longest
+        """How long so many calls take at least."""
+        by_windows = max((places.seconds_for(calls, _now()) for places in self._places), default=0.0)
+        return self.held_for + max(by_windows, self._concurrency.seconds_for(calls))
 
     async def _turn_of(self, effort: Effort) -> None:
         turn = self._queue.add(effort)
@@ -119,6 +127,8 @@ class Limits:
         """Lets in everybody whose turn has come, and sets the timer for the next."""
         now = _now()
         while self._is_open(now) and (turn := self._queue.next(lambda effort: self._may_send(effort, now))) is not None:
+            if turn.cancelled():
+                continue  # whoever waited gave up a moment ago, and has not left the queue yet
             self._under_way += 1
             self._pace.count(now)
             for places in self._places:
@@ -127,7 +137,8 @@ class Limits:
         self._set_timer(now)
 
     def _is_open(self, now: float) -> bool:
-        return now >= self._held_until and self._under_way < self._concurrency.allowed
+        is_free = self._under_way < self._concurrency.allowed
+        return is_free and now >= self._held_until and self._allowance.has_room(now, self._under_way)
 
     def _may_send(self, effort: Effort, now: float) -> bool:
         is_long = _is_long(effort)
@@ -151,13 +162,19 @@ class Limits:
         if None in rooms:
             return None
         due_at = self._pace.due_at if is_long else now
-        return max([self._held_until, due_at, *(one for one in rooms if one is not None)])
+        allowed_at = self._allowance.room_at(now, self._under_way)
+        return max([self._held_until, allowed_at, due_at, *(one for one in rooms if one is not None)])
 
     def _give_back(self, turn: Turn, began: float) -> None:
         if not turn.is_sent:
             return self._unused()
         now = _now()
         self._concurrency.answered(began, now, is_busy=turn.is_busy)
+        if turn.left is None:
+            self._allowance.untold()
+        else:
+            left, seconds = turn.left
+            self._allowance.told(left, now + seconds)
         self._under_way -= 1
         for places in self._places:
             places.ended(now)
@@ -172,7 +189,3 @@ class Limits:
 
 def _is_long(effort: Effort) -> bool:
     return not effort.urgent and effort.calls >= _SHORT_JOB
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

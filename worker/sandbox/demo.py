@@ -16,6 +16,7 @@ from worker.app import broker_of, certificates_of, run
 from worker.broker.base import Broker, Message
 from worker.core.deployment import Deployment
 from worker.core.outcome import BindingResult
+from worker.forecast import Work
 from worker.sandbox.demo_broker import DemoBroker
 from worker.sandbox.demo_world import DemoWorld, Entry
 from worker.sandbox.server import Sandbox, SandboxConfig
@@ -44,7 +45,7 @@ class Board:
     certificate_of: Mapping[str, str]
     """By deployment key."""
 
-    def planned(self, deployment: Deployment, _total: int) -> None:
+    def planned(self, deployment: Deployment, _work: Work) -> None:
         self.lines[self.certificate_of[deployment.key]].state = "rotating"
 
     def bound(self, deployment: Deployment, _result: BindingResult) -> None:

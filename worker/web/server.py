@@ -1,6 +1,6 @@
 """`/livez`, `/readyz` and `/metrics` on one listening socket."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -20,24 +20,39 @@ _HEADERS = {
 
 
 @dataclass(frozen=True, slots=True)
+class GatewayState:
+    """One cloud account, as it is now."""
+
+    is_up: bool
+    seconds_left: float
+    """Until what is under way there has ended."""
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """Answers the probes from the broker's state."""
 
     state: Callable[[], Awaitable[BrokerState]]
     metrics: Metrics
+    gateways: Callable[[], Mapping[str, GatewayState]] = dict
 
     async def livez(self, _request: web.Request) -> web.Response:
         """200 while the event loop turns."""
         return web.json_response({"status": "alive"}, headers=_HEADERS)
 
     async def readyz(self, _request: web.Request) -> web.Response:
-        """200 when connected, consuming or standing by; else 503 with the reasons."""
+        """200 when connected, consuming or standing by; else 503 with the reasons.
+
+        A gateway that is down is named, and is no reason: renewals for all others are rotated, its own are parked.
+        """
         state = await self._measured()
         if not state.is_connected:
             reasons = ["the broker is not connected"]
             return web.json_response({"status": "not ready", "reasons": reasons}, status=503, headers=_HEADERS)
         role = "consuming" if state.is_active else "standing by"
-        return web.json_response({"status": "ready", "role": role}, headers=_HEADERS)
+        down = [name for name, gateway in self.gateways().items() if not gateway.is_up]
+        told = {"gateways_down": down} if down else {}
+        return web.json_response({"status": "ready", "role": role, **told}, headers=_HEADERS)
 
     async def metrics_page(self, _request: web.Request) -> web.Response:
         """Prometheus text."""
@@ -49,6 +64,9 @@ class Health:
         state = await self.state()
         self.metrics.consumer_active.set(state.is_active)
         self.metrics.parked.set(state.parked)
+        for name, gateway in self.gateways().items():
+            self.metrics.gateway_up.labels(name).set(gateway.is_up)
+            self.metrics.remaining.labels(name).set(gateway.seconds_left)
         return state
 
 

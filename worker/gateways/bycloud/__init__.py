@@ -14,7 +14,7 @@ from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import Failure, PermanentError, RotationError, TransientError
 from worker.core.outcome import BindingResult
-from worker.core.planning import Bound, Create, Modify, Observed, Stored, age_of
+from worker.core.planning import Bound, Create, Keep, Modify, Observed, Plan, Stored, age_of
 from worker.gateways.base import Discovered, OnResult
 from worker.gateways.bycloud.auth import Credentials
 from worker.gateways.bycloud.binding import Binder
@@ -49,6 +49,7 @@ def open_bycloud(
         deadline=deadline,
         ca_file=settings.ca_file,
         chance=chance,
+        wall_clock=_now,
         on_call=on_call,
     )
     return ByCloud(name, transport, deadline, chance)
@@ -59,12 +60,17 @@ class ByCloud:
 
     def __init__(self, name: str, transport: Sender, patience: float, chance: Callable[[], float]) -> None:
         self.name = name
-        self._transport = transport
+        self.account = transport
         self._client = ByCloudClient(transport)
         self._finder = Finder(self._client)
         self._patience = patience
         self._chance = chance
         self._load_balancers = KeyedLock()
+
+    def calls_for(self, deployment: Deployment, todo: Plan) -> int:
+        del deployment  # a binding costs a call, whatever the strategy
+        replacement = 0 if isinstance(todo.replacement, Keep) else 2
+        return 0 if todo.is_nothing else replacement + len(todo.attach) + 1
 
     async def observe(self, deployment: Deployment, leaf: Leaf | None) -> Observed:
         certificate = await self._finder.find(deployment, leaf)
@@ -184,7 +190,7 @@ class ByCloud:
         await self._client.page(1)
 
     async def close(self) -> None:
-        await self._transport.close()
+        await self.account.close()
 
 
 def _is_served(certificate: Certificate | None, listener: Binding) -> bool:

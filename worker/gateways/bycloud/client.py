@@ -6,6 +6,7 @@ from typing import Final, Protocol
 from worker.core.bundle import Bundle
 from worker.core.deployment import Binding
 from worker.core.errors import PermanentError
+from worker.gateways.base import Account
 from worker.gateways.bodies import read_as
 from worker.gateways.bycloud.wire import Binding as Bound
 from worker.gateways.bycloud.wire import BindingAnswer, Certificate, CertificateAnswer, CertificatePage
@@ -16,7 +17,7 @@ _CREATED: Final = frozenset({201})
 _MODIFIED: Final = frozenset({200, 202, 204})
 
 
-class Sender(Protocol):
+class Sender(Account, Protocol):
     """What sends the calls: the transport."""
 
     async def send(self, request: Request) -> Answer: ...

@@ -2,19 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from math import ceil
 from typing import assert_never
 
 from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import PermanentError, RotationError
 from worker.core.outcome import BindingResult
-from worker.core.planning import Create, Modify, Observed, Stored
+from worker.core.planning import Create, Keep, Modify, Observed, Plan, Stored
 from worker.gateways.base import Discovered, OnResult
 from worker.gateways.huawei_apig.attaching import Attaching
 from worker.gateways.huawei_apig.auth import PasswordToken, Signature, StaticToken
-from worker.gateways.huawei_apig.client import ApigClient
+from worker.gateways.huawei_apig.client import PAGE, ApigClient
 from worker.gateways.huawei_apig.observing import observe_in_place
-from worker.gateways.huawei_apig.per_domain import Adding, observe_per_domain
+from worker.gateways.huawei_apig.per_domain import Adding, calls_per_domain, observe_per_domain
 from worker.gateways.huawei_apig.storing import Storing
 from worker.gateways.huawei_apig.wire import ApigDialect, Certificate
 from worker.gateways.together import together
@@ -42,6 +43,7 @@ def open_huawei_apig(
         deadline=deadline,
         ca_file=settings.ca_file,
         chance=chance,
+        wall_clock=_now,
         on_call=on_call,
     )
     return HuaweiApig(name, transport, settings.project_id, settings.domains_per_attach, chance)
@@ -66,11 +68,20 @@ class HuaweiApig:
         self, name: str, transport: Transport, project_id: str, domains_per_attach: int, chance: Callable[[], float]
     ) -> None:
         self.name = name
-        self._transport = transport
+        self.account = transport
         self._client = ApigClient(transport, project_id)
         self._storing = Storing(self._client, chance)
         self._domains_per_attach = domains_per_attach
         self._chance = chance
+
+    def calls_for(self, deployment: Deployment, todo: Plan) -> int:
+        if todo.is_nothing:
+            return 0
+        if deployment.strategy == "per_domain":
+            return calls_per_domain(todo)
+        bindings = len(todo.attach) + len(todo.unchanged)
+        replacement = 0 if isinstance(todo.replacement, Keep) else 1
+        return replacement + ceil(len(todo.attach) / self._domains_per_attach) + 1 + max(ceil(bindings / PAGE), 1)
 
     async def observe(self, deployment: Deployment, leaf: Leaf | None) -> Observed:
         if deployment.strategy == "per_domain":
@@ -127,4 +138,4 @@ class HuaweiApig:
         await self._client.page(0, 1)
 
     async def close(self) -> None:
-        await self._transport.close()
+        await self.account.close()

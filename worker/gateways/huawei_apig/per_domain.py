@@ -11,7 +11,7 @@ from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import Failure, PermanentError, RotationError
 from worker.core.outcome import BindingResult
-from worker.core.planning import Bound, Observed, Stored, age_of
+from worker.core.planning import Bound, Observed, Plan, Stored, age_of
 from worker.gateways.base import OnResult
 from worker.gateways.huawei_apig.client import ApigClient
 from worker.gateways.huawei_apig.storing import leaves_doubt, pause_or_raise
@@ -48,6 +48,14 @@ async def observe_per_domain(client: ApigClient, deployment: Deployment, leaf: L
     unbound = [one for one in uploads if bound_to.get(one.certificate_id) == ()]
     leftovers = [one for one in unbound if not _is_of(one, base, leaf)]
     return Observed(None, bound, tuple(leftovers))
+
+
+def calls_per_domain(todo: Plan) -> int:
+    """A list, an upload each and its flag where it has one; as many again to read back; two to delete one."""
+    flags = sum(bool(one.client_verification) for one in todo.attach)
+    groups = {_place(one)[:2] for one in (*todo.attach, *todo.unchanged)}
+    reading = 1 + len(groups) + len(todo.attach) + len(todo.unchanged)
+    return 1 + len(todo.attach) + flags + reading + 2 * len(todo.retire)
 
 
 def _place(binding: Binding) -> Place:

@@ -1,0 +1,57 @@
+"""How long what is under way still takes: by limits, latency, and who else is at work there."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import ceil
+
+from worker.core.deployment import Deployment
+from worker.core.planning import Plan
+from worker.gateways.base import Account, Gateway
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """A plan that is being carried out."""
+
+    account: Account
+    calls: int
+    """What all of it costs."""
+    bindings: int
+    left: int
+    """Of the bindings, those still to be attached."""
+    beside: set["Work"]
+    """All that is under way at the same gateway, this included."""
+
+    @property
+    def calls_left(self) -> int:
+        return ceil(self.calls * self.left / self.bindings) if self.bindings else self.calls
+
+    def seconds_left(self) -> float:
+        """The budget is shared in turns: whoever is at work beside it has at most as many calls meanwhile."""
+        mine = self.calls_left
+        return self.account.seconds_for(sum(min(one.calls_left, mine) for one in self.beside))
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """All that is under way, by gateway."""
+
+    _works: dict[str, set[Work]] = field(default_factory=dict)
+
+    @contextmanager
+    def of(self, gateway: Gateway, deployment: Deployment, todo: Plan) -> Iterator[Work]:
+        """Carry the plan out inside the block."""
+        beside = self._works.setdefault(deployment.gateway, set())
+        size = len(todo.attach)
+        work = Work(gateway.account, gateway.calls_for(deployment, todo), size, size, beside)
+        beside.add(work)
+        try:
+            yield work
+        finally:
+            beside.remove(work)
+
+    def seconds_left(self, gateway: str) -> float:
+        """Until all that is under way there has ended."""
+        works = self._works.get(gateway, set())
+        return max((work.account.seconds_for(sum(one.calls_left for one in works)) for work in works), default=0.0)

@@ -1,0 +1,69 @@
+"""What a gateway's answers say about its limits: kept to from then on, by every call of the account."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from worker.core.errors import RotationError, TransientError
+from worker.gateways.throttling import told_left, told_window
+from worker.limits import Limits, Turn
+from worker.limits.clock import now as _now
+
+_log = structlog.get_logger()
+_FIRST_HOLD: Final = 1.0
+_BUSY: Final = frozenset({503, 504})
+
+
+@dataclass(slots=True)
+class Restraint:
+    """Teaches an account's limits."""
+
+    gateway: str
+    limits: Limits
+    wall_clock: Callable[[], datetime]
+    _refused_in_a_row: int = 0
+    _held_since: float = 0.0
+
+    def answered(self, turn: Turn, headers: Mapping[str, str]) -> None:
+        """Whatever the answer says besides."""
+        turn.left = told_left(headers, self.wall_clock())
+
+    def accepted(self) -> None:
+        """The answer was what was asked for."""
+        self._refused_in_a_row = 0
+
+    def unanswered(self, turn: Turn) -> None:
+        """Nothing came in time, or the connection broke."""
+        turn.is_busy = True
+
+    def refused(self, turn: Turn, error: RotationError, began: float) -> None:
+        """A call that began at `began`, of the loop's clock."""
+        is_throttled = isinstance(error, TransientError) and error.reason == "throttled"
+        turn.is_busy = is_throttled or error.status in _BUSY
+        if isinstance(error, TransientError) and is_throttled:
+            self._learn(error)
+            self._hold(error, began)
+
+    def _learn(self, error: TransientError) -> None:
+        window = told_window(error.message)
+        if window is not None and window not in self.limits.windows:
+            self.limits.learn(window)
+            _log.warning("limit.learned", gateway=self.gateway, calls=window.calls, seconds=window.seconds)
+
+    def _hold(self, error: TransientError, began: float) -> None:
+        """One refusal holds the whole gateway: for as long as it says, else a second, doubled each time in a row.
+
+        Calls that were under way together when it began are refused together: they count once.
+        """
+        is_first = began >= self._held_since or not self._refused_in_a_row
+        if is_first:
+            self._refused_in_a_row += 1
+            self._held_since = _now()
+        if not error.hold:
+            error.hold = _FIRST_HOLD * 2.0 ** min(self._refused_in_a_row - 1, 8)
+        self.limits.hold(error.hold)
+        if is_first:
+            _log.warning("gateway.throttled", gateway=self.gateway, seconds=error.hold, status=error.status)
