@@ -5,6 +5,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,10 @@ from tests.support.gateways import AUTHORITY, checked
 from worker.core.bundle import Bundle
 from worker.sandbox.ca import Issued
 from worker.settings.model import Endpoint
-from worker.verification import Expected, Probe, Verdict, parse_endpoint, served_chain, verify
+from worker.verification import ExpectedExpiry, ExpectedLeaf, Probe, Verdict, parse_endpoint, served_chain, verify
 
 NAME = "a.example.com"
+LONG_AGO = datetime.now(UTC).replace(microsecond=0) - timedelta(days=60)
 
 
 def issued() -> Issued:
@@ -106,7 +108,7 @@ def probe(port: int, host: str = "127.0.0.1") -> Probe:
 async def verdicts(
     bundle: Bundle, *probes: Probe, within: float = 0.0, previous: Sequence[str] = ()
 ) -> Sequence[Verdict]:
-    return await verify(probes, bundle, within=within, previous_serials=previous)
+    return await verify(probes, ExpectedLeaf.of(bundle, previous), within=within)
 
 
 async def reason(bundle: Bundle, port: int, *, within: float = 0.0, previous: Sequence[str] = ()) -> str | None:
@@ -230,7 +232,29 @@ async def test_an_address_that_this_host_has_no_way_to_is_left_out(
 
 
 def test_a_leaf_that_cannot_be_read_is_another_certificate() -> None:
-    assert Expected.of(checked(issued()), ["1"]).shortfall([b"no certificate"]) == "other_certificate"
+    assert ExpectedLeaf.of(checked(issued()), ["1"]).shortfall([b"no certificate"], NAME) == "other_certificate"
+    assert ExpectedExpiry(frozenset()).shortfall([b"no certificate"], NAME) == "other_certificate"
+
+
+def der(one: Issued) -> bytes:
+    return one.certificate.public_bytes(Encoding.DER)
+
+
+def test_an_older_one_for_the_same_name_is_old_even_if_nobody_remembers_it() -> None:
+    renewed = ExpectedLeaf.of(checked(issued()), [])
+    older, stranger = (AUTHORITY.issue([name], not_before=LONG_AGO) for name in (NAME, "b.example.com"))
+    assert renewed.shortfall([der(older)], NAME) == "still_old"
+    assert renewed.shortfall([der(stranger)], NAME) == "other_certificate"
+
+
+def test_of_a_leaf_that_only_the_platform_knows_name_and_expiry_are_proof() -> None:
+    renewed, older = issued(), AUTHORITY.issue([NAME], not_before=LONG_AGO)
+    known = ExpectedExpiry(frozenset({renewed.certificate.not_valid_after_utc}))
+    assert known.shortfall([der(renewed)], NAME) is None
+    assert known.shortfall([der(older)], NAME) == "still_old"
+    assert known.shortfall([der(renewed)], "b.example.com") == "other_certificate"
+    assert known.shortfall([], NAME) == "not_reachable"
+    assert ExpectedExpiry(frozenset()).shortfall([der(older)], NAME) is None, "nothing more is known"
 
 
 async def test_a_failure_says_where_it_was_seen(tmp_path: Path) -> None:

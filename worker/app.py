@@ -21,6 +21,7 @@ from worker.core.bundle import Bundle
 from worker.core.certificate import Rules
 from worker.core.deployment import Certificate
 from worker.core.errors import Failure
+from worker.core.outcome import Report
 from worker.gateways import open_gateway
 from worker.gateways.base import Gateway
 from worker.intake import Intake
@@ -29,7 +30,7 @@ from worker.settings import Settings, SettingsError
 from worker.settings.resolve import broker_url, deployments_of, holds, producers_by_certificate
 from worker.telemetry import Metrics
 from worker.trust.opening import TrustPolicy
-from worker.verification import Probe, parse_endpoint, verify
+from worker.verification import Expected, ExpectedExpiry, ExpectedLeaf, Probe, parse_endpoint, verify
 from worker.web.server import GatewayState, Health, serving
 
 _log = structlog.get_logger()
@@ -96,12 +97,20 @@ class Probing:
     probes: Mapping[str, Sequence[Probe]]
     within: Mapping[str, float]
 
-    async def __call__(self, certificate: str, bundle: Bundle, previous_serials: Sequence[str], /) -> Sequence[Failure]:
+    async def __call__(self, certificate: str, bundle: Bundle | None, report: Report, /) -> Sequence[Failure]:
         probes = self.probes.get(certificate, ())
         if not probes:
             return ()
-        verdicts = await verify(probes, bundle, within=self.within[certificate], previous_serials=previous_serials)
+        verdicts = await verify(probes, expected_of(bundle, report), within=self.within[certificate])
         return [verdict.failure for verdict in verdicts if verdict.failure is not None]
+
+
+def expected_of(bundle: Bundle | None, report: Report) -> Expected:
+    """What clients shall be served after a rotation that reports this."""
+    if bundle is None:
+        return ExpectedExpiry(frozenset(one.not_after for one in report.deployments if one.not_after is not None))
+    previous = (one.previous.serial_number for one in report.deployments if one.previous is not None)
+    return ExpectedLeaf.of(bundle, [serial for serial in previous if serial is not None])
 
 
 def probing_of(settings: Settings) -> Probing:
@@ -120,10 +129,11 @@ async def rotator_of(settings: Settings, metrics: Metrics, watcher: Watcher | No
     async with gateways_of(settings, metrics) as gateways:
         settle = {name: gateway.settle_seconds for name, gateway in settings.gateways.items()}
         claimed = frozenset(
-            (deployment.gateway, deployment.certificate_id)
+            (deployment.gateway, claim)
             for certificate in settings.certificates.values()
             for deployment in certificate.deployments
-            if deployment.certificate_id is not None
+            for claim in (deployment.certificate_id, deployment.name)
+            if claim is not None
         )
         yield Rotator(gateways, probing_of(settings), settle, watcher or Unwatched(), claimed)
 

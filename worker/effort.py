@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 
 
 @dataclass(slots=True, eq=False)
 class Effort:
     """One rotation's account. Limits serve efforts, not single calls."""
 
+    number: int = field(default_factory=count(1).__next__, init=False)
+    """Later efforts have higher ones."""
     urgent: bool = False
     """Goes before everything that waits and is not."""
     calls: int = 0

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, assert_never
+from datetime import datetime
+from typing import Final, Protocol, assert_never
 
 import structlog
 
@@ -13,13 +14,14 @@ from worker.core.errors import Failure, RefusedError, RotationError
 from worker.core.outcome import BindingResult, DeploymentReport, Outcome, Report, conclude
 from worker.core.planning import Create, Keep, Modify, Plan, Stored, Superseded, UploadEach, check_names, plan
 from worker.core.readback import FLAG_MOVED, confirmed, is_complete, moved_flags, put_right
-from worker.core.snapshot import Flags, as_before, flags_in
 from worker.effort import current_effort, spending
 from worker.forecast import Forecast, Work
 from worker.gateways.base import Gateway
 from worker.gateways.together import together
+from worker.snapshots import Snapshots
 
 _log = structlog.get_logger()
+INTERNAL: Final = Failure("internal_error", "a bug of the worker: see its log", transient=False)
 
 
 class Watcher(Protocol):
@@ -39,14 +41,12 @@ class Unwatched:
 
 
 class Verifier(Protocol):
-    """Proves what clients are served; the failures of all probes of a certificate."""
+    """Proves what clients are served after a rotation; the failures of all probes of a certificate."""
 
-    async def __call__(
-        self, certificate: str, bundle: Bundle, previous_serials: Sequence[str], /
-    ) -> Sequence[Failure]: ...
+    async def __call__(self, certificate: str, bundle: Bundle | None, report: Report, /) -> Sequence[Failure]: ...
 
 
-async def unverified(_certificate: str, _bundle: Bundle, _previous_serials: Sequence[str], /) -> Sequence[Failure]:
+async def unverified(_certificate: str, _bundle: Bundle | None, _report: Report, /) -> Sequence[Failure]:
     """Where nobody asked for a proof."""
     return ()
 
@@ -64,23 +64,27 @@ class Rotator:
     """By gateway: how long it may take until what it accepted can be read."""
     watcher: Watcher = field(default_factory=Unwatched)
     claimed: frozenset[tuple[str, str]] = frozenset()
-    """Gateway and certificate id of every deployment of the settings: none of them is ever retired."""
+    """Gateway, and certificate id or name, of every deployment of the settings: none of them is ever retired."""
     forecast: Forecast = field(default_factory=Forecast)
-    _flags: dict[str, Flags] = field(default_factory=dict)
-    """By deployment, from the first change on until there is nothing to try again."""
+    _snapshots: Snapshots = field(default_factory=Snapshots)
 
-    async def rotate(self, certificate: Certificate, bundle: Bundle | None, *, may_go_back: bool = False) -> Report:
-        """Everything about one renewal; `bundle` is None where the platform holds the certificate."""
+    async def rotate(
+        self, certificate: Certificate, bundle: Bundle | None, *, undo_until: datetime | None = None
+    ) -> Report:
+        """Everything about one renewal; `bundle` is None where the platform holds the certificate.
+
+        `undo_until`: a newer certificate that was issued until then may be replaced too.
+        """
         effort = current_effort()
         with spending(effort):
-            report = await self._rotate(certificate, bundle, may_go_back=may_go_back)
+            report = await self._rotate(certificate, bundle, undo_until=undo_until)
         return replace(report, gateway_calls=effort.calls)
 
-    async def _rotate(self, certificate: Certificate, bundle: Bundle | None, *, may_go_back: bool) -> Report:
+    async def _rotate(self, certificate: Certificate, bundle: Bundle | None, *, undo_until: datetime | None) -> Report:
         leaf = None if bundle is None else bundle.leaf
         try:
             _check_listed_names(certificate, leaf)
-            steps = await self.plans(certificate, leaf, may_go_back=may_go_back)
+            steps = await self.plans(certificate, leaf, undo_until=undo_until)
             _refuse_uncovered(steps)
         except RefusedError as error:
             return Report.refused(Failure.of(error), leaf)
@@ -91,21 +95,21 @@ class Rotator:
             ]
         )
         report = conclude(leaf, reports)
-        if report.outcome == "succeeded" and bundle is not None:
-            report = await self._prove(certificate, bundle, report)
-        return report
+        return await self._proven(certificate, bundle, report) if report.outcome == "succeeded" else report
 
-    async def plans(self, certificate: Certificate, leaf: Leaf | None, *, may_go_back: bool) -> Sequence[Step]:
+    async def plans(
+        self, certificate: Certificate, leaf: Leaf | None, *, undo_until: datetime | None = None
+    ) -> Sequence[Step]:
         """What is to be done at each deployment, or why nothing can be; by reading only."""
         return await together(
-            [self._plan(deployment, leaf, may_go_back=may_go_back) for deployment in certificate.deployments]
+            [self._plan(deployment, leaf, undo_until=undo_until) for deployment in certificate.deployments]
         )
 
-    async def _plan(self, deployment: Deployment, leaf: Leaf | None, *, may_go_back: bool) -> Step:
+    async def _plan(self, deployment: Deployment, leaf: Leaf | None, *, undo_until: datetime | None) -> Step:
         try:
             observed = await self._gateway(deployment).observe(deployment, leaf)
-            observed = as_before(observed, self._flags.get(deployment.key, {}))
-            return plan(deployment, observed, leaf, may_go_back=may_go_back)
+            snapshot = self._snapshots.of(deployment, leaf)
+            return snapshot.told(plan(deployment, snapshot.before(observed), leaf, undo_until=undo_until))
         except RotationError as error:
             return error
 
@@ -122,17 +126,25 @@ class Rotator:
             case Superseded(stored):
                 return DeploymentReport(deployment, "superseded", "downgrade", stored.certificate_id)
             case Plan():
-                return await self._follow(deployment, step, bundle)
+                return await self._contained(deployment, step, bundle)
             case _:
                 assert_never(step)
 
+    async def _contained(self, deployment: Deployment, todo: Plan, bundle: Bundle | None) -> DeploymentReport:
+        """A bug at one deployment does not undo what is being told of the others."""
+        try:
+            return await self._follow(deployment, todo, bundle)
+        except Exception as bug:  # noqa: BLE001 - told as what it is
+            _log.error("deployment.crashed", gateway=deployment.gateway, exc_info=bug)
+            return DeploymentReport(deployment, "failed", INTERNAL.reason, deployment.certificate_id, failure=INTERNAL)
+
     async def _follow(self, deployment: Deployment, todo: Plan, bundle: Bundle | None) -> DeploymentReport:
-        self._flags[deployment.key] = {**self._flags.get(deployment.key, {}), **flags_in(todo)}
+        self._snapshots.keep(deployment, None if bundle is None else bundle.leaf, todo)
         with self.forecast.of(self._gateway(deployment), deployment, todo) as work:
             self._tell(deployment, todo, work)
             report = await self._done(deployment, todo, bundle, work)
         if not any(failure.transient for failure in report.failures):
-            del self._flags[deployment.key]
+            self._snapshots.forget(deployment)
         return report
 
     def _tell(self, deployment: Deployment, todo: Plan, work: Work) -> None:
@@ -226,7 +238,7 @@ class Rotator:
         if any(result.state == "failed" for result in results):
             return
         for stored in todo.retire:
-            if (deployment.gateway, stored.certificate_id) in self.claimed:
+            if self.claimed & {(deployment.gateway, stored.certificate_id), (deployment.gateway, stored.name)}:
                 continue
             try:
                 is_gone = await self._gateway(deployment).retire(stored)
@@ -235,9 +247,8 @@ class Rotator:
             else:
                 _log.info("certificate.retired", certificate_id=stored.certificate_id, gone=is_gone)
 
-    async def _prove(self, certificate: Certificate, bundle: Bundle, report: Report) -> Report:
-        previous = [one.previous.serial_number for one in report.deployments if one.previous is not None]
-        failures = await self.verify(certificate.name, bundle, [serial for serial in previous if serial is not None])
+    async def _proven(self, certificate: Certificate, bundle: Bundle | None, report: Report) -> Report:
+        failures = await self.verify(certificate.name, bundle, report)
         if not failures:
             return report
         return replace(report, outcome="failed", reason=failures[0].reason, failure=failures[0])
@@ -290,6 +301,7 @@ def _reported(
         None if stored is None else stored.certificate_id,
         replaced=is_replaced,
         previous=todo.previous,
+        not_after=None if stored is None else stored.not_after,
         bindings=results,
     )
 

@@ -5,13 +5,16 @@ import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
-from typing import Final
+from typing import Final, Protocol
 
 from cryptography import x509
 
-from worker.core.bundle import Bundle
+from worker.core.bundle import Bundle, Leaf
+from worker.core.certificate import UNREADABLE, leaf_facts
 from worker.core.errors import Failure
+from worker.core.names import uncovered
 from worker.settings.model import Endpoint
 
 _AT_ONCE: Final = 16
@@ -39,36 +42,67 @@ class Verdict:
     failure: Failure | None
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What shall be served, and how to recognise what was served before."""
+class Expected(Protocol):
+    """What shall be served."""
 
-    fingerprint_sha256: str
+    def shortfall(self, served: Sequence[bytes], server_name: str) -> str | None:
+        """The reason why `served`, in DER and leaf first, is not it, if there is one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedLeaf:
+    """A leaf that is known, with its chain; and how to recognise what was served before."""
+
+    leaf: Leaf
     intermediates: Sequence[bytes]
     """DER, in the order they are sent."""
     previous_serials: Sequence[str]
 
     @classmethod
-    def of(cls, bundle: Bundle, previous_serials: Sequence[str]) -> "Expected":
+    def of(cls, bundle: Bundle, previous_serials: Sequence[str]) -> "ExpectedLeaf":
         blocks = [block + _END for block in bundle.intermediates_pem.split(_END) if block]
-        return cls(bundle.leaf.fingerprint_sha256, tuple(map(ssl.PEM_cert_to_DER_cert, blocks)), previous_serials)
+        return cls(bundle.leaf, tuple(map(ssl.PEM_cert_to_DER_cert, blocks)), previous_serials)
 
-    def shortfall(self, served: Sequence[bytes]) -> str | None:
-        """The reason why `served` is not it, if there is one."""
+    def shortfall(self, served: Sequence[bytes], server_name: str) -> str | None:
         if not served:
             return "not_reachable"
-        if sha256(served[0]).hexdigest() != self.fingerprint_sha256:
-            return "still_old" if _serial(served[0]) in self.previous_serials else "other_certificate"
+        if sha256(served[0]).hexdigest() != self.leaf.fingerprint_sha256:
+            return "still_old" if self._is_old(_facts(served[0]), server_name) else "other_certificate"
         # Clients need every intermediate; a root behind them does no harm.
         sent = served[1 : 1 + len(self.intermediates)]
         return None if list(sent) == list(self.intermediates) else "chain_incomplete"
 
+    def _is_old(self, other: Leaf | None, server_name: str) -> bool:
+        """The one that was replaced, or any that is older and for the same name."""
+        if other is None:
+            return False
+        is_older = other.not_before < self.leaf.not_before and not uncovered([server_name], other.names)
+        return str(other.serial_number) in self.previous_serials or is_older
 
-def _serial(leaf: bytes) -> str | None:
+
+@dataclass(frozen=True, slots=True)
+class ExpectedExpiry:
+    """A leaf that only the platform knows: it is for the name, and expires when the platform says, if it does."""
+
+    expiries: frozenset[datetime]
+
+    def shortfall(self, served: Sequence[bytes], server_name: str) -> str | None:
+        if not served:
+            return "not_reachable"
+        other = _facts(served[0])
+        if other is None or uncovered([server_name], other.names):
+            return "other_certificate"
+        if not self.expiries or other.not_after in self.expiries:
+            return None
+        return "still_old" if other.not_after < min(self.expiries) else "other_certificate"
+
+
+def _facts(leaf: bytes) -> Leaf | None:
     """None for what strangers may serve, and cannot be read."""
     try:
-        return str(x509.load_der_x509_certificate(leaf).serial_number)
-    except (ValueError, x509.InvalidVersion):
+        return leaf_facts(x509.load_der_x509_certificate(leaf))
+    except UNREADABLE:
         return None
 
 
@@ -80,14 +114,11 @@ def parse_endpoint(endpoint: str | Endpoint) -> Probe:
     return Probe(host, int(port), endpoint.server_name if isinstance(endpoint, Endpoint) else host)
 
 
-async def verify(
-    probes: Sequence[Probe], bundle: Bundle, *, within: float, previous_serials: Sequence[str]
-) -> Sequence[Verdict]:
-    """Looks, early and often, then less often, until every probe is served the new leaf or `within` seconds are over.
+async def verify(probes: Sequence[Probe], expected: Expected, *, within: float) -> Sequence[Verdict]:
+    """Looks, early and often, then less often, until every probe is served what is expected or `within` seconds passed.
 
     Reasons: `not_reachable`, `still_old`, `other_certificate`, `chain_incomplete`. All are worth another try.
     """
-    expected = Expected.of(bundle, previous_serials)
     turns = asyncio.Semaphore(_AT_ONCE)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_until_served(probe, expected, within, turns)) for probe in probes]
@@ -119,7 +150,7 @@ async def _look(probe: Probe, expected: Expected) -> Failure | None:
     """What is wrong at the first address that does not serve the leaf with its chain."""
     addresses = await _addresses(probe)
     for address in addresses:
-        reason = expected.shortfall(await served_chain(address, probe.port, probe.server_name))
+        reason = expected.shortfall(await served_chain(address, probe.port, probe.server_name), probe.server_name)
         if reason is not None:
             return Failure(
                 reason, f"{probe.server_name} at {address} port {probe.port}: {_TOLD[reason]}", transient=True

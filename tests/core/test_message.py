@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from worker.core.errors import RefusedError
 from worker.core.message import identify, parse, renewal_from
 from worker.core.renewal import Held, InFiles, InVault, Plain, Sealed
+
+SENT = datetime(2026, 11, 20, 10, tzinfo=UTC)
 
 
 def document(**overrides: Any) -> dict[str, Any]:
@@ -44,7 +47,22 @@ def test_every_kind_of_material_is_read(material: dict[str, Any], kind: type) ->
     renewal = renewal_from(event, "acme-1", None)
     assert isinstance(renewal.material, kind)
     assert (renewal.id, renewal.certificate, renewal.producer) == ("7f0c", "shop", "acme-1")
-    assert renewal.may_go_back
+
+
+@pytest.mark.parametrize(
+    ("fields", "time", "until"),
+    [
+        ({"allow_shorter_validity": True, "reason": "ca_incident"}, "2026-11-20T10:00:00Z", SENT),
+        ({"allow_shorter_validity": True, "reason": "ca_incident"}, "yesterday", datetime.max.replace(tzinfo=UTC)),
+        ({"allow_shorter_validity": True, "reason": "manual"}, "2026-11-20T10:00:00Z", None),
+        ({"reason": "key_compromise"}, "2026-11-20T10:00:00Z", None),
+    ],
+)
+def test_only_an_urgent_renewal_that_says_so_may_undo_and_only_what_was_before_it(
+    fields: dict[str, Any], time: str, until: datetime | None
+) -> None:
+    event = parse(json.dumps({**data(**fields), "time": time}).encode())
+    assert renewal_from(event, "acme-1", None).undo_until == until
 
 
 def test_extension_attributes_may_be_there() -> None:

@@ -82,8 +82,9 @@ def test_a_newer_stored_certificate_supersedes_the_renewal() -> None:
 
 def test_an_urgent_renewal_that_says_so_goes_back() -> None:
     newer = stored(not_before=day(11))
-    todo = planned(plan(deployment(), observed(stored=newer), leaf(), may_go_back=True))
+    todo = planned(plan(deployment(), observed(stored=newer), leaf(), undo_until=day(12)))
     assert todo.replacement == Modify(newer)
+    assert plan(deployment(), observed(stored=newer), leaf(), undo_until=day(10)) == Superseded(newer), "a later one"
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_these_refusals_are_final(status: int, reason: str) -> None:
     assert (error.reason, error.status, error.message) == (reason, status, "as documented")
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
 def test_the_clouds_own_troubles_pass(status: int) -> None:
     error = DIALECT.failure(status, {"retry-after": "7"}, envelope(status))
     assert isinstance(error, TransientError)

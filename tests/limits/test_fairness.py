@@ -110,3 +110,22 @@ def test_a_short_job_uses_a_whole_window_at_once() -> None:
         return await many(Limits([Window(60, 60)], 60), 16)
 
     assert set(run_virtual(scenario())) == {0}
+
+
+def test_of_many_that_share_a_small_budget_the_eldest_end_in_time() -> None:
+    """Evenly shared, 32 rotations of 300 calls each would all end together, after sixteen minutes."""
+
+    async def rotate(limits: Limits) -> float:
+        with spending(Effort()):
+            for _ in range(300):
+                await send(limits)
+        return asyncio.get_running_loop().time()
+
+    async def scenario() -> list[float]:
+        limits = Limits([Window(20, 1), Window(3000, 300)], 8)
+        return await asyncio.gather(*(rotate(limits) for _ in range(32)))
+
+    ended = run_virtual(scenario())
+    assert sum(at < 900 for at in ended) >= 16
+    assert ended[0] == min(ended)
+    assert max(ended) < 1.1 * 32 * 300 / 10

@@ -1,15 +1,17 @@
 """One rotation, end to end, against a cloud in memory."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from tests.support.fake_gateway import FakeGateway
-from tests.support.values import bundle, certificate, current, deployment, domain, stored
+from tests.support.values import bundle, certificate, current, day, deployment, domain, leaf, listener, stored
 from tests.support.virtual_time import run_virtual
 from worker.core.bundle import Bundle
 from worker.core.errors import Failure, PermanentError, RefusedError, TransientError
-from worker.core.outcome import Report
+from worker.core.outcome import BindingResult, Report
 from worker.rotation import Rotator
 
 DOWN = TransientError("gateway_unavailable")
@@ -20,10 +22,10 @@ def gateway(**overrides: Any) -> FakeGateway:
     return FakeGateway(**{**fields, **overrides})
 
 
-def rotated(*clouds: FakeGateway, may_go_back: bool = False, **overrides: Any) -> Report:
+def rotated(*clouds: FakeGateway, undo_until: datetime | None = None, **overrides: Any) -> Report:
     rotator = Rotator({cloud.name: cloud for cloud in clouds})
     deployments = [deployment(gateway=cloud.name, **overrides) for cloud in clouds]
-    return run_virtual(rotator.rotate(certificate(*deployments), bundle(), may_go_back=may_go_back))
+    return run_virtual(rotator.rotate(certificate(*deployments), bundle(), undo_until=undo_until))
 
 
 def test_a_renewed_certificate_is_stored_attached_and_read_back_in_this_order() -> None:
@@ -137,10 +139,88 @@ def test_what_happened_to_a_flag_after_a_finished_rotation_is_not_our_business()
     assert run_virtual(rotator.rotate(certificate(), bundle())).reason == "already_current"
 
 
+def test_a_flag_that_somebody_changed_between_two_renewals_stays_changed() -> None:
+    """The first renewal was given up in the middle: what it remembers is its own."""
+    cloud = gateway(sick={"b.example.com": Failure("throttled", "", transient=True)})
+    rotator = Rotator({"apig": cloud})
+    assert run_virtual(rotator.rotate(certificate(), bundle())).outcome == "failed"
+    cloud.sick.clear()
+    cloud.rows["b.example.com"] = False
+    later = bundle(leaf=leaf(serial_number=5000, not_before=day(15), not_after=day(25), fingerprint_sha256="cd" * 32))
+    assert run_virtual(rotator.rotate(certificate(), later)).outcome == "succeeded"
+    assert cloud.rows["b.example.com"] is False
+
+
+def test_the_flags_of_an_attempt_long_ago_are_forgotten() -> None:
+    cloud = gateway(sick={"b.example.com": Failure("throttled", "", transient=True)})
+    rotator = Rotator({"apig": cloud})
+
+    async def scenario() -> Report:
+        await rotator.rotate(certificate(), bundle())
+        cloud.sick.clear()
+        cloud.rows["b.example.com"] = False
+        await asyncio.sleep(10_000)
+        return await rotator.rotate(certificate(), bundle())
+
+    assert run_virtual(scenario()).outcome == "succeeded"
+    assert cloud.rows["b.example.com"] is False
+
+
+def test_what_was_replaced_is_told_also_by_a_later_attempt() -> None:
+    cloud = gateway(sick={"b.example.com": Failure("throttled", "", transient=True)})
+    rotator = Rotator({"apig": cloud})
+    run_virtual(rotator.rotate(certificate(), bundle()))
+    cloud.sick.clear()
+    [report] = run_virtual(rotator.rotate(certificate(), bundle())).deployments
+    assert report.previous is not None
+    assert report.previous.serial_number == "1"
+
+
+def test_what_is_current_already_has_replaced_nothing() -> None:
+    [report] = rotated(gateway(stored=current())).deployments
+    assert report.previous is None
+
+
+def test_an_urgent_retry_does_not_undo_a_renewal_that_came_later() -> None:
+    cloud = gateway(sick={"b.example.com": Failure("throttled", "", transient=True)})
+    rotator = Rotator({"apig": cloud})
+    later = bundle(leaf=leaf(serial_number=5000, not_before=day(15), not_after=day(25), fingerprint_sha256="cd" * 32))
+    run_virtual(rotator.rotate(certificate(), bundle(), undo_until=day(12)))
+    run_virtual(rotator.rotate(certificate(), later))
+    assert run_virtual(rotator.rotate(certificate(), bundle(), undo_until=day(12))).outcome == "superseded"
+    assert cloud.stored == current(serial_number=5000, not_before=day(15), not_after=day(25))
+
+
+def test_a_bug_at_one_deployment_is_told_and_stops_no_other() -> None:
+    class Broken(FakeGateway):
+        async def attach(self, *_args: object) -> Sequence[BindingResult]:
+            raise KeyError("a bug")
+
+    broken, sound = Broken(stored(), {"a.example.com": False}, name="broken"), gateway(name="sound")
+    report = rotated(broken, sound)
+    assert [(one.outcome, one.reason) for one in report.deployments] == [
+        ("failed", "internal_error"),
+        ("succeeded", "rotated"),
+    ]
+
+
+def test_what_the_platform_holds_is_proved_too() -> None:
+    asked = []
+
+    async def verify(_certificate: str, brought: Bundle | None, report: Report, /) -> tuple[Failure, ...]:
+        asked.append((brought, [one.not_after for one in report.deployments]))
+        return ()
+
+    rotator = replace(Rotator({"apig": gateway()}), verify=verify)
+    run_virtual(rotator.rotate(certificate(deployment(strategy="rebind", bindings=(listener("a.example.com"),))), None))
+    assert asked == [(None, [day(11)])]
+
+
 def test_what_another_deployment_claims_is_never_retired() -> None:
-    claimed, free = stored(certificate_id="c7"), stored(certificate_id="c8")
-    cloud = gateway(stored=None, rows={}, leftovers=(claimed, free))
-    rotator = replace(Rotator({"apig": cloud}), claimed=frozenset({("apig", "c7")}))
+    claimed = stored(certificate_id="c7"), stored(certificate_id="c9", name="claimed")
+    free = stored(certificate_id="c8", name="free")
+    cloud = gateway(stored=None, rows={}, leftovers=(*claimed, free))
+    rotator = replace(Rotator({"apig": cloud}), claimed=frozenset({("apig", "c7"), ("apig", "claimed")}))
     target = deployment(strategy="per_domain", certificate_id=None, name="shop", bindings=())
     run_virtual(rotator.rotate(certificate(target), bundle()))
     assert cloud.retired == ["c8"]
@@ -165,7 +245,7 @@ def test_a_proof_that_fails_makes_the_rotation_fail() -> None:
     cloud = gateway()
     still_old = Failure("still_old", "", transient=True)
 
-    async def verify(_certificate: str, _bundle: Bundle, _previous: Sequence[str], /) -> tuple[Failure, ...]:
+    async def verify(_certificate: str, _bundle: Bundle | None, _report: Report, /) -> tuple[Failure, ...]:
         return (still_old,)
 
     rotator = replace(Rotator({"apig": cloud}), verify=verify)

@@ -70,6 +70,19 @@ def test_the_last_slice_in_which_nothing_was_reached_is_told_and_buried() -> Non
     assert inbox.log == ["event", "bury gateway_unavailable of shop kept"]
 
 
+def test_slices_in_which_it_only_waits_are_an_attempt_after_a_handful() -> None:
+    async def scenario() -> list[str]:
+        log = []
+        consumer = rebinding(Inbox(held(), asyncio.Event()), Waiting(stored(), {}))
+        for _ in range(7):
+            inbox: Any = Inbox(held(), asyncio.Event())
+            await replace(consumer, broker=inbox, stopping=inbox.stopping).run()
+            log += inbox.log
+        return log
+
+    assert run_virtual(scenario()) == ["park 0 as 1"] * 4 + ["park 30 as 2"] + ["park 0 as 1"] * 2
+
+
 class Flapping(Inbox):
     """A broker whose sessions last `lasting` seconds."""
 

@@ -9,7 +9,8 @@ from worker.app import certificates_of, intake_of, rotator_of
 from worker.commands.exits import FAILED, OK
 from worker.commands.loading import log_level, settings_of
 from worker.commands.material import add_material, certificate_named, read_material
-from worker.commands.output import print_json, remaining
+from worker.commands.output import print_json, remaining, shown
+from worker.commands.refusals import in_json
 from worker.core.bundle import Leaf
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import RotationError
@@ -26,18 +27,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    settings = settings_of(args)
-    certificate_named(settings, args.certificate)
     configure_logs(log_level(args))
     try:
-        described = asyncio.run(_plan(settings, args))
+        with in_json(args):
+            settings = settings_of(args)
+            certificate_named(settings, args.certificate)
+            described = asyncio.run(_plan(settings, args))
     except RotationError as error:
-        print(f"refused: {error.reason}: {error.message}")
+        if not args.json:
+            print(shown(f"refused: {error.reason}: {error.message}"))
         return FAILED
     if args.json:
         print_json(described)
     else:
-        print("\n".join(line for one in described for line in _lines(one)))
+        print("\n".join(shown(line) for one in described for line in _lines(one)))
     return OK
 
 
@@ -45,7 +48,7 @@ async def _plan(settings: Settings, args: argparse.Namespace) -> Sequence[dict[s
     leaf = await _leaf(settings, args)
     certificate = certificates_of(settings)[args.certificate]
     async with rotator_of(settings, Metrics()) as rotator:
-        steps = await rotator.plans(certificate, leaf, may_go_back=False)
+        steps = await rotator.plans(certificate, leaf)
         return [
             _described(rotator.gateways[deployment.gateway], deployment, step)
             for deployment, step in zip(certificate.deployments, steps, strict=True)

@@ -39,7 +39,7 @@ _STAGING: Final = ("(staging)", "fake le", "pebble", "happy hacker")
 _END_OF_TIME: Final = datetime(2038, 1, 19, 3, 14, 7, tzinfo=UTC)
 # What cryptography raises besides ValueError for input that it cannot read. Where warnings are errors, it also raises
 # what it warns of.
-_UNREADABLE: Final = (
+UNREADABLE: Final = (
     CryptographyDeprecationWarning,
     ValueError,
     TypeError,
@@ -82,7 +82,7 @@ def check(chain_pem: str, private_key_pem: Secret, *, now: datetime, rules: Rule
         rule(case)
     key = _matching_key(private_key_in(private_key_pem.reveal()), case.leaf)
     return Bundle(
-        leaf=_facts(case.leaf),
+        leaf=leaf_facts(case.leaf),
         leaf_pem=_pem(case.leaf),
         intermediates_pem="".join(_pem(one) for one in case.chain[1:]),
         private_key_pem=key,
@@ -96,7 +96,7 @@ def _parsed(blocks: Sequence[str]) -> list[x509.Certificate]:
         try:
             certificate = x509.load_pem_x509_certificate(block.encode())
             _touch(certificate)
-        except _UNREADABLE:
+        except UNREADABLE:
             raise RefusedError("cert_unparseable", f"chain: certificate {number} cannot be read") from None
         certificates.append(certificate)
     return certificates
@@ -187,7 +187,7 @@ def _is_linked(case: _Case) -> None:
             raise RefusedError(reason, f"certificate {number} was not issued by the one behind it")
         try:
             issued.verify_directly_issued_by(issuer)
-        except (InvalidSignature, *_UNREADABLE):
+        except (InvalidSignature, *UNREADABLE):
             raise RefusedError("chain_signature", f"certificate {number}: its issuer's signature is wrong") from None
 
 
@@ -218,7 +218,7 @@ def _leads_to_a_root(case: _Case) -> None:
         policy = PolicyBuilder().store(store).time(case.now).max_chain_depth(4)
         verifier = policy.build_server_verifier(_verifiable_name(case.leaf))
         verifier.verify(case.leaf, list(case.chain[1:]))
-    except (VerificationError, *_UNREADABLE):
+    except (VerificationError, *UNREADABLE):
         raise RefusedError("chain_untrusted", "the chain does not verify up to a trusted root") from None
 
 
@@ -252,7 +252,7 @@ def _matching_key(block: str, leaf: x509.Certificate) -> Secret:
     """
     try:
         key = load_pem_private_key(block.encode(), None, unsafe_skip_rsa_key_validation=True)
-    except _UNREADABLE:
+    except UNREADABLE:
         raise RefusedError("key_unparseable", "key: cannot be read") from None
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         raise RefusedError("key_type", "key: neither RSA nor EC")
@@ -260,7 +260,7 @@ def _matching_key(block: str, leaf: x509.Certificate) -> Secret:
         raise RefusedError("key_mismatch", "key: is not the certificate's")
     try:
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    except _UNREADABLE:
+    except UNREADABLE:
         raise RefusedError("key_unparseable", "key: cannot be written again") from None
     return Secret(pem.decode())
 
@@ -285,7 +285,8 @@ def _names(leaf: x509.Certificate) -> tuple[str, ...]:
     return (*dns, *(str(address) for address in san.get_values_for_type(x509.IPAddress)))
 
 
-def _facts(leaf: x509.Certificate) -> Leaf:
+def leaf_facts(leaf: x509.Certificate) -> Leaf:
+    """Raises one of UNREADABLE."""
     return Leaf(
         serial_number=leaf.serial_number,
         fingerprint_sha256=sha256(leaf.public_bytes(Encoding.DER)).hexdigest(),

@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Never
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -163,7 +164,17 @@ def renewal_from(event: RenewalEvent, producer: str, traceparent: str | None) ->
         reason=data.reason,
         allow_shorter_validity=data.allow_shorter_validity,
         traceparent=traceparent,
+        time=_moment(event.time),
     )
+
+
+def _moment(text: str | None) -> datetime | None:
+    """None where there is none, or none that says in which zone."""
+    try:
+        at = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return at if at.tzinfo else None
 
 
 def _material(data: RenewalData) -> Material:

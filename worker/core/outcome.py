@@ -41,6 +41,8 @@ class DeploymentReport:
     certificate_id: str | None = None
     replaced: bool = False
     previous: Previous | None = None
+    not_after: datetime | None = None
+    """When what is stored now expires, where the gateway tells."""
     bindings: Sequence[BindingResult] = ()
     failure: Failure | None = None
     """What failed for the deployment as a whole, apart from its bindings."""

@@ -128,6 +128,14 @@ def age_of(stored: Stored, leaf: Leaf) -> Age:
     return "newer" if (stored.not_before, stored.not_after) > (leaf.not_before, leaf.not_after) else "older"
 
 
+def _supersedes(stored: Stored | None, leaf: Leaf, undo_until: datetime | None) -> bool:
+    """Whether what is stored stays because it is newer."""
+    if stored is None or age_of(stored, leaf) != "newer":
+        return False
+    is_later = stored.not_before is not None and undo_until is not None and stored.not_before > undo_until
+    return undo_until is None or is_later
+
+
 def _is_same(stored: Stored, leaf: Leaf) -> bool:
     if stored.serial_number is not None:
         return stored.serial_number == leaf.serial_number and stored.not_after in (None, leaf.not_after)
@@ -147,9 +155,11 @@ def check_names(deployment: Deployment, bindings: Sequence[Binding], leaf: Leaf)
 
 
 def plan(
-    deployment: Deployment, observed: Observed, leaf: Leaf | None, *, may_go_back: bool = False
+    deployment: Deployment, observed: Observed, leaf: Leaf | None, *, undo_until: datetime | None = None
 ) -> Plan | Superseded:
     """What is to be done at one deployment; `leaf` is None only for `rebind`.
+
+    A newer certificate supersedes the leaf, unless it was issued before `undo_until`.
 
     Raises RefusedError when the certificate cannot be put there, PermanentError when the deployment cannot be found.
     """
@@ -157,11 +167,11 @@ def plan(
         case "rebind":
             return _plan_rebind(observed)
         case "in_place":
-            return _plan_in_place(deployment, observed, _known(leaf), may_go_back=may_go_back)
+            return _plan_in_place(deployment, observed, _known(leaf), undo_until)
         case "per_domain":
-            return _plan_per_domain(deployment, observed, _known(leaf), may_go_back=may_go_back)
+            return _plan_per_domain(deployment, observed, _known(leaf), undo_until)
         case "replace":
-            return _plan_replace(deployment, observed, _known(leaf), may_go_back=may_go_back)
+            return _plan_replace(deployment, observed, _known(leaf), undo_until)
         case "blue_green":
             raise RefusedError("strategy_unavailable", "blue_green is not available in this version")
         case _:
@@ -179,10 +189,12 @@ def _plan_rebind(observed: Observed) -> Plan:
         raise RefusedError("not_found", "the certificate to be bound does not exist at the gateway")
     missing = tuple(bound.binding for bound in observed.bound if bound.stored is None)
     present = tuple(bound.binding for bound in observed.bound if bound.stored is not None)
-    return Plan(Keep(observed.stored), missing, present, previous=_previous(observed.stored))
+    return Plan(Keep(observed.stored), missing, present)
 
 
-def _plan_in_place(deployment: Deployment, observed: Observed, leaf: Leaf, *, may_go_back: bool) -> Plan | Superseded:
+def _plan_in_place(
+    deployment: Deployment, observed: Observed, leaf: Leaf, undo_until: datetime | None
+) -> Plan | Superseded:
     check_names(deployment, [bound.binding for bound in observed.bound], leaf)
     stored = observed.stored
     if stored is None:
@@ -192,9 +204,9 @@ def _plan_in_place(deployment: Deployment, observed: Observed, leaf: Leaf, *, ma
             )
         has_ca = deployment.trusted_root_ca is not None
         return Plan(Create(deployment.name), tuple(_with_flag(bound, has_ca=has_ca) for bound in observed.bound), ())
+    if _supersedes(stored, leaf, undo_until):
+        return Superseded(stored)
     match age_of(stored, leaf):
-        case "newer" if not may_go_back:
-            return Superseded(stored)
         case "same":
             return _plan_missing(Keep(stored), observed, has_ca=stored.has_trusted_root_ca)
         case "older" | "newer":
@@ -214,7 +226,7 @@ def _plan_missing(keep: Keep, observed: Observed, *, has_ca: bool) -> Plan:
     wanted = [(bound, _with_flag(bound, has_ca=has_ca)) for bound in observed.bound]
     attach = tuple(binding for bound, binding in wanted if not _is_as_wanted(bound, binding))
     unchanged = tuple(binding for bound, binding in wanted if _is_as_wanted(bound, binding))
-    return Plan(keep, attach, unchanged, previous=_previous(keep.stored))
+    return Plan(keep, attach, unchanged)
 
 
 def _is_as_wanted(bound: Bound, wanted: Binding) -> bool:
@@ -234,11 +246,16 @@ def _with_flag(bound: Bound, *, has_ca: bool) -> Binding:
     return replace(binding, client_verification=has_ca if observed is None else observed)
 
 
-def _plan_per_domain(deployment: Deployment, observed: Observed, leaf: Leaf, *, may_go_back: bool) -> Plan | Superseded:
+def _plan_per_domain(
+    deployment: Deployment, observed: Observed, leaf: Leaf, undo_until: datetime | None
+) -> Plan | Superseded:
     check_names(deployment, [bound.binding for bound in observed.bound], leaf)
-    ages = [(bound, None if bound.stored is None else age_of(bound.stored, leaf)) for bound in observed.bound]
-    newer = next((bound.stored for bound, age in ages if age == "newer" and not may_go_back), None)
-    ours = [(bound, age) for bound, age in ages if age != "newer" or may_go_back]
+    newer = next((bound.stored for bound in observed.bound if _supersedes(bound.stored, leaf, undo_until)), None)
+    ours = [
+        (bound, None if bound.stored is None else age_of(bound.stored, leaf))
+        for bound in observed.bound
+        if not _supersedes(bound.stored, leaf, undo_until)
+    ]
     if newer is not None and not ours:
         return Superseded(newer)
     is_right = [age == "same" and _is_as_wanted(bound, _with_known_flag(bound)) for bound, age in ours]
@@ -261,12 +278,13 @@ def _distinct(stored: Sequence[Stored]) -> tuple[Stored, ...]:
     return tuple({one.certificate_id: one for one in stored}.values())
 
 
-def _plan_replace(deployment: Deployment, observed: Observed, leaf: Leaf, *, may_go_back: bool) -> Plan | Superseded:
+def _plan_replace(
+    deployment: Deployment, observed: Observed, leaf: Leaf, undo_until: datetime | None
+) -> Plan | Superseded:
     stored = observed.stored
-    age = None if stored is None else age_of(stored, leaf)
-    if stored is not None and age == "newer" and not may_go_back:
+    if stored is not None and _supersedes(stored, leaf, undo_until):
         return Superseded(stored)
-    if stored is not None and age == "same":
+    if stored is not None and age_of(stored, leaf) == "same":
         return _plan_missing(Keep(stored), observed, has_ca=False)
     if deployment.name is None and stored is None:
         raise RefusedError("not_found", "there is nothing to replace, and the deployment has no name to create it")

@@ -1,11 +1,13 @@
 """The renewal: the news that a certificate has been renewed, as a checked value."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
 from worker.core.secret import Secret
 
 Reason = Literal["renewal", "manual", "key_compromise", "ca_incident"]
+_FOR_EVER = datetime.max.replace(tzinfo=UTC)
 URGENT: frozenset[Reason] = frozenset({"key_compromise", "ca_incident"})
 
 
@@ -60,12 +62,17 @@ class Renewal:
     reason: Reason = "renewal"
     allow_shorter_validity: bool = False
     traceparent: str | None = None
+    time: datetime | None = None
+    """When the message was made, where it tells."""
 
     @property
     def is_urgent(self) -> bool:
         return self.reason in URGENT
 
     @property
-    def may_go_back(self) -> bool:
-        """Only an urgent renewal that says so may replace a newer certificate by an older one."""
-        return self.is_urgent and self.allow_shorter_validity
+    def undo_until(self) -> datetime | None:
+        """Only an urgent renewal that says so may put an older certificate over one that was issued until then.
+
+        Not over a later one: the message may come again long after it was sent.
+        """
+        return (self.time or _FOR_EVER) if self.is_urgent and self.allow_shorter_validity else None

@@ -1,33 +1,53 @@
-"""Client-verification flags as they were before a rotation's first change, kept over its attempts."""
+"""What a deployment was like before a renewal's first change to it, as its later attempts need to know."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from worker.core.deployment import Binding
-from worker.core.planning import Bound, Observed, Plan
+from worker.core.outcome import Previous
+from worker.core.planning import Bound, Observed, Plan, Superseded
 
 Flags = Mapping[tuple[str, str | None], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Client-verification flags, and which certificate was replaced: after the first change nothing else tells."""
+
+    flags: Flags = field(default_factory=dict)
+    previous: Previous | None = None
+
+    def with_plan(self, todo: Plan) -> "Snapshot":
+        """Also what a plan knows that was made before its change."""
+        return Snapshot({**self.flags, **_flags_in(todo)}, self.previous or todo.previous)
+
+    def before(self, observed: Observed) -> Observed:
+        """What is observed, each binding wanted with its flag of then: what it shows now may be what we moved.
+
+        What the settings say of a flag stands.
+        """
+        if not self.flags:
+            return observed
+        return replace(observed, bound=tuple(self._pinned(bound) for bound in observed.bound))
+
+    def _pinned(self, bound: Bound) -> Bound:
+        binding = bound.binding
+        settled = binding.client_verification
+        flag = self.flags.get(_place(binding)) if settled is None else settled
+        return replace(bound, binding=replace(binding, client_verification=flag))
+
+    def told(self, step: Plan | Superseded) -> Plan | Superseded:
+        """The step, with the certificate that an earlier attempt replaced."""
+        if isinstance(step, Superseded) or step.previous is not None:
+            return step
+        return replace(step, previous=self.previous)
 
 
 def _place(binding: Binding) -> tuple[str, str | None]:
     return binding.domain_id or binding.name, binding.instance_id
 
 
-def flags_in(todo: Plan) -> Flags:
+def _flags_in(todo: Plan) -> Flags:
     """The flags that the plan means its bindings to have."""
     bindings = (*todo.attach, *todo.unchanged)
     return {_place(one): one.client_verification for one in bindings if one.client_verification is not None}
-
-
-def as_before(observed: Observed, flags: Flags) -> Observed:
-    """What is observed, each binding wanted with the flag of the snapshot: what it shows now may be what we moved.
-
-    What the settings say of a flag stands.
-    """
-    return replace(observed, bound=tuple(_pinned(bound, flags) for bound in observed.bound)) if flags else observed
-
-
-def _pinned(bound: Bound, flags: Flags) -> Bound:
-    binding = bound.binding
-    flag = flags.get(_place(binding)) if binding.client_verification is None else binding.client_verification
-    return replace(bound, binding=replace(binding, client_verification=flag))

@@ -8,10 +8,30 @@ T = TypeVar("T")
 
 
 async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results in order; the first error cancels the others, and is raised as it is."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(coroutine) for coroutine in coroutines]
-    except* Exception as errors:  # noqa: BLE001 - unwrapped and raised again
-        raise errors.exceptions[0] from None
+    """The results in order; the first error cancels the others, and is raised as it is.
+
+    Not by a TaskGroup: before Python 3.13 that forgets a cancellation which meets an error, and leaves the task counted
+    as cancelled after an error, so that a timeout around it is taken for a cancellation.
+    """
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    cancelled = await _ended(tasks)
+    if cancelled is not None:
+        raise cancelled
+    for task in tasks:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error
     return [task.result() for task in tasks]
+
+
+async def _ended(tasks: Iterable[asyncio.Task[T]]) -> asyncio.CancelledError | None:
+    """Waits for all of them, the rest cancelled once one failed or this was cancelled itself: then returns that."""
+    cancelled, pending = None, set(tasks)
+    while pending:
+        try:
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_EXCEPTION)
+        except asyncio.CancelledError as error:
+            cancelled, done = error, set()
+        if cancelled is not None or any(task.cancelled() or task.exception() for task in done):
+            for task in pending:
+                task.cancel()
+    return cancelled

@@ -1,4 +1,7 @@
-"""Who is next: rotations take turns, each rotation's own calls in order; the urgent ones before all others."""
+"""Who is next: rotations take turns, each rotation's own calls in order; the urgent ones before all others.
+
+Every other turn is the eldest's. Where many share a small budget evenly, all would end late, and in a time slice none.
+"""
 
 import asyncio
 from collections import OrderedDict
@@ -18,6 +21,7 @@ class TurnQueue:
 
     _urgent: _Ring = field(default_factory=OrderedDict)
     _others: _Ring = field(default_factory=OrderedDict)
+    _is_eldests_turn: bool = False
 
     def add(self, effort: Effort) -> asyncio.Future[None]:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -38,9 +42,10 @@ class TurnQueue:
 
     def next(self, may_send: Callable[[Effort], bool]) -> asyncio.Future[None] | None:
         """Takes out the next turn of the first effort that may send now."""
-        effort = next((one for one in self.efforts() if may_send(one)), None)
+        effort = next((one for one in self._candidates() if may_send(one)), None)
         if effort is None:
             return None
+        self._is_eldests_turn = not self._is_eldests_turn
         ring = self._ring(effort)
         turns = ring[effort]
         turn, _ = turns.popitem(last=False)
@@ -50,8 +55,14 @@ class TurnQueue:
             del ring[effort]
         return turn
 
+    def _candidates(self) -> Iterator[Effort]:
+        """In the order in which they may be served now; one of them twice."""
+        if self._is_eldests_turn and not self._urgent and self._others:
+            yield min(self._others, key=lambda effort: effort.number)
+        yield from self.efforts()
+
     def efforts(self) -> Iterator[Effort]:
-        """In the order in which they are served."""
+        """All who wait, the urgent ones first."""
         yield from self._urgent
         yield from self._others
 

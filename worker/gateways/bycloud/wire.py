@@ -121,7 +121,7 @@ class ByCloudDialect:
         told: dict[str, Any] = {"status": status}
         if status == 429:  # noqa: PLR2004 - HTTP's own
             return TransientError("throttled", text, hold=asked_hold(headers, text, self.now()) or 0.0, **told)
-        if status >= 500 and status not in _REASONS:  # noqa: PLR2004 - HTTP's own classes
+        if status == 408 or (status >= 500 and status not in _REASONS):  # noqa: PLR2004 - HTTP's own classes
             retry_after = {name: value for name, value in headers.items() if name == "retry-after"}
             return TransientError(
                 "gateway_unavailable", text, hold=asked_hold(retry_after, "", self.now()) or 0.0, **told
