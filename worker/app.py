@@ -9,6 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
+from typing import Final
 
 import structlog
 from cryptography import x509
@@ -34,6 +36,12 @@ from worker.verification import Expected, ExpectedExpiry, ExpectedLeaf, Probe, p
 from worker.web.server import GatewayState, Health, serving
 
 _log = structlog.get_logger()
+# Of Debian and its kin, of Red Hat's, and of the BSDs and Alpine.
+_BUNDLES: Final = (
+    Path("/etc/ssl/certs/ca-certificates.crt"),
+    Path("/etc/pki/tls/certs/ca-bundle.crt"),
+    Path("/etc/ssl/cert.pem"),
+)
 _chance: Callable[[], float] = random.SystemRandom().random
 
 
@@ -65,12 +73,17 @@ def intake_of(settings: Settings) -> Intake:
 
 def trusted_roots(ca_bundle: str) -> Sequence[x509.Certificate]:
     """The roots that chains must lead to: of a PEM file, or for "system" those that TLS clients here trust."""
-    path = ssl.get_default_verify_paths().cafile if ca_bundle == "system" else ca_bundle
+    path = _system_roots() if ca_bundle == "system" else Path(ca_bundle)
     try:
-        with open(path or "", "rb") as file:  # noqa: PTH123 - the path may be what OpenSSL was built with
-            return x509.load_pem_x509_certificates(file.read())
+        return x509.load_pem_x509_certificates(path.read_bytes())
     except (OSError, ValueError):
         raise SettingsError(["trust.ca_bundle: no file of PEM certificates can be read there"]) from None
+
+
+def _system_roots() -> Path:
+    """What OpenSSL was built with, or was told; where that is not there, the bundle that other systems have."""
+    told = ssl.get_default_verify_paths().cafile
+    return next((path for path in (Path(told or "/"), *_BUNDLES) if path.is_file()), _BUNDLES[0])
 
 
 @asynccontextmanager

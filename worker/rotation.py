@@ -119,10 +119,7 @@ class Rotator:
     async def _carry_out(self, deployment: Deployment, step: Step, bundle: Bundle | None) -> DeploymentReport:
         match step:
             case RotationError() as error:
-                failure = Failure.of(error)
-                return DeploymentReport(
-                    deployment, "failed", failure.reason, deployment.certificate_id, failure=failure
-                )
+                return _not_planned(deployment, Failure.of(error))
             case Superseded(stored):
                 return DeploymentReport(deployment, "superseded", "downgrade", stored.certificate_id)
             case Plan():
@@ -268,6 +265,15 @@ def _refuse_uncovered(steps: Sequence[Step]) -> None:
     for step in steps:
         if isinstance(step, RefusedError) and step.reason == "name_not_covered":
             raise step
+
+
+def _not_planned(deployment: Deployment, failure: Failure) -> DeploymentReport:
+    """Each listed binding has failed; where the gateway should have told them, the deployment as a whole."""
+    results = tuple(BindingResult(binding, "failed", failure) for binding in deployment.bindings or ())
+    whole = None if results else failure
+    return DeploymentReport(
+        deployment, "failed", failure.reason, deployment.certificate_id, bindings=results, failure=whole
+    )
 
 
 def _not_replaced(

@@ -136,12 +136,15 @@ async def test_the_upload_of_this_very_leaf_is_found_by_its_name_with_its_bindin
         assert [one.stored for one in observed.bound] == [observed.stored]
 
 
-async def test_of_earlier_uploads_the_newest_is_what_is_replaced(tmp_path: Path) -> None:
+async def test_of_earlier_uploads_the_one_stored_last_is_what_is_replaced(tmp_path: Path) -> None:
+    """Also where certificates live shorter and shorter, and an earlier one expires last."""
     async with opened(tmp_path) as place:
-        uploads = {}
+        now, uploads = datetime.now(UTC), {}
+        place.world.uploads[place.certificate_id].created_at = now - timedelta(days=90)
         for days_ago in (40, 10, 30):
-            one = issued(days_ago)
-            uploads[days_ago] = place.world.add_upload(one, uploaded_name("shop", leaf_of(one)))
+            one = AUTHORITY.issue(["a.example.com"], not_after=now + timedelta(days=days_ago))
+            name = uploaded_name("shop", leaf_of(one))
+            uploads[days_ago] = place.world.add_upload(one, name, created_at=now - timedelta(days=days_ago))
         place.world.add_upload(issued(5), uploaded_name("other", leaf_of(issued(5))))
         observed = await place.gateway.observe(place.deployment(strategy="replace"), leaf_of(issued()))
         assert observed.stored is not None

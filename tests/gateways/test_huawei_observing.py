@@ -70,8 +70,15 @@ async def test_where_the_id_is_gone_the_name_is_looked_for(tmp_path: Path) -> No
 async def test_where_nothing_is_stored_nothing_is_bound(tmp_path: Path) -> None:
     async with shop(tmp_path) as one:
         wanted = (Binding("domain", "new.example.com"),)
-        observed = await one.observe(certificate_id="gone", bindings=wanted)
+        observed = await one.observe(certificate_id="gone", name="fresh", bindings=wanted)
     assert (observed.stored, places(observed)) == (None, [("new.example.com", None, False)])
+
+
+async def test_a_stored_certificate_that_is_gone_is_told_in_the_gateways_words(tmp_path: Path) -> None:
+    async with shop(tmp_path) as one:
+        with pytest.raises(PermanentError) as caught:
+            await one.observe(certificate_id="gone")
+    assert (caught.value.reason, caught.value.status, caught.value.code) == ("not_found", 404, "APIG.3021")
 
 
 async def test_two_of_one_name_are_one_too_many(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ class Finder:
         return await self._shown(deployment, same[0].id) if same else None
 
     async def _upload(self, deployment: Deployment, leaf: Leaf | None) -> Certificate | None:
-        """The upload of this very leaf where there is one, else the newest of this deployment."""
+        """The upload of this very leaf where there is one, else this deployment's latest."""
         if leaf is not None:
             known = await self._remembered(deployment, lambda name: name == uploaded_name(base_name(name), leaf))
             if known is not None:
@@ -66,7 +66,7 @@ class Finder:
         base = deployment.name or (base_name(origin.name) if origin is not None else "")
         uploads = [one for one in await self.client.listed() if base_name(one.name) == base] if base else []
         mine = [one for one in uploads if leaf is not None and one.name == uploaded_name(base, leaf)]
-        return await self._own(deployment, mine) if mine else _newest(uploads, origin)
+        return await self._own(deployment, mine) if mine else _latest(uploads, origin)
 
     async def _own(self, deployment: Deployment, mine: Sequence[Certificate]) -> Certificate:
         """The upload of this leaf. Raises `certificate_not_active` when the platform has given it up.
@@ -97,7 +97,8 @@ def _is_spoilt(certificate: Certificate) -> bool:
     return certificate.status in _SPOILT
 
 
-def _newest(uploads: Sequence[Certificate], origin: Certificate | None) -> Certificate | None:
+def _latest(uploads: Sequence[Certificate], origin: Certificate | None) -> Certificate | None:
+    """The one stored last: a certificate that replaced another may well expire before it."""
     sound = [one for one in uploads if not _is_spoilt(one)]
     known = sound if origin is None else [*sound, origin]
-    return max(known, key=lambda one: one.expires_at or _NEVER, default=None)
+    return max(known, key=lambda one: (one.created_at or _NEVER, one.expires_at or _NEVER), default=None)

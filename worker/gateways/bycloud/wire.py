@@ -59,6 +59,7 @@ class Certificate(Body):
     status: Word = None
     error_message: str | None = None
     expires_at: Time = None
+    created_at: Time = None
     updated_at: Time = None
     bindings: list[Binding] | None = None
 

@@ -32,6 +32,9 @@ async def find_certificate(client: ApigClient, certificate_id: str | None, name:
         except PermanentError as error:
             if error.reason != "not_found":
                 raise
+            if name is None:
+                told = "the stored certificate does not exist, and the deployment has no name to create it"
+                raise PermanentError("not_found", told, status=error.status, code=error.code) from None
     if name is None:
         return None
     # The gateway's filter may match parts of names.
