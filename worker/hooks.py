@@ -35,15 +35,14 @@ class NotOurs:
     verb: str
 
 
-def read_hook(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[HookRenewal, ...] | NotOurs:
-    """By the words where there are any, else by the environment; empty when no client's way is recognised."""
+def read_hook(argv: Sequence[str], environ: Mapping[str, str]) -> HookRenewal | NotOurs | None:
+    """By the words where there are any, else by the environment; None when no client's way is recognised."""
     if argv:
         return _from_words(argv)
-    found = _certbot(environ) or _lego_5(environ) or _lego_4(environ)
-    return () if found is None else (found,)
+    return _certbot(environ) or _lego_5(environ) or _lego_4(environ)
 
 
-def _from_words(argv: Sequence[str]) -> tuple[HookRenewal, ...] | NotOurs:
+def _from_words(argv: Sequence[str]) -> HookRenewal | NotOurs | None:
     verb, *words = argv
     if verb == _DEPLOY and len(words) >= _DEHYDRATED_WORDS:
         domain, key, _certificate, chain = words[:4]
@@ -52,8 +51,8 @@ def _from_words(argv: Sequence[str]) -> tuple[HookRenewal, ...] | NotOurs:
     elif len(argv) == _ACME_SH_WORDS:
         domain, key, _certificate, _ca, chain = argv
     else:
-        return ()
-    return (HookRenewal(domain, (domain,), Path(chain), Path(key)),)
+        return None
+    return HookRenewal(domain, (domain,), Path(chain), Path(key))
 
 
 def _certbot(environ: Mapping[str, str]) -> HookRenewal | None:

@@ -18,10 +18,10 @@ from worker.core.pem import LONGEST_CHAIN, LONGEST_KEY
 from worker.core.renewal import URGENT, InFiles, Reason
 from worker.core.secret import Secret
 from worker.settings import Settings, SettingsError
-from worker.settings.loading import check_secret_files
+from worker.settings.loading import problems_of_secret_files
 from worker.settings.model import CERTIFICATE_NAME
 from worker.spool import Spool, SpoolError, Waiting
-from worker.trust.files import read_material
+from worker.trust.files import pem_text, read_material
 
 _CONTENT_TYPE: Final = "application/cloudevents+json"
 _URGENT_PRIORITY: Final = 9
@@ -61,6 +61,8 @@ class Published:
     """Ids of the renewals that the broker does not take: they wait, and keep no other back."""
     problem: str = ""
     """For people: why something waits, or could not be written down."""
+    mistakes: tuple[str, ...] = ()
+    """In the settings: nothing was sent because of them."""
 
 
 @dataclass(slots=True)
@@ -74,23 +76,27 @@ class _Progress:
     problems: list[str] = field(default_factory=list)
 
 
-async def publish(wish: Wish, settings: Settings, broker: Recipient, now: datetime) -> Published:
-    """Writes it down, then sends everything that waits, oldest first.
+async def publish(
+    wish: Wish, settings: Settings, broker: Recipient, now: datetime, mistakes: Sequence[str] = ()
+) -> Published:
+    """Writes it down, then sends everything that waits, oldest first; with `mistakes` in the settings, sends nothing.
 
-    Raises RefusedError when the files are bad, SettingsError, and SpoolError when it could neither be written down nor
-    sent.
+    Raises RefusedError when the files are bad, SettingsError when nothing could be written down because of them, and
+    SpoolError when it could neither be written down nor sent.
     """
-    certificate = _name(wish, settings)
-    renewal_id = str(uuid.uuid4())
-    message = compose(wish, certificate, settings, renewal_id, now)
+    so_far = Published(_name(wish, settings), str(uuid.uuid4()))
+    message = compose(wish, so_far.certificate, settings, so_far.renewal_id, now)
     spool = Spool(settings.publish.spool)
     try:
-        spool.write(renewal_id, message)
+        spool.write(so_far.renewal_id, message)
     except SpoolError as error:
-        return await _send_unspooled(Published(certificate, renewal_id), message, broker, error)
-    # Behind the spool: a mistake made here must not cost the renewal.
-    check_secret_files(settings, "broker", "publish")
-    return await _send(Published(certificate, renewal_id), spool, broker, settings.broker.timeout_seconds)
+        return await _send_unspooled(so_far, message, broker, error)
+    # Behind the spool: a mistake must not cost the renewal.
+    all_mistakes = (*mistakes, *problems_of_secret_files(settings, "broker", "publish"))
+    if all_mistakes:
+        waiting = len(spool.waiting())
+        return replace(so_far, waiting=waiting, problem="; ".join(all_mistakes), mistakes=all_mistakes)
+    return await _send(so_far, spool, broker, settings.broker.timeout_seconds)
 
 
 def _name(wish: Wish, settings: Settings) -> str:
@@ -171,10 +177,7 @@ def _read(path: Path, what: str, longest: int) -> str:
         raise RefusedError("file_not_found", f"{what}: {error.strerror}") from None
     if len(content) > longest:
         raise RefusedError("too_large", f"{what}: over {longest} bytes")
-    try:
-        return content.decode("ascii")
-    except UnicodeDecodeError:
-        raise RefusedError("pem_garbage", f"{what}: not a PEM file") from None
+    return pem_text(content, what)
 
 
 async def _send(so_far: Published, spool: Spool, broker: Recipient, within: float) -> Published:

@@ -218,10 +218,11 @@ class Rotator:
         self, deployment: Deployment, results: tuple[BindingResult, ...], leaf: Leaf | None
     ) -> tuple[BindingResult, ...]:
         """Reads until all is as it shall be, or the gateway has had its time: it may show changes late."""
+        observe = self._gateway(deployment).observe
         pause, waited, longest = 1.0, 0.0, self.settle_seconds.get(deployment.gateway, 15.0)
         while True:
             try:
-                shown = confirmed(results, await self._gateway(deployment).observe(deployment, leaf), leaf)
+                shown = confirmed(results, await observe(deployment, leaf, elsewhere=False), leaf)
             except RotationError as error:
                 return _unconfirmed(results, Failure.of(error))
             if is_complete(shown, results) or waited >= longest:

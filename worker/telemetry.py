@@ -1,5 +1,6 @@
 """Logs, metrics, and what must never be in them."""
 
+import json
 import logging
 import re
 import sys
@@ -12,6 +13,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from worker.core.outcome import Report, Timing
+from worker.stderr import make_stderr_unfailing
 
 _PEM: Final = re.compile(r"-----BEGIN[^-]*-----.*?(-----END[^-]*-----|$)", re.DOTALL)
 _LONGEST_TEXT: Final = 2000
@@ -24,6 +26,16 @@ def configure_logs(level: int) -> None:
 
     aiormq and aiohttp show message bodies and headers at DEBUG: their level is not for settings.
     """
+    _configure(level, logging.WARNING)
+
+
+def quiet_logs() -> None:
+    """Nothing but a crash: for commands that show their progress themselves."""
+    _configure(logging.CRITICAL, logging.CRITICAL)
+
+
+def _configure(level: int, libraries: int) -> None:
+    make_stderr_unfailing()
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
     )
@@ -40,14 +52,19 @@ def configure_logs(level: int) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+    stderr = logging.StreamHandler(sys.stderr)
+    stderr.setFormatter(_OnlyWhere())
     logging.captureWarnings(capture=True)
-    logging.basicConfig(level=logging.WARNING, format='{"level": "%(levelname)s", "logger": "%(name)s"}', force=True)
+    logging.basicConfig(level=libraries, handlers=[stderr], force=True)
 
 
-def quiet_logs() -> None:
-    """Nothing but a crash: for commands that show their progress themselves."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    logging.basicConfig(level=logging.CRITICAL, force=True)
+class _OnlyWhere(logging.Formatter):
+    """Of what libraries log: who, and a bug's type and place. Their texts and their exceptions' may quote the input."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        exception = record.exc_info[1] if record.exc_info else None
+        told = {} if exception is None else _frames(exception)
+        return json.dumps({"level": record.levelname.lower(), "logger": record.name, **told})
 
 
 def _exception_as_frames(_logger: object, _method: str, event: Event) -> Event:
@@ -56,18 +73,37 @@ def _exception_as_frames(_logger: object, _method: str, event: Event) -> Event:
     if exception is True:
         exception = sys.exc_info()[1]
     if isinstance(exception, BaseException):
-        event["exception"] = type(exception).__name__
-        event["frames"] = [
-            f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(exception.__traceback__)
-        ]
+        event.update(_frames(exception))
     return event
+
+
+def _frames(exception: BaseException) -> dict[str, object]:
+    """Type and frames; of a group, also those of each exception in it."""
+    told: dict[str, object] = {
+        "exception": type(exception).__name__,
+        "frames": [f"{at.filename}:{at.lineno} {at.name}" for at in traceback.extract_tb(exception.__traceback__)],
+    }
+    if isinstance(exception, BaseExceptionGroup):
+        told["within"] = [_frames(one) for one in exception.exceptions]
+    return told
 
 
 def _redact(_logger: object, _method: str, event: Event) -> Event:
     for name, value in event.items():
-        if isinstance(value, str):
-            event[name] = redacted(value)
+        event[name] = _harmless(value)
     return event
+
+
+def _harmless(value: object) -> object:
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case Mapping():
+            return {str(key): _harmless(one) for key, one in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_harmless(one) for one in value]
+        case _:
+            return redacted(str(value))
 
 
 def redacted(text: str) -> str:
@@ -91,6 +127,7 @@ class Metrics:
     gateway_wait: Histogram = field(init=False)
     in_flight: Gauge = field(init=False)
     parked: Gauge = field(init=False)
+    dead: Gauge = field(init=False)
     remaining: Gauge = field(init=False)
     gateway_up: Gauge = field(init=False)
     expiry: Gauge = field(init=False)
@@ -127,6 +164,7 @@ class Metrics:
             ),
             "in_flight": Gauge("rotation_in_flight", "Rotations under way", registry=registry),
             "parked": Gauge("rotation_parked", "Renewals that wait for their next try", registry=registry),
+            "dead": Gauge("rotation_dead", "Renewals in the dead queue, given up", registry=registry),
             "remaining": Gauge(
                 "rotation_remaining_seconds",
                 "Estimate until the rotations under way at a gateway have ended, by its limits",

@@ -115,6 +115,87 @@ async def test_settings_that_let_no_key_travel_end_with_78(tmp_path: Path) -> No
     assert "publish.plain" in complaints
 
 
+ELSEWHERE = """
+foo = 1
+certificates_dir = "none"
+[http]
+listen = "127.0.0.1:99999"
+[trust]
+audience = 1
+[retry]
+attempts = "many"
+[gateways.apig]
+kind = "unheard of"
+[certificates.shop]
+producers = []
+"""
+
+
+async def test_a_mistake_in_what_a_hook_does_not_use_is_none_of_its_business(tmp_path: Path) -> None:
+    lineage, path = renewed(tmp_path), configuration(tmp_path)
+    path.write_text(ELSEWHERE.replace("[http]", path.read_text() + "[http]"))
+    env = {"ROTATION_RETRY__ATTEMPTS__X": "1", "ROTATION_HTTP__LISTEN": "nowhere"}
+    assert await run("shop", *files(lineage), "--config", path, env=env) == (0, "")
+    assert await queued(tmp_path, 1) == [("shop", "acme-1")]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "told"),
+    [
+        (("sqlite:///queue.db", "amqp://u:hunter2@rabbit.example.com/"), "broker.url: amqp:// to a host"),
+        (("[broker]", '[broker]\nqueue = "hunter2"\nhunter = 2'), "broker.hunter: unknown key"),
+        (("[broker]", "[broker]\nprefetch = 0"), "broker.prefetch: Input should be"),
+        (("[broker]", '[broker]\nurl_file = "none"'), "broker.url_file: cannot be read"),
+        (('"acme-1"', "1"), "publish.producer: Input should be"),
+        (('"acme-1"', '"acme-1"\nproducer_key = "none"'), "publish.producer_key: No such file"),
+        (("[trust.roots]", "[trust.roots]\nfoo = 1"), "trust.roots.foo: unknown key"),
+    ],
+)
+async def test_a_mistake_ends_with_78_and_the_renewal_waits(
+    tmp_path: Path, mistake: tuple[str, str], told: str
+) -> None:
+    lineage, path = renewed(tmp_path), configuration(tmp_path)
+    good = path.read_text()
+    path.write_text(good.replace(*mistake))
+    status, complaints = await run("first", *files(lineage), "--config", path)
+    assert status == 78
+    assert told in complaints
+    assert "nothing is lost" in complaints
+    assert "hunter2" not in complaints
+    path.write_text(good)
+    assert await run("second", *files(lineage), "--config", path) == (0, "")
+    assert [name for name, _ in await queued(tmp_path, 2)] == ["first", "second"]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "told"),
+    [
+        (('"spool"', "1"), "publish.spool: Input is not a valid path"),
+        (("[publish]", "publish"), "is not valid TOML"),
+        (('["."]', '"."'), "trust.roots.files: Input should be"),
+    ],
+)
+async def test_a_mistake_that_leaves_no_way_to_write_it_down_says_so(
+    tmp_path: Path, mistake: tuple[str, str], told: str
+) -> None:
+    lineage, path = renewed(tmp_path), configuration(tmp_path)
+    path.write_text(path.read_text().replace(*mistake))
+    status, complaints = await run("shop", *files(lineage), "--config", path)
+    assert status == 78
+    assert told in complaints
+    assert "nothing was written down: publish it again" in complaints
+
+
+async def test_a_lineage_with_a_byte_order_mark_and_line_ends_of_windows_is_published(tmp_path: Path) -> None:
+    lineage, path = renewed(tmp_path), configuration(tmp_path)
+    for file in (lineage.chain, lineage.private_key):
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+    assert await run("named", *files(lineage), "--config", path) == (0, "")
+    path.write_text(path.read_text().replace('files = ["."]', "files = []") + "plain = true\n")
+    assert await run("open", *files(lineage), "--config", path) == (0, "")
+    assert [name for name, _ in await queued(tmp_path, 2)] == ["named", "open"]
+
+
 async def test_two_hooks_at_once_send_each_renewal_once(tmp_path: Path) -> None:
     lineage, path = renewed(tmp_path), configuration(tmp_path)
     names = ["a", "b", "c"]

@@ -93,7 +93,7 @@ from worker.hooks import HookRenewal, NotOurs, read_hook
     ],
 )
 def test_a_renewal_is_read(argv: Sequence[str], environ: Mapping[str, str], expected: HookRenewal) -> None:
-    assert read_hook(argv, environ) == (expected,)
+    assert read_hook(argv, environ) == expected
 
 
 @pytest.mark.parametrize(
@@ -133,12 +133,12 @@ def test_dehydrateds_other_verbs_are_passed_over(words: str) -> None:
     ],
 )
 def test_anything_else_is_not_recognised(argv: Sequence[str], environ: Mapping[str, str]) -> None:
-    assert read_hook(argv, environ) == ()
+    assert read_hook(argv, environ) is None
 
 
 def test_the_words_win_over_the_environment() -> None:
     found = read_hook(["a.example.com", "/k", "/c", "/ca", "/f"], {"RENEWED_LINEAGE": "/live/other"})
-    assert found == (HookRenewal("a.example.com", ("a.example.com",), Path("/f"), Path("/k")),)
+    assert found == HookRenewal("a.example.com", ("a.example.com",), Path("/f"), Path("/k"))
 
 
 def test_the_clients_own_name_comes_first_and_each_once() -> None:

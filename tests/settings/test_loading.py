@@ -1,12 +1,13 @@
 """Reading settings: which file, what is refused, and how it is told."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.settings.files import APIG, GATEWAYS, certificate, in_place, loaded, problems, written
-from worker.settings import SettingsError
-from worker.settings.loading import check_secret_files, load
+from worker.settings import Settings, SettingsError
+from worker.settings.loading import check_secret_files, load, load_for_publishing, problems_of_secret_files
 from worker.settings.sources import LARGEST
 
 
@@ -216,5 +217,52 @@ def test_a_missing_secret_file_is_named_by_its_key(tmp_path: Path, text: str, ke
 
 
 def test_only_the_named_sections_secret_files_are_asked_for(tmp_path: Path) -> None:
-    settings = loaded(tmp_path, APIG)
-    check_secret_files(settings, "broker", "publish")
+    settings = loaded(tmp_path, APIG + '[broker]\nkey_file = "none"')
+    assert problems_of_secret_files(settings, "trust", "publish") == []
+    assert problems_of_secret_files(settings, "broker", "publish") == ["broker.key_file: No such file or directory"]
+
+
+def publishing(folder: Path, text: str, environ: Mapping[str, str] | None = None) -> tuple[Settings, Sequence[str]]:
+    path = written(folder, text)
+    settings, mistakes = load_for_publishing(path, environ or {})
+    return settings, [mistake.removeprefix(f"{path}: ") for mistake in mistakes]
+
+
+PUBLISHER = '[publish]\nspool = "spool"\nnames = {www = "shop"}\n[trust.roots]\nfiles = ["live"]\n'
+
+
+def test_a_publisher_reads_what_it_uses_and_nothing_else(tmp_path: Path) -> None:
+    text = PUBLISHER + '[trust]\naudience = 1\n[broker]\nurl = "sqlite:///queue.db"\n[retry]\nattempts = 0\nfoo = 1'
+    settings, mistakes = publishing(tmp_path, text, {"ROTATION_PUBLISH__PLAIN": "true", "ROTATION_HTTP__A__B": "1"})
+    assert mistakes == []
+    assert (settings.publish.spool, settings.publish.plain) == (tmp_path / "spool", True)
+    assert settings.broker.url == f"sqlite:///{tmp_path}/queue.db"
+    assert settings.trust.roots.files == (tmp_path / "live",)
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "problem"),
+    [
+        ("[broker]\nfoo = 1", {}, "broker.foo: unknown key"),
+        ("[broker]\nurl = 1", {}, "broker.url: Input should be a valid string"),
+        ('[broker]\nurl = "amqp://rabbit.example.com/"', {}, "broker.url: amqp:// to a host that is not loopback"),
+        ("", {"ROTATION_BROKER__URL__X": "1"}, "ROTATION_BROKER__URL__X: names no setting"),
+        ("", {"ROTATION_PUBLISH__FOO": "1"}, "ROTATION_PUBLISH__FOO: publish.foo: unknown key"),
+    ],
+)
+def test_a_publishers_mistakes_leave_what_the_spool_needs(
+    tmp_path: Path, text: str, environ: Mapping[str, str], problem: str
+) -> None:
+    before = '[broker]\nurl = "sqlite:///q"\n' if "URL__X" in str(environ) else ""
+    settings, mistakes = publishing(tmp_path, before + PUBLISHER + text, environ)
+    assert len(mistakes) == 1
+    assert mistakes[0].startswith(problem)
+    assert (settings.publish.spool, settings.publish.names) == (tmp_path / "spool", {"www": "shop"})
+    assert settings.broker == Settings().broker
+
+
+@pytest.mark.parametrize("text", ["publish = 1", "trust = 1", "[publish]\nspool = 1", "[publish]\nnames = 1"])
+def test_a_publisher_that_cannot_write_down_is_told_every_mistake(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        publishing(tmp_path, f"{text}\n[broker]\nfoo = 1")
+    assert len(caught.value.problems) == 2

@@ -48,7 +48,7 @@ class FakeGateway:
         if waiting:
             raise waiting.pop(0)
 
-    async def observe(self, deployment: Deployment, leaf: Leaf | None) -> Observed:
+    async def observe(self, deployment: Deployment, leaf: Leaf | None, *, elsewhere: bool = True) -> Observed:
         self._called("observe")
         wanted = [Binding("domain", name, "i1") for name in self.rows]
         if deployment.bindings is not None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from worker.core.errors import PermanentError, RotationError, TransientError
+from worker.core.pem import certificates_in, private_key_in
 from worker.core.renewal import InFiles, Renewal
 from worker.sandbox.ca import Authority
 from worker.trust import material_of
@@ -108,6 +110,23 @@ def test_only_the_systems_own_troubles_may_pass(number: int, kind: type[Rotation
     error = _unreadable("material.chain", OSError(number, os.strerror(number)))
     assert isinstance(error, kind)
     assert error.reason == reason
+
+
+def test_a_byte_order_mark_and_line_ends_of_windows_are_let_pass(tmp_path: Path) -> None:
+    issued = Authority.create().issue(["shop.example.com"])
+    lineage(tmp_path)
+    for name, text in (("fullchain1", issued.chain_pem), ("privkey1", issued.private_key_pem)):
+        (tmp_path / f"archive/shop/{name}.pem").write_bytes(BOM_UTF8 + text.replace("\n", "\r\n").encode())
+    chain, key = read_material(SHOP, [tmp_path])
+    assert "".join(certificates_in(chain)) == issued.chain_pem
+    assert private_key_in(key.reveal()) == issued.private_key_pem
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", BOM_UTF8 * 2, "schlüssel".encode()])
+def test_what_is_no_text_in_ascii_is_refused(tmp_path: Path, content: bytes) -> None:
+    lineage(tmp_path)
+    (tmp_path / "archive/shop/fullchain1.pem").write_bytes(content)
+    assert refusal(SHOP, tmp_path) == "pem_garbage"
 
 
 @dataclass

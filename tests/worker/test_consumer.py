@@ -5,12 +5,17 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
 
 from tests.support.clouds import message, renewal
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import certificate, deployment, leaf, stored
-from worker.broker.base import BrokerError, BrokerLostError, Message
+from tests.support.virtual_time import run_virtual
+from worker.broker.base import BrokerError, BrokerLostError, Message, TopologyError
 from worker.consumer import Consumer, Policy
 from worker.core.backoff import RetryPolicy
 from worker.core.certificate import Rules
@@ -129,17 +134,73 @@ async def test_garbage_is_told_and_buried_without_any_call() -> None:
 
 async def test_a_bug_is_told_and_buried_and_never_tried_again() -> None:
     class Broken(FakeGateway):
-        async def observe(self, *_what: object) -> Any:
+        async def observe(self, *_what: object, **_how: object) -> Any:
             raise KeyError("a bug")
 
     assert (await settled(good(), Broken(stored(), {}))).log == ["event", "bury internal_error of shop kept"]
+
+
+async def test_the_last_delivery_that_the_broker_gives_is_told_and_buried_untried() -> None:
+    cloud = FakeGateway(stored(), {})
+    inbox = await settled(replace(good(), is_last_delivery=True), cloud)
+    assert inbox.log == ["event", "bury delivery_limit of shop kept"]
+    assert inbox.events[0]["data"]["reason"] == "delivery_limit"
+    assert cloud.journal == []
+
+
+@dataclass
+class Moody(Inbox):
+    """Answers one connection after the other: what it raises, or None for a session that is lost at once."""
+
+    answers: list[BrokerError | None] = field(default_factory=list)
+    asked_at: list[float] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def deliveries(self) -> AsyncGenerator[AsyncIterator[Inbox]]:
+        self.asked_at.append(asyncio.get_running_loop().time())
+        answer = self.answers.pop(0)
+        if not self.answers:
+            self.stopping.set()
+        if answer is not None:
+            raise answer
+        yield self._nothing()
+
+    async def _nothing(self) -> AsyncGenerator[Inbox]:
+        """A session that ends is one that was lost."""
+        none: list[Inbox] = []
+        for one in none:
+            yield one
+
+
+def moody(*answers: BrokerError | None) -> Moody:
+    inbox = Moody(good(), asyncio.Event(), answers=list(answers))
+    run_virtual(consumer_of(inbox, FakeGateway(stored(), {})).run())
+    return inbox
+
+
+def test_a_broker_that_refuses_the_first_connection_ends_the_service() -> None:
+    with pytest.raises(TopologyError):
+        moody(TopologyError("queue: exists with other arguments"), None)
+    with pytest.raises(BrokerError, match="ca_file"):
+        moody(BrokerLostError("away"), BrokerError("ca_file"), None)
+
+
+def test_a_broker_that_refuses_a_later_connection_is_tried_again_less_and_less_often() -> None:
+    with capture_logs() as told:
+        inbox = moody(None, TopologyError("queue: is missing"), BrokerError("ca_file"), BrokerLostError("away"), None)
+    waits = [after - before for before, after in pairwise(inbox.asked_at)]
+    assert waits == sorted(waits)
+    assert waits[0] > 0
+    assert waits[-1] > waits[0]
+    kinds = [one["event"].removeprefix("consumer.") for one in told]
+    assert kinds == ["connected", "disconnected", "refused", "refused", "disconnected", "connected"]
 
 
 async def test_a_lost_broker_cancels_what_is_in_hand() -> None:
     reached, cancelled = asyncio.Event(), asyncio.Event()
 
     class Slow(FakeGateway):
-        async def observe(self, *_what: object) -> Any:
+        async def observe(self, *_what: object, **_how: object) -> Any:
             reached.set()
             try:
                 await asyncio.Event().wait()
@@ -161,7 +222,7 @@ async def test_a_lost_broker_cancels_what_is_in_hand() -> None:
 
 async def test_an_event_that_cannot_be_built_is_told_in_short() -> None:
     class Broken:
-        async def rotate(self, *_what: object, may_go_back: bool) -> Any:
+        async def rotate(self, *_what: object, undo_until: datetime | None) -> Any:
             return Report("succeeded", "rotated", leaf=leaf(not_before="a bug"))
 
     inbox = Inbox(good(), asyncio.Event())

@@ -10,10 +10,12 @@ from worker.app import broker_of, certificates_of, gateways_of, intake_of
 from worker.broker.base import BrokerError
 from worker.commands.exits import OK, WRONG_SETTINGS
 from worker.commands.loading import log_level, settings_of
-from worker.commands.output import print_json
+from worker.commands.output import print_json, shown
+from worker.commands.refusals import in_json
 from worker.core.errors import RotationError
 from worker.settings import Settings, SettingsError
 from worker.settings.loading import check_secret_files
+from worker.settings.resolve import broker_url
 from worker.telemetry import Metrics, configure_logs
 
 
@@ -32,12 +34,14 @@ class Finding:
 
 def execute(args: argparse.Namespace) -> int:
     configure_logs(log_level(args))
-    findings = _findings(args)
+    with in_json(args):
+        findings = _findings(args)
     if args.json:
         print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            print(f"{'✓' if finding.is_good else '✗'} {finding.what}" + (finding.message and f": {finding.message}"))
+            mark, told = "✓" if finding.is_good else "✗", finding.message and f": {finding.message}"
+            print(shown(f"{mark} {finding.what}{told}"))
     return OK if all(finding.is_good for finding in findings) else WRONG_SETTINGS
 
 
@@ -47,6 +51,7 @@ def _findings(args: argparse.Namespace) -> Sequence[Finding]:
         check_secret_files(settings)
         certificates_of(settings)
         intake_of(settings)
+        broker_url(settings.broker)
     except SettingsError as error:
         for problem in error.problems:
             sys.stderr.write(f"rotation-worker: {problem}\n")

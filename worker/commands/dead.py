@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from worker.app import broker_of
 from worker.broker.base import Broker, Dead
 from worker.commands.exits import FAILED, OK
-from worker.commands.loading import settings_of
+from worker.commands.loading import log_level, settings_of
 from worker.commands.output import print_json, print_table
+from worker.commands.refusals import in_json
 from worker.settings import Settings
+from worker.telemetry import configure_logs
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +21,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    return asyncio.run(_with_broker(settings_of(args), args))
+    configure_logs(log_level(args))
+    with in_json(args):
+        return asyncio.run(_with_broker(settings_of(args), args))
 
 
 async def _with_broker(settings: Settings, args: argparse.Namespace) -> int:

@@ -2,17 +2,17 @@
 
 import argparse
 import asyncio
-import json
 from collections.abc import Sequence
 
 from worker.app import gateways_of
-from worker.commands.exits import FAILED, OK, WRONG_SETTINGS
+from worker.commands.exits import FAILED, OK
 from worker.commands.loading import log_level, settings_of
-from worker.commands.output import print_json
-from worker.core.deployment import Binding
+from worker.commands.output import print_json, shown
+from worker.commands.pasting import as_settings
+from worker.commands.refusals import in_json
 from worker.core.errors import RotationError
 from worker.gateways.base import Discovered
-from worker.settings import Settings
+from worker.settings import Settings, SettingsError
 from worker.telemetry import Metrics, configure_logs
 
 
@@ -22,20 +22,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     configure_logs(log_level(args))
-    settings = settings_of(args)
-    if args.gateway not in settings.gateways:
-        print(f"The settings have no gateway of that name; they have: {', '.join(sorted(settings.gateways)) or 'none'}")
-        return WRONG_SETTINGS
     try:
-        found = asyncio.run(_discover(settings, args.gateway))
+        with in_json(args):
+            settings = settings_of(args)
+            _gateway_named(settings, args.gateway)
+            found = asyncio.run(_discover(settings, args.gateway))
     except RotationError as error:
-        print(f"{args.gateway}: {error.reason}: {error.message}")
+        if not args.json:
+            print(shown(f"{args.gateway}: {error.reason}: {error.message}"))
         return FAILED
     if args.json:
         print_json([_described(one) for one in found])
     else:
-        print("\n".join(_as_settings(args.gateway, settings.gateways[args.gateway].kind, one) for one in found))
+        print("\n".join(as_settings(settings, args.gateway, found)))
     return OK
+
+
+def _gateway_named(settings: Settings, name: str) -> None:
+    if name not in settings.gateways:
+        known = ", ".join(sorted(settings.gateways)) or "none"
+        raise SettingsError([f"gateways: none of the name that was asked for; there are: {known}"])
 
 
 async def _discover(settings: Settings, gateway: str) -> Sequence[Discovered]:
@@ -54,25 +60,3 @@ def _described(found: Discovered) -> dict[str, object]:
             for one in found.bindings
         ],
     }
-
-
-def _as_settings(gateway: str, kind: str, found: Discovered) -> str:
-    stored = found.stored
-    lines = [
-        f"# {stored.name}, expires {stored.not_after or 'unknown'}, bound {len(found.bindings)} times",
-        f"[certificates.{json.dumps(stored.name)}]",
-        'producers = ["CHANGE-ME"]',
-        f"[[certificates.{json.dumps(stored.name)}.deployments]]",
-        f"gateway = {json.dumps(gateway)}",
-        f"certificate_id = {json.dumps(stored.certificate_id)}",
-    ]
-    if kind == "huawei_apig":
-        names = ", ".join(sorted({one.name for one in found.bindings})) or "nothing"
-        lines += [f'domains = "attached"   # now: {names}']
-    else:
-        lines += ['strategy = "rebind"', f"listeners = [{', '.join(_listener(one) for one in found.bindings)}]"]
-    return "\n".join([*lines, ""])
-
-
-def _listener(binding: Binding) -> str:
-    return f'{{id = "{binding.name}", sni = {str(binding.sni).lower()}}}'

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from worker.app import broker_of
 from worker.commands.exits import OK
-from worker.commands.loading import settings_of
+from worker.commands.loading import log_level, settings_of
 from worker.commands.output import print_json, print_table
+from worker.commands.refusals import in_json
 from worker.settings import Settings
+from worker.telemetry import configure_logs
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +19,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    events = asyncio.run(_read(settings_of(args), args.certificate, args.limit))
+    configure_logs(log_level(args))
+    with in_json(args):
+        events = asyncio.run(_read(settings_of(args), args.certificate, args.limit))
     if args.json:
         print_json(events)
     else:

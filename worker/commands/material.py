@@ -3,9 +3,11 @@
 import argparse
 from pathlib import Path
 
+from worker.core.errors import RefusedError
 from worker.core.renewal import InFiles
 from worker.core.secret import Secret
 from worker.settings import Settings, SettingsError
+from worker.trust.files import pem_text
 from worker.trust.files import read_material as read_below_roots
 
 
@@ -35,8 +37,8 @@ def read_material(settings: Settings, args: argparse.Namespace) -> tuple[str, Se
 
 def _read(path: Path, option: str) -> str:
     try:
-        return path.read_text(encoding="ascii")
+        return pem_text(path.read_bytes(), option)
     except OSError as error:
         raise SettingsError([f"{option}: {error.strerror}"]) from None
-    except UnicodeDecodeError:
-        raise SettingsError([f"{option}: not a PEM file"]) from None
+    except RefusedError as error:
+        raise SettingsError([error.message]) from None

@@ -14,6 +14,11 @@ def print_json(result: object) -> None:
     sys.stdout.write(json.dumps(result, indent=2, default=str) + "\n")
 
 
+def shown(text: str) -> str:
+    """What others have named, on one line and without what would steer a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 def remaining(seconds: float) -> str:
     """An estimate for people: seconds, minutes or hours."""
     for size, unit in ((3600, "h"), (60, "min")):

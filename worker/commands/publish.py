@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -11,15 +12,17 @@ from pathlib import Path
 
 from worker.broker import open_broker
 from worker.broker.base import Broker, BrokerError, Message
-from worker.commands.exits import BAD_MATERIAL, OK, UNAVAILABLE, WRONG_USE
-from worker.commands.loading import settings_of
+from worker.commands.exits import BAD_MATERIAL, OK, UNAVAILABLE, WRONG_SETTINGS, WRONG_USE
 from worker.commands.output import print_json
+from worker.commands.refusals import in_json
 from worker.core.errors import RefusedError
-from worker.hooks import NotOurs, read_hook
+from worker.hooks import HookRenewal, NotOurs, read_hook
 from worker.publishing import Published, Wish, publish
 from worker.settings import Settings, SettingsError
+from worker.settings.loading import load_for_publishing
 from worker.settings.resolve import broker_url
 from worker.spool import SpoolError
+from worker.stderr import make_stderr_unfailing
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,38 +37,46 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    wishes = _wishes(args)
-    if wishes is None:
-        return _complain("needs CERT, --chain and --key, or what an ACME client hands to its hook", WRONG_USE)
-    # A hook may tell of several certificates: one that is bad does not keep the others back.
-    return max((_one(wish, args) for wish in wishes), default=OK)
+    make_stderr_unfailing()
+    # This command says itself what became of the renewal. Libraries' texts may quote a URL with its password.
+    logging.getLogger().addHandler(logging.NullHandler())
+    match _wish(args):
+        case NotOurs():
+            return OK
+        case None:
+            return _complain("needs CERT, --chain and --key, or what an ACME client hands to its hook", WRONG_USE)
+        case Wish() as wish:
+            return _carry_out(wish, args)
 
 
-def _one(wish: Wish, args: argparse.Namespace) -> int:
+def _wish(args: argparse.Namespace) -> Wish | NotOurs | None:
+    """What is to be published; None when nobody can tell."""
+    if args.chain is not None and args.key is not None and len(args.words) == 1:
+        return Wish(args.words, args.chain, args.key, args.reason, args.allow_shorter_validity)
+    if args.chain is not None or args.key is not None:
+        return None
+    renewed = read_hook(args.words, os.environ)
+    if not isinstance(renewed, HookRenewal):
+        return renewed
+    return Wish(renewed.names, renewed.chain, renewed.private_key, args.reason, args.allow_shorter_validity)
+
+
+def _carry_out(wish: Wish, args: argparse.Namespace) -> int:
     try:
-        published = asyncio.run(_publish(wish, settings_of(args)))
+        with in_json(args):
+            published = asyncio.run(_publish(wish, *_settings(args)))
     except RefusedError as error:
         return _complain(f"{error.reason}: {error.message}", BAD_MATERIAL)
     except SpoolError as error:
         return _complain(str(error), UNAVAILABLE)
+    except SettingsError as error:
+        lost = "nothing was written down: publish it again when that is mended"
+        raise SettingsError([*error.problems, lost]) from None
     return _told(published, as_json=args.json)
 
 
-def _wishes(args: argparse.Namespace) -> Sequence[Wish] | None:
-    """What is to be published: none for a hook's call about something else; None when nobody can tell."""
-    if args.chain is not None and args.key is not None and len(args.words) == 1:
-        return [Wish(args.words, args.chain, args.key, args.reason, args.allow_shorter_validity)]
-    if args.chain is not None or args.key is not None:
-        return None
-    renewed = read_hook(args.words, os.environ)
-    if isinstance(renewed, NotOurs):
-        return []
-    urgency = (args.reason, args.allow_shorter_validity)
-    return [Wish(one.names, one.chain, one.private_key, *urgency) for one in renewed] or None
-
-
 class _NoBroker:
-    """Stands for a broker whose URL cannot be read: what is published waits in the spool until somebody mends that."""
+    """Stands for a broker that the settings do not tell: what is published waits in the spool until that is mended."""
 
     def __init__(self, problem: str) -> None:
         self._problem = problem
@@ -77,20 +88,26 @@ class _NoBroker:
         """Nothing was opened."""
 
 
-async def _publish(wish: Wish, settings: Settings) -> Published:
-    broker = _broker(settings)
+async def _publish(wish: Wish, settings: Settings, mistakes: Sequence[str]) -> Published:
+    broker = _NoBroker("; ".join(mistakes)) if mistakes else _broker(settings)
     try:
-        return await publish(wish, settings, broker, datetime.now(UTC))
+        return await publish(wish, settings, broker, datetime.now(UTC), mistakes)
     finally:
         await broker.close()
 
 
-def _broker(settings: Settings) -> "Broker | _NoBroker":
+def _settings(args: argparse.Namespace) -> tuple[Settings, Sequence[str]]:
+    """And what in them keeps a renewal from being sent."""
+    settings, mistakes = load_for_publishing(args.config, os.environ)
     try:
-        url = broker_url(settings.broker)
+        broker_url(settings.broker)
     except SettingsError as error:
-        return _NoBroker(str(error))
-    return open_broker(settings.broker, url, settings.retry, producer=settings.publish.producer)
+        return settings, [*mistakes, *error.problems]
+    return settings, mistakes
+
+
+def _broker(settings: Settings) -> Broker:
+    return open_broker(settings.broker, broker_url(settings.broker), settings.retry, producer=settings.publish.producer)
 
 
 def _told(published: Published, *, as_json: bool) -> int:
@@ -102,7 +119,7 @@ def _told(published: Published, *, as_json: bool) -> int:
         print(f"{published.certificate}: renewal {published.renewal_id} is with the broker")
     if published.waiting:
         waits = f"{published.waiting} waiting in the spool; nothing is lost, the next publish sends them"
-        return _complain(f"{published.problem}: {waits}", UNAVAILABLE)
+        return _complain(f"{published.problem}: {waits}", WRONG_SETTINGS if published.mistakes else UNAVAILABLE)
     return _complain(published.problem, OK) if published.problem else OK
 
 

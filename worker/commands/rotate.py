@@ -15,7 +15,8 @@ from worker.app import certificates_of, intake_of, rotator_of, utc_now
 from worker.commands.exits import FAILED, OK, TRY_AGAIN
 from worker.commands.loading import log_level, settings_of
 from worker.commands.material import add_material, certificate_named, read_material
-from worker.commands.output import print_json, remaining
+from worker.commands.output import print_json, remaining, shown
+from worker.commands.refusals import in_json
 from worker.core.deployment import Deployment
 from worker.core.errors import Failure, RotationError
 from worker.core.events import outcome_data
@@ -32,10 +33,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     configure_logs(log_level(args))
-    settings = settings_of(args)
-    certificate_named(settings, args.certificate)
-    started_at = utc_now()
-    report = asyncio.run(_rotate(settings, args))
+    with in_json(args):
+        settings = settings_of(args)
+        certificate_named(settings, args.certificate)
+        started_at = utc_now()
+        report = asyncio.run(_rotate(settings, args))
     if args.json:
         print_json(_described(report, args.certificate, started_at))
     else:
@@ -88,12 +90,12 @@ def _described(report: Report, certificate: str, started_at: datetime) -> object
 def _print(certificate: str, report: Report) -> None:
     print(f"{certificate}: {report.outcome} ({report.reason}), {report.gateway_calls} gateway calls")
     if report.failure is not None:
-        print(f"  {report.failure.message}")
+        print(shown(f"  {report.failure.message}"))
     for deployment in report.deployments:
         print(f"  {deployment.deployment.gateway}: {deployment.outcome} ({deployment.reason})")
         for result in deployment.bindings:
             told = "" if result.failure is None else f": {result.failure.reason}: {result.failure.message}"
-            print(f"    {result.binding.name}: {result.state}{told}")
+            print(shown(f"    {result.binding.name}: {result.state}{told}"))
 
 
 def _status(report: Report) -> int:

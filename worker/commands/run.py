@@ -2,12 +2,17 @@
 
 import argparse
 import asyncio
+from collections.abc import Callable
+from importlib import import_module
+from typing import cast
 
 import structlog
 
 from worker.app import run
+from worker.broker.base import BrokerError
 from worker.commands.exits import INTERNAL, OK
 from worker.commands.loading import log_level, settings_of
+from worker.settings import SettingsError
 from worker.settings.loading import check_secret_files
 from worker.telemetry import configure_logs
 
@@ -18,13 +23,25 @@ def configure(_parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     configure_logs(log_level(args, is_service=True))
-    settings = settings_of(args)
-    check_secret_files(settings)
     try:
-        asyncio.run(run(settings))
+        settings = settings_of(args)
+        check_secret_files(settings)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(run(settings))
     except asyncio.CancelledError:
         return OK
-    except ExceptionGroup as bugs:
-        structlog.get_logger().exception("worker.crashed", exc_info=bugs)
+    except (SettingsError, BrokerError):
+        raise
+    except Exception:  # noqa: BLE001 - Python would print its text, which may quote the input
+        structlog.get_logger().exception("worker.crashed")
         return INTERNAL
     return OK
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Of uvloop where it is installed; None is asyncio's own."""
+    try:
+        uvloop = import_module("uvloop")
+    except ImportError:
+        return None
+    return cast("Callable[[], asyncio.AbstractEventLoop]", uvloop.new_event_loop)

@@ -4,9 +4,11 @@ import argparse
 import asyncio
 
 from worker.commands.exits import OK
+from worker.commands.loading import log_level
 from worker.commands.output import print_json
 from worker.sandbox import SandboxConfig
 from worker.sandbox.server import serve
+from worker.telemetry import configure_logs
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -14,6 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
+    configure_logs(log_level(args))
     config = SandboxConfig(propagation_seconds=args.propagation)
     asyncio.run(serve(config, print_json))
     return OK

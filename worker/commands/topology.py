@@ -6,9 +6,11 @@ import asyncio
 from worker.app import broker_of
 from worker.broker.topology import definitions
 from worker.commands.exits import OK
-from worker.commands.loading import settings_of
+from worker.commands.loading import log_level, settings_of
 from worker.commands.output import print_json
+from worker.commands.refusals import in_json
 from worker.settings import Settings
+from worker.telemetry import configure_logs
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +18,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    settings = settings_of(args)
+    configure_logs(log_level(args))
+    with in_json(args):
+        return _carry_out(settings_of(args), args)
+
+
+def _carry_out(settings: Settings, args: argparse.Namespace) -> int:
     if args.action == "export":
         print_json(definitions(settings.broker, settings.retry.parking_seconds))
         return OK

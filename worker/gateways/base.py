@@ -52,8 +52,11 @@ class Gateway(Protocol):
         """What carrying out the plan costs where all goes well, reading back included."""
         ...
 
-    async def observe(self, deployment: Deployment, leaf: Leaf | None) -> Observed:
-        """Everything about the deployment, every page of it, by reading only."""
+    async def observe(self, deployment: Deployment, leaf: Leaf | None, *, elsewhere: bool = True) -> Observed:
+        """Everything about the deployment, every page of it, by reading only.
+
+        `elsewhere`: also what a listed binding is bound to that is not bound to the deployment's own certificate.
+        """
         ...
 
     async def replace(self, deployment: Deployment, how: Modify | Create, bundle: Bundle) -> Stored:

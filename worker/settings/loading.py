@@ -1,7 +1,7 @@
 """From files and environment to checked settings; every mistake is named with its place."""
 
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +15,9 @@ from worker.settings.sources import Tree, read_toml
 
 DEFAULT: Final = Path("config/worker.toml")
 _CERTIFICATES_DIR: Final = "certificates_dir"
+# What `publish` reads, and what of that is needed for writing a renewal down.
+_PUBLISHING: Final = (("broker",), ("publish",), ("trust", "roots"))
+_SPOOLING: Final = (("publish", "spool"), ("publish", "names"), ("publish", "plain"), ("trust", "roots", "files"))
 # These quote a value in their own words.
 _OUR_WORDS: Final = {
     "extra_forbidden": "unknown key",
@@ -29,16 +32,65 @@ Origins = dict[str, str]
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     """Of `path`, else of `ROTATION_CONFIG`, else of config/worker.toml, with the overrides of the environment."""
-    file = path or Path(environ.get("ROTATION_CONFIG") or DEFAULT)
-    folder = file.resolve().parent
+    file = _file(path, environ)
     tree, origins = read_toml(file), Origins()
     overrides = overrides_in(environ)
     # The certificates come before the overrides that may change them, behind the one that says where they are.
     apply([one for one in overrides if one.path == (_CERTIFICATES_DIR,)], tree, origins)
-    _add_certificates(tree, file, folder, origins)
+    _add_certificates(tree, file, file.resolve().parent, origins)
     apply(overrides, tree, origins)
+    return _checked(tree, file, origins)
+
+
+def load_for_publishing(path: Path | None, environ: Mapping[str, str]) -> tuple[Settings, Sequence[str]]:
+    """Only what `publish` reads: an ACME client calls its hook once, and a mistake elsewhere must not cost the renewal.
+
+    Also the mistakes because of which nothing can be sent, as long as a renewal can be written down in spite of them;
+    all else is as it is by default then. Raises SettingsError where it cannot.
+    """
+    file = _file(path, environ)
+    tree, origins = read_toml(file), Origins()
     try:
-        settings = _anchored(Settings.model_validate(tree), folder)
+        apply([one for one in overrides_in(environ) if _is_of(_PUBLISHING, one.path)], tree, origins)
+        return _checked(_part(tree, _PUBLISHING), file, origins), ()
+    except SettingsError as error:
+        return _to_spool(tree, file, origins, error), error.problems
+
+
+def _to_spool(tree: Tree, file: Path, origins: Origins, every: SettingsError) -> Settings:
+    try:
+        return _checked(_part(tree, _SPOOLING), file, origins)
+    except SettingsError:
+        raise every from None
+
+
+def _is_of(wanted: Iterable[Sequence[str]], path: Sequence[str]) -> bool:
+    return any(tuple(path[: len(one)]) == tuple(one) for one in wanted)
+
+
+def _part(tree: Tree, wanted: Iterable[Sequence[str]]) -> Tree:
+    part: Tree = {}
+    for path in wanted:
+        _copy(tree, part, path)
+    return part
+
+
+def _copy(tree: Tree, part: Tree, path: Sequence[str]) -> None:
+    """What stands where a table should is copied as it is: the check of the types shall see it."""
+    key, *rest = path
+    if not rest or not isinstance(tree.get(key, {}), dict):
+        part.update({key: tree[key]} if key in tree else {})
+    else:
+        _copy(tree.get(key, {}), part.setdefault(key, {}), rest)
+
+
+def _file(path: Path | None, environ: Mapping[str, str]) -> Path:
+    return path or Path(environ.get("ROTATION_CONFIG") or DEFAULT)
+
+
+def _checked(tree: Tree, file: Path, origins: Origins) -> Settings:
+    try:
+        settings = _anchored(Settings.model_validate(tree), file.resolve().parent)
     except ValidationError as error:
         raise _error(_described(error, tree), file, origins) from None
     problems = problems_in(settings)
@@ -145,15 +197,20 @@ def _anchor(value: Any, folder: Path) -> Any:
             return value
 
 
-def check_secret_files(settings: Settings, *sections: str) -> None:
-    """Raises SettingsError when a file with a secret, of these sections or of all, is missing or is for everybody."""
-    problems = [
+def check_secret_files(settings: Settings) -> None:
+    """Raises SettingsError when a file with a secret is missing or is for everybody."""
+    problems = problems_of_secret_files(settings)
+    if problems:
+        raise SettingsError(problems)
+
+
+def problems_of_secret_files(settings: Settings, *sections: str) -> Sequence[str]:
+    """Of these sections, or of all."""
+    return [
         problem
         for place, path in secret_files(settings)
         if (not sections or place.partition(".")[0] in sections) and (problem := _problem_of(place, path))
     ]
-    if problems:
-        raise SettingsError(problems)
 
 
 def _problem_of(place: str, path: Path) -> str | None:

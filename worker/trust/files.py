@@ -7,6 +7,7 @@ two renewals. So both are looked at before and after, and a pair that does not f
 import errno
 import os
 import stat
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,8 +68,13 @@ def _read(path: Path, place: str, longest: int, *, is_key: bool) -> str:
         raise _unreadable(place, error) from None
     if len(content) > longest:
         raise RefusedError("too_large", f"{place}: over {longest} bytes")
+    return pem_text(content, place)
+
+
+def pem_text(content: bytes, place: str) -> str:
+    """What editors of other systems put in front of a text is let pass, as it is in messages. Raises RefusedError."""
     try:
-        return content.decode("ascii")
+        return content.removeprefix(BOM_UTF8).decode("ascii")
     except UnicodeDecodeError:
         raise RefusedError("pem_garbage", f"{place}: not a PEM file") from None
 

@@ -1,5 +1,7 @@
 """`/livez`, `/readyz` and `/metrics` on one listening socket."""
 
+import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,6 +11,7 @@ from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from worker.broker.base import BrokerState
+from worker.settings import SettingsError
 from worker.telemetry import Metrics
 
 _HEADERS = {
@@ -64,6 +67,7 @@ class Health:
         state = await self.state()
         self.metrics.consumer_active.set(state.is_active)
         self.metrics.parked.set(state.parked)
+        self.metrics.dead.set(state.dead)
         for name, gateway in self.gateways().items():
             self.metrics.gateway_up.labels(name).set(gateway.is_up)
             self.metrics.remaining.labels(name).set(gateway.seconds_left)
@@ -72,7 +76,10 @@ class Health:
 
 @asynccontextmanager
 async def serving(health: Health, host: str, port: int) -> AsyncIterator[int]:
-    """Serves inside the block; yields the port, which the system chose where `port` is 0."""
+    """Serves inside the block; yields the port, which the system chose where `port` is 0.
+
+    Raises SettingsError where it cannot listen.
+    """
     app = web.Application()
     app.add_routes(
         [
@@ -85,7 +92,17 @@ async def serving(health: Health, host: str, port: int) -> AsyncIterator[int]:
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)
-        await site.start()
+        await _start(site)
         yield int(runner.addresses[0][1])
     finally:
         await runner.cleanup()
+
+
+async def _start(site: web.TCPSite) -> None:
+    try:
+        await site.start()
+    except OSError as error:
+        # A loop's own words quote the address; a resolver's number is none of the system's.
+        is_resolvers = isinstance(error, socket.gaierror)
+        why = error.strerror if is_resolvers or error.errno is None else os.strerror(error.errno)
+        raise SettingsError([f"http.listen: cannot listen there: {why}"]) from None

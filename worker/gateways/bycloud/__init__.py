@@ -72,7 +72,8 @@ class ByCloud:
         replacement = 0 if isinstance(todo.replacement, Keep) else 2
         return 0 if todo.is_nothing else replacement + len(todo.attach) + 1
 
-    async def observe(self, deployment: Deployment, leaf: Leaf | None) -> Observed:
+    async def observe(self, deployment: Deployment, leaf: Leaf | None, *, elsewhere: bool = True) -> Observed:
+        del elsewhere  # listeners have no flag that would have to be known
         certificate = await self._finder.find(deployment, leaf)
         if deployment.strategy == "rebind" and certificate is not None:
             check_active(certificate)

@@ -83,10 +83,10 @@ class HuaweiApig:
         replacement = 0 if isinstance(todo.replacement, Keep) else 1
         return replacement + ceil(len(todo.attach) / self._domains_per_attach) + 1 + max(ceil(bindings / PAGE), 1)
 
-    async def observe(self, deployment: Deployment, leaf: Leaf | None) -> Observed:
+    async def observe(self, deployment: Deployment, leaf: Leaf | None, *, elsewhere: bool = True) -> Observed:
         if deployment.strategy == "per_domain":
             return await observe_per_domain(self._client, deployment, leaf)
-        return await observe_in_place(self._client, deployment)
+        return await observe_in_place(self._client, deployment, elsewhere=elsewhere)
 
     async def replace(self, deployment: Deployment, how: Modify | Create, bundle: Bundle) -> Stored:
         match how:

@@ -12,15 +12,15 @@ from worker.gateways.huawei_apig.client import ApigClient
 from worker.gateways.huawei_apig.wire import BoundDomain, Certificate
 
 
-async def observe_in_place(client: ApigClient, deployment: Deployment) -> Observed:
+async def observe_in_place(client: ApigClient, deployment: Deployment, *, elsewhere: bool) -> Observed:
     found = await find_certificate(client, deployment.certificate_id, deployment.name)
     stored = None if found is None else found.stored()
     rows = Rows(() if stored is None else await client.bound_domains(stored.certificate_id))
     if deployment.bindings is None:
         return Observed(stored, tuple(_bound(row, stored) for row in rows.all))
     missing = [_within(one, stored) for one in deployment.bindings if not rows.about(one)]
-    elsewhere = await _elsewhere(client, stored, missing)
-    bound = (_as_it_is(one, stored, rows, elsewhere) for one in deployment.bindings)
+    others = await _elsewhere(client, stored, missing) if elsewhere else Rows()
+    bound = (_as_it_is(one, stored, rows, others) for one in deployment.bindings)
     return Observed(stored, tuple(chain.from_iterable(bound)))
 
 

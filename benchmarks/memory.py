@@ -1,0 +1,196 @@
+"""Does memory grow with what was done? Many rotations of a thousand certificates in one consumer, every outcome in it.
+
+The broker is a stand-in in this process, which keeps nothing: what grows is the worker's. The cloud is another process.
+"""
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from benchmarks.report import Row, at_most
+from benchmarks.standin import Standin, running
+from benchmarks.subject import PRODUCER, Account, certificate, gateway, issue, memory, renewal
+from worker.broker.base import BrokerState, Dead, Delivery, Message
+from worker.consumer import Consumer, Policy
+from worker.core.certificate import Rules
+from worker.core.deployment import Certificate
+from worker.intake import Intake
+from worker.rotation import Rotator
+from worker.sandbox.ca import Authority, Issued
+from worker.telemetry import Metrics, configure_logs
+from worker.trust.opening import TrustPolicy
+
+_GROUP: Final = "memory"
+_CERTIFICATES: Final = 1_000
+_IN_FLIGHT: Final = 32
+_AT_MOST: Final = 20.0
+_SICK: Final = "sick"
+# Of ten certificates: what stands at the cloud, by the id's first part, and so what a renewal comes to.
+_KINDS: Final = ("d2", "d2", "d2", "d2", "d2", "newer", "newer", "missing", _SICK, "refused")
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of deliveries, and what the process held as they ended: megabytes by number."""
+
+    ended: Counter[str] = field(default_factory=Counter)
+    held: dict[int, float] = field(default_factory=dict)
+
+    def count(self, outcome: str) -> None:
+        self.ended[outcome] += 1
+        total = self.ended.total()
+        if total % _CERTIFICATES == 0:
+            self.held[total] = memory()[0]
+
+
+@dataclass(slots=True)
+class Handed:
+    """A delivery of the stand-in."""
+
+    message: Message
+    tally: Tally
+    turns: asyncio.Semaphore
+
+    async def ack(self) -> None:
+        self._settled("acked")
+
+    async def park(self, _delay: float, *, attempt: int) -> None:
+        assert attempt >= self.message.attempt
+        self._settled("parked")
+
+    async def bury(self, _reason: str, *, certificate: str | None, renewal_id: str | None, keep_body: bool) -> None:
+        assert renewal_id, certificate or keep_body
+        self._settled("buried")
+
+    def _settled(self, outcome: str) -> None:
+        self.tally.count(outcome)
+        self.turns.release()
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A broker that hands out renewals as fast as they are settled, some at once, and then stops the consumer."""
+
+    renewals: Iterator[Message]
+    tally: Tally
+    stopping: asyncio.Event
+
+    @asynccontextmanager
+    async def deliveries(self) -> AsyncIterator[AsyncIterator[Delivery]]:
+        yield self._handed()
+
+    async def _handed(self) -> AsyncIterator[Delivery]:
+        turns = asyncio.Semaphore(_IN_FLIGHT)
+        for message in self.renewals:
+            await turns.acquire()
+            yield Handed(message, self.tally, turns)
+        self.stopping.set()
+
+    async def publish_event(self, event: Mapping[str, object]) -> None:
+        assert event["id"]
+
+    async def publish_renewal(self, message: Message) -> None:
+        raise NotImplementedError
+
+    async def declare(self) -> None:
+        raise NotImplementedError
+
+    async def dead(self) -> Sequence[Dead]:
+        return ()
+
+    async def replay(self, ids: Sequence[str]) -> Sequence[str]:
+        raise NotImplementedError
+
+    async def history(self, certificate: str | None = None, *, limit: int = 100) -> Sequence[Mapping[str, object]]:
+        raise NotImplementedError
+
+    async def state(self) -> BrokerState:
+        return BrokerState(is_connected=True, is_active=True)
+
+    async def close(self) -> None:
+        raise NotImplementedError
+
+
+def run(*, quick: bool) -> list[Row]:
+    count = 5_000 if quick else 100_000
+    with running() as standin, ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        began = time.monotonic()
+        tally = pool.submit(_consumed, standin, count).result()
+        seconds = time.monotonic() - began
+    first, last = tally.held[_CERTIFICATES], tally.held[count]
+    told = ", ".join(f"{number:,} {outcome}" for outcome, number in tally.ended.items())
+    note = f"{first:.1f} MB after {_CERTIFICATES:,}, {last:.1f} MB at the end; {told}; {seconds:.0f} s"
+    return [
+        at_most(_GROUP, f"growth over {count:,} rotations", last - first, "MB", _AT_MOST, note),
+        Row(_GROUP, "most held", max(tally.held.values()), "MB"),
+    ]
+
+
+def _consumed(standin: Standin, count: int) -> Tally:
+    """In a process of its own, whose logs go nowhere."""
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        sys.stderr = nowhere
+        configure_logs(logging.INFO)
+        tally = asyncio.run(_consume(standin, count))
+        sys.stderr = sys.__stderr__
+    return tally
+
+
+async def _consume(standin: Standin, count: int) -> Tally:
+    names = [f"c{number}" for number in range(_CERTIFICATES)]
+    trust = TrustPolicy({name: frozenset({PRODUCER}) for name in names}, allow_plain_keys=True)
+    tally, stopping = Tally(), asyncio.Event()
+    async with AsyncExitStack() as stack:
+        # What is sick has a gateway of its own: it shall not hold the others.
+        accounts = {"apig": Account(deadline=10.0), _SICK: Account(deadline=0.001)}
+        opened = {name: await stack.enter_async_context(gateway(standin, one, name)) for name, one in accounts.items()}
+        await Consumer(
+            Queue(_renewals(names, count), tally, stopping),
+            Intake(trust, Rules(), (), _now),
+            Rotator(opened),
+            {name: _deployed(number, name) for number, name in enumerate(names)},
+            Policy(),
+            Metrics(),
+            _now,
+            lambda: 0.5,
+            stopping,
+        ).run()
+    return tally
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _kind(number: int) -> str:
+    return _KINDS[number % len(_KINDS)]
+
+
+def _deployed(number: int, name: str) -> Certificate:
+    kind = _kind(number)
+    return certificate(name, f"{kind}-{name}", _SICK if kind == _SICK else "apig")
+
+
+def _renewals(names: Sequence[str], count: int) -> Iterator[Message]:
+    """Round by round another leaf for each, so that there is something to do every time."""
+    authority = Authority.create()
+    leaves = [issue(authority) for _ in range(4)]
+    for number in range(count):
+        at, turn = number % len(names), number // len(names)
+        leaf, other = leaves[turn % 4], leaves[(turn + 1) % 4]
+        yield renewal(names[at], _with_key_of(leaf, other) if _kind(at) == "refused" else leaf)
+
+
+def _with_key_of(leaf: Issued, other: Issued) -> Issued:
+    return replace(leaf, private_key_pem=other.private_key_pem)

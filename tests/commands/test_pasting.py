@@ -1,0 +1,75 @@
+"""What `discover` prints is pasted as it is, whatever somebody has called a certificate at the gateway."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.settings.files import GATEWAYS, certificate, in_place, loaded
+from worker.commands.pasting import as_settings
+from worker.core.deployment import Binding
+from worker.core.planning import Stored
+from worker.gateways.base import Discovered
+from worker.settings import Settings
+
+LISTENER = "6f6f1f8e-6d2c-4c4f-9a53-0d7a4f3b8c11"
+
+
+def stored(name: str, *bindings: Binding, certificate_id: str = "c1") -> Discovered:
+    return Discovered(Stored(certificate_id, name), bindings)
+
+
+def pasted(folder: Path, gateway: str, *found: Discovered, already: str = "") -> tuple[str, Settings]:
+    """The text, and the settings with it."""
+    before = loaded(folder, GATEWAYS + already)
+    text = "\n".join(as_settings(before, gateway, found))
+    return text, loaded(folder, GATEWAYS + already + text)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("shop", "shop"),
+        ("www.example.com", "www.example.com"),
+        ('a"]\n[broker]\nurl = "amqp://evil/"\n#', "a-broker-url-amqp-evil"),
+        ("a\r[broker]", "a-broker"),
+        ("a\u2028b\u0085c\x7fd\x00", "a-b-c-d"),
+        ("\ud800", "certificate"),
+        ("…", "certificate"),
+        ("x" * 300, "x" * 80),
+    ],
+)
+@pytest.mark.parametrize("gateway", ["apig-main", "bycloud-sp"])
+def test_a_name_injects_nothing(tmp_path: Path, gateway: str, name: str, expected: str) -> None:
+    binding = Binding("domain", name) if gateway == "apig-main" else Binding("listener", LISTENER, sni=True)
+    text, settings = pasted(tmp_path, gateway, stored(name, binding))
+    assert list(settings.certificates) == [expected]
+    assert settings.certificates[expected].deployments[0].certificate_id == "c1"
+    assert settings.broker == Settings().broker
+    assert all(line.isprintable() for line in text.split("\n"))
+
+
+def test_two_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    already = certificate(in_place(certificate_id='"c0"'))
+    found = [stored("shop", certificate_id=f"c{number}") for number in (1, 2)]
+    _, settings = pasted(tmp_path, "apig-main", *found, already=already)
+    assert list(settings.certificates) == ["shop", "shop-2", "shop-3"]
+
+
+@pytest.mark.parametrize(
+    ("gateway", "found", "already", "why"),
+    [
+        ("apig-main", stored("shop", certificate_id="C1"), certificate(in_place()), "in the settings already"),
+        ("bycloud-sp", stored("shop"), "", "not usable as it is"),
+        ("bycloud-sp", stored("shop", Binding("listener", 'x"}]\n[http]')), "", "not usable as it is"),
+        ("apig-main", stored("shop", certificate_id="../\n[broker]"), "", "not usable as it is"),
+    ],
+)
+def test_what_cannot_be_pasted_is_a_comment(
+    tmp_path: Path, gateway: str, found: Discovered, already: str, why: str
+) -> None:
+    text, settings = pasted(tmp_path, gateway, found, already=already)
+    lines: Sequence[str] = text.strip().split("\n")
+    assert lines[0].endswith(why)
+    assert [line for line in lines if not line.startswith("# ")] == []
+    assert len(settings.certificates) == (1 if already else 0)

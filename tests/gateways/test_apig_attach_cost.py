@@ -1,0 +1,105 @@
+"""What attaching many domains costs where some are bad: a bound for any number, any chunk, any bad ones."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil, log2
+
+import aiohttp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from yarl import URL
+
+from tests.gateways.test_transport_repeats import FarEnd, transport
+from tests.support.values import bundle, certificate, deployment, domain, leaf
+from tests.support.virtual_time import run_virtual
+from worker.core.outcome import Report
+from worker.gateways.huawei_apig import HuaweiApig
+from worker.limits import Limits, Window
+from worker.rotation import Rotator
+
+REFUSED = 404, json.dumps({"error_code": "APIG.3020", "error_msg": "no such domain"}).encode()
+
+
+@dataclass
+class Cloud:
+    """One stored certificate and its domains; refuses an attach that names a bad one."""
+
+    good: frozenset[str]
+    applies_in_part: bool = False
+    serial: int = 1
+    not_before: str = "2026-01-01T00:00:00Z"
+    not_after: str = "2026-01-11T00:00:00Z"
+    attached: set[str] = field(default_factory=set)
+    calls: list[str] = field(default_factory=list)
+
+    async def exchange(
+        self, _session: aiohttp.ClientSession, method: str, url: URL, _headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        await asyncio.sleep(0.01)
+        sent = json.loads(body) if body else {}
+        if url.path.endswith("/attach"):
+            self.calls.append("attach")
+            return self._attach([one["domain"] for one in sent["domains"]])
+        if url.path.endswith("/attached-domains"):
+            self.calls.append("page")
+            return 200, {}, self._page(int(url.query["offset"]), int(url.query["limit"]))
+        if url.path.endswith("/certificates"):
+            self.calls.append("list")
+            return 200, {}, b'{"total": 1, "certs": [%s]}' % self._certificate()
+        self.calls.append("put" if method == "PUT" else "show")
+        if method == "PUT":
+            self.serial, self.not_before, self.not_after = 4660, "2026-01-10T00:00:00Z", "2026-01-20T00:00:00Z"
+        return 200, {}, self._certificate()
+
+    def _attach(self, names: Sequence[str]) -> tuple[int, Mapping[str, str], bytes]:
+        known = self.good.intersection(names)
+        if len(known) == len(names) or self.applies_in_part:
+            self.attached |= known
+        status, body = (204, b"") if len(known) == len(names) else REFUSED
+        return status, {}, body
+
+    def _page(self, offset: int, limit: int) -> bytes:
+        rows = [{"url_domain": name, "instance_id": "i1"} for name in sorted(self.attached)]
+        page = rows[offset : offset + limit]
+        return json.dumps({"size": len(page), "total": len(rows), "bound_domains": page}).encode()
+
+    def _certificate(self) -> bytes:
+        facts = {"serial_number": str(self.serial), "not_before": self.not_before, "not_after": self.not_after}
+        return json.dumps({"id": "c1", "name": "shop", "type": "global", "instance_id": "common", **facts}).encode()
+
+
+def names(count: int) -> list[str]:
+    return [f"d{number}.example.com" for number in range(count)]
+
+
+def rotated(cloud: Cloud, wanted: Sequence[str], chunk: int) -> Report:
+    async def scenario() -> Report:
+        sending = transport(FarEnd([]), limits=Limits([Window(1000, 1)], 8), exchange=cloud.exchange)
+        gateway = HuaweiApig("apig", sending, "p1", chunk, lambda: 0.0)
+        target = deployment(bindings=tuple(domain(name) for name in wanted))
+        brought = bundle(leaf=leaf(names=("*.example.com",)))
+        report = await Rotator({"apig": gateway}, settle_seconds={"apig": 0}).rotate(certificate(target), brought)
+        await gateway.close()
+        return report
+
+    return run_virtual(scenario())
+
+
+@settings(deadline=None)
+@given(st.data(), st.integers(1, 600), st.integers(1, 40), st.booleans())
+def test_each_bad_domain_costs_two_calls_a_halving_and_no_more(
+    data: st.DataObject, count: int, chunk: int, applies_in_part: bool
+) -> None:
+    wanted = names(count)
+    bad = data.draw(st.sets(st.sampled_from(wanted), max_size=min(count, 12)), label="bad")
+    cloud = Cloud(frozenset(wanted) - bad, applies_in_part, attached=set(wanted[::2]) - bad)
+    report = rotated(cloud, wanted, chunk)
+    halvings = ceil(log2(chunk)) if chunk > 1 else 0
+    assert cloud.calls.count("attach") <= ceil(count / chunk) + 2 * len(bad) * halvings
+    before = cloud.calls[: cloud.calls.index("put")].count("page")
+    assert len(cloud.calls) - before <= ceil(count / chunk) + 2 * len(bad) * halvings + ceil(count / 500) + 4
+    assert cloud.attached == set(wanted) - bad
+    states = {one.binding.name: one.state for one in report.deployments[0].bindings}
+    assert {name for name, state in states.items() if state == "failed"} == bad

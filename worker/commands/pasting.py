@@ -1,0 +1,105 @@
+"""What a gateway has stored, as TOML that can be pasted into the settings and loads there, whatever the names are."""
+
+import re
+import tomllib
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final
+
+from pydantic import ValidationError
+
+from worker.commands.output import shown
+from worker.core.deployment import Binding
+from worker.gateways.base import Discovered
+from worker.settings import Settings
+from worker.settings.checks import problems_in
+from worker.settings.model import Certificate
+
+_NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
+_LONGEST_NAME: Final = 80
+_LAST_SHORT: Final = 0xFFFF
+
+
+def as_settings(settings: Settings, gateway: str, found: Sequence[Discovered]) -> Iterator[str]:
+    """A block for each; as a comment what is in the settings already, or cannot be used as it is."""
+    kind = settings.gateways[gateway].kind
+    managed = set(_managed(settings, gateway))
+    taken = set(settings.certificates)
+    for one in found:
+        name = _free_name(one.stored.name, taken)
+        block = "\n".join(_block(name, gateway, kind, one))
+        is_managed = one.stored.certificate_id.lower() in managed
+        if not is_managed and _loads(block, settings):
+            taken.add(name)
+            yield f"{_headline(one)}\n{block}\n"
+        else:
+            why = "in the settings already" if is_managed else "not usable as it is"
+            yield "\n# ".join([f"{_headline(one)}; {why}", *block.split("\n")]) + "\n"
+
+
+def _managed(settings: Settings, gateway: str) -> Iterator[str]:
+    for certificate in settings.certificates.values():
+        for deployment in certificate.deployments:
+            if deployment.gateway == gateway and deployment.certificate_id is not None:
+                yield deployment.certificate_id.lower()
+
+
+def _headline(found: Discovered) -> str:
+    stored = found.stored
+    return f"# {shown(stored.name)}, expires {stored.not_after or 'unknown'}, bound {len(found.bindings)} times"
+
+
+def _free_name(name: str, taken: Collection[str]) -> str:
+    """What the settings take as a certificate's name, and no other has."""
+    allowed = _NOT_IN_NAMES.sub("-", name).strip("._-")[:_LONGEST_NAME] or "certificate"
+    return next(one for one in _numbered(allowed) if one not in taken)
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    number = 2
+    while True:
+        yield f"{name}-{number}"
+        number += 1
+
+
+def _block(name: str, gateway: str, kind: str, found: Discovered) -> Iterator[str]:
+    yield f"[certificates.{_quoted(name)}]"
+    yield 'producers = ["CHANGE-ME"]'
+    yield f"[[certificates.{_quoted(name)}.deployments]]"
+    yield f"gateway = {_quoted(gateway)}"
+    yield f"certificate_id = {_quoted(found.stored.certificate_id)}"
+    if kind == "huawei_apig":
+        names = ", ".join(sorted({shown(one.name) for one in found.bindings})) or "nothing"
+        yield f'domains = "attached"   # now: {names}'
+    else:
+        yield 'strategy = "rebind"'
+        yield f"listeners = [{', '.join(_listener(one) for one in found.bindings)}]"
+
+
+def _listener(binding: Binding) -> str:
+    return f"{{id = {_quoted(binding.name)}, sni = {str(binding.sni).lower()}}}"
+
+
+def _quoted(text: str) -> str:
+    """A TOML string in ASCII."""
+    return '"' + "".join(_escaped(character) for character in text) + '"'
+
+
+def _escaped(character: str) -> str:
+    number = ord(character)
+    if character in '"\\':
+        return f"\\{character}"
+    if character.isascii() and character.isprintable():
+        return character
+    if 0xD800 <= number <= 0xDFFF:  # noqa: PLR2004 - half of a pair: TOML has no word for it
+        return "?"
+    return f"\\u{number:04x}" if number <= _LAST_SHORT else f"\\U{number:08x}"
+
+
+def _loads(block: str, settings: Settings) -> bool:
+    try:
+        certificates = tomllib.loads(block)["certificates"]
+        pasted = {name: Certificate.model_validate(one) for name, one in certificates.items()}
+    except (ValidationError, tomllib.TOMLDecodeError):
+        return False
+    return not problems_in(settings.model_copy(update={"certificates": pasted}))
