@@ -20,13 +20,14 @@ from worker.core.outcome import Disposition, Done, GiveUp, ParkFor, Report, Timi
 from worker.effort import Effort, spending
 from worker.intake import Intake
 from worker.limits import KeyedLock
-from worker.rotation import Rotator
+from worker.rotation import INTERNAL, Rotator
 from worker.telemetry import Metrics
 from worker.trust.opening import may_keep_body
 
 _log = structlog.get_logger()
-INTERNAL: Final = Failure("internal_error", "a bug of the worker: see its log", transient=False)
 STANDSTILL: Final = Failure("gateway_unavailable", "nothing was reached in a whole time slice", transient=True)
+TOO_OFTEN: Final = Failure("delivery_limit", "delivered too often without being settled", transient=False)
+_MOST_IDLE_SLICES: Final = 4
 _STABLE_AFTER: Final = 30.0
 """Seconds: a session at the broker that ends sooner counts as a failed try to connect."""
 
@@ -68,19 +69,28 @@ class Consumer:
     chance: Callable[[], float]
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _certificates: KeyedLock = field(default_factory=KeyedLock)
+    _idle_slices: dict[str, int] = field(default_factory=dict)
+    """By a message's digest: slices in a row in which it only read and waited."""
 
     async def run(self) -> None:
-        """Until `stopping` is set: consumes, and connects again whenever the broker is lost."""
-        tries, clock = 0, asyncio.get_running_loop().time
+        """Until `stopping` is set: consumes, and connects again whenever the broker is lost.
+
+        Only a first connection that the broker refuses ends this: later it is somebody else's mistake, and passes.
+        """
+        tries, was_connected, clock = 0, False, asyncio.get_running_loop().time
         while not self.stopping.is_set():
             began = clock()
             try:
                 async with self.broker.deliveries() as deliveries:
+                    was_connected = True
                     _log.info("consumer.connected")
                     await self._take(deliveries)
-            except BrokerLostError as error:
+            except BrokerError as error:
+                is_lost = isinstance(error, BrokerLostError)
+                if not is_lost and not was_connected:
+                    raise
                 tries = 1 if clock() - began > _STABLE_AFTER else tries + 1
-                _log.warning("consumer.disconnected", error=str(error), tries=tries)
+                _log.warning("consumer.disconnected" if is_lost else "consumer.refused", error=str(error), tries=tries)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self.stopping.wait(), jittered(tries, self.chance(), cap=15))
 
@@ -130,7 +140,7 @@ class Consumer:
             ),
             self.metrics.in_flight.track_inprogress(),
         ):
-            report = await self._report(message)
+            report = await self._report(message, identity.body_sha256)
             if report is None:
                 _log.info("rotation.finished", outcome="sliced", duration_seconds=round(clock() - began, 3))
                 return await self._insist(lambda: delivery.park(0, attempt=message.attempt))
@@ -140,9 +150,11 @@ class Consumer:
             self._book(identity, report, timing, disposition)
         return None
 
-    async def _report(self, message: Message) -> Report | None:
+    async def _report(self, message: Message, digest: str) -> Report | None:
         """What came of it; None when its time slice is over and it shall go on later."""
-        effort = Effort()
+        if message.is_last_delivery:
+            return Report.refused(TOO_OFTEN)
+        effort, idle = Effort(), self._idle_slices.pop(digest, 0)
         time_slice = asyncio.timeout(self.policy.slice_seconds)
         try:
             async with time_slice:
@@ -151,9 +163,16 @@ class Consumer:
             return Report.refused(Failure.of(error))
         except Exception as bug:  # noqa: BLE001 - one bug must not stop the other rotations
             if time_slice.expired():
-                return None if effort.is_getting_on else replace(Report.refused(STANDSTILL), gateway_calls=effort.calls)
+                return self._after_slice(digest, effort, 0 if effort.changes else idle + 1)
             _log.error("rotation.crashed", exc_info=bug)
             return replace(Report.refused(INTERNAL), gateway_calls=effort.calls)
+
+    def _after_slice(self, digest: str, effort: Effort, idle: int) -> Report | None:
+        """A rotation goes on in another slice, but not for ever without any change: somebody has to hear of that."""
+        if idle > _MOST_IDLE_SLICES or not effort.is_getting_on:
+            return replace(Report.refused(STANDSTILL), gateway_calls=effort.calls)
+        self._idle_slices[digest] = idle
+        return None
 
     async def _rotate(self, message: Message, effort: Effort) -> Report:
         renewal = self.intake.renewal_of(message)
@@ -162,7 +181,7 @@ class Consumer:
         async with self._turn(renewal.certificate, effort):
             bundle = await self.intake.bundle_of(renewal)
             with spending(effort):
-                return await self.rotator.rotate(certificate, bundle, may_go_back=renewal.may_go_back)
+                return await self.rotator.rotate(certificate, bundle, undo_until=renewal.undo_until)
 
     @asynccontextmanager
     async def _turn(self, certificate: str, effort: Effort) -> AsyncIterator[None]:

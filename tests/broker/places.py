@@ -16,6 +16,8 @@ from worker.core.secret import Secret
 from worker.settings.model import Broker as Settings
 from worker.settings.model import Retry
 
+TRACEPARENT = f"00-{'ab' * 16}-{'cd' * 8}-01"
+
 
 @dataclass(frozen=True, slots=True)
 class Place:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.broker.places import Place, event, place_at, renewal, stands, until
+from tests.broker.places import TRACEPARENT, Place, event, place_at, renewal, stands, until
 from worker.broker.base import BrokerLostError
 
 Places = Callable[..., AbstractAsyncContextManager[Place]]
@@ -34,10 +34,10 @@ async def place(places: Places) -> AsyncIterator[Place]:
 async def test_a_renewal_is_delivered_as_it_was_published(place: Place) -> None:
     broker = place.broker()
     async with broker.deliveries() as deliveries:
-        await broker.publish_renewal(renewal(b"news", priority=9, content_encoding="gzip", traceparent="00-aa-bb-01"))
+        await broker.publish_renewal(renewal(b"news", priority=9, content_encoding="gzip", traceparent=TRACEPARENT))
         message = (await anext(deliveries)).message
     assert (message.body, message.content_type) == (b"news", "application/cloudevents+json")
-    assert (message.priority, message.content_encoding, message.traceparent) == (9, "gzip", "00-aa-bb-01")
+    assert (message.priority, message.content_encoding, message.traceparent) == (9, "gzip", TRACEPARENT)
     assert message.attempt == 1
     assert message.user_id
 
@@ -81,7 +81,7 @@ async def test_nothing_is_settled_after_the_consumer_has_stopped(place: Place) -
 
 
 async def test_a_parked_renewal_comes_back_as_the_attempt_that_was_named(place: Place) -> None:
-    await _publish(place, b"news", priority=9, content_encoding="gzip", traceparent="00-aa-bb-01")
+    await _publish(place, b"news", priority=9, content_encoding="gzip", traceparent=TRACEPARENT)
     async with place.broker().deliveries() as deliveries:
         first = await anext(deliveries)
         await first.park(0, attempt=2)
@@ -108,7 +108,7 @@ async def test_a_buried_renewal_is_listed_with_its_reason_and_stays(place: Place
         await (await anext(deliveries)).bury("expired", certificate=None, renewal_id=None, keep_body=True)
         await broker.dead()
         dead = await broker.dead()
-        assert (await broker.state()).dead == 2
+        await until(lambda: stands(broker, dead=2))  # the broker puts back in its own time what was looked at
     assert [(one.message.body, one.reason, one.certificate, one.renewal_id) for one in dead] == [
         (b"bad", "malformed", "shop", "r1"),
         (b"worse", "expired", None, None),
@@ -157,9 +157,10 @@ async def test_only_the_dead_letters_that_were_named_are_replayed(place: Place) 
 async def test_a_renewal_that_is_delivered_too_often_is_given_up(places: Places) -> None:
     async with places(delivery_limit=1) as place:
         await _publish(place, b"poison")
-        for _ in range(2):
+        for is_last in (False, True):
             async with place.broker().deliveries() as deliveries:
-                assert (await anext(deliveries)).message.body == b"poison"
+                message = (await anext(deliveries)).message
+                assert (message.body, message.is_last_delivery) == (b"poison", is_last)
         broker = place.broker()
         async with broker.deliveries() as deliveries:
             await broker.publish_renewal(renewal(b"sound"))
@@ -167,6 +168,31 @@ async def test_a_renewal_that_is_delivered_too_often_is_given_up(places: Places)
             await until(lambda: stands(broker, dead=1))
         [dead] = await broker.dead()
     assert (dead.message.body, dead.reason) == (b"poison", "delivery_limit")
+
+
+async def test_a_copy_of_a_renewal_begins_its_deliveries_anew(places: Places) -> None:
+    async with places(delivery_limit=1) as place:
+        await _publish(place, b"news")
+        async with place.broker().deliveries() as deliveries:
+            await anext(deliveries)
+        async with place.broker().deliveries() as deliveries:
+            last = await anext(deliveries)
+            await last.park(0, attempt=2)
+            parked = await anext(deliveries)
+            await _buried(parked)
+            [dead] = await place.opened[-1].dead()
+            await place.opened[-1].replay([dead.id])
+            replayed = await anext(deliveries)
+    assert [one.message.is_last_delivery for one in (last, parked, replayed)] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    "forged", ["-----BEGIN PRIVATE KEY-----", f"{TRACEPARENT}-00", TRACEPARENT.upper(), "00-ab-cd-01"]
+)
+async def test_what_is_no_traceparent_is_not_taken_for_one(place: Place, forged: str) -> None:
+    await _publish(place, b"news", traceparent=forged)
+    async with place.broker().deliveries() as deliveries:
+        assert (await anext(deliveries)).message.traceparent is None
 
 
 async def test_past_events_are_told_newest_first(place: Place) -> None:

@@ -95,6 +95,15 @@ async def test_a_forged_reason_is_not_told_of_what_the_broker_gave_up(rabbit: st
     assert (dead.reason, dead.certificate) == ("delivery_limit", None)
 
 
+async def test_a_count_of_deliveries_is_the_brokers_alone(place: Place) -> None:
+    limit = place.settings.delivery_limit
+    async with place.broker().deliveries() as deliveries:
+        await _inject(place, b"news", {"x-delivery-count": limit})
+        assert not (await anext(deliveries)).message.is_last_delivery
+    async with place.broker().deliveries() as deliveries:
+        assert not (await anext(deliveries)).message.is_last_delivery
+
+
 async def test_a_copy_is_persistent_and_says_who_published_it(place: Place) -> None:
     broker = place.broker()
     async with broker.deliveries() as deliveries:

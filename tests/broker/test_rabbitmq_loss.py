@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aio_pika
+import aiormq
 import pytest
 from aio_pika.abc import AbstractConnection
 from yarl import URL
@@ -15,6 +16,7 @@ from tests.broker.proxy import proxied
 from tests.support.rabbit import broker_settings
 from worker.broker import open_broker
 from worker.broker.base import BrokerError, BrokerLostError
+from worker.broker.connection import Connector
 from worker.broker.consuming import Session
 from worker.core.secret import Secret
 
@@ -105,6 +107,35 @@ async def test_a_standby_that_gets_nothing_is_not_deaf(rabbit: str) -> None:
             await place.opened[0].state()
         assert not standby.is_lost
         watching.cancel()
+
+
+async def test_a_queue_that_lost_its_consumer_ends_deliveries(place: Place) -> None:
+    await place.broker().declare()
+    async with await aio_pika.connect(place.url) as connection:
+        forgotten = Session(connection, place.settings, look_every=0.001)
+        await forgotten.watch()
+        with pytest.raises(BrokerLostError, match="no consumer"):
+            await forgotten.next()
+
+
+async def test_a_watchdog_that_fails_ends_deliveries(place: Place) -> None:
+    class Broken:
+        def channel(self, **_options: object) -> object:
+            raise KeyError("a bug")
+
+    broken: Any = Broken()
+    unwatched = Session(broken, place.settings, look_every=0.001)
+    await unwatched.watch()
+    with pytest.raises(BrokerLostError, match="KeyError"):
+        await unwatched.next()
+
+
+async def test_a_dead_peer_is_noticed_within_a_minute(place: Place) -> None:
+    async with Connector(place.settings, Secret(place.url)).connected() as connection:
+        assert connection.transport is not None
+        underlay = connection.transport.connection
+        assert isinstance(underlay, aiormq.Connection)
+        assert 0 < underlay.connection_tune.heartbeat <= 10
 
 
 async def test_a_consumer_with_its_hands_full_is_not_deaf(rabbit: str) -> None:

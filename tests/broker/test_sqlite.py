@@ -1,6 +1,7 @@
 """What only the embedded engine has: a file, its mode, and processes that meet in it."""
 
 import asyncio
+import os
 import sqlite3
 import subprocess
 import sys
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.broker.places import event, place_at, renewal
-from worker.broker.base import BrokerLostError
+from worker.broker.base import BrokerError, BrokerLostError
+from worker.broker.sqlite import own_name
 
 HOLDER = """
 import asyncio, sys
@@ -48,6 +50,40 @@ async def test_nobody_else_can_read_the_files(tmp_path: Path) -> None:
 
 def _modes(folder: Path) -> dict[str, int]:
     return {one.name: one.stat().st_mode & 0o777 for one in folder.iterdir()}
+
+
+async def test_a_body_that_must_not_be_kept_is_in_no_file_while_the_worker_runs(tmp_path: Path) -> None:
+    key = b"a line of a private key" * 1000  # over many pages
+    async with place_at(f"sqlite:///{tmp_path / 'broker.db'}") as place:
+        broker, other = place.broker(), place.broker()
+        await other.dead()
+        await broker.publish_renewal(renewal(key))
+        async with broker.deliveries() as deliveries:
+            delivery = await anext(deliveries)
+            assert _holding(tmp_path, key[:23])
+            await delivery.bury("plain_key_refused", certificate=None, renewal_id=None, keep_body=False)
+            assert _holding(tmp_path, key[:23]) == []
+
+
+async def test_a_body_that_must_not_be_kept_is_not_settled_while_it_cannot_be_erased(tmp_path: Path) -> None:
+    path = tmp_path / "broker.db"
+    async with place_at(f"sqlite:///{path}") as place:
+        broker = place.broker()
+        await broker.publish_renewal(renewal(b"a line of a private key"))
+        async with broker.deliveries() as deliveries:
+            delivery = await anext(deliveries)
+            await broker._read("PRAGMA busy_timeout = 1")  # type: ignore[attr-defined]
+            query = "SELECT body FROM messages UNION ALL SELECT body FROM messages"
+            with closing(sqlite3.connect(path)) as reader, closing(reader.execute(query)) as reading:
+                reading.fetchone()
+                with pytest.raises(BrokerError, match="cannot erase"):
+                    await delivery.bury("plain_key_refused", certificate=None, renewal_id=None, keep_body=False)
+            await delivery.bury("plain_key_refused", certificate=None, renewal_id=None, keep_body=False)
+        assert _holding(tmp_path, b"a line of a private key") == []
+
+
+def _holding(folder: Path, secret: bytes) -> list[str]:
+    return [one.name for one in folder.iterdir() if secret in one.read_bytes()]
 
 
 async def test_a_worker_takes_over_from_one_that_was_killed(tmp_path: Path) -> None:
@@ -92,3 +128,12 @@ async def test_the_producer_is_who_publishes_unless_named(tmp_path: Path) -> Non
         async with broker.deliveries() as deliveries:
             await (await anext(deliveries)).park(0, attempt=2)
             assert (await anext(deliveries)).message.user_id == "acme-1"
+
+
+@pytest.mark.parametrize("error", [KeyError("getpwuid(): uid not found"), OSError("No username set")])
+def test_a_user_without_a_name_is_known_by_its_number(error: Exception) -> None:
+    def nameless() -> str:
+        raise error
+
+    assert own_name(nameless) == f"uid-{os.getuid()}"
+    assert own_name(lambda: "acme") == "acme"

@@ -7,11 +7,14 @@ BrokerLostError.
 """
 
 import json
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
+
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class BrokerError(Exception):
@@ -44,6 +47,8 @@ class Message:
     traceparent: str | None = None
     attempt: int = 1
     """Which try this is, counted from 1."""
+    is_last_delivery: bool = False
+    """The broker gives it up by itself, and tells nobody, when this delivery is not settled either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,11 @@ class Dead:
 def withheld(reason: str) -> bytes:
     """What is kept in place of a body that must not be kept, for it may hold a key; JSON."""
     return json.dumps({"withheld": True, "reason": reason}).encode()
+
+
+def sound_traceparent(value: object) -> str | None:
+    """As W3C has it; anything else may be anything, and goes into events."""
+    return value if isinstance(value, str) and _TRACEPARENT.fullmatch(value) else None
 
 
 class Delivery(Protocol):

@@ -18,6 +18,7 @@ from aiormq.exceptions import ChannelAccessRefused
 from yarl import URL
 
 from worker.broker.base import BrokerError, BrokerLostError, TopologyError
+from worker.broker.properties import tolerate_bad_properties
 from worker.core.secret import Secret
 from worker.settings.model import Broker as Settings
 
@@ -84,6 +85,7 @@ class Connector:
 
     async def connect(self) -> AbstractConnection:
         """Raises BrokerLostError, and BrokerError for unusable TLS files; the text has no part of the URL."""
+        tolerate_bad_properties()
         url = URL(self._url.reveal())
         known = {key: value for key, value in url.query.items() if key in _QUERY}
         url = url.with_query({"heartbeat": _HEARTBEAT} | known)

@@ -72,6 +72,13 @@ class Session:
             await queue.consume(self._arrive)
 
     async def watch(self) -> None:
+        """Until the session is lost. Without a watchdog it cannot go on: a bug of it is as bad as a lost link."""
+        try:
+            await self._watch()
+        except Exception as bug:  # noqa: BLE001 - whatever ends it
+            self.lose(f"the watchdog failed ({type(bug).__name__})")
+
+    async def _watch(self) -> None:
         """A consumer can go deaf without a word: messages ready, room for them, and none comes in between two looks.
 
         A standby, which has never been given anything and was not the first to come, is not deaf.

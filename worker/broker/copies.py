@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from aio_pika.abc import AbstractIncomingMessage
 
-from worker.broker.base import Dead, Message, withheld
+from worker.broker.base import Dead, Message, sound_traceparent, withheld
 from worker.broker.publishing import Sending
 from worker.core.message import identify
 
@@ -22,6 +22,7 @@ _REASON: Final = "x-rotation-reason"
 _CERTIFICATE: Final = "x-rotation-certificate"
 _RENEWAL: Final = "x-rotation-renewal"
 _SINCE: Final = "x-rotation-since"
+_DELIVERIES: Final = "x-delivery-count"
 _OF_THE_BROKER: Final = frozenset({"delivery_limit", "expired", "maxlen", "rejected"})
 
 
@@ -37,9 +38,15 @@ def opened(incoming: AbstractIncomingMessage, worker: str) -> Message:
         user_id=(_text(ours[_PRODUCER]) or None) if _PRODUCER in ours else incoming.user_id,
         priority=incoming.priority or 0,
         content_encoding=incoming.content_encoding,
-        traceparent=_text(incoming.headers.get("traceparent")),
+        traceparent=sound_traceparent(incoming.headers.get("traceparent")),
         attempt=attempt if isinstance(attempt, int) and attempt > 0 else 1,
     )
+
+
+def redeliveries(incoming: AbstractIncomingMessage) -> int:
+    """How often it was delivered before, by the queue's count: at a first delivery the header is a producer's."""
+    count = incoming.headers.get(_DELIVERIES) if incoming.redelivered else None
+    return count if isinstance(count, int) else 0
 
 
 def again(message: Message, *, attempt: int = 1) -> Sending:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
@@ -11,7 +11,7 @@ from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 from worker.broker.base import BrokerError, BrokerState, Dead, Delivery, Message
 from worker.broker.connection import Connector, counted, guarded
 from worker.broker.consuming import Session, consuming
-from worker.broker.copies import again, dead_id, dead_letter, given_up, opened, traced
+from worker.broker.copies import again, dead_id, dead_letter, given_up, opened, redeliveries, traced
 from worker.broker.declaring import prepare
 from worker.broker.publishing import Publisher, Sending
 from worker.broker.stream import Stream
@@ -67,7 +67,9 @@ class RabbitDeliveries(AsyncIterator[Delivery]):
 
     async def __anext__(self) -> Delivery:
         incoming = await self.session.next()
-        return RabbitDelivery(self.broker, self.session, incoming, opened(incoming, self.broker.user))
+        is_last = redeliveries(incoming) >= self.session.settings.delivery_limit
+        message = replace(opened(incoming, self.broker.user), is_last_delivery=is_last)
+        return RabbitDelivery(self.broker, self.session, incoming, message)
 
 
 class RabbitBroker:

@@ -7,36 +7,32 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import aiosqlite
 
-from worker.broker.base import BrokerError, BrokerLostError, BrokerState, Dead, Delivery, Message, withheld
-from worker.broker.locking import is_taken, taken
+from worker.broker.base import (
+    BrokerError,
+    BrokerLostError,
+    BrokerState,
+    Dead,
+    Delivery,
+    Message,
+    sound_traceparent,
+    withheld,
+)
+from worker.broker.database import opened
+from worker.broker.locking import is_taken
 from worker.core.backoff import step_for
 from worker.core.message import identify
 from worker.settings.model import Broker as Settings
 from worker.settings.model import Retry
 
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS messages (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL, state TEXT NOT NULL CHECK (state IN ('ready', 'dead')),
-    due REAL NOT NULL, priority INTEGER NOT NULL, deliveries INTEGER NOT NULL DEFAULT 0, attempt INTEGER NOT NULL,
-    body BLOB NOT NULL, content_type TEXT NOT NULL, user_id TEXT, content_encoding TEXT, traceparent TEXT,
-    reason TEXT, certificate TEXT, renewal_id TEXT, since REAL
-);
-CREATE INDEX IF NOT EXISTS by_turn ON messages (state, priority DESC, number);
-CREATE TABLE IF NOT EXISTS events (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, certificate TEXT, body TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS by_certificate ON events (certificate, number);
-"""
 _LOOK_EVERY: Final = 0.1
 _DAY: Final = 86400.0
 
@@ -79,11 +75,15 @@ class SqliteDelivery:
             "UPDATE messages SET state = 'dead', reason = ?, certificate = ?, renewal_id = ?, since = ?, body = ?,"
             " content_type = ? WHERE number = ?",
             (reason, certificate, renewal_id, time.time(), *kept, self.number),
+            is_secret=not keep_body,
         )
 
-    async def _settle(self, statement: str, values: Sequence[object]) -> None:
+    async def _settle(self, statement: str, values: Sequence[object], *, is_secret: bool = False) -> None:
+        """`is_secret`: it is not settled before the file has nothing left of what was there."""
         self.in_hand.check()
         await self.broker.write(statement, values)
+        if is_secret:
+            await self.broker.erase()
         self.in_hand.numbers.discard(self.number)
 
 
@@ -127,7 +127,7 @@ class SqliteBroker:
         async with self._opening:
             if self._connection is None:
                 try:
-                    self._connection = await _opened(self._path)
+                    self._connection = await opened(self._path)
                 except (OSError, sqlite3.Error) as error:
                     raise BrokerLostError(f"the embedded broker's file cannot be used: {_told(error)}") from None
             return self._connection
@@ -142,12 +142,25 @@ class SqliteBroker:
                 raise BrokerError(f"the embedded broker cannot write: {_told(error)}") from None
             return cursor.rowcount
 
+    async def erase(self) -> None:
+        """What was overwritten is gone from the log beside the file too, which keeps it as long as a worker runs.
+
+        BrokerError when another process is reading just now.
+        """
+        connection = await self._connected()
+        async with self._writing:
+            try:
+                [(is_busy, *_)] = await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.Error as error:
+                raise BrokerError(f"the embedded broker cannot erase: {_told(error)}") from None
+        if is_busy:
+            raise BrokerError("the embedded broker cannot erase: the file is being read")
+
     async def _read(self, statement: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
         connection = await self._connected()
         try:
-            async with connection.execute(statement, values) as cursor:
-                names = [column[0] for column in cursor.description]
-                return [dict(zip(names, row, strict=True)) for row in await cursor.fetchall()]
+            # In one step: a read that is under way would keep the log from being erased.
+            return [dict(row) for row in await connection.execute_fetchall(statement, values)]
         except sqlite3.Error as error:
             raise BrokerLostError(f"the embedded broker cannot be read: {_told(error)}") from None
 
@@ -176,7 +189,9 @@ class SqliteBroker:
         while len(in_hand.numbers) < in_hand.limit and (row := await self._next(in_hand)) is not None:
             if row["deliveries"] <= self._settings.delivery_limit + 1:  # the first one is no redelivery
                 in_hand.numbers.add(row["number"])
-                return SqliteDelivery(self, row["number"], _message(row), in_hand)
+                is_last = row["deliveries"] > self._settings.delivery_limit
+                message = replace(_message(row), is_last_delivery=is_last)
+                return SqliteDelivery(self, row["number"], message, in_hand)
             await self.write(
                 "UPDATE messages SET state = 'dead', reason = 'delivery_limit', since = ? WHERE number = ?",
                 (time.time(), row["number"]),
@@ -217,7 +232,7 @@ class SqliteBroker:
                 message.priority,
                 message.body,
                 message.content_type,
-                message.user_id or self._producer or getpass.getuser(),
+                message.user_id or self._producer or own_name(),
                 message.content_encoding,
                 message.traceparent,
             ),
@@ -267,29 +282,12 @@ class SqliteBroker:
             await connection.close()
 
 
-async def _opened(path: Path) -> aiosqlite.Connection:
-    """The file is its owner's alone; SQLite gives its companions the same mode."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    lock = os.open(f"{path}.opening", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+def own_name(asked: Callable[[], str] = getpass.getuser) -> str:
+    """The user's name; of one that the system has no name for, as in many containers, `uid-NUMBER`."""
     try:
-        # Two that turn a new file to WAL at once see it locked, whatever the timeout: so one after the other.
-        await taken(lock)
-        return await _prepared(await aiosqlite.connect(path, timeout=30, isolation_level=None))
-    finally:
-        os.close(lock)
-
-
-async def _prepared(connection: aiosqlite.Connection) -> aiosqlite.Connection:
-    try:
-        await connection.execute("PRAGMA journal_mode = WAL")
-        await connection.execute("PRAGMA synchronous = FULL")
-        await connection.execute("PRAGMA secure_delete = ON")
-        await connection.executescript(_SCHEMA)
-    except sqlite3.Error:
-        await connection.close()
-        raise
-    return connection
+        return asked()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"
 
 
 def _message(row: Mapping[str, Any]) -> Message:
@@ -300,7 +298,7 @@ def _message(row: Mapping[str, Any]) -> Message:
         user_id=row["user_id"],
         priority=row["priority"],
         content_encoding=row["content_encoding"],
-        traceparent=row["traceparent"],
+        traceparent=sound_traceparent(row["traceparent"]),
         attempt=row["attempt"],
     )
 

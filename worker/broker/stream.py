@@ -34,13 +34,13 @@ class Stream:
         end = await self._end()
         if end is None:
             return []
-        start: int | str = "first" if certificate else max(0, end + 1 - max(limit, 1))
+        first = 0 if certificate else max(0, end + 1 - max(limit, 1))
         found: deque[Mapping[str, object]] = deque(maxlen=limit)
-        async with self._reading(start) as entries:
-            offset = -1
+        async with self._reading(first or "first") as entries:
+            offset = first - 1
             while offset < end:
                 entry = await self._taken(entries)
-                offset = _offset(entry)
+                offset = _offset(entry, offset)
                 event = _event(entry.body)
                 if event is not None and certificate in (None, event.get("subject")):
                     found.appendleft(event)
@@ -53,7 +53,7 @@ class Stream:
             while True:
                 try:
                     async with asyncio.timeout(_FIRST_SILENCE if end is None else _SILENCE):
-                        end = _offset(await self._taken(entries))
+                        end = _offset(await self._taken(entries), -1 if end is None else end)
                 except TimeoutError:
                     return end
 
@@ -80,9 +80,10 @@ class Stream:
                     await channel.close()
 
 
-def _offset(entry: AbstractIncomingMessage) -> int:
-    """The broker's own header."""
-    return int(str(entry.headers[_OFFSET]))
+def _offset(entry: AbstractIncomingMessage, before: int) -> int:
+    """The broker's own header; where an entry's properties cannot be read, the next after `before`."""
+    told = entry.headers.get(_OFFSET)
+    return told if isinstance(told, int) else before + 1
 
 
 def _event(body: bytes) -> Mapping[str, object] | None:

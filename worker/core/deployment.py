@@ -27,6 +27,11 @@ class Binding:
     sni: bool = False
     load_balancer: str | None = None
 
+    def with_flag(self, flag: bool | None) -> "Binding":  # noqa: FBT001 - the one thing it is about
+        """The same, with another client-verification flag. Called for every domain: `replace` takes thrice as long."""
+        place = self.group_id, self.domain_id, self.sni, self.load_balancer
+        return Binding(self.kind, self.name, self.instance_id, flag, *place)
+
 
 @dataclass(frozen=True, slots=True)
 class Deployment:

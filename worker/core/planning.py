@@ -1,7 +1,7 @@
 """From what is observed to what is to be done: plans are data, made without touching anything."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, assert_never
 
@@ -243,7 +243,7 @@ def _with_flag(bound: Bound, *, has_ca: bool) -> Binding:
     if binding.kind == "listener" or binding.client_verification is not None:
         return binding
     observed = bound.client_verification
-    return replace(binding, client_verification=has_ca if observed is None else observed)
+    return binding.with_flag(has_ca if observed is None else observed)
 
 
 def _plan_per_domain(
@@ -271,7 +271,7 @@ def _plan_per_domain(
 def _with_known_flag(bound: Bound) -> Binding:
     """A fresh upload has no client CA: the flag is kept where it is known, and left to the gateway where it is not."""
     wanted = bound.binding.client_verification
-    return replace(bound.binding, client_verification=bound.client_verification if wanted is None else wanted)
+    return bound.binding.with_flag(bound.client_verification if wanted is None else wanted)
 
 
 def _distinct(stored: Sequence[Stored]) -> tuple[Stored, ...]:

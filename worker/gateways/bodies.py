@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
@@ -41,13 +41,16 @@ def read_as(model: type[M], body: Any) -> M:
 
 def serialised(body: Mapping[str, object]) -> bytes:
     """The one place where the secrets of a body are revealed."""
-    return json.dumps(body, default=_revealed, separators=(",", ":")).encode()
+    return _ENCODER.encode(body).encode()
 
 
 def _revealed(value: object) -> str:
     if isinstance(value, Secret):
         return value.reveal()
     raise TypeError(f"a request body cannot hold a {type(value).__name__}")
+
+
+_ENCODER: Final = json.JSONEncoder(default=_revealed, separators=(",", ":"))
 
 
 def secrets_in(body: Mapping[str, object] | None) -> Iterator[str]:

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
@@ -23,7 +24,13 @@ async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     return [task.result() for task in tasks]
 
 
-async def _ended(tasks: Iterable[asyncio.Task[T]]) -> asyncio.CancelledError | None:
+async def both(first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, U]) -> tuple[T, U]:
+    """As `together`, of two kinds."""
+    one, other = await together([first, second])
+    return cast("T", one), cast("U", other)
+
+
+async def _ended(tasks: Iterable[asyncio.Task[Any]]) -> asyncio.CancelledError | None:
     """Waits for all of them, the rest cancelled once one failed or this was cancelled itself: then returns that."""
     cancelled, pending = None, set(tasks)
     while pending:

@@ -1,9 +1,8 @@
 """One gateway account's budget: windows, holds, a cap on calls under way; shared in turns by the rotations."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from worker.effort import Effort, current_effort
@@ -16,6 +15,8 @@ from worker.limits.windows import Places, Window
 
 _SHORT_JOB: Final = 16
 """Calls that a rotation may make as fast as there are places: as many as a certificate with a few domains needs."""
+_RESOLUTION: Final = 0.001
+"""Seconds between two looks at the clock, at least."""
 _RESERVE: Final = 0.03
 """Of every window but the one that long jobs are paced by: kept for short jobs."""
 
@@ -30,6 +31,23 @@ class Turn:
     """Set by whoever hears that the far end has too much to do."""
     left: tuple[int, float] | None = None
     """Set by whoever hears how many calls are left, and for how many seconds."""
+
+
+@dataclass(slots=True)
+class Slot:
+    """A call's place under the limits, as a block. A class, because it is entered for every call."""
+
+    limits: "Limits"
+    _turn: Turn = field(default_factory=Turn)
+    _began: float = 0.0
+
+    async def __aenter__(self) -> Turn:
+        await self.limits.enter()
+        self._began = _now()
+        return self._turn
+
+    async def __aexit__(self, *_error: object) -> None:
+        self.limits.leave(self._turn, self._began)
 
 
 class Limits:
@@ -78,17 +96,21 @@ class Limits:
         """Set and learned."""
         return tuple(places.window for places in self._places)
 
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[Turn]:
-        """One call's turn: send it inside the block. A waiter that is cancelled costs nothing."""
+    def slot(self) -> "Slot":
+        """One call's turn: `async with limits.slot() as turn`, and send it inside the block.
+
+        A waiter that is cancelled costs nothing.
+        """
+        return Slot(self)
+
+    async def enter(self) -> None:
+        """Waits for a turn."""
         effort = current_effort()
+        if not self._queue and self._is_open(now := _now()) and self._may_send(effort, now):
+            return self._let_in(now)
         with effort.queueing():
             await self._turn_of(effort)
-        turn, began = Turn(), _now()
-        try:
-            yield turn
-        finally:
-            self._give_back(turn, began)
+        return None
 
     def hold(self, seconds: float) -> None:
         """Nothing is sent for so long; an earlier hold that lasts longer stays."""
@@ -129,12 +151,15 @@ class Limits:
         while self._is_open(now) and (turn := self._queue.next(lambda effort: self._may_send(effort, now))) is not None:
             if turn.cancelled():
                 continue  # whoever waited gave up a moment ago, and has not left the queue yet
-            self._under_way += 1
-            self._pace.count(now)
-            for places in self._places:
-                places.take()
+            self._let_in(now)
             turn.set_result(None)
         self._set_timer(now)
+
+    def _let_in(self, now: float) -> None:
+        self._under_way += 1
+        self._pace.count(now)
+        for places in self._places:
+            places.take()
 
     def _is_open(self, now: float) -> bool:
         is_free = self._under_way < self._concurrency.allowed
@@ -149,12 +174,13 @@ class Limits:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._under_way >= self._concurrency.allowed:
+        if not self._queue or self._under_way >= self._concurrency.allowed:
             return  # a call under way has to end first, and its end admits
         kinds = {_is_long(effort) for effort in self._queue.efforts()}
         at = [one for one in (self._opens_at(now, is_long=is_long) for is_long in kinds) if one is not None]
         if at:
-            self._timer = asyncio.get_running_loop().call_at(min(at), self._admit)
+            # Not sooner: uvloop's timers know whole milliseconds, and would come early again and again.
+            self._timer = asyncio.get_running_loop().call_at(max(min(at), now + _RESOLUTION), self._admit)
 
     def _opens_at(self, now: float, *, is_long: bool) -> float | None:
         """When somebody may send, by time alone; None while that depends on calls under way."""
@@ -165,7 +191,8 @@ class Limits:
         allowed_at = self._allowance.room_at(now, self._under_way)
         return max([self._held_until, allowed_at, due_at, *(one for one in rooms if one is not None)])
 
-    def _give_back(self, turn: Turn, began: float) -> None:
+    def leave(self, turn: Turn, began: float) -> None:
+        """The turn is over; `began` is when it came."""
         if not turn.is_sent:
             return self._unused()
         now = _now()
@@ -178,7 +205,7 @@ class Limits:
         self._under_way -= 1
         for places in self._places:
             places.ended(now)
-        return self._admit()
+        return self._admit() if self._queue else None
 
     def _unused(self) -> None:
         self._under_way -= 1

@@ -66,5 +66,8 @@ class TurnQueue:
         yield from self._urgent
         yield from self._others
 
+    def __bool__(self) -> bool:
+        return bool(self._urgent or self._others)
+
     def __len__(self) -> int:
         return sum(len(turns) for ring in (self._urgent, self._others) for turns in ring.values())

@@ -40,6 +40,8 @@ class Attaching:
     async def _each(self, chunks: Sequence[Sequence[Binding]], halvings: int) -> Sequence[BindingResult]:
         """`halvings`: how often a chunk may still be halved for a 500."""
         tried = await together(self._attach(chunk) for chunk in chunks)
+        if not any(isinstance(one, RotationError) for one in tried):
+            return [result for chunk in tried if not isinstance(chunk, RotationError) for result in chunk]
         is_sick = len(tried) > 1 and all(_is_broken(one) for one in tried)
         left = 0 if is_sick else halvings
         results = await together(self._after(one, chunk, left) for one, chunk in zip(tried, chunks, strict=True))

@@ -87,12 +87,18 @@ class PasswordToken:
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def headers(self, _method: str, _path: str, _query: Mapping[str, str], _body: bytes) -> Mapping[str, str]:
+        token = self._token
+        if token is None or self.now() >= token.renew_at:
+            token = await self._renewed()
+        return {"X-Auth-Token": token.text.reveal()}
+
+    async def _renewed(self) -> _Token:
         asked = self._asked
         async with self._asking:
             token = self._token
             if token is None or self.now() >= token.renew_at:
                 token = await self._fresh_or(token, asked)
-        return {"X-Auth-Token": token.text.reveal()}
+        return token
 
     def is_stale(self, status: int, code: str | None) -> bool:
         return is_stale_code(status, code)

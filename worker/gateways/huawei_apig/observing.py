@@ -10,12 +10,11 @@ from worker.core.errors import PermanentError
 from worker.core.planning import Bound, Observed, Stored
 from worker.gateways.huawei_apig.client import ApigClient
 from worker.gateways.huawei_apig.wire import BoundDomain, Certificate
+from worker.gateways.together import both
 
 
 async def observe_in_place(client: ApigClient, deployment: Deployment, *, elsewhere: bool) -> Observed:
-    found = await find_certificate(client, deployment.certificate_id, deployment.name)
-    stored = None if found is None else found.stored()
-    rows = Rows(() if stored is None else await client.bound_domains(stored.certificate_id))
+    stored, rows = await _stored_and_bound(client, deployment)
     if deployment.bindings is None:
         return Observed(stored, tuple(_bound(row, stored) for row in rows.all))
     missing = [_within(one, stored) for one in deployment.bindings if not rows.about(one)]
@@ -61,6 +60,21 @@ class Rows:
         """Those of the binding's instance, or of every one where it names none."""
         rows = self._by_name.get(binding.name, ())
         return [row for row in rows if binding.instance_id in (None, row.instance_id)]
+
+
+async def _stored_and_bound(client: ApigClient, deployment: Deployment) -> tuple[Stored | None, Rows]:
+    """Read together where the id is known, which saves a round trip."""
+    finding = find_certificate(client, deployment.certificate_id, deployment.name)
+    known = deployment.certificate_id
+    if known is None:
+        found, rows = await finding, None
+    else:
+        found, rows = await both(finding, _bound_domains(client, known))
+    if found is None:
+        return None, Rows()
+    if rows is None or found.id != known:
+        rows = await client.bound_domains(found.id)
+    return found.stored(), Rows(rows)
 
 
 async def _elsewhere(client: ApigClient, stored: Stored | None, missing: Sequence[Binding]) -> Rows:

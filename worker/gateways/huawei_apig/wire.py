@@ -6,17 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, StringConstraints
 
 from worker.core.errors import PermanentError, RotationError, TransientError
 from worker.core.planning import Stored
 from worker.gateways.bodies import Body, Time
 from worker.gateways.throttling import asked_hold
-
-
-def _stripped(value: object) -> object:
-    """One page shows an id with a blank in front."""
-    return value.strip() if isinstance(value, str) else value
 
 
 def _serial(value: object) -> object:
@@ -30,7 +25,8 @@ def _texts(value: object) -> object:
     return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
 
 
-Id = Annotated[str, BeforeValidator(_stripped)]
+Id = Annotated[str, StringConstraints(strip_whitespace=True)]
+"""One page shows an id with a blank in front."""
 Serial = Annotated[int | None, BeforeValidator(_serial)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 

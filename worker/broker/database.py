@@ -1,0 +1,51 @@
+"""The file of the embedded engine: its tables, and how it is opened."""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+import aiosqlite
+
+from worker.broker.locking import taken
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS messages (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL, state TEXT NOT NULL CHECK (state IN ('ready', 'dead')),
+    due REAL NOT NULL, priority INTEGER NOT NULL, deliveries INTEGER NOT NULL DEFAULT 0, attempt INTEGER NOT NULL,
+    body BLOB NOT NULL, content_type TEXT NOT NULL, user_id TEXT, content_encoding TEXT, traceparent TEXT,
+    reason TEXT, certificate TEXT, renewal_id TEXT, since REAL
+);
+CREATE INDEX IF NOT EXISTS by_turn ON messages (state, priority DESC, number);
+CREATE TABLE IF NOT EXISTS events (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, certificate TEXT, body TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS by_certificate ON events (certificate, number);
+"""
+
+
+async def opened(path: Path) -> aiosqlite.Connection:
+    """The file is its owner's alone; SQLite gives its companions the same mode."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    lock = os.open(f"{path}.opening", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        # Two that turn a new file to WAL at once see it locked, whatever the timeout: so one after the other.
+        await taken(lock)
+        return await _prepared(await aiosqlite.connect(path, timeout=30, isolation_level=None))
+    finally:
+        os.close(lock)
+
+
+async def _prepared(connection: aiosqlite.Connection) -> aiosqlite.Connection:
+    try:
+        connection.row_factory = sqlite3.Row
+        await connection.execute("PRAGMA journal_mode = WAL")
+        await connection.execute("PRAGMA synchronous = FULL")
+        await connection.execute("PRAGMA secure_delete = ON")
+        await connection.executescript(_SCHEMA)
+    except sqlite3.Error:
+        await connection.close()
+        raise
+    return connection
