@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -169,6 +170,23 @@ def test_a_chain_out_of_order_is_refused() -> None:
     leaf, intermediate = certificates_in(SOUND.chain_pem)
     assert refused(replace(SOUND, chain_pem=leaf + pem(STRANGER.intermediate) + intermediate)) == "chain_order"
     assert refused(replace(SOUND, chain_pem=leaf + pem(STRANGER.intermediate))) == "chain_extra"
+
+
+def cross_signed(root: x509.Certificate) -> x509.Certificate:
+    """The root's name and key, in a certificate of an older authority that is not trusted any more."""
+    key, issuer = ec.generate_private_key(ec.SECP256R1()), x509.Name.from_rfc4514_string("CN=Older Root")
+    builder = x509.CertificateBuilder(
+        issuer, root.subject, root.public_key(), 7, root.not_valid_before_utc, root.not_valid_after_utc
+    )
+    for extension in root.extensions:
+        builder = builder.add_extension(extension.value, extension.critical)
+    return builder.sign(key, hashes.SHA256())
+
+
+def test_a_chain_that_goes_on_behind_a_trusted_root_is_good() -> None:
+    longer = replace(SOUND, chain_pem=SOUND.chain_pem + pem(cross_signed(AUTHORITY.root)))
+    assert checked(longer, roots=[AUTHORITY.root]).chain_pem == longer.chain_pem
+    assert refused(longer, roots=[STRANGER.root]) == "chain_untrusted"
 
 
 def test_a_missing_intermediate_is_told_as_such() -> None:
