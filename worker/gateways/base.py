@@ -24,6 +24,8 @@ class Discovered:
 
     stored: Stored
     bindings: Sequence[Binding]
+    is_uploaded: bool = True
+    """False where the platform renews it by itself."""
 
 
 class Account(Protocol):

@@ -69,9 +69,10 @@ def parsed(content: bytes, status: int) -> Any:
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len({name for name, _ in pairs}) != len(pairs):
+    found = dict(pairs)
+    if len(found) != len(pairs):
         raise ValueError("a name stands twice")
-    return dict(pairs)
+    return found
 
 
 def lenient(content: bytes) -> object:

@@ -48,7 +48,7 @@ def client_session(ca_file: Path | None, timeout: float) -> aiohttp.ClientSessio
 async def exchange(
     session: aiohttp.ClientSession, method: str, url: URL, headers: Mapping[str, str], body: bytes
 ) -> tuple[int, Mapping[str, str], bytes]:
-    """Status, headers by lower-case name, and the body up to its limit. No redirect is followed.
+    """Status, headers (by name in any case), and the body up to its limit. No redirect is followed.
 
     Raises TransientError(`gateway_unavailable`), as AmbiguousError once something may have been sent, and
     PermanentError(`gateway_untrusted`).
@@ -58,11 +58,11 @@ async def exchange(
             method, url, data=body or None, headers={"Accept-Encoding": "identity", **headers}, allow_redirects=False
         ) as response:
             answer = bytearray()
-            async for chunk in response.content.iter_chunked(65536):
+            while chunk := await response.content.readany():
                 answer += chunk
                 if len(answer) > LONGEST_BODY:
                     raise AmbiguousError("gateway_unavailable", "the answer is too long", status=response.status)
-            return response.status, {name.lower(): value for name, value in response.headers.items()}, bytes(answer)
+            return response.status, response.headers, bytes(answer)
     except aiohttp.ClientConnectorCertificateError:
         raise PermanentError("gateway_untrusted", "the gateway's own TLS certificate does not verify") from None
     except aiohttp.ClientConnectorError:

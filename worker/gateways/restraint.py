@@ -29,7 +29,8 @@ class Restraint:
 
     def answered(self, turn: Turn, headers: Mapping[str, str]) -> None:
         """Whatever the answer says besides."""
-        turn.left = told_left(headers, self.wall_clock())
+        if "x-ratelimit-remaining" in headers:
+            turn.left = told_left(headers, self.wall_clock())
 
     def accepted(self) -> None:
         """The answer was what was asked for."""

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import quote, urlencode
@@ -84,6 +85,7 @@ Exchange = Callable[
 """`exchange`, or what stands in for it."""
 
 
+@lru_cache(maxsize=4096)
 def path_of(*segments: str) -> str:
     """A path of segments that are names or ids: nothing in them can leave its place."""
     for segment in segments:
@@ -237,8 +239,8 @@ class Transport:
 
     def _url(self, request: Request) -> URL:
         # Spelled as signatures spell it, so that what is sent is what was signed.
-        query = urlencode(request.query, quote_via=quote, safe="~")
-        return URL(f"{self._endpoint}{request.path}{'?' if query else ''}{query}", encoded=True)
+        query = "?" + urlencode(request.query, quote_via=quote, safe="~") if request.query else ""
+        return URL(f"{self._endpoint}{request.path}{query}", encoded=True)
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -10,4 +10,4 @@ def now() -> float:
     uvloop tells whole milliseconds, rounded down, of the system's monotonic clock: a place would be free too early.
     """
     loop = asyncio.get_running_loop()
-    return time.monotonic() if type(loop).__module__.startswith("uvloop") else loop.time()
+    return loop.time() if isinstance(loop, asyncio.BaseEventLoop) else time.monotonic()

@@ -7,8 +7,8 @@ _LESS: Final = 0.5
 _SMOOTHING: Final = 0.1
 _SLOW: Final = 3.0
 """So many times the usual latency means that calls queue up over there."""
-_NOTICEABLE: Final = 0.05
-"""Seconds: what is quicker than this is never called slow."""
+_NOTICEABLE: Final = 0.2
+"""Seconds: what is quicker than this is never called slow. It may be this very process that was."""
 _FORGETTING: Final = 1.002
 """The usual latency may rise by so much a call: what lasts becomes usual."""
 
@@ -31,8 +31,8 @@ class Concurrency:
         return int(self._allowed)
 
     def seconds_for(self, calls: int) -> float:
-        """How long so many calls take at the latency of late."""
-        return calls * (self._recent or 0.0) / self.allowed
+        """How long so many calls take at the usual latency."""
+        return 0.0 if self._recent is None else calls * self._usual / self.allowed
 
     def answered(self, began: float, ended: float, *, is_busy: bool) -> None:
         """Learns from one answer. Calls that were under way at a decrease do not decrease once more."""

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-_CATCHING_UP: Final = 0.05
-"""Seconds by which a late timer may be made up for."""
+_CATCHING_UP: Final = 0.5
+"""Seconds by which a late timer, or a step that had to be waited for, may be made up for."""
 
 
 @dataclass(slots=True)

@@ -201,4 +201,4 @@ def _is_served(certificate: Certificate | None, listener: Binding) -> bool:
 def _discovered(certificate: Certificate) -> Discovered:
     listeners = [(one.resource_id, one.has_sni) for one in certificate.bindings or ()]
     bindings = tuple(Binding("listener", name, sni=bool(has_sni)) for name, has_sni in listeners if name is not None)
-    return Discovered(certificate.stored(), bindings)
+    return Discovered(certificate.stored(), bindings, is_uploaded=certificate.type == "uploaded")
