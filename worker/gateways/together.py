@@ -16,11 +16,12 @@ async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """
     tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     cancelled = await _ended(tasks)
+    # All are looked at: asyncio complains of errors that nobody has seen.
+    errors = [error for task in tasks if not task.cancelled() and (error := task.exception()) is not None]
     if cancelled is not None:
         raise cancelled
-    for task in tasks:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            raise error
+    if errors:
+        raise errors[0]
     return [task.result() for task in tasks]
 
 
