@@ -21,7 +21,7 @@ from typing import Final
 from benchmarks.report import Row, at_most
 from benchmarks.standin import Standin, running
 from benchmarks.subject import PRODUCER, Account, certificate, gateway, issue, memory, renewal
-from worker.broker.base import BrokerState, Dead, Delivery, Message
+from worker.broker.base import BrokerState, Dead, Delivery, Message, Right
 from worker.consumer import Consumer, Policy
 from worker.core.certificate import Rules
 from worker.core.deployment import Certificate
@@ -117,6 +117,9 @@ class Queue:
 
     async def state(self) -> BrokerState:
         return BrokerState(is_connected=True, is_active=True)
+
+    async def rights(self) -> Sequence[Right]:
+        raise NotImplementedError
 
     async def close(self) -> None:
         raise NotImplementedError

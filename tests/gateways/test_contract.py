@@ -16,7 +16,7 @@ from tests.support.gateways import apig, bycloud, unheard
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import PermanentError, RotationError, TransientError
 from worker.core.outcome import BindingResult
-from worker.core.planning import Create, Keep, Modify, Plan, plan
+from worker.core.planning import Create, Keep, Modify, Plan, Stored, plan
 from worker.gateways import OPENERS
 from worker.gateways.base import Gateway
 from worker.sandbox import Sandbox
@@ -37,13 +37,15 @@ class Place:
         assert isinstance(todo, Plan)
         return todo
 
-    async def rotated(self) -> Sequence[BindingResult]:
+    async def replaced(self) -> tuple[Plan, Stored | None]:
+        """What is to be attached, and to what."""
         todo = self.planned(await self.gateway.observe(self.deployment, NEW.leaf))
-        stored = None
         if isinstance(todo.replacement, Modify | Create):
-            stored = await self.gateway.replace(self.deployment, todo.replacement, NEW)
-        elif isinstance(todo.replacement, Keep):
-            stored = todo.replacement.stored
+            return todo, await self.gateway.replace(self.deployment, todo.replacement, NEW)
+        return todo, todo.replacement.stored if isinstance(todo.replacement, Keep) else None
+
+    async def rotated(self) -> Sequence[BindingResult]:
+        todo, stored = await self.replaced()
         return await self.gateway.attach(self.deployment, stored, todo.attach, NEW, unheard)
 
     def changes(self) -> int:
@@ -132,10 +134,7 @@ async def test_what_is_rotated_is_observed_as_current_and_costs_no_second_change
 @every_way
 async def test_attaching_what_is_attached_is_success(way: str, tmp_path: Path) -> None:
     async with opened(way, tmp_path) as place:
-        todo = place.planned(await place.gateway.observe(place.deployment, NEW.leaf))
-        stored = None
-        if isinstance(todo.replacement, Modify | Create):
-            stored = await place.gateway.replace(place.deployment, todo.replacement, NEW)
+        todo, stored = await place.replaced()
         for _ in range(2):
             results = await place.gateway.attach(place.deployment, stored, todo.attach, NEW, unheard)
             assert [result.failure for result in results] == [None] * 2
@@ -144,10 +143,7 @@ async def test_attaching_what_is_attached_is_success(way: str, tmp_path: Path) -
 @every_way
 async def test_one_sick_binding_fails_alone_and_every_result_is_heard_in_order(way: str, tmp_path: Path) -> None:
     async with opened(way, tmp_path) as place:
-        todo = place.planned(await place.gateway.observe(place.deployment, NEW.leaf))
-        stored = None
-        if isinstance(todo.replacement, Modify | Create):
-            stored = await place.gateway.replace(place.deployment, todo.replacement, NEW)
+        todo, stored = await place.replaced()
         wanted = (todo.attach[0], place.sick, todo.attach[1])
         heard: list[BindingResult] = []
         results = await place.gateway.attach(place.deployment, stored, wanted, NEW, heard.append)
