@@ -4,6 +4,7 @@ import asyncio
 import random
 import signal
 import ssl
+import warnings
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Final
 
 import structlog
 from cryptography import x509
+from cryptography.utils import CryptographyDeprecationWarning
 
 from worker.broker import open_broker
 from worker.broker.base import Broker
@@ -75,7 +77,10 @@ def trusted_roots(ca_bundle: str) -> Sequence[x509.Certificate]:
     """The roots that chains must lead to: of a PEM file, or for "system" those that TLS clients here trust."""
     path = _system_roots() if ca_bundle == "system" else Path(ca_bundle)
     try:
-        return x509.load_pem_x509_certificates(path.read_bytes())
+        with warnings.catch_warnings():
+            # Old roots have serial numbers that the library frowns upon: nobody here can change them.
+            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+            return x509.load_pem_x509_certificates(path.read_bytes())
     except (OSError, ValueError):
         raise SettingsError(["trust.ca_bundle: no file of PEM certificates can be read there"]) from None
 
@@ -173,7 +178,7 @@ async def run(settings: Settings, *, stopping: asyncio.Event | None = None, watc
         rotator = await stack.enter_async_context(rotator_of(settings, metrics, watcher))
         broker = broker_of(settings)
         stack.push_async_callback(broker.close)
-        health = Health(broker.state, metrics, partial(gateway_states, rotator))
+        health = Health(broker.state, metrics, partial(gateway_states, rotator), stopping.is_set)
         host, _, port = settings.http.listen.rpartition(":")
         bound = await stack.enter_async_context(serving(health, host.strip("[]"), int(port)))
         consumer = Consumer(

@@ -2,13 +2,17 @@
 
 import argparse
 import importlib
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
 from worker import __version__
-from worker.commands.exits import INTERRUPTED, UNAVAILABLE, WRONG_SETTINGS
+from worker.commands.crashes import frames, where
+from worker.commands.exits import BAD_MATERIAL, INTERNAL, INTERRUPTED, UNAVAILABLE, WRONG_SETTINGS
+from worker.commands.stdout import make_stdout_forgiving
+from worker.stderr import make_stderr_unfailing
 
 COMMANDS: Final = {
     "run": "the service: consumes renewals until it is told to stop",
@@ -35,25 +39,37 @@ class Command(Protocol):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; the exit status."""
+    make_stderr_unfailing()
+    make_stdout_forgiving()
     words = list(sys.argv[1:] if argv is None else argv)
-    name = next((word for word in words if word in COMMANDS), None)
-    parser = _parser()
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    module: Command | None = None
-    for command, about in COMMANDS.items():
-        subparser = subparsers.add_parser(command, help=about, description=about, allow_abbrev=False)
-        _add_common(subparser)
-        if command == name:
-            # Only the wanted command is imported: a hook must not wait for what it does not use.
-            module = importlib.import_module(f"worker.commands.{command}")
-            module.configure(subparser)
-    args = parser.parse_args(words)
-    return 0 if module is None else _execute(module, args)
+    if not words or words[0] not in COMMANDS:
+        _overview().parse_args(words)
+        return 0
+    # Only the wanted command is imported: a hook must not wait for what it does not use.
+    module: Command = importlib.import_module(f"worker.commands.{words[0]}")
+    parser = argparse.ArgumentParser(
+        prog=f"rotation-worker {words[0]}", description=COMMANDS[words[0]], allow_abbrev=False
+    )
+    _add_common(parser)
+    module.configure(parser)
+    return _execute(module, _parsed(parser, words[1:]))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parsed(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
+    """Options and other words in any order: `dead replay --config FILE ID` is `dead replay ID --config FILE`.
+
+    Behind `--` all is taken as it is, which argparse knows only of its plain way.
+    """
+    return parser.parse_args(words) if "--" in words else parser.parse_intermixed_args(words)
+
+
+def _overview() -> argparse.ArgumentParser:
+    """Of no command: help, the version, or an error that names the commands."""
     parser = argparse.ArgumentParser(prog="rotation-worker", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=__version__)
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command, about in COMMANDS.items():
+        _add_common(subparsers.add_parser(command, help=about, description=about, allow_abbrev=False))
     return parser
 
 
@@ -64,7 +80,23 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def _execute(module: Command, args: argparse.Namespace) -> int:
+    try:
+        return _expected(module, args)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as bug:  # noqa: BLE001 - Python would print its text, which may quote the input
+        _complain(f"internal error: {where(bug)}")
+        if args.json:
+            sys.stdout.write(json.dumps({"error": {"reason": "internal_error", "message": where(bug)}}) + "\n")
+        if args.verbose:
+            sys.stderr.writelines(f"{frame}\n" for frame in frames(bug))
+        return INTERNAL
+
+
+def _expected(module: Command, args: argparse.Namespace) -> int:
+    """What can be expected to go wrong, as exit statuses."""
     from worker.broker.base import BrokerError, TopologyError  # noqa: PLC0415 - after the parser: `--help` needs nothing of it
+    from worker.core.errors import RefusedError  # noqa: PLC0415
     from worker.settings import SettingsError  # noqa: PLC0415
 
     try:
@@ -73,14 +105,15 @@ def _execute(module: Command, args: argparse.Namespace) -> int:
         for problem in error.problems:
             _complain(problem)
         return WRONG_SETTINGS
+    except RefusedError as error:
+        _complain(f"{error.reason}: {error.message}")
+        return BAD_MATERIAL
     except TopologyError as error:
         _complain(f"broker: {error}")
         return WRONG_SETTINGS
     except BrokerError as error:
         _complain(f"broker: {error}")
         return UNAVAILABLE
-    except KeyboardInterrupt:
-        return INTERRUPTED
 
 
 def _complain(text: str) -> None:

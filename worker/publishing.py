@@ -21,7 +21,8 @@ from worker.settings import Settings, SettingsError
 from worker.settings.loading import problems_of_secret_files
 from worker.settings.model import CERTIFICATE_NAME
 from worker.spool import Spool, SpoolError, Waiting
-from worker.trust.files import pem_text, read_material
+from worker.trust.files import read_material
+from worker.trust.named import check_named, read_named
 
 _CONTENT_TYPE: Final = "application/cloudevents+json"
 _URGENT_PRIORITY: Final = 9
@@ -87,12 +88,12 @@ async def publish(
     so_far = Published(_name(wish, settings), str(uuid.uuid4()))
     message = compose(wish, so_far.certificate, settings, so_far.renewal_id, now)
     spool = Spool(settings.publish.spool)
+    all_mistakes = (*mistakes, *problems_of_secret_files(settings, "broker", "publish"))
     try:
         spool.write(so_far.renewal_id, message)
     except SpoolError as error:
-        return await _send_unspooled(so_far, message, broker, error)
+        return await _send_unspooled(so_far, message, broker, error, all_mistakes)
     # Behind the spool: a mistake must not cost the renewal.
-    all_mistakes = (*mistakes, *problems_of_secret_files(settings, "broker", "publish"))
     if all_mistakes:
         waiting = len(spool.waiting())
         return replace(so_far, waiting=waiting, problem="; ".join(all_mistakes), mistakes=all_mistakes)
@@ -134,6 +135,8 @@ def compose(wish: Wish, certificate: str, settings: Settings, renewal_id: str, n
 
 def _material(wish: Wish, settings: Settings, now: datetime) -> Mapping[str, str]:
     """By name where the worker can read the files, else in the open where that is wanted."""
+    check_named(wish.chain, "chain")
+    check_named(wish.private_key, "key")
     roots = settings.trust.roots.files
     chain, key = (_below(path, roots) for path in (wish.chain, wish.private_key))
     if chain is not None and key is not None:
@@ -143,8 +146,8 @@ def _material(wish: Wish, settings: Settings, now: datetime) -> Mapping[str, str
         raise SettingsError(
             ["publish.plain, trust.roots.files: neither lets the key travel: the files are below no root"]
         )
-    chain_pem = _read(wish.chain, "chain", LONGEST_CHAIN)
-    private_key = Secret(_read(wish.private_key, "key", LONGEST_KEY))
+    chain_pem = read_named(wish.chain, "chain", LONGEST_CHAIN)
+    private_key = Secret(read_named(wish.private_key, "key", LONGEST_KEY))
     check(chain_pem, private_key, now=now, rules=_RULES)
     return {"kind": "plain", "chain_pem": chain_pem, "private_key_pem": private_key.reveal()}
 
@@ -167,17 +170,6 @@ def _leads_to(relative: Path, roots: Sequence[Path], path: Path) -> bool:
     """Whether the worker, which takes the first root that has it, arrives at this very file."""
     found = next((root / relative for root in roots if (root / relative).exists()), None)
     return found is not None and found.resolve() == path.resolve()
-
-
-def _read(path: Path, what: str, longest: int) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(longest + 1)
-    except OSError as error:
-        raise RefusedError("file_not_found", f"{what}: {error.strerror}") from None
-    if len(content) > longest:
-        raise RefusedError("too_large", f"{what}: over {longest} bytes")
-    return pem_text(content, what)
 
 
 async def _send(so_far: Published, spool: Spool, broker: Recipient, within: float) -> Published:
@@ -221,11 +213,15 @@ async def _send_one(waiting: Waiting, spool: Spool, broker: Recipient, progress:
         spool.forget(waiting)
 
 
-async def _send_unspooled(so_far: Published, message: Message, broker: Recipient, why: SpoolError) -> Published:
+async def _send_unspooled(
+    so_far: Published, message: Message, broker: Recipient, why: SpoolError, mistakes: Sequence[str]
+) -> Published:
     """What cannot be written down is sent at once. What waits is left to a call that can use the spool."""
     try:
         await broker.publish_renewal(message)
     except BrokerError as error:
+        if mistakes:
+            raise SettingsError([*mistakes, f"the renewal could not be written down: {why}"]) from None
         told = f"the renewal could neither be written down ({why}) nor sent ({error}): repeat the call"
         raise SpoolError(told) from None
     return replace(so_far, sent=(so_far.renewal_id,), problem=f"sent without having been written down: {why}")

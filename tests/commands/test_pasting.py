@@ -60,7 +60,7 @@ def test_two_of_one_name_are_told_apart(tmp_path: Path) -> None:
     ("gateway", "found", "already", "why"),
     [
         ("apig-main", stored("shop", certificate_id="C1"), certificate(in_place()), "in the settings already"),
-        ("bycloud-sp", stored("shop"), "", "not usable as it is"),
+        ("bycloud-sp", stored("shop"), "", "bound to no listener"),
         ("bycloud-sp", stored("shop", Binding("listener", 'x"}]\n[http]')), "", "not usable as it is"),
         ("apig-main", stored("shop", certificate_id="../\n[broker]"), "", "not usable as it is"),
     ],
@@ -73,3 +73,19 @@ def test_what_cannot_be_pasted_is_a_comment(
     assert lines[0].endswith(why)
     assert [line for line in lines if not line.startswith("# ")] == []
     assert len(settings.certificates) == (1 if already else 0)
+
+
+@pytest.mark.parametrize(("is_uploaded", "strategy"), [(True, "replace"), (False, "rebind")])
+def test_what_was_uploaded_is_replaced_and_what_the_platform_renews_is_bound(
+    tmp_path: Path, *, is_uploaded: bool, strategy: str
+) -> None:
+    found = Discovered(Stored("c1", "shop"), [Binding("listener", LISTENER)], is_uploaded=is_uploaded)
+    _, settings = pasted(tmp_path, "bycloud-sp", found)
+    assert settings.certificates["shop"].deployments[0].strategy == strategy
+
+
+def test_a_client_ca_is_hinted_at(tmp_path: Path) -> None:
+    with_ca = Discovered(Stored("c1", "shop", has_trusted_root_ca=True), [Binding("domain", "a.example.com")])
+    text, settings = pasted(tmp_path, "apig-main", with_ca, stored("blog", certificate_id="c2"))
+    assert list(settings.certificates) == ["shop", "blog"]
+    assert text.count('\n# trusted_root_ca_file = "client-ca.pem"') == 1

@@ -26,6 +26,7 @@ AWAY = '[broker]\nurl = "amqp://127.0.0.1:1/"\n'
         ("dead list", AWAY, 69, "broker_unavailable"),
         ("topology export", "foo = 1", 78, "settings"),
         ("topology apply", AWAY, 69, "broker_unavailable"),
+        ("publish shop", SETTINGS, 64, "usage"),
     ],
 )
 async def test_a_refusal_is_one_document(tmp_path: Path, words: str, settings: str, status: int, reason: str) -> None:

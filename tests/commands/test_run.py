@@ -64,7 +64,7 @@ async def test_a_crash_is_logged_without_its_text(tmp_path: Path, error: str, na
     assert "hunter2" not in complaints
 
 
-@pytest.mark.parametrize(("command", "status"), [("run", 78), ("history", 78), ("publish", 64)])
+@pytest.mark.parametrize(("command", "status"), [("run", 78), ("history", 78), ("publish", 64), ("dead", 2)])
 async def test_a_full_disk_behind_stderr_changes_no_exit_status(tmp_path: Path, command: str, status: int) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
     try:

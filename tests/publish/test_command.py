@@ -95,6 +95,35 @@ async def test_a_mismatched_key_ends_with_65_and_its_reason(tmp_path: Path) -> N
     assert "key_mismatch" in complaints
 
 
+@pytest.mark.parametrize(("which", "roots"), [("chain", True), ("chain", False), ("key", True), ("key", False)])
+async def test_a_file_that_is_not_there_ends_with_65_and_is_named(tmp_path: Path, which: str, *, roots: bool) -> None:
+    lineage, path = renewed(tmp_path), configuration(tmp_path)
+    if not roots:
+        path.write_text(path.read_text().replace('files = ["."]', "files = []"))
+    (lineage.chain if which == "chain" else lineage.private_key).unlink()
+    assert await run("shop", *files(lineage), "--config", path) == (
+        65,
+        f"rotation-worker publish: file_not_found: {which}: no such file\n",
+    )
+
+
+async def test_a_file_without_an_end_is_not_read(tmp_path: Path) -> None:
+    lineage, path = renewed(tmp_path), configuration(tmp_path)
+    status, complaints = await run("shop", "--chain", "/dev/zero", *files(lineage)[2:], "--config", path)
+    assert (status, complaints) == (65, "rotation-worker publish: file_not_regular: chain: not a regular file\n")
+
+
+async def test_a_mistake_beside_a_spool_that_cannot_be_used_ends_with_78(tmp_path: Path) -> None:
+    lineage, path = renewed(tmp_path), configuration(tmp_path)
+    path.write_text(path.read_text().replace("[broker]", "[broker]\nfoo = 1"))
+    (tmp_path / "spool").touch()
+    status, complaints = await run("shop", *files(lineage), "--config", path)
+    assert status == 78
+    assert "broker.foo: unknown key" in complaints
+    assert "could not be written down" in complaints
+    assert "publish it again" in complaints
+
+
 async def test_a_broker_that_is_away_ends_with_69_and_nothing_is_lost(tmp_path: Path) -> None:
     lineage = renewed(tmp_path)
     away = configuration(tmp_path, url=f"amqp://guest:hunter2@127.0.0.1:{closed_port()}/")

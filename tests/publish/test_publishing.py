@@ -118,7 +118,7 @@ async def test_bad_files_are_refused_with_their_reason_and_nothing_is_written(tm
         (lineage.wish(private_key=other.private_key), "key_mismatch"),
         (lineage.wish(chain=lineage.private_key, private_key=lineage.chain), "pem_label"),
         (lineage.wish(chain=tmp_path / "none"), "file_not_found"),
-        (lineage.wish(chain=tmp_path), "file_not_found"),
+        (lineage.wish(chain=tmp_path), "file_not_regular"),
         (expired.wish(), "expired"),
     ]:
         with pytest.raises(RefusedError) as caught:

@@ -1,8 +1,11 @@
 """The sandbox is told over HTTP what shall go wrong."""
 
+from dataclasses import fields
+
 import aiohttp
 
 from worker.sandbox import Sandbox
+from worker.sandbox.world import Fault
 
 
 async def test_a_fault_is_taken_and_the_journal_tells_what_came_of_it() -> None:
@@ -21,11 +24,30 @@ async def test_a_fault_is_taken_and_the_journal_tells_what_came_of_it() -> None:
         ]
 
 
+async def test_a_fault_of_a_call_that_is_not_there_is_refused_and_those_that_are_there_are_named() -> None:
+    async with Sandbox() as sandbox, aiohttp.ClientSession() as session:
+        async with session.post(f"{sandbox.control_endpoint}/faults", json={"operation": "attach"}) as answer:
+            told = await answer.json()
+        assert (answer.status, told["problems"]) == (400, ["operation"])
+        assert {"attach_domains", "create_binding", "obtain_token"} <= set(told["operations"])
+        assert sandbox.world.faults == []
+
+
+async def test_the_root_tells_what_there_is() -> None:
+    async with Sandbox() as sandbox, aiohttp.ClientSession() as session:
+        async with session.get(sandbox.control_endpoint) as answer:
+            told = await answer.json()
+        assert told["operations"] == sorted(sandbox.world.operations)
+        assert set(told["POST /faults"]) == {field.name for field in fields(Fault)}
+        async with session.post(f"{sandbox.control_endpoint}/faults", json=told["example"]) as answer:
+            assert answer.status == 201
+
+
 async def test_a_fault_of_another_form_is_refused_by_its_place() -> None:
-    fault = {"operation": "x", "kind": "no"}
+    fault = {"operation": "obtain_token", "kind": "no", "state": 503}
     async with (
         Sandbox() as sandbox,
         aiohttp.ClientSession() as session,
         session.post(f"{sandbox.control_endpoint}/faults", json=fault) as answer,
     ):
-        assert (answer.status, await answer.json()) == (400, {"problems": ["kind"]})
+        assert (answer.status, (await answer.json())["problems"]) == (400, ["kind", "state"])

@@ -106,6 +106,10 @@ def test_an_address_to_listen_at_has_host_and_port(tmp_path: Path, listen: str) 
         in_place(),
         in_place(certificate_id="", name='"cert_demo"'),
         in_place(domains='["a.example.com", "*.Example.com", {domain = "b.example.com", instance_ids = ["i1"]}]'),
+        in_place(
+            domains='[{domain = "a.example.com", instance_ids = ["i1"]},'
+            ' {domain = "a.example.com", instance_ids = ["i2"]}]'
+        ),
         in_place(strategy='"per_domain"', certificate_id="", name='"shop"', domains=f"[{SINGLE}]"),
         f'gateway = "bycloud-sp"\nstrategy = "rebind"\ncertificate_id = "c1"\n{LISTENER}',
         f'gateway = "bycloud-sp"\nstrategy = "replace"\nname = "shop-2026"\n{LISTENER}',
@@ -136,6 +140,23 @@ def test_a_deployment_is_taken(tmp_path: Path, deployment: str) -> None:
         (in_place(domains="[]"), '.domains: needs names, or "attached"'),
         (in_place(domains='"all"'), ".domains: Input should be"),
         (in_place(domains='["exämple.com"]'), ".domains.0: not in ASCII"),
+        (in_place(domains='["l1.example.com", "b.example.com", "L1.example.com"]'), ".domains.2: stands there twice"),
+        (
+            in_place(
+                domains='[{domain = "a.example.com", instance_ids = ["i1", "i2"]},'
+                ' {domain = "A.example.com", instance_ids = ["i2"]}]'
+            ),
+            ".domains.1: stands there twice",
+        ),
+        (
+            in_place(strategy='"per_domain"', certificate_id="", name='"shop"', domains=f"[{SINGLE}, {SINGLE}]"),
+            ".domains.1: stands there twice",
+        ),
+        (
+            'gateway = "bycloud-sp"\nstrategy = "replace"\nname = "shop-2026"\n'
+            + LISTENER.replace("}]", "}, " + LISTENER.partition("[")[2].replace("6f6f", "6F6F")),
+            ".listeners.1: stands there twice",
+        ),
         (in_place(domains='["a.example.com", "a b.example.com"]'), ".domains.1: not a domain name"),
         (in_place(domains='["example"]'), ".domains.0: not a domain name"),
         (in_place(domains="[{}]"), ".domains.0.domain: is missing"),

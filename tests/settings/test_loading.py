@@ -111,6 +111,43 @@ def test_a_wrong_setting_is_told_by_its_full_path(tmp_path: Path, text: str, pro
     assert not any("\n" in one for one in found)
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[broker]\nprefetch = "32"', "broker.prefetch: a whole number belongs here, and text stands there"),
+        ("[broker]\nprefetch = true", "broker.prefetch: a whole number belongs here, and true or false stands there"),
+        ("[broker]\nprefetch = 32.0", "broker.prefetch: a whole number belongs here, and a number stands there"),
+        ('[broker]\ndeclare = "yes"', "broker.declare: true or false belongs here, and text stands there"),
+        ("[trust]\nallow_plain_keys = 1", "trust.allow_plain_keys: true or false belongs here, and a whole number"),
+        ('[trust]\nallow_plain_keys = "on"', "trust.allow_plain_keys: true or false belongs here, and text"),
+        (
+            '[retry]\nparking_seconds = [1, "2"]',
+            "retry.parking_seconds.1: a number belongs here, and text stands there",
+        ),
+        (APIG + 'concurrency = "3"', "gateways.apig-main.concurrency: a whole number belongs here, and text"),
+        (APIG + 'limits = [{calls = "1", seconds = 1}]', "gateways.apig-main.limits.0.calls: a whole number belongs"),
+        (
+            GATEWAYS + certificate(in_place(domains='[{domain = "a.x", verified_client_certificate_enabled = "yes"}]')),
+            "certificates.shop.deployments.0.domains.0.verified_client_certificate_enabled: true or false belongs here",
+        ),
+    ],
+)
+def test_a_value_of_another_type_is_not_guessed_at(tmp_path: Path, text: str, problem: str) -> None:
+    (found,) = problems(tmp_path, text)
+    assert found.startswith(problem)
+
+
+def test_a_whole_number_is_a_number_too(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "[retry]\ndeadline_seconds = 5").retry.deadline_seconds == 5.0
+
+
+def test_a_wrong_type_in_a_file_of_the_certificates_dir_names_that_file(tmp_path: Path) -> None:
+    text = certificate(in_place(waves='[1, "0.5"]'), name="blog")
+    written(tmp_path, text, "d/blog.toml")
+    (found,) = problems(tmp_path, 'certificates_dir = "d"\n' + GATEWAYS)
+    assert found.startswith(f"{tmp_path}/d/blog.toml: certificates.blog.deployments.0.waves.1: a number belongs here")
+
+
 def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
     assert problems(tmp_path, "foo = 1\n[retry]\nattempts = 0\n[http]\nbar = 2")[::2] == [
         "retry.attempts: Input should be greater than or equal to 1",

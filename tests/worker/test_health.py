@@ -1,10 +1,25 @@
 """What is measured of the broker, for those who watch its queues."""
 
-from typing import Any
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
 
+import aiohttp
+import pytest
+
+from tests.support.clouds import QUICK, renewal, settings_for
+from tests.support.ports import free_port
+from worker.app import broker_of, run
 from worker.broker.base import BrokerState
+from worker.sandbox import Sandbox
+from worker.sandbox.ca import Authority
+from worker.sandbox.world import Fault
 from worker.telemetry import Metrics
 from worker.web.server import Health
+
+LONG_AGO: Final = datetime.now(UTC).replace(microsecond=0) - timedelta(days=30)
 
 
 async def test_what_is_parked_and_what_was_given_up_is_counted() -> None:
@@ -15,3 +30,37 @@ async def test_what_is_parked_and_what_was_given_up_is_counted() -> None:
     page = (await Health(state, Metrics()).metrics_page(request)).body
     assert isinstance(page, bytes)
     assert {b"rotation_parked 2.0", b"rotation_dead 3.0"} <= set(page.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("is_connected", "reasons"), [(True, ["draining"]), (False, ["the broker is not connected", "draining"])]
+)
+async def test_a_worker_that_drains_is_not_ready(*, is_connected: bool, reasons: list[str]) -> None:
+    async def state() -> BrokerState:
+        return BrokerState(is_connected=is_connected, is_active=True)
+
+    stopping, request = asyncio.Event(), None
+    health: Any = Health(state, Metrics(), is_stopping=stopping.is_set)
+    assert (await health.readyz(request)).status == (200 if is_connected else 503)
+    stopping.set()
+    answer = await health.readyz(request)
+    assert (answer.status, json.loads(answer.body)) == (503, {"status": "not ready", "reasons": reasons})
+
+
+async def test_a_worker_that_is_told_to_stop_says_so_while_it_finishes_what_is_in_hand(tmp_path: Path) -> None:
+    async with Sandbox() as sandbox, aiohttp.ClientSession() as session:
+        world, authority, port = sandbox.world, Authority.create(), free_port()
+        certificate_id = world.add_certificate(authority.issue(["a.example.com"], not_before=LONG_AGO), "shop")
+        world.faults.append(Fault("show_certificate", "hang"))
+        deployment = {"gateway": "apig", "certificate_id": certificate_id, "domains": "attached"}
+        more = {"http": {"listen": f"127.0.0.1:{port}"}, "retry": {**QUICK, "drain_seconds": 2}}
+        settings, stopping = settings_for(sandbox, authority, tmp_path, {"shop": [deployment]}, **more), asyncio.Event()
+        worker, broker = asyncio.create_task(run(settings, stopping=stopping)), broker_of(settings)
+        await broker.publish_renewal(renewal(authority.issue(["a.example.com"])))
+        while not world.calls("show_certificate"):
+            await asyncio.sleep(0.02)
+        stopping.set()
+        async with session.get(f"http://127.0.0.1:{port}/readyz") as answer:
+            assert (answer.status, (await answer.json())["reasons"]) == (503, ["draining"])
+        await worker
+        await broker.close()

@@ -113,6 +113,15 @@ class BrokerState:
     ready: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Right:
+    """Something that a worker must be allowed to do."""
+
+    what: str
+    refusal: str = ""
+    """Why it may not, in the broker's words; empty where it may."""
+
+
 class Broker(Protocol):
     """One queue of renewals with its parking steps, its dead letters, its events and its history."""
 
@@ -157,6 +166,10 @@ class Broker(Protocol):
 
     async def state(self) -> BrokerState:
         """Never raises."""
+        ...
+
+    async def rights(self) -> Sequence[Right]:
+        """Every right that a worker needs, tried so that nothing is left behind and nobody is disturbed."""
         ...
 
     async def close(self) -> None: ...

@@ -8,12 +8,13 @@ from typing import Final
 
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
-from worker.broker.base import BrokerError, BrokerState, Dead, Delivery, Message
+from worker.broker.base import BrokerError, BrokerState, Dead, Delivery, Message, Right
 from worker.broker.connection import Connector, counted, guarded
 from worker.broker.consuming import Session, consuming
 from worker.broker.copies import again, dead_id, dead_letter, given_up, opened, redeliveries, traced
 from worker.broker.declaring import prepare
 from worker.broker.publishing import Publisher, Sending
+from worker.broker.rights import tried
 from worker.broker.stream import Stream
 from worker.broker.topology import AGAIN, DEAD, parking_key, parking_queue, topology
 from worker.core.backoff import step_for
@@ -166,6 +167,10 @@ class RabbitBroker:
         except BrokerError:
             return BrokerState(is_connected=not session.is_lost, is_active=session.is_active)
         return BrokerState(True, session.is_active, parked=sum(parked), dead=dead, ready=ready)
+
+    async def rights(self) -> Sequence[Right]:
+        async with self._connector.connected() as connection:
+            return await tried(connection, self._settings, self.timeout)
 
     async def close(self) -> None:
         await self._publisher.close()

@@ -23,6 +23,7 @@ from worker.broker.base import (
     Dead,
     Delivery,
     Message,
+    Right,
     sound_traceparent,
     withheld,
 )
@@ -275,6 +276,11 @@ class SqliteBroker:
         counts = {name: int(value or 0) for name, value in rows[0].items()}
         counts["ready"] -= len(self._in_hand.numbers)
         return BrokerState(is_connected=True, is_active=self.is_active, **counts)
+
+    async def rights(self) -> Sequence[Right]:
+        """Whoever can open the file may do all that there is."""
+        await self._connected()
+        return [Right(f"read and write {self._path.name}")]
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None

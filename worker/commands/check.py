@@ -2,15 +2,17 @@
 
 import argparse
 import asyncio
-import sys
+import os
 from collections.abc import Awaitable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from worker.app import broker_of, certificates_of, gateways_of, intake_of
-from worker.broker.base import BrokerError
+from worker.broker.base import Broker, BrokerError, TopologyError
 from worker.commands.exits import OK, WRONG_SETTINGS
 from worker.commands.loading import log_level, settings_of
 from worker.commands.output import print_json, shown
+from worker.commands.reading import embedded_file
 from worker.commands.refusals import in_json
 from worker.core.errors import RotationError
 from worker.settings import Settings, SettingsError
@@ -53,21 +55,42 @@ def _findings(args: argparse.Namespace) -> Sequence[Finding]:
         intake_of(settings)
         broker_url(settings.broker)
     except SettingsError as error:
-        for problem in error.problems:
-            sys.stderr.write(f"rotation-worker: {problem}\n")
         return [Finding("settings", is_good=False, message=problem) for problem in error.problems]
     return [Finding("settings", is_good=True), *asyncio.run(_outside(settings))]
 
 
 async def _outside(settings: Settings) -> Sequence[Finding]:
-    broker = broker_of(settings)
-    try:
-        findings = [await _tried("broker", broker.declare())]
-    finally:
-        await broker.close()
+    findings = list(await _of_broker(settings))
     async with gateways_of(settings, Metrics()) as gateways:
         findings += [await _tried(f"gateway {name}", gateway.check()) for name, gateway in gateways.items()]
     return findings
+
+
+async def _of_broker(settings: Settings) -> Sequence[Finding]:
+    file = embedded_file(settings)
+    if file is not None and not file.exists():
+        return [_to_be_made(file)]
+    broker = broker_of(settings)
+    try:
+        topology = await _tried("broker: topology", broker.declare())
+        return [Finding("broker: connect", is_good=True), topology, *await _rights(broker)]
+    except BrokerError as error:
+        return [Finding("broker: connect", is_good=False, message=str(error))]
+    finally:
+        await broker.close()
+
+
+def _to_be_made(file: Path) -> Finding:
+    """The embedded broker's first user makes its file; a check leaves nothing behind."""
+    parent = next(one for one in file.absolute().parents if one.exists())
+    if parent.is_dir() and os.access(parent, os.W_OK | os.X_OK):
+        return Finding("broker: connect", is_good=True, message="there is no file yet; it can be made")
+    return Finding("broker: connect", is_good=False, message="there is no file yet, and it cannot be made")
+
+
+async def _rights(broker: Broker) -> Sequence[Finding]:
+    rights = await broker.rights()
+    return [Finding(f"broker: {one.what}", is_good=not one.refusal, message=one.refusal) for one in rights]
 
 
 async def _tried(what: str, attempt: Awaitable[None]) -> Finding:
@@ -75,6 +98,6 @@ async def _tried(what: str, attempt: Awaitable[None]) -> Finding:
         await attempt
     except RotationError as error:
         return Finding(what, is_good=False, message=f"{error.reason}: {error.message}")
-    except BrokerError as error:
+    except TopologyError as error:
         return Finding(what, is_good=False, message=str(error))
     return Finding(what, is_good=True)

@@ -2,21 +2,27 @@
 
 import argparse
 import asyncio
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
 
-from worker.app import broker_of
 from worker.broker.base import Broker, Dead
 from worker.commands.exits import FAILED, OK
 from worker.commands.loading import log_level, settings_of
-from worker.commands.output import print_json, print_table
+from worker.commands.output import print_json, print_table, shown
+from worker.commands.reading import broker_to_read
 from worker.commands.refusals import in_json
+from worker.core.events import rfc3339
 from worker.settings import Settings
 from worker.telemetry import configure_logs
+
+_BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("list", "replay"))
-    parser.add_argument("ids", nargs="*", metavar="ID", help="replay: these (default: all)")
+    parser.add_argument("ids", nargs="*", default=(), metavar="ID", help="only these (default: all)")
     parser.add_argument("--certificate", help="only this certificate's")
 
 
@@ -27,47 +33,58 @@ def execute(args: argparse.Namespace) -> int:
 
 
 async def _with_broker(settings: Settings, args: argparse.Namespace) -> int:
-    broker = broker_of(settings)
+    broker = broker_to_read(settings)
     try:
-        dead = [one for one in await broker.dead() if args.certificate in (None, one.certificate)]
-        return await _replay(broker, dead, args) if args.action == "replay" else _list(dead, as_json=args.json)
+        dead = sorted((one for one in await broker.dead() if args.certificate in (None, one.certificate)), key=_age)
+        return await _replay(broker, dead, args) if args.action == "replay" else _list(dead, args)
     finally:
         await broker.close()
 
 
-def _list(dead: Sequence[Dead], *, as_json: bool) -> int:
-    if as_json:
-        print_json([_described(one) for one in dead])
+def _age(dead: Dead) -> datetime:
+    return dead.since or _BEGINNING
+
+
+def _chosen(dead: Sequence[Dead], args: argparse.Namespace) -> tuple[Sequence[Dead], Sequence[str]]:
+    """Those named by their own id or by their renewal's, or all; and the names that none of them has."""
+    named = set(args.ids)
+    chosen = [one for one in dead if not named or {one.id, one.renewal_id} & named]
+    return chosen, sorted(named - {one.id for one in chosen} - {str(one.renewal_id) for one in chosen})
+
+
+def _list(dead: Sequence[Dead], args: argparse.Namespace) -> int:
+    chosen, unknown = _chosen(dead, args)
+    if args.json:
+        print_json([_described(one) for one in chosen])
     else:
         print_table(
             ("id", "certificate", "renewal", "reason", "since"),
-            ((one.id, one.certificate, one.renewal_id, one.reason, one.since) for one in dead),
+            (_described(one).values() for one in chosen),
             empty="Nothing was given up.",
         )
-    return OK
+    if unknown:
+        sys.stderr.write(f"rotation-worker: not found: {', '.join(map(shown, unknown))}\n")
+    return FAILED if unknown else OK
 
 
-def _described(dead: Dead) -> dict[str, object]:
+def _described(dead: Dead) -> Mapping[str, object]:
     return {
         "id": dead.id,
         "certificate": dead.certificate,
         "renewal_id": dead.renewal_id,
         "reason": dead.reason,
-        "since": dead.since,
+        "since": None if dead.since is None else rfc3339(dead.since),
     }
 
 
 async def _replay(broker: Broker, dead: Sequence[Dead], args: argparse.Namespace) -> int:
-    """Named ones by their own id or by their renewal's."""
-    named = set(args.ids)
-    chosen = [one for one in dead if not named or {one.id, one.renewal_id} & named]
-    unknown = named - {one.id for one in chosen} - {str(one.renewal_id) for one in chosen}
+    chosen, unknown = _chosen(dead, args)
     withheld = [one.id for one in chosen if one.is_withheld]
     replayed = await broker.replay([one.id for one in chosen if not one.is_withheld])
     if args.json:
-        print_json({"replayed": list(replayed), "withheld": withheld, "unknown": sorted(unknown)})
+        print_json({"replayed": list(replayed), "withheld": withheld, "unknown": unknown})
     else:
-        print(f"{len(replayed)} put back" + (f"; not found: {', '.join(sorted(unknown))}" if unknown else ""))
+        print(f"{len(replayed)} put back" + (f"; not found: {', '.join(map(shown, unknown))}" if unknown else ""))
         for one in withheld:
             print(f"{one}: its body was not kept, because it may hold a key: publish the renewal anew")
-    return FAILED if unknown or (named and withheld) else OK
+    return FAILED if unknown or (args.ids and withheld) else OK

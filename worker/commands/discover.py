@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import sys
 from collections.abc import Sequence
 
 from worker.app import gateways_of
@@ -29,7 +30,7 @@ def execute(args: argparse.Namespace) -> int:
             found = asyncio.run(_discover(settings, args.gateway))
     except RotationError as error:
         if not args.json:
-            print(shown(f"{args.gateway}: {error.reason}: {error.message}"))
+            sys.stderr.write(shown(f"rotation-worker: {args.gateway}: {error.reason}: {error.message}") + "\n")
         return FAILED
     if args.json:
         print_json([_described(one) for one in found])
@@ -55,6 +56,8 @@ def _described(found: Discovered) -> dict[str, object]:
         "certificate_id": stored.certificate_id,
         "name": stored.name,
         "not_after": None if stored.not_after is None else stored.not_after.isoformat(),
+        "is_uploaded": found.is_uploaded,
+        "has_client_ca": stored.has_trusted_root_ca,
         "bindings": [
             {"kind": one.kind, "name": one.name, "instance_id": one.instance_id, "sni": one.sni}
             for one in found.bindings

@@ -4,10 +4,10 @@ import argparse
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from worker.app import broker_of
 from worker.commands.exits import OK
 from worker.commands.loading import log_level, settings_of
 from worker.commands.output import print_json, print_table
+from worker.commands.reading import broker_to_read
 from worker.commands.refusals import in_json
 from worker.settings import Settings
 from worker.telemetry import configure_logs
@@ -34,7 +34,7 @@ def execute(args: argparse.Namespace) -> int:
 
 
 async def _read(settings: Settings, certificate: str | None, limit: int) -> Sequence[Mapping[str, object]]:
-    broker = broker_of(settings)
+    broker = broker_to_read(settings)
     try:
         return await broker.history(certificate, limit=limit)
     finally:

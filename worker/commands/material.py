@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
-from worker.core.errors import RefusedError
+from worker.core.pem import LONGEST_CHAIN, LONGEST_KEY
 from worker.core.renewal import InFiles
 from worker.core.secret import Secret
 from worker.settings import Settings, SettingsError
-from worker.trust.files import pem_text
 from worker.trust.files import read_material as read_below_roots
+from worker.trust.named import read_named
 
 
 def add_material(parser: argparse.ArgumentParser, *, is_required: bool) -> None:
@@ -23,22 +23,22 @@ def certificate_named(settings: Settings, name: str) -> None:
         raise SettingsError([f"certificates: none of the name that was asked for; there are: {known}"])
 
 
-def read_material(settings: Settings, args: argparse.Namespace) -> tuple[str, Secret] | None:
-    """What `--chain` and `--key` name, else the certificate's lineage, else None."""
+Material = tuple[str, Secret]
+"""A chain and its key."""
+
+
+def named_material(args: argparse.Namespace) -> Material | None:
+    """What `--chain` and `--key` name. Raises RefusedError for what cannot be read."""
     if (args.chain is None) != (args.key is None):
         raise SettingsError(["--chain and --key go together"])
-    if args.chain is not None:
-        return _read(args.chain, "--chain"), Secret(_read(args.key, "--key"))
-    lineage = settings.certificates[args.certificate].lineage
+    if args.chain is None:
+        return None
+    return read_named(args.chain, "--chain", LONGEST_CHAIN), Secret(read_named(args.key, "--key", LONGEST_KEY))
+
+
+def material_of_lineage(settings: Settings, certificate: str) -> Material | None:
+    """None where the settings name no lineage."""
+    lineage = settings.certificates[certificate].lineage
     if lineage is None:
         return None
     return read_below_roots(InFiles(lineage.chain, lineage.private_key), settings.trust.roots.files)
-
-
-def _read(path: Path, option: str) -> str:
-    try:
-        return pem_text(path.read_bytes(), option)
-    except OSError as error:
-        raise SettingsError([f"{option}: {error.strerror}"]) from None
-    except RefusedError as error:
-        raise SettingsError([error.message]) from None

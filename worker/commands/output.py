@@ -27,7 +27,7 @@ def remaining(seconds: float) -> str:
     return f"about {seconds:.0f} s" if seconds >= 1 else "a moment"
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+def print_table(columns: Sequence[str], rows: Iterable[Iterable[object]], *, empty: str) -> None:
     """A table on stdout, or `empty` where there is no row."""
     shown = [tuple("" if cell is None else str(cell) for cell in row) for row in rows]
     if not shown:

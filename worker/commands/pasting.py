@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from worker.commands.output import shown
 from worker.core.deployment import Binding
+from worker.core.events import rfc3339
 from worker.gateways.base import Discovered
 from worker.settings import Settings
 from worker.settings.checks import problems_in
@@ -27,13 +28,21 @@ def as_settings(settings: Settings, gateway: str, found: Sequence[Discovered]) -
     for one in found:
         name = _free_name(one.stored.name, taken)
         block = "\n".join(_block(name, gateway, kind, one))
-        is_managed = one.stored.certificate_id.lower() in managed
-        if not is_managed and _loads(block, settings):
+        why = _why_not(one, kind, block, settings, managed)
+        if why is None:
             taken.add(name)
             yield f"{_headline(one)}\n{block}\n"
         else:
-            why = "in the settings already" if is_managed else "not usable as it is"
             yield "\n# ".join([f"{_headline(one)}; {why}", *block.split("\n")]) + "\n"
+
+
+def _why_not(found: Discovered, kind: str, block: str, settings: Settings, managed: Collection[str]) -> str | None:
+    """Why the block cannot be pasted as it is; None where it can."""
+    if found.stored.certificate_id.lower() in managed:
+        return "in the settings already"
+    if kind == "bycloud" and not found.bindings:
+        return "bound to no listener"
+    return None if _loads(block, settings) else "not usable as it is"
 
 
 def _managed(settings: Settings, gateway: str) -> Iterator[str]:
@@ -44,8 +53,9 @@ def _managed(settings: Settings, gateway: str) -> Iterator[str]:
 
 
 def _headline(found: Discovered) -> str:
-    stored = found.stored
-    return f"# {shown(stored.name)}, expires {stored.not_after or 'unknown'}, bound {len(found.bindings)} times"
+    stored, times = found.stored, len(found.bindings)
+    expires = "unknown" if stored.not_after is None else rfc3339(stored.not_after)
+    return f"# {shown(stored.name)}, expires {expires}, bound {times} time{'' if times == 1 else 's'}"
 
 
 def _free_name(name: str, taken: Collection[str]) -> str:
@@ -71,8 +81,10 @@ def _block(name: str, gateway: str, kind: str, found: Discovered) -> Iterator[st
     if kind == "huawei_apig":
         names = ", ".join(sorted({shown(one.name) for one in found.bindings})) or "nothing"
         yield f'domains = "attached"   # now: {names}'
+        if found.stored.has_trusted_root_ca:
+            yield '# trusted_root_ca_file = "client-ca.pem"   # it has a client CA, which must be sent again'
     else:
-        yield 'strategy = "rebind"'
+        yield f'strategy = "{"replace" if found.is_uploaded else "rebind"}"'
         yield f"listeners = [{', '.join(_listener(one) for one in found.bindings)}]"
 
 

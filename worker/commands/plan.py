@@ -2,23 +2,36 @@
 
 import argparse
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import assert_never
 
-from worker.app import certificates_of, intake_of, rotator_of
+from worker.app import certificates_of, intake_of, rotator_of, utc_now
 from worker.commands.exits import FAILED, OK
 from worker.commands.loading import log_level, settings_of
-from worker.commands.material import add_material, certificate_named, read_material
+from worker.commands.material import Material, add_material, certificate_named, material_of_lineage, named_material
 from worker.commands.output import print_json, remaining, shown
 from worker.commands.refusals import in_json
-from worker.core.bundle import Leaf
-from worker.core.deployment import Binding, Deployment
+from worker.commands.supposing import described_stored, is_supposed, supposed
+from worker.core.deployment import Binding, Certificate, Deployment
 from worker.core.errors import RotationError
-from worker.core.planning import Create, Keep, Modify, Plan, Replacement, Superseded, UploadEach
+from worker.core.planning import (
+    Create,
+    Keep,
+    Modify,
+    Observed,
+    Plan,
+    Replacement,
+    Superseded,
+    UploadEach,
+    base_name,
+)
 from worker.gateways.base import Gateway
-from worker.rotation import Step
+from worker.rotation import Rotator, Step
 from worker.settings import Settings
 from worker.telemetry import Metrics, configure_logs
+
+Described = dict[str, object]
+"""A step as it is printed."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,11 +41,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     configure_logs(log_level(args))
+    with in_json(args):
+        settings = settings_of(args)
+        certificate_named(settings, args.certificate)
+        named = named_material(args)
     try:
         with in_json(args):
-            settings = settings_of(args)
-            certificate_named(settings, args.certificate)
-            described = asyncio.run(_plan(settings, args))
+            material = named or material_of_lineage(settings, args.certificate)
+            described = asyncio.run(_plan(settings, args.certificate, material))
     except RotationError as error:
         if not args.json:
             print(shown(f"refused: {error.reason}: {error.message}"))
@@ -44,10 +60,12 @@ def execute(args: argparse.Namespace) -> int:
     return OK
 
 
-async def _plan(settings: Settings, args: argparse.Namespace) -> Sequence[dict[str, object]]:
-    leaf = await _leaf(settings, args)
-    certificate = certificates_of(settings)[args.certificate]
+async def _plan(settings: Settings, name: str, material: Material | None) -> Sequence[Described]:
+    certificate = certificates_of(settings)[name]
+    leaf = None if material is None else (await intake_of(settings).checked(*material)).leaf
     async with rotator_of(settings, Metrics()) as rotator:
+        if leaf is None:
+            return await _without_leaf(rotator, certificate)
         steps = await rotator.plans(certificate, leaf)
         return [
             _described(rotator.gateways[deployment.gateway], deployment, step)
@@ -55,14 +73,28 @@ async def _plan(settings: Settings, args: argparse.Namespace) -> Sequence[dict[s
         ]
 
 
-async def _leaf(settings: Settings, args: argparse.Namespace) -> Leaf | None:
-    """Of the files named, else of the certificate's lineage; None where the platform holds it."""
-    material = read_material(settings, args)
-    return None if material is None else (await intake_of(settings).checked(*material)).leaf
+async def _without_leaf(rotator: Rotator, certificate: Certificate) -> Sequence[Described]:
+    """What is stored and bound, and what a renewed certificate would cause."""
+    found = await supposed(rotator.gateways, certificate, utc_now())
+    return [
+        {
+            **_described(rotator.gateways[deployment.gateway], deployment, one.step),
+            "is_supposed": deployment.strategy != "rebind",
+            **({} if one.observed is None else _as_it_is(one.observed)),
+        }
+        for deployment, one in zip(certificate.deployments, found, strict=True)
+    ]
 
 
-def _described(gateway: Gateway, deployment: Deployment, step: Step) -> dict[str, object]:
-    head: dict[str, object] = {"gateway": deployment.gateway, "strategy": deployment.strategy}
+def _as_it_is(observed: Observed) -> Described:
+    return {
+        "stored": described_stored(observed.stored),
+        "bound": [{"name": _name(one.binding), "to": described_stored(one.stored)} for one in observed.bound],
+    }
+
+
+def _described(gateway: Gateway, deployment: Deployment, step: Step) -> Described:
+    head: Described = {"gateway": deployment.gateway, "strategy": deployment.strategy}
     match step:
         case RotationError() as error:
             return {**head, "does": "fails", "reason": error.reason, "message": error.message}
@@ -91,7 +123,7 @@ def _replacement(how: Replacement) -> str:
         case Modify(stored):
             return f"modify {stored.certificate_id}"
         case Create(name):
-            return f"create {name}"
+            return f"create {base_name(name) if is_supposed(name) else name}"
         case UploadEach():
             return "upload to each domain"
         case _:
@@ -102,15 +134,37 @@ def _name(binding: Binding) -> str:
     return binding.name if binding.instance_id is None else f"{binding.name} on {binding.instance_id}"
 
 
-def _lines(described: dict[str, object]) -> Sequence[str]:
-    head = f"{described['gateway']} ({described['strategy']}): {described['does']}"
+def _lines(described: Described) -> Iterator[str]:
+    head = f"{described['gateway']} ({described['strategy']}): "
+    head += "supposing a renewed certificate: " if described.get("is_supposed") else ""
     if described["does"] == "fails":
-        return [f"{head}: {described['reason']}: {described['message']}"]
-    details = []
+        yield f"{head}fails: {described['reason']}: {described['message']}"
+    else:
+        yield f"{head}{described['does']}"
+    yield from _lines_of_what_is(described)
     for step in ("replacement", "attach", "retire"):
         value = described.get(step)
         if value:
-            details.append(f"  {step}: {', '.join(value) if isinstance(value, list) else value}")
+            yield f"  {step}: {', '.join(value) if isinstance(value, list) else value}"
     if calls := described.get("calls"):
-        details.append(f"  costs: {calls} calls, {remaining(float(str(described['seconds'])))}")
-    return [head, *details]
+        yield f"  costs: {calls} calls, {remaining(float(str(described['seconds'])))}"
+
+
+def _lines_of_what_is(described: Described) -> Iterator[str]:
+    """What is bound to something else than what is stored has a line of its own."""
+    stored, bound = described.get("stored"), described.get("bound")
+    if not isinstance(bound, list):
+        return
+    yield f"  stored now: {_told(stored)}"
+    if same := [one["name"] for one in bound if stored and one["to"] == stored]:
+        yield f"  bound to it: {', '.join(same)}"
+    for one in bound:
+        if one["name"] not in same:
+            yield f"  {one['name']}: bound to {_told(one['to'])}"
+
+
+def _told(stored: object) -> str:
+    if not isinstance(stored, dict):
+        return "nothing of this deployment's"
+    serial = f", serial {stored['serial_number']}" if stored["serial_number"] else ""
+    return f"{stored['certificate_id']}{serial}, expires {stored['not_after'] or 'unknown'}"

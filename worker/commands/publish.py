@@ -22,7 +22,6 @@ from worker.settings import Settings, SettingsError
 from worker.settings.loading import load_for_publishing
 from worker.settings.resolve import broker_url
 from worker.spool import SpoolError
-from worker.stderr import make_stderr_unfailing
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,16 +36,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    make_stderr_unfailing()
     # This command says itself what became of the renewal. Libraries' texts may quote a URL with its password.
     logging.getLogger().addHandler(logging.NullHandler())
     match _wish(args):
         case NotOurs():
             return OK
         case None:
-            return _complain("needs CERT, --chain and --key, or what an ACME client hands to its hook", WRONG_USE)
+            return _misused(args)
         case Wish() as wish:
             return _carry_out(wish, args)
+
+
+def _misused(args: argparse.Namespace) -> int:
+    told = "needs CERT, --chain and --key, or what an ACME client hands to its hook"
+    if args.json:
+        print_json({"error": {"reason": "usage", "message": told}})
+    return _complain(told, WRONG_USE)
 
 
 def _wish(args: argparse.Namespace) -> Wish | NotOurs | None:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from worker.app import certificates_of, intake_of, rotator_of, utc_now
 from worker.commands.exits import FAILED, OK, TRY_AGAIN
 from worker.commands.loading import log_level, settings_of
-from worker.commands.material import add_material, certificate_named, read_material
+from worker.commands.material import Material, add_material, certificate_named, material_of_lineage, named_material
 from worker.commands.output import print_json, remaining, shown
 from worker.commands.refusals import in_json
 from worker.core.deployment import Deployment
@@ -36,8 +36,8 @@ def execute(args: argparse.Namespace) -> int:
     with in_json(args):
         settings = settings_of(args)
         certificate_named(settings, args.certificate)
-        started_at = utc_now()
-        report = asyncio.run(_rotate(settings, args))
+        named, started_at = named_material(args), utc_now()
+        report = asyncio.run(_rotate(settings, args, named))
     if args.json:
         print_json(_described(report, args.certificate, started_at))
     else:
@@ -45,10 +45,10 @@ def execute(args: argparse.Namespace) -> int:
     return _status(report)
 
 
-async def _rotate(settings: Settings, args: argparse.Namespace) -> Report:
+async def _rotate(settings: Settings, args: argparse.Namespace, named: Material | None) -> Report:
     with _bars(is_shown=not args.json) as bars:
         try:
-            material = read_material(settings, args)
+            material = named or material_of_lineage(settings, args.certificate)
             bundle = None if material is None else await intake_of(settings).checked(*material)
             async with rotator_of(settings, Metrics(), bars) as rotator:
                 return await rotator.rotate(certificates_of(settings)[args.certificate], bundle)

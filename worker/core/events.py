@@ -117,7 +117,7 @@ def outcome_event(
         id=str(uuid.uuid5(_IDS, f"{renewal_id or fallback_id}|{report.outcome}")),
         type=f"certificate.rotation.{report.outcome}",
         subject=certificate,
-        time=_rfc3339(timing.finished_at),
+        time=rfc3339(timing.finished_at),
         causationid=renewal_id,
         traceparent=traceparent,
         data=outcome_data(report, renewal_id, certificate, timing),
@@ -135,8 +135,8 @@ def outcome_data(report: Report, renewal_id: str | None, certificate: str | None
         message=None if report.failure is None else shown(report.failure.message),
         leaf=_leaf(report.leaf),
         attempt=timing.attempt,
-        started_at=_rfc3339(timing.started_at),
-        finished_at=_rfc3339(timing.finished_at),
+        started_at=rfc3339(timing.started_at),
+        finished_at=rfc3339(timing.finished_at),
         duration_seconds=round(timing.duration_seconds, 3),
         gateway_calls=report.gateway_calls,
         deployments=[_deployment(one) for one in report.deployments],
@@ -149,8 +149,8 @@ def _leaf(leaf: Leaf | None) -> LeafFacts | None:
     return LeafFacts(
         serial_number=str(leaf.serial_number),
         fingerprint_sha256=leaf.fingerprint_sha256,
-        not_before=_rfc3339(leaf.not_before),
-        not_after=_rfc3339(leaf.not_after),
+        not_before=rfc3339(leaf.not_before),
+        not_after=rfc3339(leaf.not_after),
         names=list(leaf.names),
     )
 
@@ -169,7 +169,7 @@ def _deployment(report: DeploymentReport) -> DeploymentFacts:
         if previous is None
         else PreviousFacts(
             serial_number=previous.serial_number,
-            not_after=None if previous.not_after is None else _rfc3339(previous.not_after),
+            not_after=None if previous.not_after is None else rfc3339(previous.not_after),
         ),
         bindings=_counts(report.bindings),
         failures=failures[:MOST_FAILURES],
@@ -222,5 +222,6 @@ def shown(text: str) -> str:
     return " ".join(printable.split())[:LONGEST_MESSAGE]
 
 
-def _rfc3339(at: datetime) -> str:
+def rfc3339(at: datetime) -> str:
+    """In UTC; fractions only where there are any."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds" if at.microsecond else "seconds").replace("+00:00", "Z")

@@ -45,6 +45,8 @@ class Answering:
     latency: float = 0.0
 
     def route(self, operation: str, work: Work) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        self.world.operations.add(operation)
+
         async def answer(request: web.Request) -> web.StreamResponse:
             raw = await request.read()
             text = f"{request.path_qs} {raw.decode(errors='replace')}"

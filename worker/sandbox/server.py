@@ -1,7 +1,6 @@
 """The sandbox: all simulated clouds on free loopback ports, for as long as a block lasts."""
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -21,6 +20,7 @@ from worker.sandbox.world import Throttle, World
 
 # Tokens come in headers of several kilobytes.
 _LONGEST_HEADER = 65536
+_MALFORMED = refused_by_apig(400, "APIG.2011", "Invalid parameter value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +60,29 @@ class Sandbox:
         self.iam = Iam(own.account, own.user, own.password, own.project, own.token_lifetime)
         self.listeners = Listeners(self.world)
         self.apig_endpoint = self.iam_endpoint = self.bycloud_endpoint = self.control_endpoint = ""
+        self._apig, self._iam, self._bycloud = self._routes_of_apig(), self._routes_of_iam(), self._routes_of_bycloud()
         self._stack = AsyncExitStack()
 
-    async def __aenter__(self) -> Self:
+    def _routes_of_apig(self) -> Sequence[web.RouteDef]:
         own = self.config
-        apig_check = ApigCheck(self.apig_throttle, self.iam, own.project_id, own.access_key, own.secret_key)
-        malformed = refused_by_apig(400, "APIG.2011", "Invalid parameter value")
-        apig = Answering(self.world, apig_check, malformed, own.latency)
-        iam = Answering(self.world, lambda _request, _raw: None, malformed, own.latency)
-        bycloud_check = ByCloudCheck(self.bycloud_throttle, own.key_id, own.secret, own.token, own.region)
-        bycloud = Answering(self.world, bycloud_check, refused_by_bycloud(400, "invalid request"), own.latency)
+        check = ApigCheck(self.apig_throttle, self.iam, own.project_id, own.access_key, own.secret_key)
+        return Apig(self.world, own.project_id).routes(Answering(self.world, check, _MALFORMED, own.latency))
+
+    def _routes_of_iam(self) -> Sequence[web.RouteDef]:
+        return [
+            iam_routes(self.iam, Answering(self.world, lambda _request, _raw: None, _MALFORMED, self.config.latency))
+        ]
+
+    def _routes_of_bycloud(self) -> Sequence[web.RouteDef]:
+        own = self.config
+        check = ByCloudCheck(self.bycloud_throttle, own.key_id, own.secret, own.token, own.region)
         cloud = ByCloud(self.world, own.activation_seconds, own.busy_seconds, own.has_put)
-        self.apig_endpoint = await self._serve(Apig(self.world, own.project_id).routes(apig))
-        self.iam_endpoint = await self._serve([iam_routes(self.iam, iam)])
-        self.bycloud_endpoint = await self._serve(cloud.routes(bycloud))
+        return cloud.routes(Answering(self.world, check, refused_by_bycloud(400, "invalid request"), own.latency))
+
+    async def __aenter__(self) -> Self:
+        self.apig_endpoint = await self._serve(self._apig)
+        self.iam_endpoint = await self._serve(self._iam)
+        self.bycloud_endpoint = await self._serve(self._bycloud)
         self.control_endpoint = await self._serve(Control(self.world).routes())
         self._stack.push_async_callback(self.listeners.close)
         return self
@@ -99,30 +108,3 @@ class Sandbox:
             if place not in self.listeners.ports:
                 await self.listeners.open(place)
         return self.listeners.ports
-
-
-async def serve(config: SandboxConfig, announce: Callable[[Mapping[str, object]], None]) -> None:
-    """Runs a sandbox with one instance, a group and a listener, until it is cancelled."""
-    async with Sandbox(config) as sandbox:
-        world = sandbox.world
-        group = world.add_group(world.add_instance())
-        world.add_domain(group, "www.example.com")
-        world.add_listener()
-        ports = await sandbox.open_listeners()
-        announce(
-            {
-                "apig": sandbox.apig_endpoint,
-                "iam": sandbox.iam_endpoint,
-                "bycloud": sandbox.bycloud_endpoint,
-                "control": sandbox.control_endpoint,
-                "project_id": config.project_id,
-                "access_key": config.access_key,
-                "key_id": config.key_id,
-                "region": config.region,
-                "tls_ports": dict(ports),
-                "domains": [
-                    {"id": one.id, "name": one.name, "group_id": one.group_id} for one in world.domains.values()
-                ],
-            }
-        )
-        await asyncio.Event().wait()

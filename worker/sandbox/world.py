@@ -127,6 +127,8 @@ class World:
     listeners: dict[str, Listener] = field(default_factory=dict)
     journal: list[Call] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    operations: set[str] = field(default_factory=set)
+    """Names of all calls that the clouds answer."""
     certificate_quota: int = 1000
     served: dict[tuple[str, str], Served] = field(default_factory=dict)
     """(instance or listener id, name) → what its TLS port serves now"""

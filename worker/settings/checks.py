@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, urlsplit
@@ -163,6 +163,7 @@ def _bycloud(place: str, deployment: Deployment) -> Iterator[str]:
         yield f"{place}.domains: a ByCloud deployment has listeners"
     if not deployment.listeners:
         yield f"{place}.listeners: names no listener"
+    yield from _twice(f"{place}.listeners", [[(one.id.lower(), one.sni)] for one in deployment.listeners])
     if deployment.strategy in ("rebind", "in_place") and deployment.certificate_id is None:
         yield f"{place}.certificate_id: {deployment.strategy} needs it"
 
@@ -182,8 +183,26 @@ def _apig(place: str, deployment: Deployment) -> Iterator[str]:
         return
     for number, domain in enumerate(domains):
         yield from _domain(f"{place}.domains.{number}", domain, is_single=deployment.strategy == "per_domain")
+    yield from _twice(f"{place}.domains", [_places(domain) for domain in domains])
     if deployment.strategy == "per_domain" and deployment.name is None:
         yield f"{place}.name: per_domain needs it"
+
+
+def _places(domain: str | Domain) -> Sequence[Hashable]:
+    """Where a listed domain is; names know no case."""
+    entry = Domain(domain=domain) if isinstance(domain, str) else domain
+    if entry.domain_id is not None:
+        return [(entry.instance_id, entry.group_id, entry.domain_id)]
+    return [((entry.domain or "").lower(), instance_id) for instance_id in entry.instance_ids or (None,)]
+
+
+def _twice(place: str, entries: Sequence[Sequence[Hashable]]) -> Iterator[str]:
+    """By the entry that repeats what an earlier one names."""
+    seen: set[Hashable] = set()
+    for number, places in enumerate(entries):
+        if not seen.isdisjoint(places):
+            yield f"{place}.{number}: stands there twice"
+        seen.update(places)
 
 
 def _domain(place: str, domain: str | Domain, *, is_single: bool) -> Iterator[str]:

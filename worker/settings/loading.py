@@ -12,6 +12,7 @@ from worker.settings.errors import SettingsError
 from worker.settings.model import Settings
 from worker.settings.overrides import apply, overrides_in
 from worker.settings.sources import Tree, read_toml
+from worker.settings.strictness import mistyped
 
 DEFAULT: Final = Path("config/worker.toml")
 _CERTIFICATES_DIR: Final = "certificates_dir"
@@ -90,10 +91,12 @@ def _file(path: Path | None, environ: Mapping[str, str]) -> Path:
 
 def _checked(tree: Tree, file: Path, origins: Origins) -> Settings:
     try:
-        settings = _anchored(Settings.model_validate(tree), file.resolve().parent)
+        settings = Settings.model_validate(tree)
     except ValidationError as error:
         raise _error(_described(error, tree), file, origins) from None
-    problems = problems_in(settings)
+    wrong_types = [_shown(problem) for problem in mistyped(tree, settings.model_dump(by_alias=True))]
+    settings = _anchored(settings, file.resolve().parent)
+    problems = [*wrong_types, *problems_in(settings)]
     if problems:
         raise _error(problems, file, origins)
     return settings

@@ -11,6 +11,12 @@ _PREFIX: Final = "ROTATION_"
 _OTHERS: Final = ("ROTATION_CONFIG", "ROTATION_TEST_")
 
 
+class Text(str):
+    """A value as the environment has it: it means whatever its setting is."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Override:
     """One variable. `path` is in lower case: the environment is not asked to know more."""
@@ -50,7 +56,7 @@ def _put(override: Override, tree: Tree, origins: MutableMapping[str, str]) -> b
             return False
         walked.append(str(key))
         if depth == len(override.path):
-            place[key] = override.value
+            place[key] = Text(override.value)
         elif isinstance(place, dict) and key not in place:
             place[key] = {}
             origins.setdefault(".".join(walked), override.variable)

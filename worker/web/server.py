@@ -31,6 +31,10 @@ class GatewayState:
     """Until what is under way there has ended."""
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """Answers the probes from the broker's state."""
@@ -38,6 +42,8 @@ class Health:
     state: Callable[[], Awaitable[BrokerState]]
     metrics: Metrics
     gateways: Callable[[], Mapping[str, GatewayState]] = dict
+    is_stopping: Callable[[], bool] = _never
+    """Told to stop: it takes nothing more, and finishes what is in hand."""
 
     async def livez(self, _request: web.Request) -> web.Response:
         """200 while the event loop turns."""
@@ -49,8 +55,9 @@ class Health:
         A gateway that is down is named, and is no reason: renewals for all others are rotated, its own are parked.
         """
         state = await self._measured()
-        if not state.is_connected:
-            reasons = ["the broker is not connected"]
+        reasons = [] if state.is_connected else ["the broker is not connected"]
+        reasons += ["draining"] if self.is_stopping() else []
+        if reasons:
             return web.json_response({"status": "not ready", "reasons": reasons}, status=503, headers=_HEADERS)
         role = "consuming" if state.is_active else "standing by"
         down = [name for name, gateway in self.gateways().items() if not gateway.is_up]

@@ -1,0 +1,120 @@
+"""`rotation-worker check`: what it finds, each thing by its name, and that it leaves everything as it was."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.broker.places import event, renewal, retry
+from tests.commands.processes import run
+from tests.settings.files import written
+from tests.support.rabbit import broker_settings, running
+from tests.support.service import toml
+from worker.broker import open_broker
+from worker.broker.topology import definitions
+from worker.core.secret import Secret
+from worker.sandbox.rabbit_node import RabbitNode
+from worker.settings.model import Broker as Settings
+
+PASSWORD = "least-privilege"
+
+
+async def checked(path: Path) -> tuple[int, dict[str, str]]:
+    """Exit status, and the findings: what is wrong with each, or nothing."""
+    status, said, _ = await run("check", "--json", "--config", path)
+    found: Sequence[dict[str, Any]] = json.loads(said)
+    return status, {one["what"]: "" if one["is_good"] else one["message"] for one in found}
+
+
+def least(settings: Settings) -> dict[str, str]:
+    permissions = definitions(settings, retry().parking_seconds)["permissions"]
+    assert isinstance(permissions, list)
+    (mine,) = (one for one in permissions if one["user"] == "rotation-worker")
+    return {right: mine[right] for right in ("configure", "write", "read")}
+
+
+def worker(folder: Path, node: RabbitNode, settings: Settings, user: str, **rights: str) -> Path:
+    """A user with such rights, and the settings of a worker that is this user."""
+    node.ctl("add_user", user, PASSWORD)
+    node.ctl("set_permissions", user, rights["configure"], rights["write"], rights["read"])
+    own = settings.model_copy(
+        update={"declare_": False, "url": f"amqp://{user}:{PASSWORD}@127.0.0.1:{node.port}/"}
+    ).model_dump(mode="json", by_alias=True, exclude_none=True)
+    text = f"broker = {toml(own)}\n[retry]\nparking_seconds = {list(retry().parking_seconds)}\n"
+    return written(folder, text, f"{user}.toml")
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.usefixtures("rabbit")
+async def test_every_right_at_the_broker_is_tried_and_nothing_comes_of_it(tmp_path: Path) -> None:
+    with running(tmp_path / "node") as node:
+        settings = broker_settings(url=node.url, timeout_seconds=10)
+        broker = open_broker(settings, Secret(node.url), retry())
+        await broker.declare()
+        await broker.publish_event(event())
+        await broker.publish_renewal(renewal())
+        good = least(settings)
+        names = [
+            "settings",
+            "broker: connect",
+            "broker: topology",
+            f"broker: write {settings.events_exchange}",
+            f"broker: write {settings.parking_exchange}",
+            f"broker: read {settings.queue}",
+            f"broker: read {settings.dead_queue}",
+            f"broker: read {settings.history_stream}",
+        ]
+        lacks = {
+            "no-events": {"write": f"^{settings.parking_exchange}$"},
+            "no-copies": {"write": f"^{settings.events_exchange}$"},
+            "no-queue": {"read": good["read"].replace(settings.queue.replace(".", r"\.") + "|", "")},
+        }
+        async with broker.deliveries() as deliveries:
+            first = await anext(deliveries)
+            assert await checked(worker(tmp_path, node, settings, "good", **good)) == (0, dict.fromkeys(names, ""))
+            for (user, lack), missing in zip(lacks.items(), (names[3], names[4], names[5]), strict=True):
+                status, found = await checked(worker(tmp_path, node, settings, user, **{**good, **lack}))
+                bad = {what for what, problem in found.items() if problem}
+                assert (status, bad - {"broker: topology"}) == (78, {missing})
+                assert "refused for user" in found[missing]
+            await broker.publish_renewal(renewal(b"2"))
+            second = await anext(deliveries)
+            assert [(one.message.body, one.message.attempt) for one in (first, second)] == [(b"{}", 1), (b"2", 1)]
+            assert (await broker.state()).is_active
+        assert len(await broker.history()) == 1
+        assert list(await broker.dead()) == []
+        await broker.close()
+
+
+async def test_a_broker_that_is_away_is_found_under_its_name(tmp_path: Path) -> None:
+    path = written(tmp_path, '[broker]\nurl = "amqp://guest:hunter2@127.0.0.1:1/"\n')
+    status, found = await checked(path)
+    assert (status, list(found)) == (78, ["settings", "broker: connect"])
+    assert found["broker: connect"].startswith("connecting: the broker is lost")
+
+
+async def test_a_check_makes_no_file_and_tells_whether_it_could_be_made(tmp_path: Path) -> None:
+    path = written(tmp_path, '[broker]\nurl = "sqlite:///var/queue.db"\n')
+    assert await checked(path) == (0, {"settings": "", "broker: connect": ""})
+    assert [one.name for one in tmp_path.iterdir()] == ["worker.toml"]
+    path = written(tmp_path, '[broker]\nurl = "sqlite:///worker.toml/queue.db"\n')
+    status, found = await checked(path)
+    assert (status, found["broker: connect"]) == (78, "there is no file yet, and it cannot be made")
+
+
+async def test_the_embedded_brokers_file_is_tried_where_it_is(tmp_path: Path) -> None:
+    path = written(tmp_path, '[broker]\nurl = "sqlite:///queue.db"\n')
+    (tmp_path / "queue.db").touch()
+    names = ("settings", "broker: connect", "broker: topology", "broker: read and write queue.db")
+    assert await checked(path) == (0, dict.fromkeys(names, ""))
+    (tmp_path / "queue.db").write_text("no database" * 100)
+    status, found = await checked(path)
+    assert (status, list(found)) == (78, ["settings", "broker: connect"])
+
+
+async def test_a_mistake_in_the_settings_is_told_once(tmp_path: Path) -> None:
+    status, said, complaints = await run("check", "--config", written(tmp_path, "foo = 1"))
+    assert (status, complaints) == (78, "")
+    assert said.count("foo: unknown key") == 1

@@ -1,0 +1,42 @@
+"""`rotation-worker dead list`: in order of time, and only what is asked for."""
+
+import argparse
+import json
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from worker.broker.base import Dead, Message
+from worker.commands.dead import _age, _list
+
+EARLY = datetime(2026, 11, 20, 10, tzinfo=UTC)
+LATE = datetime(2026, 11, 20, 11, 30, tzinfo=timezone(timedelta(hours=1)))
+
+
+def dead(name: str, since: datetime | None) -> Dead:
+    return Dead(name, Message(b"{}", "application/json"), "malformed", "shop", f"renewal-{name}", since)
+
+
+def listed(*ids: str) -> argparse.Namespace:
+    return argparse.Namespace(ids=ids, json=True)
+
+
+ALL = [dead("b", LATE), dead("a", EARLY), dead("c", None)]
+
+
+def test_they_are_listed_in_order_of_time_as_rfc_3339(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _list(sorted(ALL, key=_age), listed()) == 0
+    told = [(one["id"], one["since"]) for one in json.loads(capsys.readouterr().out)]
+    assert told == [("c", None), ("a", "2026-11-20T10:00:00Z"), ("b", "2026-11-20T10:30:00Z")]
+
+
+def test_only_those_that_are_named_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _list(ALL, listed("a", "renewal-b")) == 0
+    assert [one["id"] for one in json.loads(capsys.readouterr().out)] == ["b", "a"]
+
+
+def test_one_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _list(ALL, listed("a", "x")) == 1
+    said = capsys.readouterr()
+    assert [one["id"] for one in json.loads(said.out)] == ["a"]
+    assert said.err == "rotation-worker: not found: x\n"

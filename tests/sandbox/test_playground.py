@@ -1,0 +1,61 @@
+"""`rotation-worker sandbox`: what it prints at its start is all that one needs, to use it and to make it fail."""
+
+import asyncio
+import json
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from tests.commands.processes import run
+from worker.sandbox import Sandbox
+from worker.sandbox.control import FAULT
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+@asynccontextmanager
+async def sandbox() -> AsyncIterator[Mapping[str, Any]]:
+    """What it says at its start."""
+    words = ("-m", "worker", "sandbox", "--propagation", "0")
+    child = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=asyncio.subprocess.PIPE)
+    assert child.stdout is not None
+    try:
+        said = await child.stdout.readuntil(b"\n}\n")
+        yield json.loads(said)
+    finally:
+        child.send_signal(signal.SIGTERM)
+        assert await child.wait() == 0
+
+
+async def test_what_it_prints_is_enough_to_rotate_and_to_make_that_fail() -> None:
+    async with sandbox() as told, aiohttp.ClientSession() as session:
+        named = ("project_id", "account", "user", "password", "access_key", "secret_key", "key_id", "secret", "token")
+        assert all(told[name] for name in named)
+        assert Path(told["ca_file"]).read_text().startswith("-----BEGIN CERTIFICATE-----")
+        material = ("--chain", told["renewed"]["chain"], "--key", told["renewed"]["key"])
+        fault = {"operation": "modify_certificate", "status": 403, "body": {"error_code": "APIG.1005"}}
+        async with session.post(f"{told['control']}/faults", json=fault) as answer:
+            assert answer.status == 201
+        status, said, _ = await run("rotate", "shop", "--config", told["settings"], *material)
+        assert (status, "apig: failed (forbidden)" in said) == (1, True)
+        status, said, _ = await run("rotate", "shop", "--config", told["settings"], *material)
+        assert (status, said[:24]) == (0, "shop: succeeded (rotated")
+        status, said, _ = await run("check", "--json", "--config", told["settings"])
+        assert (status, all(one["is_good"] for one in json.loads(said))) == (0, True)
+    assert not Path(told["settings"]).parent.exists()
+
+
+def named_in(text: str) -> set[str]:
+    return set(re.findall(r"[a-z_]+", text))
+
+
+async def test_help_and_readme_tell_how_to_make_it_fail() -> None:
+    _, said, _ = await run("sandbox", "--help")
+    assert Sandbox().world.operations | set(FAULT) <= named_in(said)
+    assert Sandbox().world.operations | set(FAULT) <= named_in(README.read_text())
