@@ -103,6 +103,9 @@ class Queue:
     async def publish_renewal(self, message: Message) -> None:
         raise NotImplementedError
 
+    async def publish_own(self, message: Message) -> None:
+        raise NotImplementedError
+
     async def declare(self) -> None:
         raise NotImplementedError
 

@@ -26,12 +26,14 @@ from worker.core.certificate import Rules
 from worker.core.deployment import Certificate
 from worker.core.errors import Failure
 from worker.core.outcome import Report
+from worker.core.renewal import InFiles
 from worker.gateways import open_gateway
 from worker.gateways.base import Gateway
 from worker.intake import Intake
 from worker.rotation import Rotator, Unwatched, Watcher
 from worker.settings import Settings, SettingsError
 from worker.settings.resolve import broker_url, deployments_of, holds, producers_by_certificate
+from worker.sweep import Sweeper, Sweeping
 from worker.telemetry import Metrics
 from worker.trust.opening import TrustPolicy
 from worker.verification import Expected, ExpectedExpiry, ExpectedLeaf, Probe, parse_endpoint, verify
@@ -156,6 +158,26 @@ async def rotator_of(settings: Settings, metrics: Metrics, watcher: Watcher | No
         yield Rotator(gateways, probing_of(settings), settle, watcher or Unwatched(), claimed)
 
 
+def sweeper_of(settings: Settings, rotator: Rotator) -> Sweeper:
+    lineages = {
+        name: InFiles(certificate.lineage.chain, certificate.lineage.private_key)
+        for name, certificate in settings.certificates.items()
+        if certificate.lineage is not None
+    }
+    return Sweeper(intake_of(settings), rotator, certificates_of(settings), lineages)
+
+
+@asynccontextmanager
+async def sweeping(sweep: Sweeping) -> AsyncIterator[None]:
+    """Sweeps inside the block."""
+    task = asyncio.create_task(sweep.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 def gateway_states(rotator: Rotator) -> Mapping[str, GatewayState]:
     """Of every gateway of the settings."""
     return {
@@ -181,12 +203,24 @@ async def run(settings: Settings, *, stopping: asyncio.Event | None = None, watc
         health = Health(broker.state, metrics, partial(gateway_states, rotator), stopping.is_set)
         host, _, port = settings.http.listen.rpartition(":")
         bound = await stack.enter_async_context(serving(health, host.strip("[]"), int(port)))
+        sweep = _sweeping(settings, rotator, broker, metrics)
+        await stack.enter_async_context(sweeping(sweep))
+        certificates = certificates_of(settings)
         consumer = Consumer(
-            broker, intake, rotator, certificates_of(settings), _policy(settings), metrics, utc_now, _chance, stopping
+            broker, intake, rotator, certificates, _policy(settings), metrics, utc_now, _chance, stopping, sweep.ended
         )
         _log.info("worker.started", listen=f"{host}:{bound}", certificates=len(settings.certificates))
         await consumer.run()
     _log.info("worker.stopped")
+
+
+def _sweeping(settings: Settings, rotator: Rotator, broker: Broker, metrics: Metrics) -> Sweeping:
+    async def is_active() -> bool:
+        return (await broker.state()).is_active
+
+    every = settings.sweep.every_seconds
+    sweeper = sweeper_of(settings, rotator)
+    return Sweeping(sweeper, broker.publish_own, is_active, every, utc_now, metrics.swept)
 
 
 def _policy(settings: Settings) -> Policy:

@@ -17,6 +17,7 @@ from worker.stderr import make_stderr_unfailing
 COMMANDS: Final = {
     "run": "the service: consumes renewals until it is told to stop",
     "publish": "seals in what an ACME client renewed and hands it to the broker; made for hooks",
+    "sweep": "compares what lies on disk with what the gateways hold, and puts right what differs",
     "rotate": "one rotation here and now, without a broker",
     "plan": "what a rotation would do, by reading only",
     "discover": "lists what is stored and bound at a gateway, as settings ready to paste",

@@ -68,6 +68,8 @@ class Consumer:
     now: Callable[[], datetime]
     chance: Callable[[], float]
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    on_ended: Callable[[str | None], None] = lambda _certificate: None
+    """Hears of every certificate whose renewal has its outcome."""
     _certificates: KeyedLock = field(default_factory=KeyedLock)
     _idle_slices: dict[str, int] = field(default_factory=dict)
     """By a message's digest: slices in a row in which it only read and waited."""
@@ -250,6 +252,7 @@ class Consumer:
                 _log.info("rotation.finished", outcome="parked", reason=report.reason, parked_seconds=delay)
             case Done() | GiveUp():
                 self._measure(identity, report, timing)
+                self.on_ended(identity.certificate)
                 _log.info(
                     "rotation.finished",
                     outcome=report.outcome,

@@ -16,6 +16,8 @@ class Effort:
     """Later efforts have higher ones."""
     urgent: bool = False
     """Goes before everything that waits and is not."""
+    is_background: bool = False
+    """Goes behind everything that waits and is not."""
     calls: int = 0
     """Gateway calls sent."""
     changes: int = 0

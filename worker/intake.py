@@ -8,9 +8,9 @@ from pathlib import Path
 from worker.broker.base import Message
 from worker.core.bundle import Bundle
 from worker.core.certificate import Rules, check
-from worker.core.renewal import Renewal
+from worker.core.renewal import InFiles, Renewal
 from worker.core.secret import Secret
-from worker.trust import material_of
+from worker.trust import material_in, material_of
 from worker.trust.keycheck import KeyCheck
 from worker.trust.opening import TrustPolicy, open_message
 
@@ -32,6 +32,10 @@ class Intake:
         """The renewal's certificate; None where the platform holds it."""
         material = await material_of(renewal, self.roots)
         return None if material is None else await self.checked(*material)
+
+    async def bundle_in(self, files: InFiles) -> Bundle:
+        """What lies on disk below the roots."""
+        return await self.checked(*await material_in(files, self.roots))
 
     async def checked(self, chain_pem: str, private_key_pem: Secret) -> Bundle:
         # Here and not in a thread: it is bounded, takes half a millisecond, and would hold the GIL there as well.

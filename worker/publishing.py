@@ -1,6 +1,5 @@
 """From renewed files to a confirmed message: check, write down, send what waits, forget what was confirmed."""
 
-import json
 import socket
 import uuid
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from urllib.parse import quote
 from worker.broker.base import BrokerError, BrokerRefusedError, Message
 from worker.core.certificate import Rules, check
 from worker.core.errors import RefusedError, RotationError
-from worker.core.message import SCHEMA, TYPE, parse
+from worker.core.message import CONTENT_TYPE, composed
 from worker.core.pem import LONGEST_CHAIN, LONGEST_KEY
 from worker.core.renewal import URGENT, InFiles, Reason
 from worker.core.secret import Secret
@@ -24,7 +23,6 @@ from worker.spool import Spool, SpoolError, Waiting
 from worker.trust.files import read_material
 from worker.trust.named import check_named, read_named
 
-_CONTENT_TYPE: Final = "application/cloudevents+json"
 _URGENT_PRIORITY: Final = 9
 # What is asked of a chain depends on the worker's settings: its roots, test CAs, remaining validity. The worker asks.
 _RULES: Final = Rules(allow_staging=True)
@@ -111,26 +109,17 @@ def _name(wish: Wish, settings: Settings) -> str:
 
 def compose(wish: Wish, certificate: str, settings: Settings, renewal_id: str, now: datetime) -> Message:
     """The whole message, after every check that can be made here."""
-    event = {
-        "specversion": "1.0",
-        "id": renewal_id,
-        "source": f"/rotation-worker/publish/{quote(socket.gethostname())}",
-        "type": TYPE,
-        "subject": certificate,
-        "time": now.isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "datacontenttype": "application/json",
-        "dataschema": SCHEMA,
-        "data": {
-            "certificate": certificate,
-            "material": _material(wish, settings, now),
-            "reason": wish.reason,
-            "allow_shorter_validity": wish.allow_shorter_validity,
-        },
-    }
-    body = json.dumps(event).encode()
-    parse(body)  # by the worker's own reader: what it would refuse is refused here
+    body = composed(
+        renewal_id=renewal_id,
+        source=f"/rotation-worker/publish/{quote(socket.gethostname())}",
+        certificate=certificate,
+        material=_material(wish, settings, now),
+        at=now,
+        reason=wish.reason,
+        allow_shorter_validity=wish.allow_shorter_validity,
+    )
     priority = _URGENT_PRIORITY if wish.reason in URGENT else 0
-    return Message(body, _CONTENT_TYPE, priority=priority)
+    return Message(body, CONTENT_TYPE, priority=priority)
 
 
 def _material(wish: Wish, settings: Settings, now: datetime) -> Mapping[str, str]:

@@ -129,6 +129,7 @@ class Metrics:
     in_flight: Gauge = field(init=False)
     parked: Gauge = field(init=False)
     dead: Gauge = field(init=False)
+    sweeps: Counter = field(init=False)
     remaining: Gauge = field(init=False)
     gateway_up: Gauge = field(init=False)
     expiry: Gauge = field(init=False)
@@ -167,6 +168,12 @@ class Metrics:
             "in_flight": Gauge("rotation_in_flight", "Rotations under way", registry=registry),
             "parked": Gauge("rotation_parked", "Renewals that wait for their next try", registry=registry),
             "dead": Gauge("rotation_dead", "Renewals in the dead queue, given up", registry=registry),
+            "sweeps": Counter(
+                "rotation_sweeps",
+                "Certificates looked at by the sweep, by what was found",
+                ["state"],
+                registry=registry,
+            ),
             "remaining": Gauge(
                 "rotation_remaining_seconds",
                 "Estimate until the rotations under way at a gateway have ended, by its limits",
@@ -200,6 +207,9 @@ class Metrics:
         calls, wait = known
         calls.inc()
         wait.observe(wait_seconds)
+
+    def swept(self, state: str) -> None:
+        self.sweeps.labels(state).inc()
 
     def ended(self, certificate: str | None, report: Report, timing: Timing) -> None:
         """Books a renewal that ended, its bindings, and how long its certificate now lasts."""

@@ -9,6 +9,7 @@ import pytest
 
 from tests.broker.places import TRACEPARENT, Place, event, place_at, renewal, stands, until
 from worker.broker.base import BrokerLostError
+from worker.core.renewal import OWN_PRODUCER
 
 Places = Callable[..., AbstractAsyncContextManager[Place]]
 
@@ -89,6 +90,21 @@ async def test_a_parked_renewal_comes_back_as_the_attempt_that_was_named(place: 
     assert second.message.attempt == 2
     assert second.message.user_id == first.message.user_id
     assert _carried(second.message) == _carried(first.message)
+
+
+async def test_a_renewal_of_the_workers_own_is_known_as_such_as_long_as_it_lives(place: Place) -> None:
+    broker = place.broker()
+    async with broker.deliveries() as deliveries:
+        await broker.publish_own(renewal(b"news"))
+        first = await anext(deliveries)
+        await first.park(0, attempt=2)
+        second = await anext(deliveries)
+        await second.bury("not_found", certificate=None, renewal_id=None, keep_body=True)
+        await until(lambda: stands(broker, dead=1))
+        await broker.replay([one.id for one in await broker.dead()])
+        third = await anext(deliveries)
+    assert [one.message.user_id for one in (first, second, third)] == [OWN_PRODUCER] * 3
+    assert [one.message.attempt for one in (first, second, third)] == [1, 2, 1]
 
 
 async def test_a_parked_renewal_holds_up_no_other(place: Place) -> None:

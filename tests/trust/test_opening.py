@@ -11,7 +11,7 @@ import pytest
 
 from worker.broker.base import Message
 from worker.core.errors import RefusedError
-from worker.core.renewal import Held
+from worker.core.renewal import OWN_PRODUCER, Held
 from worker.trust.opening import TrustPolicy, may_keep_body, open_message
 
 NOW = datetime.now(UTC)
@@ -40,6 +40,12 @@ def test_a_listed_producer_may_renew() -> None:
 @pytest.mark.parametrize("user", [None, "mallory", ""])
 def test_nobody_else_may(user: str | None) -> None:
     assert refusal(message(user_id=user)) == "unauthorized_producer"
+
+
+def test_the_worker_vouches_for_what_it_makes_itself_signed_or_not() -> None:
+    own = message(user_id=OWN_PRODUCER)
+    assert open_message(own, replace(POLICY, require_signature=True), NOW).producer == OWN_PRODUCER
+    assert refusal(message(user_id=OWN_PRODUCER, certificate="other")) == "unknown_certificate"
 
 
 def test_an_unknown_certificate_is_told_as_such() -> None:

@@ -145,6 +145,10 @@ class Broker(Protocol):
         """
         ...
 
+    async def publish_own(self, message: Message) -> None:
+        """A renewal of the worker's own making, which it vouches for itself. Returns when confirmed."""
+        ...
+
     async def declare(self) -> None:
         """Declares the whole topology, or with `declare = false` checks it."""
         ...

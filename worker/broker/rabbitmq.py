@@ -19,6 +19,7 @@ from worker.broker.stream import Stream
 from worker.broker.topology import AGAIN, DEAD, parking_key, parking_queue, topology
 from worker.core.backoff import step_for
 from worker.core.message import TYPE
+from worker.core.renewal import OWN_PRODUCER
 from worker.core.secret import Secret
 from worker.settings.model import Broker as Settings
 from worker.settings.model import Retry
@@ -122,6 +123,10 @@ class RabbitBroker:
             message.content_encoding,
         )
         await self._publisher.publish(self._settings.exchange, TYPE, sending)
+
+    async def publish_own(self, message: Message) -> None:
+        # By the way of parked copies: the worker has no right to publish as producers do.
+        await self.copy(AGAIN, again(replace(message, user_id=OWN_PRODUCER)))
 
     async def dead(self) -> Sequence[Dead]:
         async with self._connector.connected() as connection:

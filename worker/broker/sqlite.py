@@ -31,6 +31,7 @@ from worker.broker.database import opened
 from worker.broker.locking import is_taken
 from worker.core.backoff import step_for
 from worker.core.message import identify
+from worker.core.renewal import OWN_PRODUCER
 from worker.settings.model import Broker as Settings
 from worker.settings.model import Retry
 
@@ -238,6 +239,9 @@ class SqliteBroker:
                 message.traceparent,
             ),
         )
+
+    async def publish_own(self, message: Message) -> None:
+        await self.publish_renewal(replace(message, user_id=OWN_PRODUCER))
 
     async def declare(self) -> None:
         await self._connected()

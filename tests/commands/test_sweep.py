@@ -1,0 +1,81 @@
+"""`rotation-worker sweep`: one pass over what lies on disk."""
+
+import json
+from pathlib import Path
+
+from tests.commands.processes import run
+from tests.worker.test_sweep import Shop, issued
+from worker.sandbox import Sandbox
+from worker.sandbox.world import Fault
+
+HEAD = """
+[trust]
+ca_bundle = "{folder}/roots.pem"
+[trust.roots]
+files = ["{folder}/live"]
+[gateways.apig]
+kind = "huawei_apig"
+endpoint = "{endpoint}"
+project_id = "{project_id}"
+auth = {auth}
+[certificates.shop]
+producers = ["acme"]
+[[certificates.shop.deployments]]
+gateway = "apig"
+certificate_id = "{certificate}"
+domains = "attached"
+[certificates.bare]
+producers = ["acme"]
+[[certificates.bare.deployments]]
+gateway = "apig"
+certificate_id = "0123456789abcdef0123456789abcdef"
+domains = "attached"
+"""
+LINEAGE = """
+[certificates.shop.lineage]
+chain = "chain.pem"
+private_key = "key.pem"
+"""
+
+
+def written(shop: Shop, folder: Path, *, with_lineage: bool = True) -> Path:
+    gateway = shop.settings.model_dump(mode="json")["gateways"]["apig"]
+    auth = ", ".join(f"{name} = {json.dumps(value)}" for name, value in gateway["auth"].items())
+    facts = {"endpoint": gateway["endpoint"], "project_id": gateway["project_id"], "auth": "{" + auth + "}"}
+    path = folder / "worker.toml"
+    path.write_text(HEAD.format(folder=folder, certificate=shop.certificate, **facts) + LINEAGE * with_lineage)
+    return path
+
+
+async def test_what_is_behind_is_rotated_and_then_current(tmp_path: Path) -> None:
+    async with Sandbox() as sandbox:
+        shop = Shop(sandbox, tmp_path)
+        shop.lie(issued())
+        words = ("sweep", "--json", "--config", written(shop, tmp_path))
+        first, again = await run(*words), await run(*words, "shop")
+    assert (first[0], again[0]) == (0, 0), first[2]
+    told = {"certificate": "shop", "found": "behind", "outcome": "succeeded", "reason": "rotated", "message": None}
+    assert json.loads(first[1]) == [told]
+    assert json.loads(again[1]) == [{**told, "found": "current", "outcome": None, "reason": None}]
+
+
+async def test_what_fails_is_named_and_is_the_exit_status(tmp_path: Path) -> None:
+    async with Sandbox() as sandbox:
+        shop = Shop(sandbox, tmp_path)
+        shop.world.faults.append(Fault("show_certificate", status=403, times=99))
+        status, said, _ = await run("sweep", "shop", "--config", written(shop, tmp_path))
+    assert status == 1
+    assert "shop" in said
+    assert "forbidden" in said
+
+
+async def test_one_without_a_lineage_has_nothing_to_be_compared_with(tmp_path: Path) -> None:
+    async with Sandbox() as sandbox:
+        shop = Shop(sandbox, tmp_path)
+        config = written(shop, tmp_path, with_lineage=False)
+        (status, _, complained), none = (
+            await run("sweep", "bare", "--config", config),
+            await run("sweep", "--config", config),
+        )
+    assert (status, "certificates.bare.lineage" in complained) == (78, True)
+    assert (none[0], none[1]) == (0, "No certificate has a lineage.\n")

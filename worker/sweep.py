@@ -1,0 +1,151 @@
+"""The sweep: what lies on disk against what the gateways hold, because hooks fail and brokers lose disks."""
+
+import asyncio
+import uuid
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Literal
+
+import structlog
+
+from worker.broker.base import BrokerError, Message
+from worker.core.bundle import Bundle
+from worker.core.deployment import Certificate
+from worker.core.errors import Failure, RotationError
+from worker.core.message import CONTENT_TYPE, composed
+from worker.core.planning import Keep, Plan, Superseded
+from worker.core.renewal import InFiles
+from worker.effort import Effort, spending
+from worker.intake import Intake
+from worker.rotation import Rotator, Step
+
+_log = structlog.get_logger()
+_FIRST_PAUSE: Final = 60.0
+
+State = Literal["current", "behind", "drifted", "newer", "failed"]
+"""`behind`: the gateway holds an older certificate than the disk; `newer`: a newer one. `drifted`: the same, but a
+binding or a flag is not as it shall be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found of one certificate, by reading only."""
+
+    certificate: str
+    state: State
+    failure: Failure | None = None
+    bundle: Bundle | None = None
+    """What lies on disk."""
+
+    @property
+    def is_to_be_put_right(self) -> bool:
+        return self.state in ("behind", "drifted")
+
+
+@dataclass(frozen=True, slots=True)
+class Sweeper:
+    """Looks at certificates that have a lineage on disk."""
+
+    intake: Intake
+    rotator: Rotator
+    certificates: Mapping[str, Certificate]
+    lineages: Mapping[str, InFiles]
+
+    async def look(self, name: str) -> Finding:
+        """By reading only, behind everything else that waits for the gateways."""
+        with spending(Effort(is_background=True)):
+            try:
+                bundle = await self.intake.bundle_in(self.lineages[name])
+                steps = await self.rotator.plans(self.certificates[name], bundle.leaf)
+            except RotationError as error:
+                return Finding(name, "failed", Failure.of(error))
+        return _judged(name, bundle, steps)
+
+
+def _judged(name: str, bundle: Bundle, steps: Sequence[Step]) -> Finding:
+    """The worst of what is found at the deployments."""
+    failures = [step for step in steps if isinstance(step, RotationError)]
+    if failures:
+        return Finding(name, "failed", Failure.of(failures[0]), bundle)
+    plans = [step for step in steps if isinstance(step, Plan) and not step.is_nothing]
+    if any(step.attach and not isinstance(step.replacement, Keep) for step in plans):
+        return Finding(name, "behind", bundle=bundle)
+    if plans:
+        return Finding(name, "drifted", bundle=bundle)
+    is_newer = any(isinstance(step, Superseded) for step in steps)
+    return Finding(name, "newer" if is_newer else "current", bundle=bundle)
+
+
+Enqueue = Callable[[Message], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sweeping:
+    """The regular sweep of a running worker: what is not as it shall be goes into the queue, like any renewal.
+
+    So one worker at a time rotates it, it is tried again, told of, and given up like the rest. Its looks are spread
+    over the interval. Seconds of the loop's clock.
+    """
+
+    sweeper: Sweeper
+    enqueue: Enqueue
+    is_active: Callable[[], Awaitable[bool]]
+    """Standbys leave it to the active consumer."""
+    every: float
+    now: Callable[[], datetime]
+    found: Callable[[State], None] = lambda _state: None
+    _waiting: dict[str, str] = field(default_factory=dict)
+    """By certificate, the fingerprint of what was put into the queue and has not ended yet."""
+
+    async def run(self) -> None:
+        """For ever."""
+        names = sorted(self.sweeper.lineages)
+        if not names:
+            return
+        pause = self.every / len(names)
+        await asyncio.sleep(min(pause, _FIRST_PAUSE))
+        while True:
+            states: Counter[State] = Counter()
+            for name in names:
+                if await self.is_active():
+                    states[await self._one(name)] += 1
+                await asyncio.sleep(pause)
+            _log.info("sweep.finished", **{state: states[state] for state in sorted(states)})
+
+    def ended(self, certificate: str | None) -> None:
+        """A renewal of that certificate has its outcome."""
+        self._waiting.pop(certificate or "", None)
+
+    async def _one(self, name: str) -> State:
+        try:
+            finding = await self.sweeper.look(name)
+            self.found(finding.state)
+            if finding.state not in ("current", "newer"):
+                reason = None if finding.failure is None else finding.failure.reason
+                _log.warning("sweep.found", certificate=name, state=finding.state, reason=reason)
+            if finding.is_to_be_put_right:
+                await self._put_right(finding)
+        except BrokerError as error:
+            _log.warning("sweep.not_enqueued", certificate=name, error=str(error))
+            return "failed"
+        except Exception as bug:  # noqa: BLE001 - the sweep goes on with the next
+            _log.error("sweep.crashed", certificate=name, exc_info=bug)
+            return "failed"
+        return finding.state
+
+    async def _put_right(self, finding: Finding) -> None:
+        fingerprint = "" if finding.bundle is None else finding.bundle.leaf.fingerprint_sha256
+        if self._waiting.get(finding.certificate) == fingerprint:
+            return
+        lineage = self.sweeper.lineages[finding.certificate]
+        body = composed(
+            renewal_id=f"sweep-{uuid.uuid4()}",
+            source="/rotation-worker/sweep",
+            certificate=finding.certificate,
+            material={"kind": "file", "chain": lineage.chain, "private_key": lineage.private_key},
+            at=self.now(),
+        )
+        await self.enqueue(Message(body, CONTENT_TYPE))
+        self._waiting[finding.certificate] = fingerprint
