@@ -35,6 +35,7 @@ from worker.settings import Settings, SettingsError
 from worker.settings.resolve import broker_url, deployments_of, holds, producers_by_certificate
 from worker.sweep import Sweeper, Sweeping
 from worker.telemetry import Metrics
+from worker.trust.keys import Recipients, Signers, problem_of
 from worker.trust.opening import TrustPolicy
 from worker.verification import Expected, ExpectedExpiry, ExpectedLeaf, Probe, parse_endpoint, verify
 from worker.web.server import GatewayState, Health, serving
@@ -65,6 +66,10 @@ def intake_of(settings: Settings) -> Intake:
         allow_plain_keys=settings.trust.allow_plain_keys,
         require_signature=settings.trust.require_signature,
         holds=holds(settings),
+        signers=Signers.at(
+            {name: one.public_key for name, one in settings.trust.producers.items() if one.public_key is not None}
+        ),
+        audience=settings.trust.audience,
     )
     rules = Rules(
         roots=trusted_roots(settings.trust.ca_bundle),
@@ -72,7 +77,20 @@ def intake_of(settings: Settings) -> Intake:
         minimum_remaining=settings.trust.minimum_remaining_seconds,
         expires_before_2038=any(gateway.kind == "huawei_apig" for gateway in settings.gateways.values()),
     )
-    return Intake(trust, rules, settings.trust.roots.files, utc_now)
+    return Intake(trust, rules, settings.trust.roots.files, utc_now, Recipients.at(settings.trust.recipient_keys))
+
+
+def check_keys(settings: Settings) -> None:
+    """Raises SettingsError for every JWK file of `[trust]` that holds no key of its kind."""
+    private = [(f"trust.recipient_keys.{number}", path) for number, path in enumerate(settings.trust.recipient_keys)]
+    found = [(place, problem_of(path, is_private=True, signs=False)) for place, path in private]
+    for name, one in settings.trust.producers.items():
+        if one.public_key is not None:
+            problem = problem_of(one.public_key, is_private=False, signs=True)
+            found.append((f"trust.producers.{name}.public_key", problem))
+    problems = [f"{place}: {problem}" for place, problem in found if problem is not None]
+    if problems:
+        raise SettingsError(problems)
 
 
 def trusted_roots(ca_bundle: str) -> Sequence[x509.Certificate]:

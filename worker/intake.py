@@ -12,6 +12,7 @@ from worker.core.renewal import InFiles, Renewal
 from worker.core.secret import Secret
 from worker.trust import material_in, material_of
 from worker.trust.keycheck import KeyCheck
+from worker.trust.keys import Recipients
 from worker.trust.opening import TrustPolicy, open_message
 
 
@@ -23,6 +24,8 @@ class Intake:
     rules: Rules
     roots: Sequence[Path]
     now: Callable[[], datetime]
+    recipients: Recipients = field(default_factory=Recipients)
+    """The worker's own keys, for sealed material."""
     key_check: KeyCheck = field(default_factory=KeyCheck)
 
     def renewal_of(self, message: Message) -> Renewal:
@@ -30,7 +33,7 @@ class Intake:
 
     async def bundle_of(self, renewal: Renewal) -> Bundle | None:
         """The renewal's certificate; None where the platform holds it."""
-        material = await material_of(renewal, self.roots)
+        material = await material_of(renewal, self.roots, self.recipients)
         return None if material is None else await self.checked(*material)
 
     async def bundle_in(self, files: InFiles) -> Bundle:

@@ -18,10 +18,14 @@ from worker.core.renewal import URGENT, InFiles, Reason
 from worker.core.secret import Secret
 from worker.settings import Settings, SettingsError
 from worker.settings.loading import problems_of_secret_files
-from worker.settings.model import CERTIFICATE_NAME
+from worker.settings.model import CERTIFICATE_NAME, Publish
 from worker.spool import Spool, SpoolError, Waiting
 from worker.trust.files import read_material
+from worker.trust.keys import Key, KeyFileError, read_key
 from worker.trust.named import check_named, read_named
+from worker.trust.sealing import seal
+from worker.trust.signing import CONTENT_TYPE as SIGNED
+from worker.trust.signing import Signing, sign
 
 _URGENT_PRIORITY: Final = 9
 # What is asked of a chain depends on the worker's settings: its roots, test CAs, remaining validity. The worker asks.
@@ -75,6 +79,19 @@ class _Progress:
     problems: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Signs as messages are sent: what lies in the spool has no date yet. Without `signing` the broker vouches."""
+
+    signing: Signing | None
+    now: datetime
+
+    def signed(self, message: Message) -> Message:
+        if self.signing is None:
+            return message
+        return replace(message, body=sign(message.body, self.signing, self.now), content_type=SIGNED)
+
+
 async def publish(
     wish: Wish, settings: Settings, broker: Recipient, now: datetime, mistakes: Sequence[str] = ()
 ) -> Published:
@@ -86,16 +103,25 @@ async def publish(
     so_far = Published(_name(wish, settings), str(uuid.uuid4()))
     message = compose(wish, so_far.certificate, settings, so_far.renewal_id, now)
     spool = Spool(settings.publish.spool)
-    all_mistakes = (*mistakes, *problems_of_secret_files(settings, "broker", "publish"))
+    signer, unsigned = _signer(settings.publish, now)
+    all_mistakes = (*mistakes, *problems_of_secret_files(settings, "broker", "publish"), *unsigned)
     try:
         spool.write(so_far.renewal_id, message)
     except SpoolError as error:
-        return await _send_unspooled(so_far, message, broker, error, all_mistakes)
+        return await _send_unspooled(so_far, signer.signed(message), broker, error, all_mistakes)
     # Behind the spool: a mistake must not cost the renewal.
     if all_mistakes:
         waiting = len(spool.waiting())
         return replace(so_far, waiting=waiting, problem="; ".join(all_mistakes), mistakes=all_mistakes)
-    return await _send(so_far, spool, broker, settings.broker.timeout_seconds)
+    return await _send(so_far, spool, broker, signer, settings.broker.timeout_seconds)
+
+
+def _signer(publish: Publish, now: datetime) -> tuple[Signer, Sequence[str]]:
+    """And why it cannot sign, where it should: what was written down waits until it can."""
+    try:
+        return Signer(_signing(publish), now), ()
+    except SettingsError as error:
+        return Signer(None, now), error.problems
 
 
 def _name(wish: Wish, settings: Settings) -> str:
@@ -109,21 +135,40 @@ def _name(wish: Wish, settings: Settings) -> str:
 
 def compose(wish: Wish, certificate: str, settings: Settings, renewal_id: str, now: datetime) -> Message:
     """The whole message, after every check that can be made here."""
-    body = composed(
+    event = composed(
         renewal_id=renewal_id,
         source=f"/rotation-worker/publish/{quote(socket.gethostname())}",
         certificate=certificate,
-        material=_material(wish, settings, now),
+        material=_material(wish, certificate, settings, renewal_id, now),
         at=now,
         reason=wish.reason,
         allow_shorter_validity=wish.allow_shorter_validity,
     )
     priority = _URGENT_PRIORITY if wish.reason in URGENT else 0
-    return Message(body, CONTENT_TYPE, priority=priority)
+    return Message(event, CONTENT_TYPE, priority=priority)
 
 
-def _material(wish: Wish, settings: Settings, now: datetime) -> Mapping[str, str]:
-    """By name where the worker can read the files, else in the open where that is wanted."""
+def _signing(publish: Publish) -> Signing | None:
+    if publish.producer_key is None or publish.producer is None:
+        return None
+    key = _key(publish.producer_key, "publish.producer_key", is_private=True, signs=True)
+    return Signing(publish.producer, key, publish.audience, publish.expires_after_seconds)
+
+
+def _key(path: Path, place: str, *, is_private: bool, signs: bool) -> Key:
+    try:
+        return read_key(path, is_private=is_private, signs=signs)
+    except KeyFileError as error:
+        raise SettingsError([f"{place}: {error}"]) from None
+
+
+def _material(wish: Wish, certificate: str, settings: Settings, renewal_id: str, now: datetime) -> Mapping[str, str]:
+    """Sealed where the worker's key is known; else by name where it can read the files; else in the open if it may."""
+    if settings.publish.recipient_key is not None:
+        recipient = _key(settings.publish.recipient_key, "publish.recipient_key", is_private=False, signs=False)
+        chain_pem, private_key = _named(wish, now)
+        sealed = seal(private_key, certificate, renewal_id, recipient)
+        return {"kind": "sealed", "chain_pem": chain_pem, "private_key_jwe": sealed}
     check_named(wish.chain, "chain")
     check_named(wish.private_key, "key")
     roots = settings.trust.roots.files
@@ -133,12 +178,18 @@ def _material(wish: Wish, settings: Settings, now: datetime) -> Mapping[str, str
         return {"kind": "file", "chain": chain, "private_key": key}
     if not settings.publish.plain:
         raise SettingsError(
-            ["publish.plain, trust.roots.files: neither lets the key travel: the files are below no root"]
+            ["publish.recipient_key: missing, and neither publish.plain nor trust.roots.files lets the key travel"]
         )
+    chain_pem, private_key = _named(wish, now)
+    return {"kind": "plain", "chain_pem": chain_pem, "private_key_pem": private_key.reveal()}
+
+
+def _named(wish: Wish, now: datetime) -> tuple[str, Secret]:
+    """What the files hold, after every check that can be made here."""
     chain_pem = read_named(wish.chain, "chain", LONGEST_CHAIN)
     private_key = Secret(read_named(wish.private_key, "key", LONGEST_KEY))
     check(chain_pem, private_key, now=now, rules=_RULES)
-    return {"kind": "plain", "chain_pem": chain_pem, "private_key_pem": private_key.reveal()}
+    return chain_pem, private_key
 
 
 def _as_the_worker_reads(material: InFiles, roots: Sequence[Path]) -> tuple[str, Secret]:
@@ -161,12 +212,12 @@ def _leads_to(relative: Path, roots: Sequence[Path], path: Path) -> bool:
     return found is not None and found.resolve() == path.resolve()
 
 
-async def _send(so_far: Published, spool: Spool, broker: Recipient, within: float) -> Published:
+async def _send(so_far: Published, spool: Spool, broker: Recipient, signer: Signer, within: float) -> Published:
     """Everything that waits. What another process has sent meanwhile is not there any more, and counts as sent."""
     progress = _Progress()
     try:
         async with spool.held(within):
-            await _drain(spool, broker, progress)
+            await _drain(spool, broker, signer, progress)
     except (BrokerError, SpoolError) as error:
         progress.problems.append(str(error))
     return replace(
@@ -179,21 +230,21 @@ async def _send(so_far: Published, spool: Spool, broker: Recipient, within: floa
     )
 
 
-async def _drain(spool: Spool, broker: Recipient, progress: _Progress) -> None:
+async def _drain(spool: Spool, broker: Recipient, signer: Signer, progress: _Progress) -> None:
     """Until nothing waits but what was refused: others may write while this sends, and need not send themselves."""
     while paths := [path for path in spool.waiting() if path not in progress.refused]:
         for path in paths:
             match spool.read(path):
                 case Waiting() as waiting:
-                    await _send_one(waiting, spool, broker, progress)
+                    await _send_one(waiting, spool, broker, signer, progress)
                 case aside:
                     progress.bad.append(aside)
 
 
-async def _send_one(waiting: Waiting, spool: Spool, broker: Recipient, progress: _Progress) -> None:
+async def _send_one(waiting: Waiting, spool: Spool, broker: Recipient, signer: Signer, progress: _Progress) -> None:
     """What the broker refuses stays where it is: rights and limits may be mended. A lost broker ends the call."""
     try:
-        await broker.publish_renewal(waiting.message)
+        await broker.publish_renewal(signer.signed(waiting.message))
     except BrokerRefusedError as error:
         progress.refused[waiting.path] = waiting.renewal_id
         progress.problems.append(f"renewal {waiting.renewal_id} is refused: {error}")

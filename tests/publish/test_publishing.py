@@ -75,7 +75,7 @@ async def test_a_key_travels_in_the_open_only_where_that_is_wanted(tmp_path: Pat
 
 
 async def test_where_neither_way_is_open_the_settings_are_to_blame(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"publish\.plain, trust\.roots\.files"):
+    with pytest.raises(SettingsError, match=r"publish\.recipient_key: missing"):
         await sent(renewed(tmp_path).wish(), Inbox(), settings(tmp_path, plain=False))
     assert not (tmp_path / "spool").exists()
 

@@ -229,7 +229,7 @@ def test_a_secret_file_that_everybody_can_read_is_named_by_its_key(tmp_path: Pat
     [
         ('[broker]\nkey_file = "none"', "broker.key_file"),
         ('[trust]\nrecipient_keys = ["none"]', "trust.recipient_keys.0"),
-        ('[publish]\nproducer_key = "none"', "publish.producer_key"),
+        ('[publish]\nproducer = "acme"\nproducer_key = "none"', "publish.producer_key"),
         (APIG, "gateways.apig-main.auth.token_file"),
         (
             APIG.replace(

@@ -15,6 +15,7 @@ from worker.core.renewal import InFiles, Renewal
 from worker.sandbox.ca import Authority
 from worker.trust import material_of
 from worker.trust.files import _unreadable, fit, read_material
+from worker.trust.keys import Recipients
 
 
 def write(folder: Path, number: int, chain: str, key: str) -> None:
@@ -183,7 +184,7 @@ async def test_a_lineage_that_is_half_renewed_is_waited_for(tmp_path: Path) -> N
     two_renewals(tmp_path)
     link(tmp_path, fullchain=1, privkey=2)
     watched = Watched(tmp_path, {5: lambda: link(tmp_path, fullchain=2, privkey=2)})
-    material = await material_of(renewal_from_files(), watched)
+    material = await material_of(renewal_from_files(), watched, Recipients())
     assert material is not None
     assert material[0] == (tmp_path / "archive/shop/fullchain2.pem").read_text()
 
@@ -191,14 +192,14 @@ async def test_a_lineage_that_is_half_renewed_is_waited_for(tmp_path: Path) -> N
 async def test_files_that_never_fit_are_left_to_the_rules(tmp_path: Path) -> None:
     two_renewals(tmp_path)
     link(tmp_path, fullchain=1, privkey=2)
-    material = await material_of(renewal_from_files(), [tmp_path])
+    material = await material_of(renewal_from_files(), [tmp_path], Recipients())
     assert material is not None
     assert not fit(*material)
 
 
 async def test_a_file_that_stays_away_is_no_reason_to_come_again(tmp_path: Path) -> None:
     with pytest.raises(PermanentError) as told:
-        await material_of(renewal_from_files(), [tmp_path])
+        await material_of(renewal_from_files(), [tmp_path], Recipients())
     assert told.value.reason == "file_not_found"
 
 

@@ -248,7 +248,7 @@ async def test_bad_input_is_told_changes_nothing_and_harms_nobody(tmp_path: Path
         "expired": renewal(expired),
         "key_encrypted": renewal(encrypted),
         "name_not_covered": renewal(AUTHORITY.issue(["a.example.com"])),
-        "sealed_unavailable": renewal(new(), material={"kind": "sealed", "chain_pem": "x", "private_key_jwe": "y"}),
+        "cannot_decrypt": renewal(new(), material={"kind": "sealed", "chain_pem": "x", "private_key_jwe": "y"}),
     }
     async with Sandbox() as sandbox:
         shop = Shop(sandbox)

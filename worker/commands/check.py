@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from worker.app import broker_of, certificates_of, gateways_of, intake_of
+from worker.app import broker_of, certificates_of, check_keys, gateways_of, intake_of
 from worker.broker.base import Broker, BrokerError, TopologyError
 from worker.commands.exits import OK, WRONG_SETTINGS
 from worker.commands.loading import log_level, settings_of
@@ -51,6 +51,7 @@ def _findings(args: argparse.Namespace) -> Sequence[Finding]:
     try:
         settings = settings_of(args)
         check_secret_files(settings)
+        check_keys(settings)
         certificates_of(settings)
         intake_of(settings)
         broker_url(settings.broker)

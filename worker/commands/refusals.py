@@ -1,6 +1,7 @@
 """With `--json` a refusal is a document on stdout, as a result is."""
 
 import argparse
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,6 +21,15 @@ def in_json(args: argparse.Namespace) -> Iterator[None]:
         if args.json:
             print_json({"error": {"reason": _reason(error), "message": str(error)}})
         raise
+
+
+def refused(args: argparse.Namespace, status: int, reason: str, message: str) -> int:
+    """The same for what is no exception; the exit status."""
+    if args.json:
+        print_json({"error": {"reason": reason, "message": message}})
+    else:
+        sys.stderr.write(f"rotation-worker: {message}\n")
+    return status
 
 
 def _reason(error: Exception) -> str:

@@ -8,7 +8,7 @@ from typing import cast
 
 import structlog
 
-from worker.app import run
+from worker.app import check_keys, run
 from worker.broker.base import BrokerError
 from worker.commands.exits import INTERNAL, OK
 from worker.commands.loading import log_level, settings_of
@@ -26,6 +26,7 @@ def execute(args: argparse.Namespace) -> int:
     try:
         settings = settings_of(args)
         check_secret_files(settings)
+        check_keys(settings)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(run(settings))
     except asyncio.CancelledError:

@@ -92,6 +92,20 @@ class Call:
     """What was asked, without any key."""
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a place holds from now on: the books that a test closes. `place` is a stored certificate or a binding."""
+
+    at: float
+    place: str
+    certificate_id: str
+    serial: int
+    not_before: datetime
+    not_after: datetime
+    client_verification: bool | None = None
+    """Of a domain."""
+
+
 class Throttle:
     """Sliding windows; refused tries count too."""
 
@@ -126,6 +140,8 @@ class World:
     domains: dict[str, Domain] = field(default_factory=dict)
     listeners: dict[str, Listener] = field(default_factory=dict)
     journal: list[Call] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    """Every certificate that was ever stored or served anywhere, in order."""
     faults: list[Fault] = field(default_factory=list)
     operations: set[str] = field(default_factory=set)
     """Names of all calls that the clouds answer."""
@@ -179,6 +195,7 @@ class World:
 
     def propagate(self, certificate_id: str) -> None:
         """What is bound serves what is stored, a while later."""
+        self._note(f"stored/{certificate_id}", self.certificates.get(certificate_id) or self.uploads[certificate_id])
         for domain in self.bound_to(certificate_id):
             self.later(lambda domain=domain: self._serve_domain(domain))  # type: ignore[misc]
         for listener in self.listeners.values():
@@ -197,11 +214,19 @@ class World:
             client_ca = stored.trusted_root_ca if domain.client_verification else None
             served = Served(stored.chain_pem, stored.private_key_pem, client_ca)
             self.served[domain.instance_id, domain.name] = served
+            self._note(f"{domain.instance_id}/{domain.name}", stored, domain.client_verification)
 
     def _serve_listener(self, listener: Listener) -> None:
         for sni, certificate_id in sorted(listener.bindings.items()):
             stored = self.uploads[certificate_id]
             self.served[listener.id, f"sni={sni}"] = Served(stored.chain_pem, stored.private_key_pem)
+            self._note(f"{listener.id}/sni={sni}", stored)
+
+    def _note(self, place: str, stored: Stored, client_verification: bool | None = None) -> None:  # noqa: FBT001 - a fact
+        leaf = stored.leaf
+        validity = leaf.not_valid_before_utc, leaf.not_valid_after_utc
+        change = Change(time.monotonic(), place, stored.id, leaf.serial_number, *validity, client_verification)
+        self.changes.append(change)
 
     def fault_for(self, operation: str, text: str, *, after_effect: bool) -> Fault | None:
         for fault in self.faults:

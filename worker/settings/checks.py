@@ -19,6 +19,7 @@ from worker.settings.model import (
     HuaweiApig,
     Lineage,
     PasswordAuth,
+    Publish,
     Settings,
 )
 
@@ -39,10 +40,16 @@ def problems_in(settings: Settings) -> Sequence[str]:
         *_broker(settings.broker),
         *_parking(settings.retry.parking_seconds),
         *_listen(settings.http.listen),
+        *_publish(settings.publish),
         *(problem for name, gateway in settings.gateways.items() for problem in _gateway(f"gateways.{name}", gateway)),
         *(problem for name, one in settings.certificates.items() for problem in _certificate(settings, name, one)),
         *_stored_twice(settings),
     ]
+
+
+def _publish(publish: Publish) -> Iterator[str]:
+    if publish.producer_key is not None and publish.producer is None:
+        yield "publish.producer: missing: producer_key signs in whose name?"
 
 
 def _broker(broker: Broker) -> Iterator[str]:

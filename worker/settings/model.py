@@ -228,6 +228,10 @@ class Publish(Model):
     recipient_key: Path | None = None
     producer: str | None = None
     producer_key: Path | None = None
+    audience: str = "rotation-worker"
+    """Of the worker that the messages are for: its `trust.audience`."""
+    expires_after_seconds: Seconds = 604_800
+    """For how long a signed message is good."""
     spool: Path = Path("/var/spool/rotation-worker")
     names: dict[str, str] = {}
     plain: bool = False

@@ -9,13 +9,15 @@ from worker.core.errors import RefusedError, RotationError
 from worker.core.renewal import Held, InFiles, InVault, Plain, Renewal, Sealed
 from worker.core.secret import Secret
 from worker.trust.files import fit, read_material
+from worker.trust.keys import Recipients
+from worker.trust.sealing import unseal
 
 _PAUSES: Final = (0.2, 0.5, 1.0)
 """Seconds between looks at files that are being replaced: by a client that renews, or a volume that is synchronised."""
 _PASSING: Final = frozenset({"file_not_found", "key_mismatch"})
 
 
-async def material_of(renewal: Renewal, roots: Sequence[Path]) -> tuple[str, Secret] | None:
+async def material_of(renewal: Renewal, roots: Sequence[Path], recipients: Recipients) -> tuple[str, Secret] | None:
     """Chain and key of a renewal; None where the platform holds them."""
     match renewal.material:
         case Plain(chain_pem, private_key_pem):
@@ -24,8 +26,8 @@ async def material_of(renewal: Renewal, roots: Sequence[Path]) -> tuple[str, Sec
             return await material_in(material, roots)
         case Held():
             return None
-        case Sealed():
-            raise RefusedError("sealed_unavailable", "data.material: sealed keys cannot be opened in this version")
+        case Sealed(chain_pem, private_key_jwe):
+            return chain_pem, unseal(private_key_jwe, renewal.certificate, renewal.id, recipients)
         case InVault():
             raise RefusedError("vault_unavailable", "data.material: Vault cannot be read in this version")
         case _:

@@ -11,9 +11,10 @@ from worker.broker.base import Message
 from worker.core.errors import RefusedError
 from worker.core.message import PlainMaterial, RenewalEvent, SealedMaterial, parse, renewal_from
 from worker.core.renewal import OWN_PRODUCER, Held, Plain, Renewal
+from worker.trust.keys import Signers
+from worker.trust.signing import CONTENT_TYPE, open_signed
 
 _JSON: Final = frozenset({"application/cloudevents+json", "application/cloudevents+json; charset=utf-8"})
-_SIGNED: Final = "application/jose"
 # Header, encrypted key, initialization vector, ciphertext, tag.
 _COMPACT_JWE: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){3}\.[A-Za-z0-9_-]+")
 
@@ -28,6 +29,9 @@ class TrustPolicy:
     require_signature: bool = False
     holds: frozenset[str] = field(default_factory=frozenset)
     """Certificates whose deployments all rebind: the platform holds them."""
+    signers: Signers = field(default_factory=Signers)
+    audience: str = "rotation-worker"
+    """What a signed message must be meant for."""
 
 
 def open_message(message: Message, policy: TrustPolicy, now: datetime) -> Renewal:
@@ -49,8 +53,8 @@ def _opened(message: Message, policy: TrustPolicy, now: datetime) -> tuple[Renew
     if message.content_encoding not in (None, "", "identity", "utf-8"):
         raise RefusedError("malformed", "content_encoding: nothing is inflated")
     kind = _kind(message)
-    if kind == _SIGNED:
-        return open_signed(message.body, now)
+    if kind == CONTENT_TYPE:
+        return open_signed(message.body, policy.signers, policy.audience, now)
     if kind not in _JSON:
         raise RefusedError("malformed", "content_type: not application/cloudevents+json")
     if policy.require_signature and message.user_id != OWN_PRODUCER:
@@ -60,11 +64,6 @@ def _opened(message: Message, policy: TrustPolicy, now: datetime) -> tuple[Renew
 
 def _kind(message: Message) -> str:
     return message.content_type.strip().lower()
-
-
-def open_signed(_body: bytes, _now: datetime) -> tuple[RenewalEvent, str]:
-    """Where signed renewals will be opened."""
-    raise RefusedError("unsupported_content_type", "signed renewals are not available in this version")
 
 
 def _check_material(renewal: Renewal, policy: TrustPolicy) -> None:
@@ -94,7 +93,7 @@ def may_keep_body(message: Message, policy: TrustPolicy) -> bool:
 
 def _payload(message: Message) -> bytes:
     """The event's bytes, of a signed message too, whoever signed it. ValueError when it is no compact JWS."""
-    if _kind(message) != _SIGNED:
+    if _kind(message) != CONTENT_TYPE:
         return message.body
     _header, payload, _signature = message.body.split(b".")
     return base64.b64decode(payload + b"=" * (-len(payload) % 4), altchars=b"-_", validate=True)

@@ -1,0 +1,56 @@
+"""`rotation-worker keygen`: key pairs as JWK files: a worker's, to seal to; a producer's, to sign with."""
+
+import argparse
+from pathlib import Path
+
+from worker.commands.exits import FAILED, OK, WRONG_USE
+from worker.commands.output import print_json
+from worker.commands.refusals import refused
+from worker.settings.model import CERTIFICATE_NAME
+from worker.trust.keys import made
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("whose", choices=("worker", "producer"))
+    parser.add_argument("name", nargs="?", help="the producer's, as the certificates list it")
+    parser.add_argument("--folder", type=Path, default=Path("keys"), help="where to write them (default: keys)")
+
+
+def execute(args: argparse.Namespace) -> int:
+    is_producer = args.whose == "producer"
+    name = args.name if is_producer else "worker"
+    if (args.name is None) == is_producer or CERTIFICATE_NAME.fullmatch(name or "") is None:
+        return refused(args, WRONG_USE, "wrong_use", "keygen worker, or keygen producer NAME")
+    try:
+        private, public = made(args.folder, name, signs=is_producer)
+    except FileExistsError as there:
+        return refused(args, FAILED, "file_exists", f"{there.args[0]}: is there already, and is not overwritten")
+    except OSError as error:
+        return refused(args, FAILED, "file_unwritable", f"{args.folder}: {error.strerror}")
+    if args.json:
+        print_json({"private": str(private), "public": str(public)})
+    else:
+        print(f"{private}: to be kept, with mode 0600\n{public}: for the other side\n")
+        print(_for_producer(name, private, public) if is_producer else _for_worker(private, public))
+    return OK
+
+
+def _for_worker(private: Path, public: Path) -> str:
+    return f"""# settings of the worker
+[trust]
+recipient_keys = ["{private}"]
+
+# settings of those who publish
+[publish]
+recipient_key = "{public}\""""
+
+
+def _for_producer(name: str, private: Path, public: Path) -> str:
+    return f"""# settings of the producer
+[publish]
+producer = "{name}"
+producer_key = "{private}"
+
+# settings of the worker
+[trust.producers.{name}]
+public_key = "{public}\""""

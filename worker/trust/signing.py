@@ -1,0 +1,105 @@
+"""Signed renewals: the message as a compact JWS by its producer (Ed25519), for this worker, and for a while only."""
+
+import base64
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from joserfc import jws
+from joserfc.errors import SecurityWarning
+from joserfc.jws import JWSRegistry
+from joserfc.registry import HeaderParameter
+
+from worker.core.errors import RefusedError
+from worker.core.message import LONGEST_BODY, RenewalEvent, parse
+from worker.trust.keys import Key, Signers
+
+CONTENT_TYPE: Final = "application/jose"
+_TYPE: Final = "renewal+jws"
+_ALGORITHM: Final = "Ed25519"
+# The name that the same algorithm had before RFC 9864.
+_ACCEPTED: Final = frozenset({_ALGORITHM, "EdDSA"})
+_NAMES: Final = frozenset({"alg", "kid", "typ", "aud", "iat", "exp"})
+_SKEW: Final = 300
+_LONGEST_HEADER: Final = 4096
+_REGISTRY: Final = JWSRegistry(
+    header_registry={
+        "aud": HeaderParameter("audience", "str", required=True),
+        "iat": HeaderParameter("issued at", "int", required=True),
+        "exp": HeaderParameter("expires", "int", required=True),
+    },
+    algorithms=sorted(_ACCEPTED),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """How a producer signs. `seconds`: for how long a message is good."""
+
+    producer: str
+    key: Key
+    audience: str
+    seconds: float
+
+
+def sign(event: bytes, signing: Signing, now: datetime) -> bytes:
+    """The JWS whose payload is the event."""
+    at = int(now.timestamp())
+    times = {"iat": at, "exp": at + int(signing.seconds)}
+    header = {"alg": _ALGORITHM, "kid": signing.producer, "typ": _TYPE, "aud": signing.audience, **times}
+    return jws.serialize_compact(header, event, signing.key, registry=_REGISTRY).encode()
+
+
+def open_signed(body: bytes, signers: Signers, audience: str, now: datetime) -> tuple[RenewalEvent, str]:
+    """The event, and the producer that signed it.
+
+    Reasons: `malformed`, `too_large`, `unauthorized_producer` (nobody's key that is known), `bad_signature`,
+    `wrong_audience`, `stale_message`, and those of the event itself. TransientError when a key file cannot be read.
+    """
+    if len(body) > LONGEST_BODY:
+        raise RefusedError("too_large", f"the message has over {LONGEST_BODY} bytes")
+    text, header = _split(body)
+    producer = header["kid"]
+    key = signers.key(producer)
+    if key is None:
+        raise RefusedError("unauthorized_producer", "kid: no producer whose key is known")
+    payload = _verified(text, key)
+    _check_claims(header, audience, now)
+    return parse(payload), producer
+
+
+def _split(body: bytes) -> tuple[str, Mapping[str, Any]]:
+    """The compact form and its header, every part of it as it shall be."""
+    try:
+        text = body.decode("ascii")
+        encoded, _payload, _signature = text.split(".")
+        header = json.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
+    except (ValueError, RecursionError):
+        raise RefusedError("malformed", "no compact JWS") from None
+    if len(encoded) > _LONGEST_HEADER or not isinstance(header, dict) or set(header) != _NAMES:
+        raise RefusedError("malformed", "the protected header is not alg, kid, typ, aud, iat and exp")
+    if header["alg"] not in _ACCEPTED or header["typ"] != _TYPE:
+        raise RefusedError("bad_signature", "alg, typ: not those of a signed renewal")
+    if not isinstance(header["kid"], str) or type(header["iat"]) is not int or type(header["exp"]) is not int:
+        raise RefusedError("malformed", "kid, iat, exp: not a text and two whole numbers")
+    return text, header
+
+
+def _verified(text: str, key: Key) -> bytes:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SecurityWarning)  # of the algorithm's older name, which others still write
+            return jws.deserialize_compact(text, key, registry=_REGISTRY).payload
+    except Exception:  # noqa: BLE001 - what the library and its libraries raise has nothing in common, and quotes
+        raise RefusedError("bad_signature", "the signature is not the producer's") from None
+
+
+def _check_claims(header: Mapping[str, Any], audience: str, now: datetime) -> None:
+    if header["aud"] != audience:
+        raise RefusedError("wrong_audience", "aud: meant for another worker")
+    issued, expires, at = header["iat"], header["exp"], now.timestamp()
+    if issued > at + _SKEW or expires <= at or expires < issued:
+        raise RefusedError("stale_message", "iat, exp: not valid now")
