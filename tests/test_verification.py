@@ -16,10 +16,20 @@ from tests.support.gateways import AUTHORITY, checked
 from worker.core.bundle import Bundle
 from worker.sandbox.ca import Issued
 from worker.settings.model import Endpoint
-from worker.verification import ExpectedExpiry, ExpectedLeaf, Probe, Verdict, parse_endpoint, served_chain, verify
+from worker.verification import (
+    ExpectedEither,
+    ExpectedExpiry,
+    ExpectedLeaf,
+    Probe,
+    Verdict,
+    parse_endpoint,
+    served_chain,
+    verify,
+)
 
 NAME = "a.example.com"
-LONG_AGO = datetime.now(UTC).replace(microsecond=0) - timedelta(days=60)
+NOW = datetime.now(UTC).replace(microsecond=0)
+LONG_AGO = NOW - timedelta(days=60)
 
 
 def issued() -> Issued:
@@ -233,7 +243,7 @@ async def test_an_address_that_this_host_has_no_way_to_is_left_out(
 
 def test_a_leaf_that_cannot_be_read_is_another_certificate() -> None:
     assert ExpectedLeaf.of(checked(issued()), ["1"]).shortfall([b"no certificate"], NAME) == "other_certificate"
-    assert ExpectedExpiry(frozenset()).shortfall([b"no certificate"], NAME) == "other_certificate"
+    assert ExpectedExpiry(frozenset(), NOW).shortfall([b"no certificate"], NAME) == "other_certificate"
 
 
 def der(one: Issued) -> bytes:
@@ -249,12 +259,17 @@ def test_an_older_one_for_the_same_name_is_old_even_if_nobody_remembers_it() -> 
 
 def test_of_a_leaf_that_only_the_platform_knows_name_and_expiry_are_proof() -> None:
     renewed, older = issued(), AUTHORITY.issue([NAME], not_before=LONG_AGO)
-    known = ExpectedExpiry(frozenset({renewed.certificate.not_valid_after_utc}))
+    known = ExpectedExpiry(frozenset({renewed.certificate.not_valid_after_utc}), NOW)
     assert known.shortfall([der(renewed)], NAME) is None
     assert known.shortfall([der(older)], NAME) == "still_old"
     assert known.shortfall([der(renewed)], "b.example.com") == "other_certificate"
     assert known.shortfall([], NAME) == "not_reachable"
-    assert ExpectedExpiry(frozenset()).shortfall([der(older)], NAME) is None, "nothing more is known"
+    assert ExpectedExpiry(frozenset(), NOW).shortfall([der(older)], NAME) is None, "nothing more is known"
+    later = older.certificate.not_valid_after_utc
+    assert ExpectedExpiry(frozenset(), later).shortfall([der(older)], NAME) == "still_old", "but it has expired"
+    either = ExpectedEither(ExpectedLeaf.of(checked(issued()), []), known)
+    assert either.shortfall([der(renewed)], NAME) is None
+    assert either.shortfall([der(older)], NAME) == "still_old"
 
 
 async def test_a_failure_says_where_it_was_seen(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import structlog
 from cryptography import x509
 from cryptography.utils import CryptographyDeprecationWarning
 
+from worker.admission import Admission
 from worker.broker import open_broker
 from worker.broker.base import Broker
 from worker.consumer import Consumer, Policy
@@ -37,7 +38,7 @@ from worker.sweep import Sweeper, Sweeping
 from worker.telemetry import Metrics
 from worker.trust.keys import Recipients, Signers, problem_of
 from worker.trust.opening import TrustPolicy
-from worker.verification import Expected, ExpectedExpiry, ExpectedLeaf, Probe, parse_endpoint, verify
+from worker.verification import Expected, ExpectedEither, ExpectedExpiry, ExpectedLeaf, Probe, parse_endpoint, verify
 from worker.web.server import GatewayState, Health, serving
 
 _log = structlog.get_logger()
@@ -145,10 +146,14 @@ class Probing:
 
 def expected_of(bundle: Bundle | None, report: Report) -> Expected:
     """What clients shall be served after a rotation that reports this."""
+    held = [one for one in report.deployments if one.deployment.strategy == "rebind"]
+    expiry = ExpectedExpiry(frozenset(one.not_after for one in held if one.not_after is not None), utc_now())
     if bundle is None:
-        return ExpectedExpiry(frozenset(one.not_after for one in report.deployments if one.not_after is not None))
+        return expiry
     previous = (one.previous.serial_number for one in report.deployments if one.previous is not None)
-    return ExpectedLeaf.of(bundle, [serial for serial in previous if serial is not None])
+    leaf = ExpectedLeaf.of(bundle, [serial for serial in previous if serial is not None])
+    # Which endpoint is behind which deployment nobody says: where the platform holds some, either will do.
+    return ExpectedEither(leaf, expiry) if held else leaf
 
 
 def probing_of(settings: Settings) -> Probing:
@@ -223,9 +228,18 @@ async def run(settings: Settings, *, stopping: asyncio.Event | None = None, watc
         bound = await stack.enter_async_context(serving(health, host.strip("[]"), int(port)))
         sweep = _sweeping(settings, rotator, broker, metrics)
         await stack.enter_async_context(sweeping(sweep))
-        certificates = certificates_of(settings)
         consumer = Consumer(
-            broker, intake, rotator, certificates, _policy(settings), metrics, utc_now, _chance, stopping, sweep.ended
+            broker,
+            intake,
+            rotator,
+            certificates_of(settings),
+            _policy(settings),
+            metrics,
+            utc_now,
+            _chance,
+            stopping,
+            Admission(settings.broker.prefetch, is_shared=len(settings.gateways) > 1),
+            sweep.ended,
         )
         _log.info("worker.started", listen=f"{host}:{bound}", certificates=len(settings.certificates))
         await consumer.run()

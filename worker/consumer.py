@@ -10,6 +10,7 @@ from typing import Final, assert_never
 
 import structlog
 
+from worker.admission import Admission
 from worker.broker.base import Broker, BrokerError, BrokerLostError, Delivery, Message
 from worker.core.backoff import RetryPolicy, jittered
 from worker.core.deployment import Certificate
@@ -68,6 +69,7 @@ class Consumer:
     now: Callable[[], datetime]
     chance: Callable[[], float]
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    admission: Admission = field(default_factory=lambda: Admission(32))
     on_ended: Callable[[str | None], None] = lambda _certificate: None
     """Hears of every certificate whose renewal has its outcome."""
     _certificates: KeyedLock = field(default_factory=KeyedLock)
@@ -126,6 +128,7 @@ class Consumer:
         if not in_hand:
             return
         _log.info("consumer.draining", rotations=len(in_hand))
+        self.admission.close()
         _done, late = await asyncio.wait(set(in_hand), timeout=self.policy.drain_seconds)
         for task in late:
             task.cancel()
@@ -140,7 +143,6 @@ class Consumer:
             structlog.contextvars.bound_contextvars(
                 certificate=identity.certificate, renewal_id=identity.renewal_id, attempt=message.attempt
             ),
-            self.metrics.in_flight.track_inprogress(),
         ):
             report = await self._report(message, identity.body_sha256)
             if report is None:
@@ -165,7 +167,7 @@ class Consumer:
             return Report.refused(Failure.of(error))
         except Exception as bug:  # noqa: BLE001 - one bug must not stop the other rotations
             if time_slice.expired():
-                return self._after_slice(digest, effort, 0 if effort.changes else idle + 1)
+                return self._after_slice(digest, effort, idle + (1 if effort.calls and not effort.changes else -idle))
             _log.error("rotation.crashed", exc_info=bug)
             return replace(Report.refused(INTERNAL), gateway_calls=effort.calls)
 
@@ -180,9 +182,12 @@ class Consumer:
         renewal = self.intake.renewal_of(message)
         certificate = self.certificates[renewal.certificate]
         effort.urgent = renewal.is_urgent
-        async with self._turn(renewal.certificate, effort):
-            bundle = await self.intake.bundle_of(renewal)
-            with spending(effort):
+        gateways = frozenset(deployment.gateway for deployment in certificate.deployments)
+        async with self._turn(renewal.certificate, effort), self.admission.place(effort, gateways):
+            # Before the certificate is looked at, which costs more than all the rest while a gateway is away.
+            self.rotator.check_open(gateways)
+            with self.metrics.in_flight.track_inprogress(), spending(effort):
+                bundle = await self.intake.bundle_of(renewal)
                 return await self.rotator.rotate(certificate, bundle, undo_until=renewal.undo_until)
 
     @asynccontextmanager

@@ -1,7 +1,7 @@
 """The use case: observe, plan, replace, attach, read back, verify, report."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Protocol, assert_never
@@ -10,8 +10,8 @@ import structlog
 
 from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Certificate, Deployment
-from worker.core.errors import Failure, RefusedError, RotationError
-from worker.core.outcome import BindingResult, DeploymentReport, Outcome, Report, conclude
+from worker.core.errors import Failure, NotAskedError, RefusedError, RotationError
+from worker.core.outcome import BindingResult, DeploymentReport, Outcome, Report, attempted, conclude
 from worker.core.planning import Create, Keep, Modify, Plan, Stored, Superseded, UploadEach, check_names, plan
 from worker.core.readback import FLAG_MOVED, confirmed, is_complete, moved_flags, put_right
 from worker.effort import current_effort, spending
@@ -78,6 +78,8 @@ class Rotator:
         effort = current_effort()
         with spending(effort):
             report = await self._rotate(certificate, bundle, undo_until=undo_until)
+        if not any(failure.transient for failure in report.failures):
+            self._snapshots.forget(certificate)
         return replace(report, gateway_calls=effort.calls)
 
     async def _rotate(self, certificate: Certificate, bundle: Bundle | None, *, undo_until: datetime | None) -> Report:
@@ -113,6 +115,12 @@ class Rotator:
         except RotationError as error:
             return error
 
+    def check_open(self, gateways: Collection[str]) -> None:
+        """Raises NotAskedError where none of them would be asked anything: nothing could be reached."""
+        closed_for = min(self.gateways[name].account.closed_for for name in gateways)
+        if closed_for:
+            raise NotAskedError("gateway_unavailable", "no gateway of this certificate is to be asked", hold=closed_for)
+
     def _gateway(self, deployment: Deployment) -> Gateway:
         return self.gateways[deployment.gateway]
 
@@ -139,10 +147,8 @@ class Rotator:
         self._snapshots.keep(deployment, None if bundle is None else bundle.leaf, todo)
         with self.forecast.of(self._gateway(deployment), deployment, todo) as work:
             self._tell(deployment, todo, work)
-            report = await self._done(deployment, todo, bundle, work)
-        if not any(failure.transient for failure in report.failures):
-            self._snapshots.forget(deployment)
-        return report
+            # The gateway was there when it was observed: what fails now is an attempt, whatever it fails of.
+            return attempted(await self._done(deployment, todo, bundle, work))
 
     def _tell(self, deployment: Deployment, todo: Plan, work: Work) -> None:
         self.watcher.planned(deployment, work)
@@ -233,7 +239,8 @@ class Rotator:
 
     async def _retire(self, deployment: Deployment, todo: Plan, results: Sequence[BindingResult]) -> None:
         """Quotas fill otherwise. What cannot be deleted now is found again by its name at the next rotation."""
-        if any(result.state == "failed" for result in results):
+        # Nothing that is bound is deleted: of uploads for single domains, those of the sound ones can go in any case.
+        if any(result.state == "failed" for result in results) and not isinstance(todo.replacement, UploadEach):
             return
         for stored in todo.retire:
             if self.claimed & {(deployment.gateway, stored.certificate_id), (deployment.gateway, stored.name)}:
@@ -297,7 +304,7 @@ def _unconfirmed(results: Sequence[BindingResult], failure: Failure) -> tuple[Bi
 def _reported(
     deployment: Deployment, todo: Plan, stored: Stored | None, results: Sequence[BindingResult]
 ) -> DeploymentReport:
-    is_replaced = not isinstance(todo.replacement, Keep | UploadEach) or (
+    is_replaced = (todo.was_replaced or not isinstance(todo.replacement, Keep | UploadEach)) or (
         isinstance(todo.replacement, UploadEach) and any(result.state == "attached" for result in results)
     )
     outcome, reason = _ended(todo, results, is_replaced=is_replaced)

@@ -1,14 +1,14 @@
 """Snapshots of deployments over the attempts of one renewal: in memory, and not for long."""
 
-import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
 
 from worker.core.bundle import Leaf
-from worker.core.deployment import Deployment
+from worker.core.deployment import Certificate, Deployment
 from worker.core.planning import Plan
 from worker.core.snapshot import Snapshot
+from worker.limits.clock import now as _now
 
 LONGEST_MEMORY: Final = 7200.0
 """Seconds: longer than attempts are apart. What changed since then, somebody else has changed."""
@@ -41,9 +41,10 @@ class Snapshots:
         self._kept[deployment.key] = _Kept(_key(leaf), _now(), snapshot)
         self._kept.move_to_end(deployment.key)
 
-    def forget(self, deployment: Deployment) -> None:
+    def forget(self, certificate: Certificate) -> None:
         """There is nothing to try again."""
-        self._kept.pop(deployment.key, None)
+        for deployment in certificate.deployments:
+            self._kept.pop(deployment.key, None)
 
     def _forget_old(self) -> None:
         while self._kept and next(iter(self._kept.values())).at < _now() - self.seconds:
@@ -55,7 +56,3 @@ class Snapshots:
 
 def _key(leaf: Leaf | None) -> str | None:
     return None if leaf is None else leaf.fingerprint_sha256
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

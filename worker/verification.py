@@ -83,9 +83,10 @@ class ExpectedLeaf:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedExpiry:
-    """A leaf that only the platform knows: it is for the name, and expires when the platform says, if it does."""
+    """A leaf that only the platform knows: for the name, valid, and expiring when the platform says, where it does."""
 
     expiries: frozenset[datetime]
+    now: datetime
 
     def shortfall(self, served: Sequence[bytes], server_name: str) -> str | None:
         if not served:
@@ -93,9 +94,23 @@ class ExpectedExpiry:
         other = _facts(served[0])
         if other is None or uncovered([server_name], other.names):
             return "other_certificate"
-        if not self.expiries or other.not_after in self.expiries:
+        if other.not_after <= self.now or (self.expiries and other.not_after < min(self.expiries)):
+            return "still_old"
+        return None if not self.expiries or other.not_after in self.expiries else "other_certificate"
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedEither:
+    """One of two; what is wrong is told of the first."""
+
+    first: Expected
+    second: Expected
+
+    def shortfall(self, served: Sequence[bytes], server_name: str) -> str | None:
+        told = self.first.shortfall(served, server_name)
+        if told is None or self.second.shortfall(served, server_name) is None:
             return None
-        return "still_old" if other.not_after < min(self.expiries) else "other_certificate"
+        return told
 
 
 def _facts(leaf: bytes) -> Leaf | None:

@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts or freezes single connections on demand."""
+"""A TCP proxy that cuts, freezes or slows down single connections on demand, in one direction or in both."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,23 +14,43 @@ class Link:
 
     near: asyncio.StreamWriter
     far: asyncio.StreamWriter
-    flows: asyncio.Event = field(default_factory=asyncio.Event)
+    asks: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while bytes flow to the far end…"""
+    answers: asyncio.Event = field(default_factory=asyncio.Event)
+    """…and while they flow back."""
+    drip: float = 0.0
+    """Seconds for each few bytes of an answer."""
 
     def cut(self) -> None:
         """Both sides are told at once."""
         self.near.transport.abort()
         self.far.transport.abort()
 
-    def freeze(self) -> None:
-        """Nobody is told anything: bytes stay where they are."""
-        self.flows.clear()
+    def freeze(self, *, asks: bool = True, answers: bool = True) -> None:
+        """Nobody is told anything: bytes stay where they are, in the directions that are named."""
+        for flow, is_frozen in ((self.asks, asks), (self.answers, answers)):
+            if is_frozen:
+                flow.clear()
 
-    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def thaw(self) -> None:
+        self.asks.set()
+        self.answers.set()
+
+    async def ask(self, reader: asyncio.StreamReader) -> None:
         with suppress(ConnectionError):
             while chunk := await reader.read(65536):
-                await self.flows.wait()
-                writer.write(chunk)
-                await writer.drain()
+                await self.asks.wait()
+                self.far.write(chunk)
+                await self.far.drain()
+        self.cut()
+
+    async def answer(self, reader: asyncio.StreamReader) -> None:
+        with suppress(ConnectionError):
+            while chunk := await reader.read(16 if self.drip else 65536):
+                await self.answers.wait()
+                await asyncio.sleep(self.drip)
+                self.near.write(chunk)
+                await self.near.drain()
         self.cut()
 
 
@@ -41,14 +61,35 @@ class Proxy:
     target: URL
     url: str = ""
     links: list[Link] = field(default_factory=list)
+    _held: dict[str, bool] | None = None
+    _drip: float = 0.0
+
+    def hold(self, **directions: bool) -> None:
+        """Freezes all connections, those that come later too."""
+        self._held = directions
+        for link in self.links:
+            link.freeze(**directions)
+
+    def release(self) -> None:
+        self._held = None
+        for link in self.links:
+            link.thaw()
+
+    def slow(self, drip: float) -> None:
+        """All connections, those that come later too."""
+        self._drip = drip
+        for link in self.links:
+            link.drip = drip
 
     async def accept(self, reader: asyncio.StreamReader, near: asyncio.StreamWriter) -> None:
         far_reader, far = await asyncio.open_connection(self.target.host, self.target.port or 5672)
-        link = Link(near, far)
-        link.flows.set()
+        link = Link(near, far, drip=self._drip)
+        link.thaw()
+        if self._held is not None:
+            link.freeze(**self._held)
         self.links.append(link)
         with suppress(asyncio.CancelledError):  # the server's end
-            await asyncio.gather(link.carry(reader, far), link.carry(far_reader, near))
+            await asyncio.gather(link.ask(reader), link.answer(far_reader))
 
 
 @asynccontextmanager
@@ -63,6 +104,6 @@ async def proxied(url: str) -> AsyncIterator[Proxy]:
     finally:
         server.close()
         for link in proxy.links:
-            link.flows.set()
+            link.thaw()
             link.cut()
         await server.wait_closed()

@@ -229,18 +229,19 @@ async def test_a_history_without_events_is_empty(place: Place) -> None:
     assert await broker.history() == []
 
 
-async def test_no_more_is_in_hand_than_the_prefetch_allows(places: Places) -> None:
-    async with places(prefetch=2) as place:
-        await _publish(place, b"1", b"2", b"3")
+async def test_four_times_as_many_are_in_hand_as_are_worked_on_and_no_more(places: Places) -> None:
+    async with places(prefetch=1) as place:
+        await _publish(place, b"1", b"2", b"3", b"4", b"5")
         broker = place.broker()
         async with broker.deliveries() as deliveries:
             first = await anext(deliveries)
-            await anext(deliveries)
-            third = asyncio.ensure_future(anext(deliveries))
+            for _ in range(3):
+                await anext(deliveries)
+            fifth = asyncio.ensure_future(anext(deliveries))
             await until(lambda: stands(broker, ready=1))
-            assert not third.done()
+            assert not fifth.done()
             await first.ack()
-            assert (await third).message.body == b"3"
+            assert (await fifth).message.body == b"5"
 
 
 async def test_a_standby_takes_over_what_the_active_one_leaves(place: Place) -> None:

@@ -140,7 +140,7 @@ async def test_a_dead_peer_is_noticed_within_a_minute(place: Place) -> None:
 
 async def test_a_consumer_with_its_hands_full_is_not_deaf(rabbit: str) -> None:
     async with _one_ready(rabbit) as (place, connection):
-        busy = Session(connection, place.settings, look_every=0.001, is_active=True, arrived=1)
+        busy = Session(connection, place.settings, look_every=0.001, is_active=True, arrived=4)
         watching = asyncio.create_task(busy.watch())
         for _ in range(10):  # each of them takes longer than a look
             await place.opened[0].state()
@@ -172,9 +172,10 @@ async def _one_ready(url: str) -> AsyncIterator[tuple[Place, AbstractConnection]
     async with place_at(url, prefetch=1) as place:
         broker = place.broker()
         async with broker.deliveries() as deliveries, await aio_pika.connect(url) as connection:
-            for body in (b"1", b"2"):
+            for body in (b"1", b"2", b"3", b"4", b"5"):
                 await broker.publish_renewal(renewal(body))
-            await anext(deliveries)
+            for _ in range(4):  # as many as are taken where one is worked on
+                await anext(deliveries)
             await until(lambda: stands(broker, ready=1))
             yield place, connection
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -90,12 +91,14 @@ def test_a_short_break_is_no_outage() -> None:
     played(far, scenario)
 
 
-def test_a_change_that_the_gateway_stumbles_over_is_no_outage() -> None:
-    far = FarEnd([refusal(500)])
+@pytest.mark.parametrize("stumbles", [refusal(500), refusal(503), LOST])
+def test_a_change_that_the_gateway_stumbles_over_is_no_outage(stumbles: Told | RotationError) -> None:
+    far = FarEnd([stumbles])
 
     async def scenario(one: Transport) -> None:
+        change = replace(POST, repeatable=True)
         for _ in range(20):
-            await outcome(one, POST)
+            assert not isinstance(await outcome(one, change), NotAskedError)
             await asyncio.sleep(5)
         assert not one.is_down
 

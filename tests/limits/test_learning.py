@@ -91,3 +91,13 @@ def test_a_window_that_begins_anew_brings_its_own_figure() -> None:
         return [await _told(limits, None) for _ in range(3)]
 
     assert run_virtual(scenario()) == [11, 11, 11]
+
+
+def test_a_window_by_the_minute_does_not_make_one_by_the_hour_forgotten() -> None:
+    async def scenario() -> list[float]:
+        limits = Limits([Window(100, 1)], 8)
+        await _told(limits, 3, 3000)
+        await _told(limits, 2, 40)
+        return [round(await _told(limits, None)) for _ in range(4)]
+
+    assert run_virtual(scenario()) == [0, 0, 3000, 3000]

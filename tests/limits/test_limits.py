@@ -277,7 +277,8 @@ def test_how_long_more_calls_take_follows_from_windows_holds_and_latency() -> No
         limits.hold(30)
         held = limits.seconds_for(220)
         slow = Limits([Window(1000, 1)], 2)
-        async with sending(slow):
+        async with slow.slot() as turn:
+            turn.is_sent, turn.accepted = True, "attach"
             await asyncio.sleep(4)
         return [at_once, later, held, slow.seconds_for(100)]
 

@@ -10,7 +10,7 @@ from tests.support.fake_gateway import FakeGateway
 from tests.support.values import bundle, certificate, current, day, deployment, domain, leaf, listener, stored
 from tests.support.virtual_time import run_virtual
 from worker.core.bundle import Bundle
-from worker.core.errors import Failure, PermanentError, RefusedError, TransientError
+from worker.core.errors import Failure, NotAskedError, PermanentError, RefusedError, TransientError
 from worker.core.outcome import BindingResult, Report
 from worker.rotation import Rotator
 
@@ -174,6 +174,28 @@ def test_what_was_replaced_is_told_also_by_a_later_attempt() -> None:
     [report] = run_virtual(rotator.rotate(certificate(), bundle())).deployments
     assert report.previous is not None
     assert report.previous.serial_number == "1"
+
+
+def test_what_fails_after_the_gateway_was_observed_is_an_attempt() -> None:
+    not_asked = Failure("gateway_unavailable", "", transient=True, is_attempt=False)
+    cloud = gateway(sick={"b.example.com": not_asked})
+    assert [one.is_attempt for one in rotated(cloud).failures] == [True]
+    away = gateway(errors={"observe": [NotAskedError("gateway_unavailable")]})
+    assert [one.is_attempt for one in rotated(away).failures] == [False]
+
+
+def test_a_renewal_that_needed_a_second_attempt_for_its_proof_still_says_what_it_replaced() -> None:
+    verdicts = [(Failure("still_old", "", transient=True),), ()]
+
+    async def verify(_certificate: str, _bundle: Bundle | None, _report: Report, /) -> tuple[Failure, ...]:
+        return verdicts.pop(0)
+
+    rotator = replace(Rotator({"apig": gateway()}), verify=verify)
+    assert run_virtual(rotator.rotate(certificate(), bundle())).outcome == "failed"
+    report = run_virtual(rotator.rotate(certificate(), bundle()))
+    [one] = report.deployments
+    assert (report.outcome, one.replaced, one.reason) == ("succeeded", True, "rotated")
+    assert one.previous is not None
 
 
 def test_what_is_current_already_has_replaced_nothing() -> None:

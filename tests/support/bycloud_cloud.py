@@ -61,6 +61,7 @@ class Cloud:
         return certificate
 
     is_down: bool = False
+    closed_for: float = 0.0
 
     def seconds_for(self, calls: int) -> float:
         return float(calls)

@@ -31,6 +31,7 @@ class FakeGateway:
     retired: list[str] = field(default_factory=list)
 
     is_down: bool = False
+    closed_for: float = 0.0
 
     @property
     def account(self) -> "FakeGateway":

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from joserfc import jwe
 from joserfc.jwe import JWERegistry
@@ -116,7 +116,7 @@ def test_something_else_sealed_to_the_worker_is_refused(content: bytes, pair: tu
     assert refusal(jwe.encrypt_compact(header, content, public, registry=registry), pair[0]) == "cannot_decrypt"
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_no_bit_of_it_can_be_changed(data: st.DataObject, pair: tuple[Path, Path]) -> None:
     text = sealed(pair)

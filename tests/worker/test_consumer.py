@@ -222,6 +222,9 @@ async def test_a_lost_broker_cancels_what_is_in_hand() -> None:
 
 async def test_an_event_that_cannot_be_built_is_told_in_short() -> None:
     class Broken:
+        def check_open(self, _gateways: object) -> None:
+            """All are."""
+
         async def rotate(self, *_what: object, undo_until: datetime | None) -> Any:
             return Report("succeeded", "rotated", leaf=leaf(not_before="a bug"))
 

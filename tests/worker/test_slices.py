@@ -13,6 +13,7 @@ from tests.support.fake_gateway import FakeGateway
 from tests.support.values import certificate, deployment, listener, stored
 from tests.support.virtual_time import run_virtual
 from tests.worker.test_consumer import Inbox, consumer_of
+from worker.admission import Admission
 from worker.broker.base import BrokerLostError, Message
 from worker.consumer import Consumer
 from worker.effort import current_effort
@@ -38,6 +39,7 @@ class Waiting(FakeGateway):
     queues = True
 
     async def attach(self, *_what: object) -> Any:
+        current_effort().calls += 1
         if self.queues:
             with current_effort().queueing():
                 await asyncio.Event().wait()
@@ -76,7 +78,7 @@ def test_slices_in_which_it_only_waits_are_an_attempt_after_a_handful() -> None:
         consumer = rebinding(Inbox(held(), asyncio.Event()), Waiting(stored(), {}))
         for _ in range(7):
             inbox: Any = Inbox(held(), asyncio.Event())
-            await replace(consumer, broker=inbox, stopping=inbox.stopping).run()
+            await replace(consumer, broker=inbox, stopping=inbox.stopping, admission=Admission(8)).run()
             log += inbox.log
         return log
 

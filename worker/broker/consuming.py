@@ -67,7 +67,7 @@ class Session:
             underlay.on_consumer_cancel_callbacks.add(lambda _: self.lose("the consumer was cancelled"))
             [(_, consumers)] = await counted(self.connection, self.settings.queue)
             self.is_active = consumers == 0
-            await channel.set_qos(prefetch_count=self.settings.prefetch)
+            await channel.set_qos(prefetch_count=self.settings.in_hand)
             queue = await channel.get_queue(self.settings.queue, ensure=False)
             await queue.consume(self._arrive)
 
@@ -92,7 +92,7 @@ class Session:
                 return self.lose(str(error))
             if consumers == 0:
                 return self.lose("the queue has no consumer any more")
-            has_room = self.arrived - self.settled < self.settings.prefetch
+            has_room = self.arrived - self.settled < self.settings.in_hand
             is_waiting = bool(ready) and has_room and self.is_active
             if is_waiting and waiting_since == self.arrived:
                 return self.lose("messages are ready and none comes: the consumer is deaf")

@@ -45,6 +45,8 @@ async def _prepared(connection: aiosqlite.Connection) -> aiosqlite.Connection:
         await connection.execute("PRAGMA synchronous = FULL")
         await connection.execute("PRAGMA secure_delete = ON")
         await connection.executescript(_SCHEMA)
+        # What a kill may have left of a body that must not be kept.
+        await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
     except sqlite3.Error:
         await connection.close()
         raise

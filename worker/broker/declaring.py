@@ -20,13 +20,15 @@ async def prepare(connection: AbstractConnection, wanted: Topology, *, declare: 
 
     A binding cannot be checked without declaring it.
     """
-    items: Sequence[Item] = (*wanted.exchanges, *wanted.queues, *(wanted.bindings if declare else ()))
-    problems = []
-    for item in items:
-        async with guarded(f"declaring {_named(item)}", seconds):
-            problems.append(await _problem(connection, item, passive=not declare))
-    if any(problems):
-        raise TopologyError("; ".join(filter(None, problems)))
+    # What is refused in the end has bound nothing: a binding of half a topology sends messages astray.
+    halves: Sequence[Sequence[Item]] = ((*wanted.exchanges, *wanted.queues), wanted.bindings if declare else ())
+    for items in halves:
+        problems = []
+        for item in items:
+            async with guarded(f"declaring {_named(item)}", seconds):
+                problems.append(await _problem(connection, item, passive=not declare))
+        if any(problems):
+            raise TopologyError("; ".join(filter(None, problems)))
 
 
 async def _problem(connection: AbstractConnection, item: Item, *, passive: bool) -> str | None:

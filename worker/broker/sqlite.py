@@ -122,7 +122,7 @@ class SqliteBroker:
         self._connection: aiosqlite.Connection | None = None
         self._opening = asyncio.Lock()
         self._writing = asyncio.Lock()
-        self._in_hand = _InHand(settings.prefetch)
+        self._in_hand = _InHand(settings.in_hand)
         self.is_active = False
 
     async def _connected(self) -> aiosqlite.Connection:
@@ -169,7 +169,7 @@ class SqliteBroker:
     @asynccontextmanager
     async def deliveries(self) -> AsyncGenerator[AsyncIterator[Delivery]]:
         await self._connected()
-        in_hand = self._in_hand = _InHand(self._settings.prefetch)
+        in_hand = self._in_hand = _InHand(self._settings.in_hand)
         with self._lock_file() as lock:
             try:
                 yield SqliteDeliveries(self, lock, in_hand)

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+from urllib.parse import unquote, urlsplit
 
 from worker.app import broker_of
 from worker.broker.topology import definitions
@@ -10,6 +11,7 @@ from worker.commands.loading import log_level, settings_of
 from worker.commands.output import print_json
 from worker.commands.refusals import in_json
 from worker.settings import Settings
+from worker.settings.resolve import broker_url
 from worker.telemetry import configure_logs
 
 
@@ -25,7 +27,7 @@ def execute(args: argparse.Namespace) -> int:
 
 def _carry_out(settings: Settings, args: argparse.Namespace) -> int:
     if args.action == "export":
-        print_json(definitions(settings.broker, settings.retry.parking_seconds))
+        print_json(definitions(settings.broker, settings.retry.parking_seconds, _vhost(settings)))
         return OK
     asyncio.run(_apply(settings))
     if args.json:
@@ -33,6 +35,11 @@ def _carry_out(settings: Settings, args: argparse.Namespace) -> int:
     else:
         print("The broker objects are there, as the settings want them.")
     return OK
+
+
+def _vhost(settings: Settings) -> str:
+    path = urlsplit(broker_url(settings.broker).reveal()).path
+    return unquote(path.removeprefix("/")) or "/"
 
 
 async def _apply(settings: Settings) -> None:

@@ -1,7 +1,7 @@
 """What came of a rotation, and what is to be done with its message."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, assert_never
 
@@ -51,6 +51,18 @@ class DeploymentReport:
     def failures(self) -> tuple[Failure, ...]:
         whole = () if self.failure is None else (self.failure,)
         return whole + tuple(result.failure for result in self.bindings if result.failure is not None)
+
+
+def attempted(report: DeploymentReport) -> DeploymentReport:
+    """The report, each of its failures counted as an attempt."""
+    if all(failure.is_attempt for failure in report.failures):
+        return report
+    whole = None if report.failure is None else replace(report.failure, is_attempt=True)
+    results = tuple(
+        one if one.failure is None else replace(one, failure=replace(one.failure, is_attempt=True))
+        for one in report.bindings
+    )
+    return replace(report, failure=whole, bindings=results)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, assert_never
 
 from worker.core.bundle import Leaf
@@ -23,6 +23,8 @@ class Stored:
     not_after: datetime | None = None
     issued_before: datetime | None = None
     """When it was stored, for gateways that do not tell not_before: it cannot have been issued later."""
+    stored_at: datetime | None = None
+    """When it was stored, where its gateway tells that and not_before does not."""
     fingerprint_prefix: str | None = None
     """Beginning of the leaf's SHA-256 fingerprint, where the name that we gave it tells."""
     has_trusted_root_ca: bool = False
@@ -94,6 +96,8 @@ class Plan:
     retire: Sequence[Stored] = ()
     """Deleted at the end, each only once nothing is bound to it."""
     previous: Previous | None = None
+    was_replaced: bool = False
+    """What is kept was put there by an earlier attempt of the same renewal."""
     superseded_by: Stored | None = None
     """A newer certificate that some of the deployment's bindings have already: those are left alone."""
 
@@ -109,6 +113,7 @@ class Superseded:
     stored: Stored
 
 
+_LONGEST_QUEUE = timedelta(hours=1)
 Age = Literal["same", "older", "newer"]
 
 
@@ -132,8 +137,12 @@ def _supersedes(stored: Stored | None, leaf: Leaf, undo_until: datetime | None) 
     """Whether what is stored stays because it is newer."""
     if stored is None or age_of(stored, leaf) != "newer":
         return False
-    is_later = stored.not_before is not None and undo_until is not None and stored.not_before > undo_until
-    return undo_until is None or is_later
+    if undo_until is None:
+        return True
+    if stored.not_before is not None:
+        return stored.not_before > undo_until
+    # When it was stored says less: the queue in front of it may have been long.
+    return stored.stored_at is not None and stored.stored_at > undo_until + _LONGEST_QUEUE
 
 
 def _is_same(stored: Stored, leaf: Leaf) -> bool:

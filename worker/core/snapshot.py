@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from worker.core.deployment import Binding
 from worker.core.outcome import Previous
-from worker.core.planning import Bound, Observed, Plan, Superseded
+from worker.core.planning import Bound, Keep, Observed, Plan, Superseded
 
 Flags = Mapping[tuple[str, str | None], bool]
 
@@ -16,10 +16,13 @@ class Snapshot:
 
     flags: Flags = field(default_factory=dict)
     previous: Previous | None = None
+    is_replaced: bool = False
+    """An earlier attempt was to put the renewed certificate there: if it is there now, this renewal did it."""
 
     def with_plan(self, todo: Plan) -> "Snapshot":
         """Also what a plan knows that was made before its change."""
-        return Snapshot({**self.flags, **_flags_in(todo)}, self.previous or todo.previous)
+        is_replaced = self.is_replaced or not isinstance(todo.replacement, Keep)
+        return Snapshot({**self.flags, **_flags_in(todo)}, self.previous or todo.previous, is_replaced)
 
     def before(self, observed: Observed) -> Observed:
         """What is observed, each binding wanted with its flag of then: what it shows now may be what we moved.
@@ -37,10 +40,10 @@ class Snapshot:
         return replace(bound, binding=replace(binding, client_verification=flag))
 
     def told(self, step: Plan | Superseded) -> Plan | Superseded:
-        """The step, with the certificate that an earlier attempt replaced."""
-        if isinstance(step, Superseded) or step.previous is not None:
+        """The step, with what earlier attempts have done."""
+        if isinstance(step, Superseded):
             return step
-        return replace(step, previous=self.previous)
+        return replace(step, previous=step.previous or self.previous, was_replaced=self.is_replaced)
 
 
 def _place(binding: Binding) -> tuple[str, str | None]:

@@ -36,6 +36,11 @@ class Account(Protocol):
         """Nothing is answered, and only a probe now and then is sent."""
         ...
 
+    @property
+    def closed_for(self) -> float:
+        """Seconds in which nothing at all is sent: it is down, or wants to be left alone for long."""
+        ...
+
     def seconds_for(self, calls: int) -> float:
         """How long so many calls take at least, by limits and latency."""
         ...

@@ -1,6 +1,5 @@
 """A gateway that is down is left alone: one probe at a time, and no attempt burnt on what was not asked."""
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +8,8 @@ from typing import Final
 import structlog
 
 from worker.core.errors import NotAskedError, RotationError, TransientError
+from worker.gateways.exchange import AmbiguousError
+from worker.limits.clock import now as _now
 
 _log = structlog.get_logger()
 _MOST_FAILURES: Final = 5
@@ -19,7 +20,6 @@ _FIRST_PAUSE: Final = 5.0
 _LONGEST_PAUSE: Final = 60.0
 _LONGEST_OUTAGE: Final = 86400.0
 """After a day attempts count again, so that somebody hears of a gateway that never comes back."""
-_INTERNAL_ERROR: Final = 500
 
 
 @dataclass(slots=True)
@@ -38,6 +38,13 @@ class Breaker:
     def is_open(self) -> bool:
         return self._probe_at is not None
 
+    @property
+    def closed_for(self) -> float:
+        """Seconds in which nothing is sent; 0 where a probe may be, or all."""
+        if self._probe_at is None:
+            return 0.0
+        return max(self._probe_at - _now(), 1.0 if self._is_probing else 0.0)
+
     @contextmanager
     def trying(self, *, is_change: bool) -> Iterator[None]:
         """Send one call inside the block. Raises NotAskedError instead of entering while the gateway is down."""
@@ -54,13 +61,10 @@ class Breaker:
 
     def _begin(self) -> bool:
         """Whether this call is the probe."""
-        if self._probe_at is None:
-            return False
-        wait = self._probe_at - _now()
-        if wait > 0 or self._is_probing:
-            raise self._refusal(max(wait, 1.0))
-        self._is_probing = True
-        return True
+        if self.closed_for:
+            raise self._refusal(self.closed_for)
+        self._is_probing = self._probe_at is not None
+        return self._is_probing
 
     def _refusal(self, wait: float) -> NotAskedError:
         text = "the gateway is down, and is left alone until it answers a probe"
@@ -68,11 +72,12 @@ class Breaker:
         return NotAskedError("gateway_unavailable", text, hold=wait, is_attempt=is_for_long)
 
     def _heard(self, error: RotationError, *, is_change: bool, is_probe: bool) -> None:
-        is_own_fault = is_change and error.status == _INTERNAL_ERROR and not is_probe
-        if _is_unavailable(error) and not is_own_fault:
+        if not _is_unavailable(error):
+            if error.status is not None:
+                self._answered()
+        elif is_probe or not is_change or _is_unreached(error):
             self._failed(is_probe=is_probe)
-        elif error.status is not None and not is_own_fault:
-            self._answered()
+        # Else a change went wrong: that may be its own fault, and reads tell whether the gateway is there.
 
     def _answered(self) -> None:
         if self._probe_at is not None:
@@ -92,9 +97,10 @@ class Breaker:
                 _log.error("gateway.down", gateway=self.gateway, failures=self._failures)
 
 
+def _is_unreached(error: RotationError) -> bool:
+    """Nothing was sent: there is no connection."""
+    return error.status is None and not isinstance(error, AmbiguousError)
+
+
 def _is_unavailable(error: RotationError) -> bool:
     return isinstance(error, TransientError) and error.reason == "gateway_unavailable"
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -31,6 +31,8 @@ class Restraint:
         """Whatever the answer says besides."""
         if "x-ratelimit-remaining" in headers:
             turn.left = told_left(headers, self.wall_clock())
+            if turn.left is not None and turn.left[0] == 0:
+                _log.warning("gateway.exhausted", gateway=self.gateway, seconds=round(turn.left[1], 1))
 
     def accepted(self) -> None:
         """The answer was what was asked for."""
@@ -40,13 +42,13 @@ class Restraint:
         """Nothing came in time, or the connection broke."""
         turn.is_busy = True
 
-    def refused(self, turn: Turn, error: RotationError, began: float) -> None:
-        """A call that began at `began`, of the loop's clock."""
+    def refused(self, turn: Turn, error: RotationError) -> None:
+        """The call was not done."""
         is_throttled = isinstance(error, TransientError) and error.reason == "throttled"
         turn.is_busy = is_throttled or error.status in _BUSY
         if isinstance(error, TransientError) and is_throttled:
             self._learn(error)
-            self._hold(error, began)
+            self._hold(error, turn.began)
 
     def _learn(self, error: TransientError) -> None:
         window = told_window(error.message)

@@ -22,14 +22,13 @@ from worker.gateways.breaker import Breaker
 from worker.gateways.exchange import AmbiguousError, client_session, exchange
 from worker.gateways.redaction import shown
 from worker.gateways.restraint import Restraint
-from worker.limits import Limits, Turn
+from worker.limits import LONGEST_WAIT, HeldError, Limits, Turn
 from worker.limits.clock import now as _now
 
 __all__ = ["AmbiguousError", "Answer", "Authenticator", "Dialect", "OnCall", "Request", "Transport", "path_of"]
 
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _MOST_THROTTLED: Final = 6
-_LONGEST_WAIT: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +132,11 @@ class Transport:
     def is_down(self) -> bool:
         return self._breaker.is_open
 
+    @property
+    def closed_for(self) -> float:
+        held_for = self._limits.held_for
+        return max(self._breaker.closed_for, held_for if held_for > LONGEST_WAIT else 0.0)
+
     def seconds_for(self, calls: int) -> float:
         return self._limits.seconds_for(calls)
 
@@ -146,14 +150,16 @@ class Transport:
         budget = _Budget(self._deadline)
         while True:
             budget.tries += 1
-            known = self._renewals
             try:
                 return await self._try(request, budget)
+            except HeldError as held:
+                raise NotAskedError("throttled", "the gateway wants to be left alone", hold=held.seconds) from None
             except RotationError as error:
                 error.attempts = budget.tries
+                budget.heard(error)
                 if self._may_renew(error, budget):
                     budget.is_renewed = True
-                    await self._renew(known)
+                    await self._renew(budget.renewals)
                 elif isinstance(error, TransientError) and _may_repeat(request, error):
                     await self._pause(error, budget)
                 else:
@@ -175,7 +181,7 @@ class Transport:
         """Waits before the next try; raises the error when there shall be none."""
         if error.reason == "throttled" and budget.is_sent:
             budget.throttled += 1
-            if budget.throttled >= _MOST_THROTTLED or error.hold > _LONGEST_WAIT:
+            if budget.throttled >= _MOST_THROTTLED or error.hold > LONGEST_WAIT:
                 raise error
             return  # the hold makes every call of this gateway wait
         pause = max(error.hold, jittered(budget.tries, self._chance()))
@@ -192,6 +198,7 @@ class Transport:
             waited = _now() - asked
             with budget.charged(), self._breaker.trying(is_change=request.method != "GET"):
                 # Only now: a signature ages, and a wait may be long.
+                budget.renewals = self._renewals
                 headers = await self._authenticator.headers(request.method, request.path, request.query, body)
                 budget.is_sent = turn.is_sent = True
                 return await self._exchange(request, turn, headers, body, waited)
@@ -200,7 +207,6 @@ class Transport:
         self, request: Request, turn: Turn, headers: Mapping[str, str], body: bytes, waited: float
     ) -> Answer:
         current_effort().calls += 1
-        began = _now()
         # Only JSON goes out; a content type on an empty body would be signed for nothing.
         kind = {"Content-Type": "application/json"} if body else {}
         try:
@@ -215,9 +221,10 @@ class Transport:
         self._restraint.answered(turn, told)
         if status in request.expect:
             self._restraint.accepted()
+            turn.accepted = request.operation
             return Answer(status, told, parsed(content, status))
         refusal = self._refusal(status, told, content)
-        self._restraint.refused(turn, refusal, began)
+        self._restraint.refused(turn, refusal)
         refusal.message = shown(refusal.message, [*secrets_in(request.body), *_words(headers)])
         refusal.args = (refusal.message,)
         raise refusal
@@ -262,6 +269,16 @@ class _Budget:
     throttled: int = 0
     is_sent: bool = False
     is_renewed: bool = False
+    renewals: int = 0
+    """How often credentials had been renewed when it was sent."""
+    last: RotationError | None = None
+
+    def heard(self, error: RotationError) -> None:
+        """One that is not asked any more fails of what it was answered before."""
+        if isinstance(error, NotAskedError) and self.last is not None:
+            error.message, error.status, error.code = self.last.message, self.last.status, self.last.code
+            error.args = self.last.args
+        self.last = error
 
     @contextmanager
     def charged(self) -> Iterator[None]:

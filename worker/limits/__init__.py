@@ -1,7 +1,7 @@
 """The clouds' rate limits: kept by construction, learned from refusals, shared fairly; and mutual exclusion by key."""
 
-from worker.limits.limits import Limits, Turn
+from worker.limits.limits import LONGEST_WAIT, HeldError, Limits, Turn
 from worker.limits.locks import KeyedLock
 from worker.limits.windows import Window
 
-__all__ = ["KeyedLock", "Limits", "Turn", "Window"]
+__all__ = ["LONGEST_WAIT", "HeldError", "KeyedLock", "Limits", "Turn", "Window"]

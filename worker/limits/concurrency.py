@@ -9,8 +9,26 @@ _SLOW: Final = 3.0
 """So many times the usual latency means that calls queue up over there."""
 _NOTICEABLE: Final = 0.2
 """Seconds: what is quicker than this is never called slow. It may be this very process that was."""
-_FORGETTING: Final = 1.002
-"""The usual latency may rise by so much a call: what lasts becomes usual."""
+_FORGETTING: Final = 60.0
+"""Seconds in which the usual latency may double: what lasts becomes usual."""
+
+
+@dataclass(slots=True)
+class _Latency:
+    """Of one kind of call: a change that binds twenty domains takes longer than a read, and is not slow for that."""
+
+    recent: float
+    usual: float
+    at: float
+
+    def learn(self, latency: float, now: float) -> None:
+        self.recent += _SMOOTHING * (latency - self.recent)
+        self.usual = min(self.recent, self.usual * 2.0 ** ((now - self.at) / _FORGETTING))
+        self.at = now
+
+    @property
+    def is_slow(self) -> bool:
+        return self.recent > max(_SLOW * self.usual, _NOTICEABLE)
 
 
 @dataclass(slots=True)
@@ -20,8 +38,7 @@ class Concurrency:
     most: int
     _allowed: float = field(init=False)
     _cut_at: float = float("-inf")
-    _recent: float | None = None
-    _usual: float = float("inf")
+    _latencies: dict[str, _Latency] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._allowed = float(self.most)
@@ -31,18 +48,22 @@ class Concurrency:
         return int(self._allowed)
 
     def seconds_for(self, calls: int) -> float:
-        """How long so many calls take at the usual latency."""
-        return 0.0 if self._recent is None else calls * self._usual / self.allowed
+        """How long so many calls take at the usual latency, of whatever kind."""
+        usual = [one.usual for one in self._latencies.values()]
+        return calls * sum(usual) / len(usual) / self.allowed if usual else 0.0
 
-    def answered(self, began: float, ended: float, *, is_busy: bool) -> None:
-        """Learns from one answer. Calls that were under way at a decrease do not decrease once more."""
-        if is_busy or self._is_slow(ended - began):
+    def answered(self, began: float, ended: float, *, kind: str | None, is_busy: bool) -> None:
+        """Learns from one answer; `kind` None: how long it took tells nothing.
+
+        Calls that were under way at a decrease do not decrease once more.
+        """
+        if is_busy or (kind is not None and self._is_slow(kind, ended - began, ended)):
             if began >= self._cut_at:
                 self._allowed, self._cut_at = max(self._allowed * _LESS, 1.0), ended
         else:
             self._allowed = min(self._allowed + 1 / self._allowed, float(self.most))
 
-    def _is_slow(self, latency: float) -> bool:
-        recent = latency if self._recent is None else self._recent + _SMOOTHING * (latency - self._recent)
-        self._recent, self._usual = recent, min(recent, self._usual * _FORGETTING)
-        return recent > max(_SLOW * self._usual, _NOTICEABLE)
+    def _is_slow(self, kind: str, latency: float, now: float) -> bool:
+        known = self._latencies.setdefault(kind, _Latency(latency, latency, now))
+        known.learn(latency, now)
+        return known.is_slow

@@ -15,20 +15,37 @@ from worker.limits.windows import Places, Window
 
 _SHORT_JOB: Final = 16
 """Calls that a rotation may make as fast as there are places: as many as a certificate with a few domains needs."""
+LONGEST_WAIT: Final = 600.0
+"""Seconds for which a hold is waited for."""
+_SLOW_WINDOW: Final = 10.0
+"""Seconds: who finds a longer window full waits for long, so some of its places are kept for short jobs as well."""
+_RESERVE_OF_SLOW: Final = 0.05
 _RESOLUTION: Final = 0.001
 """Seconds between two looks at the clock, at least."""
 _RESERVE: Final = 0.03
 """Of every window but the one that long jobs are paced by: kept for short jobs."""
 
 
+class HeldError(Exception):
+    """The cloud wants to be left alone for so many seconds that nobody shall wait here."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("held for long")
+        self.seconds = seconds
+
+
 @dataclass(slots=True)
 class Turn:
     """One call's turn."""
 
+    began: float = 0.0
+    """When it came, of the loop's clock."""
     is_sent: bool = False
     """Set by whoever sends: a turn that was not used costs nothing."""
     is_busy: bool = False
     """Set by whoever hears that the far end has too much to do."""
+    accepted: str | None = None
+    """Set by whoever hears that the call did what it was for: which kind of call it was."""
     left: tuple[int, float] | None = None
     """Set by whoever hears how many calls are left, and for how many seconds."""
 
@@ -42,8 +59,7 @@ class Slot:
     _began: float = 0.0
 
     async def __aenter__(self) -> Turn:
-        await self.limits.enter()
-        self._began = _now()
+        self._began = self._turn.began = await self.limits.enter()
         return self._turn
 
     async def __aexit__(self, *_error: object) -> None:
@@ -71,7 +87,9 @@ class Limits:
             self._places.append(Places(window, self._reserve(window)))
 
     def _reserve(self, window: Window) -> int:
-        return 0 if window.interval <= self._pace.interval else int(window.calls * _RESERVE)
+        if window.interval > self._pace.interval:
+            return int(window.calls * _RESERVE)
+        return int(window.calls * _RESERVE_OF_SLOW) if window.seconds > _SLOW_WINDOW else 0
 
     @property
     def waiting(self) -> int:
@@ -103,18 +121,31 @@ class Limits:
         """
         return Slot(self)
 
-    async def enter(self) -> None:
-        """Waits for a turn."""
+    async def enter(self) -> float:
+        """Waits for a turn; when it came. Raises HeldError instead of waiting for very long."""
         effort = current_effort()
+        self._check_patience()
         if not self._queue and self._is_open(now := _now()) and self._may_send(effort, now):
-            return self._let_in(now)
-        with effort.queueing():
-            await self._turn_of(effort)
-        return None
+            self._let_in(now)
+            return now
+        while True:
+            with effort.queueing():
+                began = await self._turn_of(effort)
+            if self._held_until <= _now():
+                return began
+            self._unused()  # a hold came between the turn and whoever waited for it
+
+    def _check_patience(self) -> None:
+        if self.held_for > LONGEST_WAIT:
+            raise HeldError(self.held_for)
 
     def hold(self, seconds: float) -> None:
-        """Nothing is sent for so long; an earlier hold that lasts longer stays."""
+        """Nothing is sent for so long; an earlier hold that lasts longer stays. Nobody waits for a very long one."""
         self._held_until = max(self._held_until, _now() + seconds)
+        if self.held_for > LONGEST_WAIT:
+            for turn in self._queue.clear():
+                if not turn.done():
+                    turn.set_exception(HeldError(self.held_for))
 
     def learn(self, window: Window) -> None:
         """Keeps to a window that the cloud has told, until it tells another one for the same span.
@@ -133,14 +164,15 @@ class Limits:
         by_windows = max((places.seconds_for(calls, _now()) for places in self._places), default=0.0)
         return self.held_for + max(by_windows, self._concurrency.seconds_for(calls))
 
-    async def _turn_of(self, effort: Effort) -> None:
+    async def _turn_of(self, effort: Effort) -> float:
         turn = self._queue.add(effort)
         self._admit()
         try:
-            await turn
+            return await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._unused()  # the turn came together with the cancellation
+                if turn.exception() is None:
+                    self._unused()  # the turn came together with the cancellation
             else:
                 self._queue.leave(effort, turn)
             raise
@@ -152,7 +184,7 @@ class Limits:
             if turn.cancelled():
                 continue  # whoever waited gave up a moment ago, and has not left the queue yet
             self._let_in(now)
-            turn.set_result(None)
+            turn.set_result(now)
         self._set_timer(now)
 
     def _let_in(self, now: float) -> None:
@@ -196,12 +228,12 @@ class Limits:
         if not turn.is_sent:
             return self._unused()
         now = _now()
-        self._concurrency.answered(began, now, is_busy=turn.is_busy)
+        self._concurrency.answered(began, now, kind=turn.accepted, is_busy=turn.is_busy)
         if turn.left is None:
             self._allowance.untold()
         else:
             left, seconds = turn.left
-            self._allowance.told(left, now + seconds)
+            self._allowance.told(left, now + seconds, now)
         self._under_way -= 1
         for places in self._places:
             places.ended(now)

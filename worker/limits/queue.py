@@ -5,12 +5,12 @@ Every other turn is the eldest's. Where many share a small budget evenly, all wo
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from worker.effort import Effort
 
-_Turns = OrderedDict[asyncio.Future[None], None]
+_Turns = OrderedDict[asyncio.Future[float], None]
 # Ten thousand may wait, and all give up at once: leaving must not search.
 _Ring = OrderedDict[Effort, _Turns]
 
@@ -24,8 +24,8 @@ class TurnQueue:
     _background: _Ring = field(default_factory=OrderedDict)
     _is_eldests_turn: bool = False
 
-    def add(self, effort: Effort) -> asyncio.Future[None]:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def add(self, effort: Effort) -> asyncio.Future[float]:
+        turn: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._ring(effort).setdefault(effort, OrderedDict())[turn] = None
         return turn
 
@@ -34,7 +34,7 @@ class TurnQueue:
             return self._urgent
         return self._background if effort.is_background else self._others
 
-    def leave(self, effort: Effort, turn: asyncio.Future[None]) -> None:
+    def leave(self, effort: Effort, turn: asyncio.Future[float]) -> None:
         """Somebody gave up waiting."""
         ring = self._ring(effort)
         turns = ring.get(effort)
@@ -43,7 +43,7 @@ class TurnQueue:
             if not turns:
                 del ring[effort]
 
-    def next(self, may_send: Callable[[Effort], bool]) -> asyncio.Future[None] | None:
+    def next(self, may_send: Callable[[Effort], bool]) -> asyncio.Future[float] | None:
         """Takes out the next turn of the first effort that may send now."""
         effort = next((one for one in self._candidates() if may_send(one)), None)
         if effort is None:
@@ -68,6 +68,13 @@ class TurnQueue:
         """All who wait, the urgent ones first."""
         for ring in self._rings:
             yield from ring
+
+    def clear(self) -> Sequence[asyncio.Future[float]]:
+        """Takes all turns out."""
+        turns = [turn for ring in self._rings for waiting in ring.values() for turn in waiting]
+        for ring in self._rings:
+            ring.clear()
+        return turns
 
     @property
     def _rings(self) -> tuple[_Ring, ...]:

@@ -2,9 +2,9 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
@@ -38,6 +38,7 @@ class Broker(Model):
     queue: str = "certificate.rotation"
     binding_keys: tuple[str, ...] = ("certificate.renewed",)
     parking_exchange: str = "certificate.rotation.parked"
+    """Where nothing is said, this and the next are named after the queue."""
     dead_queue: str = "certificate.rotation.dead"
     events_exchange: str = "certificate.events"
     history_stream: str = "certificate.rotation.history"
@@ -45,6 +46,20 @@ class Broker(Model):
     history_days: int = Field(default=90, ge=1)
     timeout_seconds: Seconds = 30
     """For connecting, publishing, closing."""
+
+    @property
+    def in_hand(self) -> int:
+        """Deliveries taken: more than are worked on, so that urgent ones are seen, and those for another gateway."""
+        return min(self.prefetch * 4, 1000)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_after_the_queue(cls, given: Any) -> Any:
+        """What is parked or buried is put back into its own queue: no two queues share where it lies."""
+        queue = given.get("queue") if isinstance(given, dict) else None
+        if not isinstance(queue, str):
+            return given
+        return {"parking_exchange": f"{queue}.parked", "dead_queue": f"{queue}.dead", **given}
 
 
 class Retry(Model):

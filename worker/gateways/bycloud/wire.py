@@ -69,6 +69,7 @@ class Certificate(Body):
             self.name,
             not_after=self.expires_at,
             issued_before=self.updated_at,
+            stored_at=self.created_at,
             fingerprint_prefix=fingerprint_in(self.name),
         )
 

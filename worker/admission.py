@@ -1,0 +1,85 @@
+"""Which of the rotations in hand are worked on: so many at once, not all of them at one gateway, urgent ones first."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from worker.effort import Effort
+
+_SHARE: Final = 0.75
+"""Of all places, what rotations at one gateway may take: others shall not wait for it."""
+_FOR_URGENT: Final = 8
+"""One place more in so many for those that are urgent."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting:
+    effort: Effort
+    gateways: frozenset[str]
+    turn: asyncio.Future[None]
+
+
+@dataclass(slots=True)
+class Admission:
+    """`most` rotations at once; of several gateways, `is_shared`, one never has them all."""
+
+    most: int
+    is_shared: bool = False
+    _at: Counter[str] = field(default_factory=Counter)
+    _working: int = 0
+    _waiting: list[_Waiting] = field(default_factory=list)
+    _is_closed: bool = False
+
+    @asynccontextmanager
+    async def place(self, effort: Effort, gateways: frozenset[str]) -> AsyncIterator[None]:
+        """Waits for a place; work inside the block."""
+        await self._admitted(_Waiting(effort, gateways, asyncio.get_running_loop().create_future()))
+        try:
+            yield
+        finally:
+            self._working -= 1
+            self._at.subtract(gateways)
+            self._admit()
+
+    def close(self) -> None:
+        """Nobody begins any more: who waits, and who comes, is cancelled."""
+        self._is_closed = True
+        for one in self._waiting:
+            one.turn.cancel()
+
+    async def _admitted(self, one: _Waiting) -> None:
+        self._waiting.append(one)
+        if self._is_closed:
+            one.turn.cancel()
+        self._admit()
+        try:
+            with one.effort.queueing():
+                await one.turn
+        except asyncio.CancelledError:
+            if one in self._waiting:
+                self._waiting.remove(one)
+            elif not one.turn.cancelled():
+                self._working -= 1  # the place came together with the cancellation
+                self._at.subtract(one.gateways)
+                self._admit()
+            raise
+
+    def _admit(self) -> None:
+        """Urgent ones first, each kind in the order in which they came."""
+        for one in sorted(self._waiting, key=lambda one: not one.effort.urgent):
+            if one.turn.done():
+                continue  # gave up a moment ago
+            if self._has_place(one):
+                self._waiting.remove(one)
+                self._working += 1
+                self._at.update(one.gateways)
+                one.turn.set_result(None)
+
+    def _has_place(self, one: _Waiting) -> bool:
+        if one.effort.urgent:
+            return self._working < self.most + max(1, self.most // _FOR_URGENT)
+        most_there = max(1, int(self.most * _SHARE)) if self.is_shared else self.most
+        return self._working < self.most and all(self._at[name] < most_there for name in one.gateways)
