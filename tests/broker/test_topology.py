@@ -111,3 +111,19 @@ def test_the_definitions_hold_every_object_and_no_password() -> None:
     assert [one["name"] for one in exported["queues"]] == [one.name for one in wanted.queues]
     assert len(exported["bindings"]) == len(wanted.bindings)
     assert {one["password_hash"] for one in exported["users"]} == {""}
+
+
+def test_queues_share_nothing_that_they_park_or_bury() -> None:
+    """Shards with settings of their own: what one puts back reaches no other."""
+    shard = topology(Broker(queue="shard.b", binding_keys=("certificate.renewed.b",)), (5, 6))
+    usual = topology(Broker(), PARKING)
+    events, renewals = Broker().events_exchange, Broker().exchange
+    theirs = {one.name for one in (*shard.exchanges, *shard.queues)}
+    ours = {one.name for one in (*usual.exchanges, *usual.queues)}
+    assert theirs & ours == {events, renewals, Broker().history_stream}
+    assert not {one.queue for one in shard.bindings if one.exchange not in (events, renewals)} & ours
+
+
+def test_definitions_are_for_the_brokers_own_vhost() -> None:
+    exported: Any = definitions(Broker(), PARKING, "team/a")
+    assert {one["vhost"] for one in (*exported["queues"], *exported["permissions"])} == {"team/a"}

@@ -89,3 +89,15 @@ def test_a_client_ca_is_hinted_at(tmp_path: Path) -> None:
     text, settings = pasted(tmp_path, "apig-main", with_ca, stored("blog", certificate_id="c2"))
     assert list(settings.certificates) == ["shop", "blog"]
     assert text.count('\n# trusted_root_ca_file = "client-ca.pem"') == 1
+
+
+def test_what_a_deployment_owns_by_its_name_is_in_the_settings_already(tmp_path: Path) -> None:
+    already = certificate(in_place(certificate_id="", name='"shop_one"'), name="listed")
+    text, _ = pasted(
+        tmp_path,
+        "apig-main",
+        stored("shop_one"),
+        stored("shop_one_abcd1234_1e89ef71", certificate_id="c2"),
+        already=already,
+    )
+    assert text.count("in the settings already") == 2

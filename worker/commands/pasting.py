@@ -38,7 +38,10 @@ def as_settings(settings: Settings, gateway: str, found: Sequence[Discovered]) -
 
 def _why_not(found: Discovered, kind: str, block: str, settings: Settings, managed: Collection[str]) -> str | None:
     """Why the block cannot be pasted as it is; None where it can."""
-    if found.stored.certificate_id.lower() in managed:
+    # Uploads carry the deployment's name in front of theirs.
+    name = found.stored.name.lower()
+    is_ours = found.stored.certificate_id.lower() in managed or name in managed
+    if is_ours or any(name.startswith((f"{one}_", f"{one}-")) for one in managed):
         return "in the settings already"
     if kind == "bycloud" and not found.bindings:
         return "bound to no listener"
@@ -48,8 +51,8 @@ def _why_not(found: Discovered, kind: str, block: str, settings: Settings, manag
 def _managed(settings: Settings, gateway: str) -> Iterator[str]:
     for certificate in settings.certificates.values():
         for deployment in certificate.deployments:
-            if deployment.gateway == gateway and deployment.certificate_id is not None:
-                yield deployment.certificate_id.lower()
+            if deployment.gateway == gateway:
+                yield from (one.lower() for one in (deployment.certificate_id, deployment.name) if one is not None)
 
 
 def _headline(found: Discovered) -> str:

@@ -155,7 +155,9 @@ class HuaweiApig(GatewayCommon):
     kind: Literal["huawei_apig"]
     project_id: Identifier
     domains_per_attach: int = Field(default=20, ge=1, le=1000)
-    limits: tuple[Limit, ...] = (Limit(calls=20, seconds=1), Limit(calls=3000, seconds=300))
+    limits: tuple[Limit, ...] = Field(
+        default=(Limit(calls=20, seconds=1), Limit(calls=3000, seconds=300)), min_length=1
+    )
     auth: Annotated[PasswordAuth | AkSkAuth | TokenAuth, Field(discriminator="kind")]
 
 
@@ -164,7 +166,9 @@ class ByCloud(GatewayCommon):
 
     kind: Literal["bycloud"]
     region: Identifier
-    limits: tuple[Limit, ...] = (Limit(calls=60, seconds=60), Limit(calls=1000, seconds=3600))
+    limits: tuple[Limit, ...] = Field(
+        default=(Limit(calls=60, seconds=60), Limit(calls=1000, seconds=3600)), min_length=1
+    )
     auth: Annotated[ApiKeyAuth | BearerAuth, Field(discriminator="kind")]
 
 
