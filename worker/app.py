@@ -153,7 +153,7 @@ def expected_of(bundle: Bundle | None, report: Report) -> Expected:
     previous = (one.previous.serial_number for one in report.deployments if one.previous is not None)
     leaf = ExpectedLeaf.of(bundle, [serial for serial in previous if serial is not None])
     # Which endpoint is behind which deployment nobody says: where the platform holds some, either will do.
-    return ExpectedEither(leaf, expiry) if held else leaf
+    return ExpectedEither(leaf, expiry) if expiry.expiries else leaf
 
 
 def probing_of(settings: Settings) -> Probing:

@@ -10,7 +10,7 @@ import structlog
 
 from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Certificate, Deployment
-from worker.core.errors import Failure, NotAskedError, RefusedError, RotationError
+from worker.core.errors import Failure, RefusedError, RotationError
 from worker.core.outcome import BindingResult, DeploymentReport, Outcome, Report, attempted, conclude
 from worker.core.planning import Create, Keep, Modify, Plan, Stored, Superseded, UploadEach, check_names, plan
 from worker.core.readback import FLAG_MOVED, confirmed, is_complete, moved_flags, put_right
@@ -117,9 +117,9 @@ class Rotator:
 
     def check_open(self, gateways: Collection[str]) -> None:
         """Raises NotAskedError where none of them would be asked anything: nothing could be reached."""
-        closed_for = min(self.gateways[name].account.closed_for for name in gateways)
-        if closed_for:
-            raise NotAskedError("gateway_unavailable", "no gateway of this certificate is to be asked", hold=closed_for)
+        refusals = [refusal for name in gateways if (refusal := self.gateways[name].account.refusal()) is not None]
+        if len(refusals) == len(gateways):
+            raise min(refusals, key=lambda refusal: refusal.hold)
 
     def _gateway(self, deployment: Deployment) -> Gateway:
         return self.gateways[deployment.gateway]

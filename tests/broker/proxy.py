@@ -81,8 +81,16 @@ class Proxy:
         for link in self.links:
             link.drip = drip
 
+    def lead_to(self, url: str) -> None:
+        """Connections that come from now on."""
+        self.target = URL(url)
+
     async def accept(self, reader: asyncio.StreamReader, near: asyncio.StreamWriter) -> None:
-        far_reader, far = await asyncio.open_connection(self.target.host, self.target.port or 5672)
+        try:
+            far_reader, far = await asyncio.open_connection(self.target.host, self.target.port or 5672)
+        except OSError:
+            near.transport.abort()
+            return
         link = Link(near, far, drip=self._drip)
         link.thaw()
         if self._held is not None:

@@ -1,6 +1,7 @@
 """From what is observed to what is to be done."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -195,3 +196,22 @@ def test_a_renewal_without_a_certificate_cannot_be_put_in_place() -> None:
 def test_a_plan_is_not_nothing_while_something_is_to_be_retired() -> None:
     todo = planned(plan(deployment(), observed(stored=current(), bound=(bound(stored=current()),)), leaf()))
     assert not replace(todo, retire=(stored(),)).is_nothing
+
+
+@pytest.mark.parametrize(
+    ("undo_until", "stored_at", "is_kept"),
+    [
+        (datetime.max.replace(tzinfo=UTC), day(12), False),
+        (day(12), datetime.min.replace(tzinfo=UTC), False),
+        (day(12), day(12) + timedelta(minutes=30), False),
+        (day(12), day(12) + timedelta(hours=2), True),
+        (day(12), None, False),
+    ],
+)
+def test_where_only_the_day_of_storing_is_told_it_limits_going_back(
+    undo_until: datetime, stored_at: datetime | None, *, is_kept: bool
+) -> None:
+    """A queue may have been long: what was stored within an hour of the message may have been sent before it."""
+    newer = stored(serial_number=None, not_before=None, not_after=day(25), stored_at=stored_at)
+    todo = plan(deployment(), observed(stored=newer), leaf(), undo_until=undo_until)
+    assert isinstance(todo, Superseded) == is_kept

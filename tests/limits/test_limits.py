@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.limits.sending import sending
 from tests.support.virtual_time import run_virtual
 from worker.effort import Effort, spending
-from worker.limits import KeyedLock, Limits, Window
+from worker.limits import HeldError, KeyedLock, Limits, Window
 
 
 @dataclass(frozen=True)
@@ -283,3 +283,35 @@ def test_how_long_more_calls_take_follows_from_windows_holds_and_latency() -> No
         return [at_once, later, held, slow.seconds_for(100)]
 
     assert run_virtual(scenario()) == [0, 10, 40, 200]
+
+
+def test_a_call_after_days_of_silence_is_like_any_other() -> None:
+    async def scenario() -> tuple[int, int]:
+        limits = Limits([Window(10, 1)], 2)
+        for _ in range(3):
+            async with limits.slot() as turn:
+                turn.is_sent, turn.accepted = True, "modify"
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(1_000_000)
+        return limits.in_flight, limits.concurrency
+
+    assert run_virtual(scenario()) == (0, 2)
+
+
+def test_who_was_let_in_just_before_a_hold_of_hours_does_not_wait_for_it_either() -> None:
+    async def scenario() -> float:
+        limits = Limits([Window(10, 1)], 1)
+
+        async def call() -> None:
+            async with sending(limits):
+                await asyncio.sleep(1)
+            limits.hold(3600)  # the next one has its turn, and has not heard of it yet
+
+        first, second = asyncio.create_task(call()), asyncio.create_task(call())
+        await first
+        with pytest.raises(HeldError):
+            await second
+        assert limits.in_flight == 0
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(scenario()) == 1

@@ -10,7 +10,7 @@ import pytest
 from tests.support.values import bundle, deployment, leaf, listener, stored
 from tests.support.virtual_time import run_virtual
 from worker.core.deployment import Binding
-from worker.core.errors import PermanentError, RotationError
+from worker.core.errors import NotAskedError, PermanentError, RotationError
 from worker.core.outcome import BindingResult
 from worker.core.planning import Create, Modify, Stored, uploaded_name
 from worker.gateways.bycloud import ByCloud
@@ -61,7 +61,9 @@ class Cloud:
         return certificate
 
     is_down: bool = False
-    closed_for: float = 0.0
+
+    def refusal(self) -> NotAskedError | None:
+        return None
 
     def seconds_for(self, calls: int) -> float:
         return float(calls)

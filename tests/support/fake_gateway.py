@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Binding, Deployment
-from worker.core.errors import Failure, RotationError
+from worker.core.errors import Failure, NotAskedError, RotationError
 from worker.core.outcome import BindingResult
 from worker.core.planning import Bound, Create, Modify, Observed, Plan, Stored
 from worker.gateways.base import Discovered, OnResult
@@ -31,11 +31,13 @@ class FakeGateway:
     retired: list[str] = field(default_factory=list)
 
     is_down: bool = False
-    closed_for: float = 0.0
 
     @property
     def account(self) -> "FakeGateway":
         return self
+
+    def refusal(self) -> NotAskedError | None:
+        return None
 
     def seconds_for(self, calls: int) -> float:
         return calls * 0.5

@@ -1,16 +1,19 @@
 """A gateway that is down, seen from the consumer: parked, asked seldom, and no attempt burnt. In virtual time."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 
 from tests.gateways.test_breaker import LOST
-from tests.gateways.test_transport_repeats import FarEnd, transport
+from tests.gateways.test_transport_repeats import GET, FarEnd, transport
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import stored
 from tests.support.virtual_time import run_virtual
 from tests.worker.test_consumer import Inbox, consumer_of, good
 from worker.app import gateway_states
+from worker.core.errors import Failure, NotAskedError, RotationError
 from worker.gateways.huawei_apig import HuaweiApig
+from worker.rotation import Rotator
 
 
 def test_a_renewal_outlives_an_outage_without_an_attempt_counted() -> None:
@@ -34,3 +37,28 @@ def test_a_renewal_outlives_an_outage_without_an_attempt_counted() -> None:
     log = run_virtual(scenario())
     assert {entry.rpartition(" ")[2] for entry in log} == {"1"}, "the first attempt, again and again"
     assert len(far.sent_at) < 50, "a probe a minute at most, once it is known to be down"
+
+
+def test_a_gateway_that_never_comes_back_is_told_after_a_day_however_many_wait() -> None:
+    far = FarEnd([LOST])
+
+    async def scenario() -> list[bool]:
+        account = transport(far, deadline=120)
+        rotator = Rotator({"apig": HuaweiApig("apig", account, "p1", 20, lambda: 0.0)})
+        told = []
+        for _ in range(3000):
+            try:
+                rotator.check_open({"apig"})
+            except NotAskedError as error:
+                told.append(Failure.of(error).is_attempt)
+            else:
+                with suppress(RotationError):
+                    await account.send(GET)
+            await asyncio.sleep(31)
+        await account.close()
+        return told
+
+    told = run_virtual(scenario())
+    assert told == sorted(told), "first none counts, then all"
+    assert told[0] is False
+    assert told[-1] is True

@@ -142,7 +142,7 @@ def _supersedes(stored: Stored | None, leaf: Leaf, undo_until: datetime | None) 
     if stored.not_before is not None:
         return stored.not_before > undo_until
     # When it was stored says less: the queue in front of it may have been long.
-    return stored.stored_at is not None and stored.stored_at > undo_until + _LONGEST_QUEUE
+    return stored.stored_at is not None and stored.stored_at - undo_until > _LONGEST_QUEUE
 
 
 def _is_same(stored: Stored, leaf: Leaf) -> bool:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Binding, Deployment
+from worker.core.errors import NotAskedError
 from worker.core.outcome import BindingResult
 from worker.core.planning import Create, Modify, Observed, Plan, Stored
 
@@ -36,9 +37,8 @@ class Account(Protocol):
         """Nothing is answered, and only a probe now and then is sent."""
         ...
 
-    @property
-    def closed_for(self) -> float:
-        """Seconds in which nothing at all is sent: it is down, or wants to be left alone for long."""
+    def refusal(self) -> NotAskedError | None:
+        """Why nothing at all would be sent now: it is down, or wants to be left alone for long. None where it would."""
         ...
 
     def seconds_for(self, calls: int) -> float:

@@ -38,12 +38,12 @@ class Breaker:
     def is_open(self) -> bool:
         return self._probe_at is not None
 
-    @property
-    def closed_for(self) -> float:
-        """Seconds in which nothing is sent; 0 where a probe may be, or all."""
+    def refusal(self) -> NotAskedError | None:
+        """Of whatever is to be sent now; None where a probe may be, or all."""
         if self._probe_at is None:
-            return 0.0
-        return max(self._probe_at - _now(), 1.0 if self._is_probing else 0.0)
+            return None
+        wait = max(self._probe_at - _now(), 1.0 if self._is_probing else 0.0)
+        return self._refusal(wait) if wait > 0 else None
 
     @contextmanager
     def trying(self, *, is_change: bool) -> Iterator[None]:
@@ -61,8 +61,9 @@ class Breaker:
 
     def _begin(self) -> bool:
         """Whether this call is the probe."""
-        if self.closed_for:
-            raise self._refusal(self.closed_for)
+        refusal = self.refusal()
+        if refusal is not None:
+            raise refusal
         self._is_probing = self._probe_at is not None
         return self._is_probing
 

@@ -132,10 +132,9 @@ class Transport:
     def is_down(self) -> bool:
         return self._breaker.is_open
 
-    @property
-    def closed_for(self) -> float:
+    def refusal(self) -> NotAskedError | None:
         held_for = self._limits.held_for
-        return max(self._breaker.closed_for, held_for if held_for > LONGEST_WAIT else 0.0)
+        return _held(held_for) if held_for > LONGEST_WAIT else self._breaker.refusal()
 
     def seconds_for(self, calls: int) -> float:
         return self._limits.seconds_for(calls)
@@ -153,7 +152,7 @@ class Transport:
             try:
                 return await self._try(request, budget)
             except HeldError as held:
-                raise NotAskedError("throttled", "the gateway wants to be left alone", hold=held.seconds) from None
+                raise _held(held.seconds) from None
             except RotationError as error:
                 error.attempts = budget.tries
                 budget.heard(error)
@@ -287,6 +286,10 @@ class _Budget:
             yield
         finally:
             self.spent += _now() - began
+
+
+def _held(seconds: float) -> NotAskedError:
+    return NotAskedError("throttled", "the gateway wants to be left alone", hold=seconds)
 
 
 def _may_repeat(request: Request, error: TransientError) -> bool:

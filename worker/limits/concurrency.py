@@ -11,6 +11,7 @@ _NOTICEABLE: Final = 0.2
 """Seconds: what is quicker than this is never called slow. It may be this very process that was."""
 _FORGETTING: Final = 60.0
 """Seconds in which the usual latency may double: what lasts becomes usual."""
+_MOST_DOUBLINGS: Final = 64.0
 
 
 @dataclass(slots=True)
@@ -23,7 +24,9 @@ class _Latency:
 
     def learn(self, latency: float, now: float) -> None:
         self.recent += _SMOOTHING * (latency - self.recent)
-        self.usual = min(self.recent, self.usual * 2.0 ** ((now - self.at) / _FORGETTING))
+        # After hours without such a call nothing is usual any more.
+        doublings = min((now - self.at) / _FORGETTING, _MOST_DOUBLINGS)
+        self.usual = min(self.recent, self.usual * 2.0**doublings)
         self.at = now
 
     @property

@@ -134,6 +134,7 @@ class Limits:
             if self._held_until <= _now():
                 return began
             self._unused()  # a hold came between the turn and whoever waited for it
+            self._check_patience()
 
     def _check_patience(self) -> None:
         if self.held_for > LONGEST_WAIT:
@@ -228,15 +229,16 @@ class Limits:
         if not turn.is_sent:
             return self._unused()
         now = _now()
+        # First of all given back: whatever is learned of it, the place must not be lost.
+        self._under_way -= 1
+        for places in self._places:
+            places.ended(now)
         self._concurrency.answered(began, now, kind=turn.accepted, is_busy=turn.is_busy)
         if turn.left is None:
             self._allowance.untold()
         else:
             left, seconds = turn.left
             self._allowance.told(left, now + seconds, now)
-        self._under_way -= 1
-        for places in self._places:
-            places.ended(now)
         return self._admit() if self._queue else None
 
     def _unused(self) -> None:
