@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from tests.gateways.test_bycloud_reading import Place, issued, leaf_of, opened
 from tests.support.bycloud_cloud import PATIENCE, Cloud, attach, raised, reasons
 from tests.support.bycloud_cloud import opened as opened_at
-from tests.support.gateways import bycloud, checked, unheard
+from tests.support.gateways import AUTHORITY, bycloud, checked, unheard
 from tests.support.values import bundle, deployment, leaf, listener, stored
 from tests.support.virtual_time import run_virtual
 from worker.core.bundle import Bundle
@@ -161,7 +162,7 @@ async def test_what_is_remembered_of_an_upload_is_believed_only_as_far_as_it_is_
     async with opened(tmp_path) as place:
         wanted, renewed = place.deployment(strategy="replace"), checked(issued())
         made = await replaced(place, wanted, renewed)
-        another = issued(days_ago=10)
+        another = AUTHORITY.issue(["a.example.com"], not_after=datetime.now(UTC) + timedelta(days=120))
         of_another = place.world.add_upload(another, uploaded_name("shop", leaf_of(another)))
         observed = await place.gateway.observe(wanted, leaf_of(another))
         assert observed.stored is not None

@@ -223,17 +223,19 @@ async def test_client_verification_is_put_back_after_an_upload(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("after_effect", "uploads"), [(True, 1), (False, 2)])
+@pytest.mark.parametrize(("flag", "operation"), [(False, "add_certificate"), (True, "create_certificate")])
 async def test_an_upload_whose_answer_is_lost_is_not_made_twice(
-    tmp_path: Path, after_effect: bool, uploads: int
+    tmp_path: Path, after_effect: bool, uploads: int, flag: bool, operation: str
 ) -> None:
+    """Where clients are verified it is bound by the call that says so, and at no moment without."""
     async with shop(tmp_path) as one:
-        domain = replace(one.single()[0], client_verification=True)
-        one.world.faults.append(Fault("add_certificate", status=502, after_effect=after_effect))
+        domain = replace(one.single()[0], client_verification=flag)
+        one.world.faults.append(Fault(operation, status=502, after_effect=after_effect))
         [result] = await add(one, domain)
         assert result.state == "attached"
-        assert count(one, "add_certificate") == uploads
+        assert count(one, operation) == uploads
         assert len(one.world.certificates) == 2
-        assert one.world.domains[domain.domain_id or ""].client_verification
+        assert one.world.domains[domain.domain_id or ""].client_verification is flag
 
 
 async def test_an_upload_that_an_earlier_try_left_is_bound(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from joserfc import jwe
 from joserfc.jwe import JWERegistry
@@ -120,8 +120,9 @@ def test_something_else_sealed_to_the_worker_is_refused(content: bytes, pair: tu
 @given(data=st.data())
 def test_no_bit_of_it_can_be_changed(data: st.DataObject, pair: tuple[Path, Path]) -> None:
     text = sealed(pair)
-    at = data.draw(st.integers(0, len(text) - 1))
-    other = data.draw(st.sampled_from([one for one in "AQgw_-9." if one != text[at]]))
+    at = data.draw(st.integers(0, 2000)) % len(text)
+    other = data.draw(st.sampled_from("AQgw_-9."))
+    assume(other != text[at])
     changed = text[:at] + other + text[at + 1 :]
     try:
         opened = unseal(Secret(changed), "shop", "r1", Recipients.at([pair[0]]))

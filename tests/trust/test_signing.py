@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from joserfc import jws
 from joserfc.errors import SecurityWarning
@@ -136,8 +136,9 @@ def test_what_is_no_signed_message_is_refused(body: bytes, pair: tuple[Path, Pat
 @given(data=st.data())
 def test_no_bit_of_it_can_be_changed(data: st.DataObject, pair: tuple[Path, Path]) -> None:
     body = sign(EVENT, signing(pair), NOW).decode()
-    at = data.draw(st.integers(0, len(body) - 1))
-    other = data.draw(st.sampled_from([one for one in "AQgw_-9." if one != body[at]]))
+    at = data.draw(st.integers(0, 2000)) % len(body)
+    other = data.draw(st.sampled_from("AQgw_-9."))
+    assume(other != body[at])
     changed = (body[:at] + other + body[at + 1 :]).encode()
     try:
         event, producer = open_signed(changed, signers(pair), "rotation-worker", NOW)

@@ -1,8 +1,9 @@
 """A gateway that is down is left alone: one probe at a time, and no attempt burnt on what was not asked."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
@@ -33,6 +34,8 @@ class Breaker:
     """None while it is closed."""
     _pause: float = _FIRST_PAUSE
     _is_probing: bool = False
+    _probed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Of the probe that is under way."""
 
     @property
     def is_open(self) -> bool:
@@ -42,12 +45,18 @@ class Breaker:
         """Of whatever is to be sent now; None where a probe may be, or all."""
         if self._probe_at is None:
             return None
-        wait = max(self._probe_at - _now(), 1.0 if self._is_probing else 0.0)
+        wait = self._probe_at - _now()
         return self._refusal(wait) if wait > 0 else None
 
-    @contextmanager
-    def trying(self, *, is_change: bool) -> Iterator[None]:
-        """Send one call inside the block. Raises NotAskedError instead of entering while the gateway is down."""
+    @asynccontextmanager
+    async def trying(self, *, is_change: bool) -> AsyncIterator[None]:
+        """Send one call inside the block. Raises NotAskedError instead of entering while the gateway is down.
+
+        While a probe is under way the others wait for what it brings: refused, they would cancel it where it works
+        together with them.
+        """
+        while self._is_probing:
+            await self._probed.wait()
         is_probe = self._begin()
         try:
             yield
@@ -57,7 +66,10 @@ class Breaker:
         else:
             self._answered()
         finally:
-            self._is_probing &= not is_probe
+            if is_probe:
+                self._is_probing = False
+                self._probed.set()
+                self._probed = asyncio.Event()
 
     def _begin(self) -> bool:
         """Whether this call is the probe."""

@@ -2,8 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -195,7 +195,7 @@ class Transport:
         asked = _now()
         async with self._limits.slot() as turn:
             waited = _now() - asked
-            with budget.charged(), self._breaker.trying(is_change=request.method != "GET"):
+            async with budget.charged(), self._breaker.trying(is_change=request.method != "GET"):
                 # Only now: a signature ages, and a wait may be long.
                 budget.renewals = self._renewals
                 headers = await self._authenticator.headers(request.method, request.path, request.query, body)
@@ -279,8 +279,8 @@ class _Budget:
             error.args = self.last.args
         self.last = error
 
-    @contextmanager
-    def charged(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def charged(self) -> AsyncIterator[None]:
         began = _now()
         try:
             yield

@@ -8,7 +8,7 @@ from typing import Final
 from worker.core.bundle import Leaf
 from worker.core.deployment import Deployment
 from worker.core.errors import PermanentError
-from worker.core.planning import base_name, uploaded_name
+from worker.core.planning import age_of, base_name, uploaded_name
 from worker.gateways.bycloud.client import ByCloudClient
 from worker.gateways.bycloud.sight import check_active
 from worker.gateways.bycloud.wire import Certificate
@@ -60,13 +60,17 @@ class Finder:
         """The upload of this very leaf where there is one, else this deployment's latest."""
         if leaf is not None:
             known = await self._remembered(deployment, lambda name: name == uploaded_name(base_name(name), leaf))
-            if known is not None:
+            # Where another one is bound by now, what is remembered is not the whole story.
+            if known is not None and all(known.at(one.name, sni=one.sni) for one in deployment.bindings or ()):
                 return known
         origin = await self._by_id(deployment.certificate_id)
         base = deployment.name or (base_name(origin.name) if origin is not None else "")
         uploads = [one for one in await self.client.listed() if base_name(one.name) == base] if base else []
         mine = [one for one in uploads if leaf is not None and one.name == uploaded_name(base, leaf)]
-        return await self._own(deployment, mine) if mine else _latest(uploads, origin)
+        latest = _latest(uploads, origin)
+        if not mine or leaf is None or (latest is not None and _is_newer(latest, mine, leaf)):
+            return latest
+        return await self._own(deployment, mine)
 
     async def _own(self, deployment: Deployment, mine: Sequence[Certificate]) -> Certificate:
         """The upload of this leaf. Raises `certificate_not_active` when the platform has given it up.
@@ -95,6 +99,11 @@ class Finder:
 
 def _is_spoilt(certificate: Certificate) -> bool:
     return certificate.status in _SPOILT
+
+
+def _is_newer(latest: Certificate, mine: Sequence[Certificate], leaf: Leaf) -> bool:
+    """Another certificate has taken the place of this leaf's upload: the leaf comes again, and late."""
+    return latest.id not in {one.id for one in mine} and age_of(latest.stored(), leaf) == "newer"
 
 
 def _latest(uploads: Sequence[Certificate], origin: Certificate | None) -> Certificate | None:

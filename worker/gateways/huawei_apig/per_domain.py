@@ -165,7 +165,7 @@ class Adding:
         return await together(add(binding) for binding in bindings)
 
     async def _to(self, binding: Binding, earlier: Sequence[str]) -> None:
-        """A fresh upload has no client CA: the gateway switches client verification off, and we on again."""
+        """A fresh upload has no client CA: bound without a word the gateway switches client verification off."""
         found = await self._holding(earlier)
         certificate_id, flag = await self._uploaded(binding) if found is None else (found, None)
         wanted = binding.client_verification
@@ -177,6 +177,9 @@ class Adding:
         name = self._name(binding)
         for tries in count(1):
             try:
+                if binding.client_verification:
+                    # What binds it sets the flag as well: adding it would switch verification off for a moment.
+                    return (await self.client.create(name, self.bundle, None)).id, None
                 added = await self.client.add_to_domain(binding, name, self.bundle)
             except RotationError as error:
                 if not leaves_doubt(error):
