@@ -118,8 +118,8 @@ def test_queues_share_nothing_that_they_park_or_bury() -> None:
     shard = topology(Broker(queue="shard.b", binding_keys=("certificate.renewed.b",)), (5, 6))
     usual = topology(Broker(), PARKING)
     events, renewals = Broker().events_exchange, Broker().exchange
-    theirs = {one.name for one in (*shard.exchanges, *shard.queues)}
-    ours = {one.name for one in (*usual.exchanges, *usual.queues)}
+    theirs = {one.name for one in shard.exchanges} | {one.name for one in shard.queues}
+    ours = {one.name for one in usual.exchanges} | {one.name for one in usual.queues}
     assert theirs & ours == {events, renewals, Broker().history_stream}
     assert not {one.queue for one in shard.bindings if one.exchange not in (events, renewals)} & ours
 

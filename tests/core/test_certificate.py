@@ -219,3 +219,10 @@ def test_anything_is_accepted_or_refused_in_our_own_words(chain: str, key: str) 
             read(chain)
     with suppress(RefusedError):
         check(chain, Secret(key), now=NOW, rules=Rules())
+
+
+def test_a_chain_that_begins_within_the_skew_has_begun() -> None:
+    soon = AUTHORITY.issue(NAMES, not_before=NOW + timedelta(minutes=4))
+    assert checked(soon, roots=[AUTHORITY.root]).leaf.serial_number == soon.serial_number
+    later = AUTHORITY.issue(NAMES, not_before=NOW + timedelta(minutes=6))
+    assert refused(later, roots=[AUTHORITY.root]) == "not_yet_valid"

@@ -172,6 +172,8 @@ class PasswordToken:
     def _refusal(self, status: int, headers: Mapping[str, str], content: bytes, password: Secret) -> RotationError:
         if 300 <= status < 400:  # noqa: PLR2004 - HTTP's own classes
             return PermanentError("unexpected_redirect", "IAM answers with a redirect", status=status)
+        if 200 <= status < 300:  # noqa: PLR2004 - HTTP's own classes
+            return TransientError("gateway_unavailable", "IAM answers without a token", status=status)
         error = ApigDialect(self.now).failure(status, headers, lenient(content))
         if isinstance(error, TransientError):
             return TransientError(error.reason, "IAM is busy or away", hold=error.hold, status=status, code=error.code)
