@@ -137,10 +137,10 @@ class Metrics:
     _children: dict[tuple[str, str, int | str], tuple[Counter, Histogram]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, metric in self._made().items():
+        for name, metric in {**self._of_rotations(), **self._of_the_queue(), **self._of_gateways()}.items():
             object.__setattr__(self, name, metric)
 
-    def _made(self) -> Mapping[str, object]:
+    def _of_rotations(self) -> Mapping[str, object]:
         registry = self.registry
         return {
             "renewals": Counter(
@@ -155,6 +155,34 @@ class Metrics:
             "bindings": Counter(
                 "rotation_bindings", "Bindings, by what became of them", ["gateway", "outcome"], registry=registry
             ),
+            "in_flight": Gauge("rotation_in_flight", "Rotations under way", registry=registry),
+            "expiry": Gauge(
+                "rotation_certificate_expiry_timestamp_seconds",
+                "When the certificate last put into service expires",
+                ["certificate", "gateway"],
+                registry=registry,
+            ),
+            "sweeps": Counter(
+                "rotation_sweeps",
+                "Certificates looked at by the sweep, by what was found",
+                ["state"],
+                registry=registry,
+            ),
+        }
+
+    def _of_the_queue(self) -> Mapping[str, object]:
+        registry = self.registry
+        return {
+            "parked": Gauge("rotation_parked", "Renewals that wait for their next try", registry=registry),
+            "dead": Gauge("rotation_dead", "Renewals in the dead queue, given up", registry=registry),
+            "consumer_active": Gauge(
+                "rotation_consumer_active", "1 while this worker is the active consumer", registry=registry
+            ),
+        }
+
+    def _of_gateways(self) -> Mapping[str, object]:
+        registry = self.registry
+        return {
             "gateway_calls": Counter(
                 "rotation_gateway_calls", "HTTP calls sent", ["gateway", "operation", "status"], registry=registry
             ),
@@ -163,15 +191,6 @@ class Metrics:
                 "Time a call waited for its turn under the gateway's limits",
                 ["gateway"],
                 buckets=(0.01, 0.1, 1, 10, 60, 300, 3600),
-                registry=registry,
-            ),
-            "in_flight": Gauge("rotation_in_flight", "Rotations under way", registry=registry),
-            "parked": Gauge("rotation_parked", "Renewals that wait for their next try", registry=registry),
-            "dead": Gauge("rotation_dead", "Renewals in the dead queue, given up", registry=registry),
-            "sweeps": Counter(
-                "rotation_sweeps",
-                "Certificates looked at by the sweep, by what was found",
-                ["state"],
                 registry=registry,
             ),
             "remaining": Gauge(
@@ -185,15 +204,6 @@ class Metrics:
                 "0 while a gateway does not answer and is left alone",
                 ["gateway"],
                 registry=registry,
-            ),
-            "expiry": Gauge(
-                "rotation_certificate_expiry_timestamp_seconds",
-                "When the certificate last put into service expires",
-                ["certificate", "gateway"],
-                registry=registry,
-            ),
-            "consumer_active": Gauge(
-                "rotation_consumer_active", "1 while this worker is the active consumer", registry=registry
             ),
         }
 

@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 from codecs import BOM_UTF8
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,7 +24,7 @@ from worker.core.secret import Secret
 
 _READABLE_BY_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _LOOKS: Final = 3
-_ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
+ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +58,30 @@ def _look(material: InFiles, roots: Sequence[Path]) -> tuple[_Sight, _Sight]:
 
 
 def _read(path: Path, place: str, longest: int, *, is_key: bool) -> str:
+    def check(status: os.stat_result) -> None:
+        _check(status, place, is_key=is_key)
+
     try:
-        # Neither waits for a FIFO's writer nor follows a link that came after it was resolved.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            _check(os.fstat(descriptor), place, is_key=is_key)
-            content = file.read(longest + 1)
+        # Follows no link that came after it was resolved.
+        return read_pem(path, place, longest, check, os.O_NOFOLLOW)
     except OSError as error:
         raise _unreadable(place, error) from None
+
+
+def read_pem(path: Path, place: str, longest: int, check: Callable[[os.stat_result], None], flags: int = 0) -> str:
+    """The text of a file, once `check` has seen what it is. OSError where it cannot be read.
+
+    What editors of other systems put in front of a text is let pass, as it is in messages.
+
+    Raises RefusedError: `too_large`, `pem_garbage`, and what `check` raises.
+    """
+    # Does not wait for a FIFO's writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
+    with os.fdopen(descriptor, "rb") as file:
+        check(os.fstat(descriptor))
+        content = file.read(longest + 1)
     if len(content) > longest:
         raise RefusedError("too_large", f"{place}: over {longest} bytes")
-    return pem_text(content, place)
-
-
-def pem_text(content: bytes, place: str) -> str:
-    """What editors of other systems put in front of a text is let pass, as it is in messages. Raises RefusedError."""
     try:
         return content.removeprefix(BOM_UTF8).decode("ascii")
     except UnicodeDecodeError:
@@ -90,7 +99,7 @@ def _seen(relative: str, roots: Sequence[Path], place: str) -> _Sight:
         except RuntimeError:
             continue  # links in a circle
         except OSError as error:
-            problem = problem if error.errno in _ABSENT else error
+            problem = problem if error.errno in ABSENT else error
             continue
         if not any(sight.path.is_relative_to(one) for one in allowed):
             raise RefusedError("file_outside_roots", f"{place}: leads out of the roots")
@@ -108,14 +117,19 @@ def _sight(name: Path) -> _Sight:
 def _unreadable(place: str, error: OSError | None) -> RotationError:
     if isinstance(error, PermissionError):
         return PermanentError("file_permissions", f"{place}: the worker may not read it")
-    if error is None or error.errno in _ABSENT:
+    if error is None or error.errno in ABSENT:
         return PermanentError("file_not_found", f"{place}: is not there")
     return TransientError("file_unreadable", f"{place}: cannot be read: {error.strerror}")
 
 
-def _check(status: os.stat_result, place: str, *, is_key: bool) -> None:
+def check_regular(status: os.stat_result, place: str) -> None:
+    """Raises RefusedError(`file_not_regular`)."""
     if not stat.S_ISREG(status.st_mode):
         raise RefusedError("file_not_regular", f"{place}: not a regular file")
+
+
+def _check(status: os.stat_result, place: str, *, is_key: bool) -> None:
+    check_regular(status, place)
     if status.st_uid not in (0, os.geteuid()):
         raise RefusedError("file_permissions", f"{place}: owned by another user")
     if is_key and status.st_mode & _READABLE_BY_OTHERS:

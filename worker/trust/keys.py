@@ -3,7 +3,7 @@
 import json
 import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -141,10 +141,10 @@ def _write(path: Path, fields: Mapping[str, object], mode: int) -> None:
         os.fsync(descriptor)
 
 
-def problem_of(path: Path, *, is_private: bool, signs: bool, read: Callable[..., Key] = read_key) -> str | None:
+def problem_of(path: Path, *, is_private: bool, signs: bool) -> str | None:
     """What is wrong with a key file, for the settings' own check."""
     try:
-        read(path, is_private=is_private, signs=signs)
+        read_key(path, is_private=is_private, signs=signs)
     except KeyFileError as error:
         return str(error)
     return None

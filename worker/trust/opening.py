@@ -78,9 +78,10 @@ def may_keep_body(message: Message, policy: TrustPolicy) -> bool:
     """Whether a message that was given up may be kept as it is: never with a key in the open that was not allowed.
 
     What is no renewal may hold a key in any disguise, so it is not kept either, however harmless it looks. This holds
-    for what the worker gives up. What the broker gives up by itself (`delivery_limit`, `expired`, `maxlen`) never
-    reaches this rule: it lies in the dead queue as it came, a key in the open included, until it is replayed, judged
-    here like any other message, or purged. Only the broker's rights guard it: `dead list` shows no body of any message.
+    for what the worker gives up, at the last delivery too. What the broker gives up by itself (`expired`, `maxlen`)
+    never reaches this rule: it lies in the dead queue as it came, a key in the open included, until it is replayed,
+    judged here like any other message, or purged. Only the broker's rights guard it: `dead list` shows no body of any
+    message.
     """
     if policy.allow_plain_keys:
         return True
