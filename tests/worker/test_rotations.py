@@ -86,6 +86,16 @@ async def test_an_older_renewal_is_superseded(tmp_path: Path) -> None:
         assert shop.changes() == []
 
 
+async def test_an_urgent_renewal_that_says_so_puts_an_older_certificate_back(tmp_path: Path) -> None:
+    async with Sandbox() as sandbox:
+        shop, older = Shop(sandbox), new(not_before=datetime.now(UTC) - timedelta(days=70))
+        async with running(settings_for(sandbox, AUTHORITY, tmp_path, {"shop": (shop.deployment(),)})) as worker:
+            quiet = await worker.outcome(renewal(older, reason="ca_incident"))
+            said = await worker.outcome(renewal(older, reason="ca_incident", allow_shorter_validity=True))
+        assert [one["data"]["outcome"] for one in (quiet, said)] == ["superseded", "succeeded"]
+        assert await served_serial(sandbox, shop.instance, NAMES[0]) == older.serial_number
+
+
 async def test_a_domain_that_does_not_exist_fails_alone(tmp_path: Path) -> None:
     async with Sandbox() as sandbox:
         shop = Shop(sandbox)
