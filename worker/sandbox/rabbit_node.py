@@ -61,11 +61,13 @@ class RabbitNode:
         self._signal("epmd", signal.SIGKILL)
 
     def ctl(self, *arguments: str) -> str:
-        """`rabbitmqctl`'s output."""
+        """`rabbitmqctl`'s output. Raises `RuntimeError` with what it complained of."""
         command = [str(_CTL), "-q", *arguments]
         done = subprocess.run(  # noqa: S603 - our own command
-            command, env=self._environment(), capture_output=True, text=True, check=True, timeout=60
+            command, env=self._environment(), capture_output=True, text=True, check=False, timeout=60
         )
+        if done.returncode:
+            raise RuntimeError(f"rabbitmqctl {arguments[0]} ended with {done.returncode}: {done.stderr.strip()}")
         return done.stdout
 
     def _spawn(self, role: str, command: list[str]) -> None:
