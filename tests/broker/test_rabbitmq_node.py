@@ -31,7 +31,7 @@ def node(rabbit: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabb
 
 
 async def test_the_exported_rights_are_enough_and_the_producer_stays_known(node: RabbitNode) -> None:
-    async with place_at(node.url, declare=False) as place:
+    async with place_at(node.url, is_left=True, declare=False) as place:
         await asyncio.to_thread(_administer, node, place)
         await until(lambda: _is_back(place.broker()))
         worker = open_broker(place.settings, Secret(_as_user(node, "rotation-worker")), place.retry)
@@ -57,7 +57,7 @@ async def test_the_exported_rights_are_enough_and_the_producer_stays_known(node:
 
 
 async def test_nothing_is_lost_when_the_broker_is_killed(node: RabbitNode) -> None:
-    async with place_at(node.url) as place:
+    async with place_at(node.url, is_left=True) as place:
         broker = place.broker()
         await broker.declare()
         # RabbitMQ 3.10 loses what it confirmed in a queue that is killed right after its declaration.

@@ -185,7 +185,9 @@ class Stage:
         assert set(ids) == set(self.sent)
         for renewal_id in self.sent:
             outcome = outcomes[renewal_id]["data"]["outcome"]
-            assert outcome == "failed" if renewal_id in failed else outcome in ("succeeded", "superseded"), outcomes
+            assert outcome == "failed" if renewal_id in failed else outcome in ("succeeded", "superseded"), outcomes[
+                renewal_id
+            ]["data"]
         self._never_went_back()
         self._newest_is_served(failed)
 
@@ -205,13 +207,16 @@ class Stage:
                 ]
 
     async def idle(self, *, dead: int = 0) -> None:
-        """Until nothing waits, is parked or in hand: no worker may be there any more."""
-        async with self.door.deliveries():
-            while True:
-                state = await self.door.state()
-                if (state.ready, state.parked, state.dead) == (0, 0, dead):
-                    return
+        """Until nothing waits, is parked or in hand, and nothing was left: no worker may be there any more."""
+        async with self.door.deliveries() as deliveries:
+            left = asyncio.ensure_future(anext(deliveries))
+            state = await self.door.state()
+            while (state.ready, state.parked, state.dead) != (0, 0, dead):
                 await asyncio.sleep(0.1)
+                state = await self.door.state()
+            assert not left.done()
+            left.cancel()
+            await asyncio.wait([left])
 
     async def dead(self, count: int = 1) -> Sequence[Dead]:
         while len(dead := await self.door.dead()) < count:
@@ -249,6 +254,7 @@ class Stage:
     async def running(self, *, gateway: str | None = None) -> AsyncIterator[None]:
         """A worker in this very process, which reaches the cloud at `gateway`."""
         environ = {} if gateway is None else {"ROTATION_GATEWAYS__APIG__ENDPOINT": gateway}
+        environ["ROTATION_HTTP__LISTEN"] = "127.0.0.1:0"
         stopping = asyncio.Event()
         work = asyncio.create_task(run(load(self.settings, environ), stopping=stopping))
         try:
