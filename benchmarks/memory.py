@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -22,6 +22,7 @@ from benchmarks.report import Row, at_most
 from benchmarks.standin import Standin, running
 from benchmarks.subject import PRODUCER, Account, certificate, gateway, issue, memory, renewal
 from worker.broker.base import BrokerState, Dead, Delivery, Message, Right
+from worker.broker.recall import Told
 from worker.consumer import Consumer, Policy
 from worker.core.certificate import Rules
 from worker.core.deployment import Certificate
@@ -62,6 +63,9 @@ class Handed:
     tally: Tally
     turns: asyncio.Semaphore
 
+    async def fence(self) -> None:
+        """Nobody else is given it."""
+
     async def ack(self) -> None:
         self._settled("acked")
 
@@ -99,6 +103,9 @@ class Queue:
 
     async def publish_event(self, event: Mapping[str, object]) -> None:
         assert event["id"]
+
+    async def told(self, _event_ids: Collection[str], _since: datetime | None) -> Told | None:
+        return None
 
     async def publish_renewal(self, message: Message) -> None:
         raise NotImplementedError

@@ -1,11 +1,15 @@
 """What one rotation costs and gets done, known to everything that works for it."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import count
+
+
+async def _unfenced() -> None:
+    """Where nobody else can have the same rotation in hand."""
 
 
 @dataclass(slots=True, eq=False)
@@ -18,6 +22,8 @@ class Effort:
     """Goes before everything that waits and is not."""
     is_background: bool = False
     """Goes behind everything that waits and is not."""
+    fence: Callable[[], Awaitable[None]] = _unfenced
+    """Awaited right before anything is changed: does not return once another worker may be at this rotation."""
     calls: int = 0
     """Gateway calls sent."""
     changes: int = 0

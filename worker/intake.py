@@ -7,7 +7,8 @@ from pathlib import Path
 
 from worker.broker.base import Message
 from worker.core.bundle import Bundle
-from worker.core.certificate import Rules, check
+from worker.core.certificate import SKEW, Rules, check
+from worker.core.errors import RefusedError, RotationError, TransientError
 from worker.core.renewal import InFiles, Renewal
 from worker.core.secret import Secret
 from worker.trust import material_in, material_of
@@ -34,7 +35,18 @@ class Intake:
     async def bundle_of(self, renewal: Renewal) -> Bundle | None:
         """The renewal's certificate; None where the platform holds it."""
         material = await material_of(renewal, self.roots, self.recipients)
-        return None if material is None else await self.checked(*material)
+        if material is None:
+            return None
+        try:
+            return await self.checked(*material)
+        except RefusedError as error:
+            raise self._unless_it_is_our_clock(error, renewal) from None
+
+    def _unless_it_is_our_clock(self, error: RefusedError, renewal: Renewal) -> RotationError:
+        """Where the renewal itself is of the future too, it is not the certificate that begins too late."""
+        if error.reason != "not_yet_valid" or renewal.time is None or renewal.time <= self.now() + SKEW:
+            return error
+        return TransientError(error.reason, f"{error.message}; this machine's clock may be slow")
 
     async def bundle_in(self, files: InFiles) -> Bundle:
         """What lies on disk below the roots."""

@@ -10,7 +10,7 @@ import structlog
 
 from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Certificate, Deployment
-from worker.core.errors import Failure, RefusedError, RotationError
+from worker.core.errors import Failure, RefusedError, RotationError, is_exhaustion
 from worker.core.outcome import BindingResult, DeploymentReport, Outcome, Report, attempted, conclude
 from worker.core.planning import Create, Keep, Modify, Plan, Stored, Superseded, UploadEach, check_names, plan
 from worker.core.readback import FLAG_MOVED, confirmed, is_complete, moved_flags, put_right
@@ -22,6 +22,7 @@ from worker.snapshots import Snapshots
 
 _log = structlog.get_logger()
 INTERNAL: Final = Failure("internal_error", "a bug of the worker: see its log", transient=False)
+EXHAUSTED: Final = Failure("worker_exhausted", "the worker's machine had no room left: see its log", transient=True)
 
 
 class Watcher(Protocol):
@@ -49,6 +50,11 @@ class Verifier(Protocol):
 async def unverified(_certificate: str, _bundle: Bundle | None, _report: Report, /) -> Sequence[Failure]:
     """Where nobody asked for a proof."""
     return ()
+
+
+def failure_of(bug: Exception) -> Failure:
+    """Of an exception that nobody expected."""
+    return EXHAUSTED if is_exhaustion(bug) else INTERNAL
 
 
 Step = Plan | Superseded | RotationError
@@ -141,7 +147,8 @@ class Rotator:
             return await self._follow(deployment, todo, bundle)
         except Exception as bug:  # noqa: BLE001 - told as what it is
             _log.error("deployment.crashed", gateway=deployment.gateway, exc_info=bug)
-            return DeploymentReport(deployment, "failed", INTERNAL.reason, deployment.certificate_id, failure=INTERNAL)
+            failure = failure_of(bug)
+            return DeploymentReport(deployment, "failed", failure.reason, deployment.certificate_id, failure=failure)
 
     async def _follow(self, deployment: Deployment, todo: Plan, bundle: Bundle | None) -> DeploymentReport:
         self._snapshots.keep(deployment, None if bundle is None else bundle.leaf, todo)

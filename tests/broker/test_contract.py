@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from tests.broker.places import TRACEPARENT, Place, event, place_at, renewal, stands, until
 from worker.broker.base import BrokerLostError
+from worker.broker.recall import Told
 from worker.core.renewal import OWN_PRODUCER
 
 Places = Callable[..., AbstractAsyncContextManager[Place]]
@@ -49,6 +51,49 @@ async def test_renewals_come_in_the_order_in_which_they_were_published(place: Pl
         for body in (b"1", b"2", b"3"):
             await broker.publish_renewal(renewal(body))
         assert [(await anext(deliveries)).message.body for _ in range(3)] == [b"1", b"2", b"3"]
+
+
+async def test_a_fence_lets_pass_what_is_in_hand_and_never_what_may_be_in_other_hands(place: Place) -> None:
+    await _publish(place, b"news")
+    broker = place.broker()
+    async with broker.deliveries() as deliveries:
+        delivery = await anext(deliveries)
+        await delivery.fence()
+    late = asyncio.create_task(delivery.fence())
+    await broker.state()
+    assert not late.done()
+    late.cancel()
+
+
+async def test_what_was_told_of_a_renewal_is_known_to_whoever_is_given_it_again(place: Place) -> None:
+    at = datetime.now(UTC).replace(microsecond=0)
+    data = {"outcome": "failed", "reason": "forbidden"}
+    broker = place.broker()
+    await broker.declare()
+    await broker.publish_event(event(id="mine", time=at.isoformat(), data=data))
+    await broker.publish_event(event(id="odd", time="yesterday"))
+    for since in (None, at):
+        async with place.broker().deliveries():
+            assert await place.opened[-1].told(["other", "mine"], since) == Told("failed", "forbidden")
+    async with place.broker().deliveries():
+        assert await place.opened[-1].told(["mine"], at + timedelta(seconds=1)) is None
+        assert await place.opened[-1].told(["odd", "none"], None) is None
+
+
+async def test_nothing_is_known_where_nothing_was_told(place: Place) -> None:
+    async with place.broker().deliveries():
+        assert await place.opened[-1].told(["mine"], None) is None
+
+
+async def test_a_delivery_says_since_when_and_how_often_it_was_given_out(place: Place) -> None:
+    began = datetime.now(UTC) - timedelta(seconds=1)
+    await _publish(place, b"news")
+    for before in (0, 1):
+        async with place.broker().deliveries() as deliveries:
+            message = (await anext(deliveries)).message
+        assert message.redeliveries == before
+        assert message.sent_at is not None
+        assert began <= message.sent_at <= datetime.now(UTC)
 
 
 async def test_what_is_acked_never_comes_again(place: Place) -> None:

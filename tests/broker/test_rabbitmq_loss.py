@@ -57,6 +57,21 @@ async def test_what_is_in_hand_when_the_connection_is_lost_cannot_be_settled(pla
             assert (await anext(deliveries)).message.attempt == 1
 
 
+async def test_a_fence_is_the_first_to_notice_that_the_broker_does_not_answer_any_more(place: Place) -> None:
+    url = str(URL(place.url).update_query(heartbeat=2))
+    async with proxied(url) as proxy, open_broker(place.settings, Secret(proxy.url), place.retry).deliveries() as news:
+        await place.broker().publish_renewal(renewal(b"news"))
+        delivery = await anext(news)
+        await delivery.fence()
+        proxy.hold()
+        await asyncio.sleep(1.1)  # as long as the broker's last answer counts
+        fenced = asyncio.create_task(delivery.fence())
+        with pytest.raises(BrokerLostError):
+            await anext(news)
+        assert not fenced.done()
+        fenced.cancel()
+
+
 async def test_a_lost_publishing_connection_is_opened_again_while_deliveries_go_on(place: Place) -> None:
     async with proxied(place.url) as proxy:
         broker = open_broker(place.settings, Secret(proxy.url), place.retry)

@@ -15,6 +15,7 @@ import pytest
 
 from worker.core.errors import PermanentError, RotationError, TransientError
 from worker.core.secret import Secret
+from worker.effort import Effort, spending
 from worker.gateways.exchange import LONGEST_BODY, tls_context
 from worker.gateways.huawei_apig.wire import ApigDialect
 from worker.gateways.transport import AmbiguousError, Request, Transport, path_of
@@ -150,6 +151,26 @@ async def test_a_request_is_sent_as_it_was_asked() -> None:
     assert (headers["content-type"], headers["accept-encoding"]) == ("application/json", "identity")
     assert headers["x-auth-token"] == TOKEN
     assert (answer.status, answer.body, answer.headers["x-request-id"]) == (200, {"a": [1]}, "r")
+
+
+async def test_a_change_waits_for_its_fence_when_all_else_is_ready_and_a_read_does_not() -> None:
+    asked, opened = asyncio.Event(), asyncio.Event()
+
+    async def fence() -> None:
+        asked.set()
+        await opened.wait()
+
+    async with listening(GOOD) as far, transport(far.endpoint) as one:
+        with spending(Effort(fence=fence)):
+            await one.send(GET)
+            assert not asked.is_set()
+            change = asyncio.create_task(one.send(POST))
+            await asked.wait()
+            await one.send(GET)
+            assert [line.split()[0] for line, *_ in far.requests] == ["GET", "GET"]
+            opened.set()
+            await change
+        assert [line.split()[0] for line, *_ in far.requests] == ["GET", "GET", "POST"]
 
 
 GARBAGE: Final = {

@@ -129,3 +129,21 @@ def test_of_many_that_share_a_small_budget_the_eldest_end_in_time() -> None:
     assert sum(at < 900 for at in ended) >= 16
     assert ended[0] == min(ended)
     assert max(ended) < 1.1 * 32 * 300 / 10
+
+
+def test_who_becomes_urgent_while_waiting_passes_all_others_from_then_on() -> None:
+    async def scenario() -> tuple[float, int]:
+        limits, mine = Limits(SLOW, 8), Effort()
+        others = asyncio.create_task(many(limits, 400))
+        with spending(mine):
+            calls = [asyncio.create_task(send(limits)) for _ in range(60)]
+        await asyncio.sleep(1)
+        before = sum(one.done() for one in calls)
+        mine.urgent = True
+        last = max(await asyncio.gather(*calls))
+        others.cancel()
+        await asyncio.gather(others, return_exceptions=True)
+        return last, before
+
+    last, before = run_virtual(scenario())
+    assert last <= 1 + (60 - before) / 20 + 1

@@ -1,15 +1,18 @@
 """A durable broker in memory, as RabbitMQ is: parking and burying publish a copy first, and only then ack."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from tests.reliability.crash_life import Life
 from worker.broker.base import BrokerState, Delivery, Message
+from worker.broker.recall import Recall
+from worker.broker.recall import Told as Known
 from worker.broker.sqlite import SqliteBroker
 from worker.core.backoff import step_for
 from worker.core.message import identify
@@ -52,6 +55,7 @@ class Store:
     _numbers: Any = field(default_factory=lambda: count(1))
 
     def put(self, message: Message, *, delay: float = 0.0, reason: str | None = None) -> None:
+        message = replace(message, sent_at=_moment(len(self.told)))
         self.kept[next(self._numbers)] = Kept(message, _now() + delay, reason=reason)
 
     def waiting(self) -> list[Kept]:
@@ -65,7 +69,7 @@ class Store:
         """All dead letters, put back as first attempts."""
         for one in self.dead():
             one.reason, one.deliveries, one.due = None, 0, 0.0
-            one.message = replace(one.message, attempt=1)
+            one.message = replace(one.message, attempt=1, sent_at=_moment(len(self.told)))
 
 
 @dataclass(slots=True)
@@ -90,7 +94,15 @@ class Desk:
             self.in_hand.add(number)
             one = self.store.kept[number]
             one.deliveries += 1
-            yield InHand(self, number, replace(one.message, is_last_delivery=one.deliveries > _DELIVERY_LIMIT))
+            yield InHand(self, number, _given(one))
+
+    async def told(self, event_ids: Collection[str], since: datetime | None) -> Known | None:
+        events = [{**told.event, "time": _moment(number).isoformat()} for number, told in enumerate(self.store.told)]
+
+        async def read() -> Sequence[Mapping[str, Any]]:
+            return events
+
+        return await Recall(read).find(event_ids, since)
 
     def _next(self) -> int | None:
         now = _now()
@@ -118,6 +130,9 @@ class InHand:
     number: int
     message: Message
 
+    async def fence(self) -> None:
+        """Here lives follow one another."""
+
     async def ack(self) -> None:
         await self.desk.life.passes("ack sent")
         del self.desk.store.kept[self.number]
@@ -137,7 +152,7 @@ class InHand:
         await self.ack()
 
     def _plain(self) -> Message:
-        return replace(self.message, is_last_delivery=False)
+        return replace(self.message, redeliveries=0, is_last_delivery=False)
 
 
 def sqlite(path: Path) -> SqliteBroker:
@@ -150,6 +165,9 @@ class Watched:
 
     broker: SqliteBroker
     life: Life
+
+    async def told(self, event_ids: Collection[str], since: datetime | None) -> Known | None:
+        return await self.broker.told(event_ids, since)
 
     @asynccontextmanager
     async def deliveries(self) -> AsyncGenerator[AsyncIterator["WatchedInHand"]]:
@@ -177,10 +195,23 @@ class WatchedInHand:
     def message(self) -> Message:
         return self.delivery.message
 
+    async def fence(self) -> None:
+        await self.delivery.fence()
+
     async def ack(self) -> None:
         await self.life.passes("ack sent")
         await self.delivery.ack()
         await self.life.passes("ack done")
+
+
+def _moment(number: int) -> datetime:
+    """A story is over in no time: its moments are counted in events."""
+    return datetime.fromtimestamp(number, UTC)
+
+
+def _given(kept: Kept) -> Message:
+    before = kept.deliveries - 1
+    return replace(kept.message, redeliveries=before, is_last_delivery=before >= _DELIVERY_LIMIT)
 
 
 def _now() -> float:

@@ -106,7 +106,6 @@ async def test_while_the_broker_takes_nothing_nothing_more_is_begun(
         assert stage.calls("modify_certificate") == len(NAMES)
 
 
-@pytest.mark.xfail(reason="/readyz does not know that publishing is blocked")
 async def test_a_broker_that_takes_nothing_makes_a_worker_unready(tmp_path: Path, own_node: RabbitNode) -> None:
     async with staged(tmp_path, rabbit_at(own_node.url, timeout_seconds=1)) as stage:
         for age in (3, 2, 1):

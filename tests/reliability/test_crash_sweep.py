@@ -185,7 +185,6 @@ def test_per_domain_keeps_client_verification_whatever_effect_a_worker_dies_at()
         assert way.died(effect).broken_promises() == [], effect
 
 
-@pytest.mark.xfail(reason="a redelivery does not know that its outcome was told, and meets another world")
 @pytest.mark.parametrize("effect", ["event confirmed", "ack sent"])
 def test_a_renewal_that_was_told_and_not_settled_has_no_other_outcome_for_a_newer_one(effect: str) -> None:
     async def scenario() -> Stage:

@@ -58,7 +58,6 @@ async def test_a_renewal_that_kills_the_process_is_given_up_with_its_reason_and_
         await stage.idle(dead=1)
 
 
-@pytest.mark.xfail(reason="what is in hand together is counted together: all are given up with the poison")
 async def test_the_neighbours_of_a_renewal_that_kills_the_process_are_rotated(tmp_path: Path, rabbit: str) -> None:
     """They are slower than the poison is: each death of the process interrupts them too."""
     names = ("poison", *NEIGHBOURS)

@@ -12,17 +12,7 @@ from tests.support.stage import DAY, rabbit_at, staged, until
 
 
 @pytest.mark.rabbitmq
-@pytest.mark.parametrize(
-    "is_warm",
-    [
-        pytest.param(True, id="warm"),
-        pytest.param(
-            False,
-            id="cold",
-            marks=pytest.mark.xfail(reason="the system's own errors at a lazy import count as a bug, and are final"),
-        ),
-    ],
-)
+@pytest.mark.parametrize("is_warm", [pytest.param(True, id="warm"), pytest.param(False, id="cold")])
 async def test_a_worker_without_free_descriptors_says_so_and_goes_on_when_there_are_some(
     tmp_path: Path, rabbit: str, is_warm: bool
 ) -> None:
@@ -54,15 +44,7 @@ async def test_a_gateway_whose_name_is_not_found_parks_its_renewals_until_it_is(
 
 
 @pytest.mark.parametrize(
-    "jump",
-    [
-        pytest.param(
-            timedelta(minutes=-4),
-            id="back",
-            marks=pytest.mark.xfail(reason="a chain that begins within the skew does not verify at the present"),
-        ),
-        pytest.param(timedelta(days=20), id="ahead"),
-    ],
+    "jump", [pytest.param(timedelta(minutes=-4), id="back"), pytest.param(timedelta(days=20), id="ahead")]
 )
 async def test_a_clock_that_jumps_in_the_middle_of_a_rotation_does_no_harm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: timedelta
@@ -77,7 +59,6 @@ async def test_a_clock_that_jumps_in_the_middle_of_a_rotation_does_no_harm(
         assert all(event["data"]["duration_seconds"] >= 0 for event in await stage.events())
 
 
-@pytest.mark.xfail(reason="not_yet_valid is final at once, although it passes by itself")
 async def test_a_certificate_that_begins_ahead_of_a_slow_clock_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,7 +86,6 @@ async def test_a_worker_that_looks_for_its_broker_stops_when_told(tmp_path: Path
             assert await worker.stop() == 0
 
 
-@pytest.mark.xfail(reason="the signal is looked at only once the step with the broker has failed by its timeout")
 async def test_a_worker_whose_broker_takes_calls_and_says_nothing_stops_when_told(tmp_path: Path, rabbit: str) -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         heard.set()

@@ -1,7 +1,8 @@
 """A delivery from arrival to settlement: what is published, and in which order it is settled."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+import errno
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,11 +17,13 @@ from tests.support.fake_gateway import FakeGateway
 from tests.support.values import certificate, deployment, leaf, stored
 from tests.support.virtual_time import run_virtual
 from worker.broker.base import BrokerError, BrokerLostError, Message, TopologyError
+from worker.broker.recall import Told
 from worker.consumer import Consumer, Policy
 from worker.core.backoff import RetryPolicy
 from worker.core.certificate import Rules
 from worker.core.errors import PermanentError, TransientError
 from worker.core.outcome import Report
+from worker.effort import current_effort
 from worker.intake import Intake
 from worker.rotation import Rotator
 from worker.sandbox.ca import Authority
@@ -40,6 +43,8 @@ class Inbox:
     log: list[str] = field(default_factory=list)
     events: list[Mapping[str, Any]] = field(default_factory=list)
     refusals: int = 0
+    known: Told | None = None
+    """What was told of it before."""
 
     @asynccontextmanager
     async def deliveries(self) -> AsyncGenerator[AsyncIterator["Inbox"]]:
@@ -53,6 +58,10 @@ class Inbox:
     def message(self) -> Message:
         return self.sent
 
+    async def told(self, event_ids: Collection[str], since: datetime | None) -> Told | None:
+        assert (len(event_ids), since) == (3, self.sent.sent_at)
+        return self.known
+
     async def publish_event(self, event: Mapping[str, object]) -> None:
         if self.refusals:
             self.refusals -= 1
@@ -64,6 +73,9 @@ class Inbox:
     def _settled(self, how: str) -> None:
         self.log.append(how)
         self.stopping.set()
+
+    async def fence(self) -> None:
+        pass
 
     async def ack(self) -> None:
         self._settled("ack")
@@ -146,6 +158,48 @@ async def test_the_last_delivery_that_the_broker_gives_is_told_and_buried_untrie
     assert inbox.log == ["event", "bury delivery_limit of shop kept"]
     assert inbox.events[0]["data"]["reason"] == "delivery_limit"
     assert cloud.journal == []
+
+
+async def test_what_was_told_before_and_not_settled_is_settled_as_it_was_told() -> None:
+    cloud, again = FakeGateway(stored(), {}), replace(good(), redeliveries=1, sent_at=datetime.now(UTC))
+    assert (await settled(again, cloud, known=Told("superseded", "downgrade"))).log == ["ack"]
+    assert (await settled(again, cloud, known=Told("failed", "forbidden"))).log == ["bury forbidden of shop kept"]
+    assert cloud.journal == []
+
+
+async def test_only_a_redelivery_asks_whether_it_was_told() -> None:
+    assert (await settled(good(), known=Told("succeeded", "rotated"))).log == ["event", "ack"]
+
+
+async def test_a_history_that_cannot_be_read_costs_a_second_look_and_no_more() -> None:
+    class Forgetful(Inbox):
+        async def told(self, *_what: object) -> Told | None:
+            raise BrokerError("no right to read it")
+
+    inbox = Forgetful(replace(good(), redeliveries=1), asyncio.Event())
+    await consumer_of(inbox, FakeGateway(stored(), {"a.example.com": False})).run()
+    assert inbox.log == ["event", "ack"]
+
+
+async def test_a_machine_without_room_is_nobodys_fault() -> None:
+    class Exhausted(FakeGateway):
+        async def observe(self, *_what: object, **_how: object) -> Any:
+            raise RuntimeError from OSError(errno.EMFILE, "Too many open files")
+
+    assert (await settled(good(), Exhausted(stored(), {}))).log == ["park 30 as 2"]
+
+
+async def test_who_is_told_to_stop_does_not_wait_for_a_broker_that_says_nothing() -> None:
+    class Silent(Inbox):
+        @asynccontextmanager
+        async def deliveries(self) -> AsyncGenerator[AsyncIterator[Inbox]]:
+            self.stopping.set()
+            await asyncio.Event().wait()
+            yield self._one()
+
+    inbox = Silent(good(), asyncio.Event())
+    await consumer_of(inbox, FakeGateway(stored(), {})).run()
+    assert inbox.log == []
 
 
 @dataclass
@@ -233,3 +287,32 @@ async def test_an_event_that_cannot_be_built_is_told_in_short() -> None:
     await replace(consumer_of(inbox, FakeGateway(stored(), {})), rotator=broken).run()
     assert inbox.log == ["event", "ack"]
     assert inbox.events[0]["data"]["reason"] == "internal_error"
+
+
+async def test_a_rotation_that_an_urgent_one_waits_for_becomes_as_urgent() -> None:
+    urgencies: list[bool] = []
+    asked = asyncio.Event()
+
+    class Slow(FakeGateway):
+        async def observe(self, *what: Any, **how: Any) -> Any:
+            asked.set()
+            await asyncio.sleep(0)
+            while not urgencies and not current_effort().urgent:
+                await asyncio.sleep(0.01)
+            urgencies.append(current_effort().urgent)
+            return await super().observe(*what, **how)
+
+    class Both(Inbox):
+        async def _one(self) -> AsyncGenerator[Inbox]:
+            yield self
+            await asked.wait()
+            yield Inbox(renewal(AUTHORITY.issue(NAMES), reason="key_compromise"), self.stopping, self.log)
+            await asyncio.Event().wait()
+
+        def _settled(self, how: str) -> None:
+            self.log.append(how)
+
+    inbox = Both(good(), asyncio.Event())
+    await consumer_of(inbox, Slow(stored(), {"a.example.com": False})).run()
+    assert urgencies[0]
+    assert inbox.log.count("ack") == 2

@@ -8,11 +8,13 @@ BrokerLostError.
 
 import json
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
+
+from worker.broker.recall import Told
 
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -47,6 +49,10 @@ class Message:
     traceparent: str | None = None
     attempt: int = 1
     """Which try this is, counted from 1."""
+    sent_at: datetime | None = None
+    """When it came into the queue, this time; None where it does not say."""
+    redeliveries: int = 0
+    """How often it was delivered before, and not settled."""
     is_last_delivery: bool = False
     """The broker gives it up by itself, and tells nobody, when this delivery is not settled either."""
 
@@ -80,10 +86,17 @@ def sound_traceparent(value: object) -> str | None:
 
 
 class Delivery(Protocol):
-    """One message in hand. Exactly one of the three methods is called, once."""
+    """One message in hand. Exactly one of `ack`, `park` and `bury` is called, once."""
 
     @property
     def message(self) -> Message: ...
+
+    async def fence(self) -> None:
+        """Returns while nobody else can have been given it, and not at all any more once somebody may have been.
+
+        Whoever waits here then is cancelled with all that was in hand. To be awaited right before every change.
+        """
+        ...
 
     async def ack(self) -> None:
         """Done with it."""
@@ -108,6 +121,8 @@ class BrokerState:
     is_connected: bool
     is_active: bool
     """False for a standby."""
+    is_taking: bool = True
+    """Whether what was published last was taken: not while an alarm blocks publishers."""
     parked: int = 0
     dead: int = 0
     ready: int = 0
@@ -161,6 +176,13 @@ class Broker(Protocol):
         """Puts the named dead letters back into the queue as first attempts; the ids that were found.
 
         Each is put back and confirmed before it is taken out.
+        """
+        ...
+
+    async def told(self, event_ids: Collection[str], since: datetime | None) -> Told | None:
+        """What a worker has published since under one of these event ids, in the last day.
+
+        Whoever was given a message again asks whether its outcome was told already.
         """
         ...
 

@@ -23,7 +23,7 @@ from worker.core.secret import Secret
 from worker.settings.model import Broker as Settings
 
 # A dead peer is noticed after three times (heartbeat + 1) seconds.
-_HEARTBEAT: Final = "10"
+_HEARTBEAT: Final = 10
 # Others are not passed on: `no_verify_ssl=false`, for one, turns verification off.
 _QUERY: Final = frozenset({"heartbeat", "name"})
 _CLOSING_SECONDS: Final = 5.0
@@ -73,6 +73,10 @@ class Connector:
         self._url = url
         self.user = URL(url.reveal()).user or "guest"
         self.timeout: float = settings.timeout_seconds
+        told = URL(url.reveal()).query.get("heartbeat", "")
+        heartbeat = int(told) if told.isdecimal() and int(told) else _HEARTBEAT
+        self.lease = min(heartbeat, _HEARTBEAT) / 2
+        """Seconds in which the broker surely does not give up a connection that it has just heard."""
 
     @asynccontextmanager
     async def connected(self) -> AsyncGenerator[AbstractConnection]:
@@ -88,7 +92,7 @@ class Connector:
         tolerate_bad_properties()
         url = URL(self._url.reveal())
         known = {key: value for key, value in url.query.items() if key in _QUERY}
-        url = url.with_query({"heartbeat": _HEARTBEAT} | known)
+        url = url.with_query({"heartbeat": str(_HEARTBEAT)} | known)
         async with guarded("connecting", self.timeout):
             try:
                 return await aio_pika.connect(url, ssl_context=self._tls(url), timeout=self.timeout)

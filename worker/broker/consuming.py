@@ -1,16 +1,21 @@
 """Consuming from RabbitMQ: one consumer on one connection, from its start until it is lost, under a watchdog."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
 from worker.broker.base import BrokerError, BrokerLostError
 from worker.broker.connection import counted, guarded
 from worker.settings.model import Broker as Settings
+
+# Goes on while the machine sleeps, as the broker does.
+_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 @dataclass(slots=True)
@@ -23,11 +28,16 @@ class Session:
     """Seconds between two looks of the watchdog."""
     is_active: bool = False
     """As far as can be known: the broker tells nobody who its single active consumer is."""
+    lease: float = 5.0
+    """Seconds for which an answer of the broker proves that it has not given up this connection since it was asked."""
     arrived: int = 0
     settled: int = 0
     _incoming: deque[AbstractIncomingMessage] = field(default_factory=deque)
     _why_lost: str | None = None
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _asked_at: float = float("-inf")
+    """When the broker was asked something that it answered."""
+    _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def is_lost(self) -> bool:
@@ -42,6 +52,31 @@ class Session:
         """Raises BrokerLostError when what was delivered here is delivered again elsewhere."""
         if self._why_lost is not None:
             raise BrokerLostError(self._why_lost)
+
+    async def fence(self) -> None:
+        """Returns while the broker surely takes this connection for alive; never again once it may not.
+
+        A process that was frozen, or whose link died in silence, is the last to hear that its messages went to another.
+        """
+        async with self._asking:
+            while not self.is_lost and time.clock_gettime(_CLOCK) - self._asked_at > self.lease:
+                await self._ask(self.lease)
+        if self.is_lost:
+            await asyncio.Event().wait()
+
+    async def _ask(self, seconds: float) -> int:
+        """How many messages are ready. Lost when there is no answer, and when nobody consumes any more."""
+        asked_at = time.clock_gettime(_CLOCK)
+        try:
+            async with guarded(f"looking at {self.settings.queue}", seconds):
+                [(ready, consumers)] = await counted(self.connection, self.settings.queue)
+        except BrokerError as error:
+            self.lose(str(error))
+            return 0
+        if consumers == 0:
+            self.lose("the queue has no consumer any more")
+        self._asked_at = asked_at
+        return ready
 
     async def next(self) -> AbstractIncomingMessage:
         """Waits; raises BrokerLostError as soon as the session is lost, whatever has arrived before."""
@@ -85,26 +120,21 @@ class Session:
         """
         waiting_since: int | None = None
         while not self.is_lost:
-            try:
-                async with guarded(f"looking at {self.settings.queue}", self.settings.timeout_seconds):
-                    [(ready, consumers)] = await counted(self.connection, self.settings.queue)
-            except BrokerError as error:
-                return self.lose(str(error))
-            if consumers == 0:
-                return self.lose("the queue has no consumer any more")
+            ready = await self._ask(self.settings.timeout_seconds)
             has_room = self.arrived - self.settled < self.settings.in_hand
             is_waiting = bool(ready) and has_room and self.is_active
             if is_waiting and waiting_since == self.arrived:
-                return self.lose("messages are ready and none comes: the consumer is deaf")
+                self.lose("messages are ready and none comes: the consumer is deaf")
             waiting_since = self.arrived if is_waiting else None
             await asyncio.sleep(self.look_every)
-        return None
 
 
 @asynccontextmanager
-async def consuming(connection: AbstractConnection, settings: Settings, look_every: float) -> AsyncGenerator[Session]:
+async def consuming(
+    connection: AbstractConnection, settings: Settings, look_every: float, lease: float
+) -> AsyncGenerator[Session]:
     """A session inside the block; lost at its end, so that nothing is settled any more."""
-    session = Session(connection, settings, look_every)
+    session = Session(connection, settings, look_every, lease=lease)
     await session.begin()
     watchdog = asyncio.create_task(session.watch())
     try:

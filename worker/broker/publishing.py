@@ -34,6 +34,8 @@ class Publisher:
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
         self._opening = asyncio.Lock()
+        self.is_taken = True
+        """Whether the broker took what was published last, as far as it could; it may be blocked or away."""
 
     async def publish(self, exchange: str, routing_key: str, sending: Sending) -> None:
         """Returns when the broker has it on disk in a queue; BrokerError otherwise, and it may be there all the same.
@@ -48,7 +50,9 @@ class Publisher:
             channel = await self._opened()
             async with guarded(f"publishing to {exchange}", self._connector.timeout):
                 await self._confirmed(channel, exchange, routing_key, sending)
+            self.is_taken = True
         except (BrokerLostError, TopologyError) as error:
+            self.is_taken = False
             if self._channel is channel:
                 self._channel = None
             kind = BrokerRefusedError if isinstance(error, TopologyError) else BrokerError

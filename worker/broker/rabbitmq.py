@@ -1,9 +1,10 @@
 """RabbitMQ as a Broker: deliveries and their settlement, dead letters, history, state."""
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Final
 
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
@@ -14,6 +15,7 @@ from worker.broker.consuming import Session, consuming
 from worker.broker.copies import again, dead_id, dead_letter, given_up, opened, redeliveries, traced
 from worker.broker.declaring import prepare
 from worker.broker.publishing import Publisher, Sending
+from worker.broker.recall import FOR, Recall, Told
 from worker.broker.rights import tried
 from worker.broker.stream import Stream
 from worker.broker.topology import AGAIN, DEAD, parking_key, parking_queue, topology
@@ -37,6 +39,9 @@ class RabbitDelivery:
     session: Session
     incoming: AbstractIncomingMessage
     message: Message
+
+    async def fence(self) -> None:
+        await self.session.fence()
 
     async def ack(self) -> None:
         """Returns normally into a path that died unnoticed: then it comes again."""
@@ -69,8 +74,9 @@ class RabbitDeliveries(AsyncIterator[Delivery]):
 
     async def __anext__(self) -> Delivery:
         incoming = await self.session.next()
-        is_last = redeliveries(incoming) >= self.session.settings.delivery_limit
-        message = replace(opened(incoming, self.broker.user), is_last_delivery=is_last)
+        before = redeliveries(incoming)
+        is_last = before >= self.session.settings.delivery_limit
+        message = replace(opened(incoming, self.broker.user), redeliveries=before, is_last_delivery=is_last)
         return RabbitDelivery(self.broker, self.session, incoming, message)
 
 
@@ -87,6 +93,7 @@ class RabbitBroker:
         self._publisher = Publisher(self._connector)
         self._topology = topology(settings, retry.parking_seconds)
         self._session: Session | None = None
+        self._recall = Recall(self._of_late)
 
     async def declare(self) -> None:
         async with self._connector.connected() as connection:
@@ -99,8 +106,8 @@ class RabbitBroker:
     async def deliveries(self) -> AsyncGenerator[AsyncIterator[Delivery]]:
         async with self._connector.connected() as connection:
             await self._prepare(connection)
-            async with consuming(connection, self._settings, self._look_every) as session:
-                self._session = session
+            async with consuming(connection, self._settings, self._look_every, self._connector.lease) as session:
+                self._session, self._recall = session, Recall(self._of_late)
                 try:
                     yield RabbitDeliveries(self, session)
                 finally:
@@ -113,6 +120,14 @@ class RabbitBroker:
     async def publish_event(self, event: Mapping[str, object]) -> None:
         sending = Sending(json.dumps(event).encode(), _EVENT, traced(event.get("traceparent")))
         await self._publisher.publish(self._settings.events_exchange, str(event["type"]), sending)
+
+    async def told(self, event_ids: Collection[str], since: datetime | None) -> Told | None:
+        return await self._recall.find(event_ids, since)
+
+    async def _of_late(self) -> Sequence[Mapping[str, object]]:
+        async with self._connector.connected() as connection:
+            stream = Stream(connection, self._settings.history_stream, self.timeout)
+            return await stream.since(datetime.now(UTC) - FOR, self.user)
 
     async def publish_renewal(self, message: Message) -> None:
         sending = Sending(
@@ -166,12 +181,13 @@ class RabbitBroker:
             return BrokerState(is_connected=False, is_active=False)
         parking = [parking_queue(self._settings, step) for step in self.parking_seconds]
         names = (self._settings.queue, self._settings.dead_queue, *parking)
+        state = BrokerState(is_connected=True, is_active=session.is_active, is_taking=self._publisher.is_taken)
         try:
             async with guarded("counting", _COUNTING_SECONDS):
                 ready, dead, *parked = [count for count, _ in await counted(session.connection, *names)]
         except BrokerError:
-            return BrokerState(is_connected=not session.is_lost, is_active=session.is_active)
-        return BrokerState(True, session.is_active, parked=sum(parked), dead=dead, ready=ready)
+            return replace(state, is_connected=not session.is_lost)
+        return replace(state, parked=sum(parked), dead=dead, ready=ready)
 
     async def rights(self) -> Sequence[Right]:
         async with self._connector.connected() as connection:

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -29,6 +29,7 @@ from worker.broker.base import (
 )
 from worker.broker.database import opened
 from worker.broker.locking import is_taken
+from worker.broker.recall import FOR, Recall, Told
 from worker.core.backoff import step_for
 from worker.core.message import identify
 from worker.core.renewal import OWN_PRODUCER
@@ -61,6 +62,11 @@ class SqliteDelivery:
     number: int
     message: Message
     in_hand: _InHand
+
+    async def fence(self) -> None:
+        """The lock is this process's as long as it lives, frozen or not."""
+        if self.in_hand.is_over:
+            await asyncio.Event().wait()
 
     async def ack(self) -> None:
         await self._settle("DELETE FROM messages WHERE number = ?", (self.number,))
@@ -192,7 +198,7 @@ class SqliteBroker:
             if row["deliveries"] <= self._settings.delivery_limit + 1:  # the first one is no redelivery
                 in_hand.numbers.add(row["number"])
                 is_last = row["deliveries"] > self._settings.delivery_limit
-                message = replace(_message(row), is_last_delivery=is_last)
+                message = replace(_message(row), redeliveries=row["deliveries"] - 1, is_last_delivery=is_last)
                 return SqliteDelivery(self, row["number"], message, in_hand)
             await self.write(
                 "UPDATE messages SET state = 'dead', reason = 'delivery_limit', since = ? WHERE number = ?",
@@ -254,12 +260,21 @@ class SqliteBroker:
         found = []
         for one in ids:
             changed = await self.write(
-                "UPDATE messages SET state = 'ready', due = 0, attempt = 1, deliveries = 0, reason = NULL,"
+                "UPDATE messages SET state = 'ready', due = ?, attempt = 1, deliveries = 0, reason = NULL,"
                 " certificate = NULL, renewal_id = NULL, since = NULL WHERE id = ? AND state = 'dead'",
-                (one,),
+                (time.time(), one),
             )
             found += [one] if changed else []
         return found
+
+    async def told(self, event_ids: Collection[str], since: datetime | None) -> Told | None:
+        return await Recall(self._of_late).find(event_ids, since)
+
+    async def _of_late(self) -> Sequence[Mapping[str, object]]:
+        rows = await self._read(
+            "SELECT body FROM events WHERE at >= ? ORDER BY number", (time.time() - FOR.total_seconds(),)
+        )
+        return [json.loads(row["body"]) for row in rows]
 
     async def history(self, certificate: str | None = None, *, limit: int = 100) -> Sequence[Mapping[str, object]]:
         rows = await self._read(
@@ -277,7 +292,7 @@ class SqliteBroker:
             )
         except BrokerError:
             return BrokerState(is_connected=False, is_active=False)
-        counts = {name: int(value or 0) for name, value in rows[0].items()}
+        counts: dict[str, Any] = {name: int(value or 0) for name, value in rows[0].items()}
         counts["ready"] -= len(self._in_hand.numbers)
         return BrokerState(is_connected=True, is_active=self.is_active, **counts)
 
@@ -310,6 +325,7 @@ def _message(row: Mapping[str, Any]) -> Message:
         content_encoding=row["content_encoding"],
         traceparent=sound_traceparent(row["traceparent"]),
         attempt=row["attempt"],
+        sent_at=datetime.fromtimestamp(row["due"], UTC),
     )
 
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
@@ -46,6 +47,26 @@ class Stream:
                     found.appendleft(event)
         return list(found)
 
+    async def since(self, at: datetime, user: str) -> Sequence[Mapping[str, object]]:
+        """Oldest first; what this user has published since then, up to what was the end when this began."""
+        end = await self._end()
+        found: list[Mapping[str, object]] = []
+        if end is None:
+            return found
+        async with self._reading(at) as entries:
+            offset = -1
+            while offset < end:
+                try:
+                    async with asyncio.timeout(_FIRST_SILENCE):
+                        entry = await self._taken(entries)
+                except TimeoutError:
+                    break  # nothing is so young
+                offset = _offset(entry, offset)
+                event = _event(entry.body)
+                if event is not None and entry.user_id == user:
+                    found.append(event)
+        return found
+
     async def _end(self) -> int | None:
         """The offset of the last entry; None for an empty stream."""
         end: int | None = None
@@ -65,7 +86,7 @@ class Stream:
         return entry
 
     @asynccontextmanager
-    async def _reading(self, start: int | str) -> AsyncGenerator[Entries]:
+    async def _reading(self, start: int | str | datetime) -> AsyncGenerator[Entries]:
         entries: Entries = asyncio.Queue()
         async with guarded(f"reading {self.name}", self.seconds):
             channel = await self.connection.channel(publisher_confirms=False)

@@ -30,7 +30,7 @@ from worker.core.secret import Secret
 
 V = TypeVar("V", bound=x509.ExtensionType)
 
-_SKEW: Final = timedelta(minutes=5)
+SKEW: Final = timedelta(minutes=5)
 _MOST_NAMES: Final = 200
 _RSA_SIZES: Final = frozenset({2048, 3072, 4096})
 _SMALLEST_EXPONENT: Final = 65537
@@ -112,7 +112,7 @@ def _verified(chain: Sequence[x509.Certificate], now: datetime, rules: Rules) ->
         return ()
     try:
         # Clocks differ: what begins within the skew that the rules allow has begun.
-        begun = max(now, *(min(one.not_valid_before_utc, now + _SKEW) for one in chain))
+        begun = max(now, *(min(one.not_valid_before_utc, now + SKEW) for one in chain))
         policy = PolicyBuilder().store(_store(tuple(rules.roots))).time(begun).max_chain_depth(4)
         return policy.build_server_verifier(_verifiable_name(chain[0])).verify(chain[0], list(chain[1:]))
     except (VerificationError, *UNREADABLE):
@@ -189,7 +189,7 @@ def _is_signed_well(case: _Case) -> None:
 
 def _is_valid_now(case: _Case) -> None:
     for number, certificate in enumerate(case.chain, 1):
-        if certificate.not_valid_before_utc > case.now + _SKEW:
+        if certificate.not_valid_before_utc > case.now + SKEW:
             raise RefusedError("not_yet_valid", f"certificate {number} is not valid yet")
         if certificate.not_valid_after_utc <= case.now:
             raise RefusedError("expired", f"certificate {number} has expired")

@@ -4,7 +4,11 @@
 never what the value was.
 """
 
+import errno
 from dataclasses import dataclass
+from typing import Final
+
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EAGAIN})
 
 
 class RotationError(Exception):
@@ -90,3 +94,12 @@ class Failure:
             attempts=error.attempts,
             is_attempt=not isinstance(error, NotAskedError) or error.is_attempt,
         )
+
+
+def is_exhaustion(error: BaseException) -> bool:
+    """Whether the machine had no descriptors, memory, processes or room left: nobody's bug, and it passes."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(is_exhaustion(one) for one in error.exceptions)
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _EXHAUSTED):
+        return True
+    return error.__cause__ is not None and is_exhaustion(error.__cause__)

@@ -2,9 +2,9 @@
 
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -114,7 +114,7 @@ def outcome_event(
     `fallback_id` stands for the renewal's id in messages that have none: the body's SHA-256.
     """
     event = OutcomeEvent(
-        id=str(uuid.uuid5(_IDS, f"{renewal_id or fallback_id}|{report.outcome}")),
+        id=event_id(renewal_id or fallback_id, report.outcome),
         type=f"certificate.rotation.{report.outcome}",
         subject=certificate,
         time=rfc3339(timing.finished_at),
@@ -124,6 +124,15 @@ def outcome_event(
     )
     absent = {name for name in ("subject", "causationid", "traceparent") if getattr(event, name) is None}
     return event.model_dump(mode="json", exclude=absent)
+
+
+def event_id(renewal_id: str, outcome: Outcome) -> str:
+    return str(uuid.uuid5(_IDS, f"{renewal_id}|{outcome}"))
+
+
+def event_ids(renewal_id: str) -> Collection[str]:
+    """Of every outcome that the renewal may have."""
+    return [event_id(renewal_id, outcome) for outcome in get_args(Outcome)]
 
 
 def outcome_data(report: Report, renewal_id: str | None, certificate: str | None, timing: Timing) -> OutcomeData:

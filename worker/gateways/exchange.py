@@ -9,10 +9,20 @@ import aiohttp
 from yarl import URL
 
 from worker.core.errors import PermanentError, TransientError
+from worker.effort import current_effort
 
 LONGEST_BODY: Final = 4 * 1024 * 1024
 # Tokens are several kilobytes long, and aiohttp refuses a header over 8,190 bytes unless told otherwise.
 _LONGEST_HEADER: Final = 65536
+
+
+class Fenced(aiohttp.ClientRequest):
+    """A change waits for its fence at the last moment: connecting may have taken long, and the process slept."""
+
+    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        if self.method != "GET":
+            await current_effort().fence()
+        return await super().send(conn)
 
 
 class AmbiguousError(TransientError):
@@ -29,7 +39,9 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
-def client_session(ca_file: Path | None, timeout: float) -> aiohttp.ClientSession:
+def client_session(
+    ca_file: Path | None, timeout: float, request_class: type[aiohttp.ClientRequest] = aiohttp.ClientRequest
+) -> aiohttp.ClientSession:
     """A session that trusts no environment, inflates nothing, and leaves the number of connections to the limits."""
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=tls_context(ca_file)),
@@ -38,6 +50,7 @@ def client_session(ca_file: Path | None, timeout: float) -> aiohttp.ClientSessio
         trust_env=False,
         max_field_size=_LONGEST_HEADER,
         cookie_jar=aiohttp.DummyCookieJar(),
+        request_class=request_class,
     )
     # On a kept connection that breaks, aiohttp would send a GET, PUT or DELETE again by itself: a second call that no
     # limit counts, and a change made twice without looking.

@@ -19,7 +19,7 @@ from worker.core.errors import NotAskedError, PermanentError, RotationError, Tra
 from worker.effort import current_effort
 from worker.gateways.bodies import lenient, parsed, secrets_in, serialised
 from worker.gateways.breaker import Breaker
-from worker.gateways.exchange import AmbiguousError, client_session, exchange
+from worker.gateways.exchange import AmbiguousError, Fenced, client_session, exchange
 from worker.gateways.redaction import shown
 from worker.gateways.restraint import Restraint
 from worker.limits import LONGEST_WAIT, HeldError, Limits, Turn
@@ -250,7 +250,7 @@ class Transport:
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = client_session(self._ca_file, self._timeout)
+            self._session = client_session(self._ca_file, self._timeout, Fenced)
         return self._session
 
     async def close(self) -> None:

@@ -26,7 +26,7 @@ class TurnQueue:
 
     def add(self, effort: Effort) -> asyncio.Future[float]:
         turn: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        self._ring(effort).setdefault(effort, OrderedDict())[turn] = None
+        self._ring_of(effort).setdefault(effort, OrderedDict())[turn] = None
         return turn
 
     def _ring(self, effort: Effort) -> _Ring:
@@ -34,9 +34,17 @@ class TurnQueue:
             return self._urgent
         return self._background if effort.is_background else self._others
 
+    def _ring_of(self, effort: Effort) -> _Ring:
+        """Where it waits already; it may have become urgent meanwhile."""
+        return next((ring for ring in self._rings if effort in ring), self._ring(effort))
+
+    def _promote(self) -> None:
+        for effort in [one for one in (*self._others, *self._background) if one.urgent]:
+            self._urgent[effort] = self._ring_of(effort).pop(effort)
+
     def leave(self, effort: Effort, turn: asyncio.Future[float]) -> None:
         """Somebody gave up waiting."""
-        ring = self._ring(effort)
+        ring = self._ring_of(effort)
         turns = ring.get(effort)
         if turns is not None and turn in turns:
             del turns[turn]
@@ -45,11 +53,12 @@ class TurnQueue:
 
     def next(self, may_send: Callable[[Effort], bool]) -> asyncio.Future[float] | None:
         """Takes out the next turn of the first effort that may send now."""
+        self._promote()
         effort = next((one for one in self._candidates() if may_send(one)), None)
         if effort is None:
             return None
         self._is_eldests_turn = not self._is_eldests_turn
-        ring = self._ring(effort)
+        ring = self._ring_of(effort)
         turns = ring[effort]
         turn, _ = turns.popitem(last=False)
         if turns:

@@ -1,0 +1,150 @@
+"""What becomes of a delivery whose rotation has ended: the world hears of it first, the broker second."""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import assert_never
+
+import structlog
+
+from worker.broker.base import Broker, BrokerError, BrokerLostError, Delivery, Message
+from worker.broker.recall import Told
+from worker.core.backoff import RetryPolicy, jittered
+from worker.core.events import event_ids, outcome_event
+from worker.core.message import identify
+from worker.core.outcome import Disposition, Done, GiveUp, ParkFor, Report, Timing, dispose
+from worker.rotation import INTERNAL
+from worker.telemetry import Metrics
+from worker.trust.opening import TrustPolicy, may_keep_body
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What is known of a message, for its event and its dead letter."""
+
+    certificate: str | None
+    renewal_id: str | None
+    body_sha256: str
+
+    @classmethod
+    def of(cls, body: bytes) -> "Identity":
+        certificate, renewal_id = identify(body)
+        return cls(certificate, renewal_id, hashlib.sha256(body).hexdigest())
+
+    @property
+    def event_source(self) -> str:
+        """What event ids are made of: messages without an id are told apart by their bytes."""
+        return self.renewal_id or self.body_sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """Events and settled deliveries."""
+
+    broker: Broker
+    retry: RetryPolicy
+    trust: TrustPolicy
+    metrics: Metrics
+    chance: Callable[[], float]
+    on_ended: Callable[[str | None], None]
+
+    async def conclude(self, delivery: Delivery, identity: Identity, report: Report, timing: Timing) -> None:
+        """Exactly one `rotation.finished`."""
+        disposition = dispose(report, attempt=timing.attempt, policy=self.retry)
+        match disposition:
+            case ParkFor(delay, counted):
+                await self.insist(lambda: delivery.park(delay, attempt=timing.attempt + counted))
+            case Done():
+                await self._publish(identity, report, timing, delivery.message.traceparent)
+                await self.insist(delivery.ack)
+            case GiveUp(reason):
+                await self._publish(identity, report, timing, delivery.message.traceparent)
+                await self._bury(delivery, identity, reason)
+            case _:
+                assert_never(disposition)
+        self._book(identity, report, timing, disposition)
+
+    async def told(self, message: Message, identity: Identity) -> Told | None:
+        """The outcome that this renewal had before, where a worker died between telling it and settling the message.
+
+        By now the world may be another one: worked on again, it might end otherwise.
+        """
+        if not message.redeliveries:
+            return None
+        try:
+            return await self.broker.told(event_ids(identity.event_source), message.sent_at)
+        except BrokerError as error:
+            # Then it is worked on again, which is looked at first and changes nothing twice.
+            _log.warning("history.unread", error=str(error))
+            return None
+
+    async def repeat(self, delivery: Delivery, identity: Identity, told: Told) -> None:
+        """As `conclude`, for what the world has heard of."""
+        if told.outcome == "failed":
+            await self._bury(delivery, identity, told.reason)
+        else:
+            await self.insist(delivery.ack)
+        _log.info("rotation.finished", outcome=told.outcome, reason=told.reason, told_before=True)
+
+    async def _bury(self, delivery: Delivery, identity: Identity, reason: str) -> None:
+        keep_body = reason != "plain_key_refused" and may_keep_body(delivery.message, self.trust)
+        await self.insist(
+            lambda: delivery.bury(
+                reason, certificate=identity.certificate, renewal_id=identity.renewal_id, keep_body=keep_body
+            )
+        )
+
+    async def _publish(self, identity: Identity, report: Report, timing: Timing, traceparent: str | None) -> None:
+        def event_of(ended: Report) -> dict[str, object]:
+            told = (identity.renewal_id, identity.certificate, timing, traceparent)
+            return outcome_event(ended, *told, fallback_id=identity.event_source)
+
+        try:
+            event = event_of(report)
+        except Exception as bug:  # noqa: BLE001 - what cannot be told in full is told in short: never silence
+            _log.error("event.crashed", exc_info=bug)
+            event = event_of(Report.refused(INTERNAL))
+        await self.insist(lambda: self.broker.publish_event(event))
+
+    async def insist(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Until the broker took it: a rotation is not settled before the world knows.
+
+        A broker that is lost ends this by cancellation, and the delivery comes again.
+        """
+        tries = 0
+        while True:
+            try:
+                return await step()
+            except BrokerLostError:
+                raise
+            except BrokerError as error:
+                tries += 1
+                _log.warning("broker.refused", error=str(error), tries=tries)
+                await asyncio.sleep(jittered(tries, self.chance()))
+
+    def _book(self, identity: Identity, report: Report, timing: Timing, disposition: Disposition) -> None:
+        match disposition:
+            case ParkFor(delay):
+                _log.info("rotation.finished", outcome="parked", reason=report.reason, parked_seconds=delay)
+            case Done() | GiveUp():
+                self._measure(identity, report, timing)
+                self.on_ended(identity.certificate)
+                _log.info(
+                    "rotation.finished",
+                    outcome=report.outcome,
+                    reason=report.reason,
+                    duration_seconds=round(timing.duration_seconds, 3),
+                    gateway_calls=report.gateway_calls,
+                )
+            case _:
+                assert_never(disposition)
+
+    def _measure(self, identity: Identity, report: Report, timing: Timing) -> None:
+        """The rotation is settled: a bug in the books must not end the others."""
+        try:
+            self.metrics.ended(identity.certificate, report, timing)
+        except Exception as bug:  # noqa: BLE001 - told, and no more
+            _log.error("metrics.crashed", exc_info=bug)
