@@ -120,8 +120,12 @@ class Consumer:
             raise BrokerLostError(str(lost)) from None
 
     async def _pump(self, deliveries: AsyncIterator[Delivery], group: asyncio.TaskGroup) -> None:
+        is_heir = False
         async for delivery in deliveries:
             message = delivery.message
+            if message.is_inherited and not is_heir:
+                is_heir = True
+                self.rotator.inherit()
             ahead, is_given_up = self._in_hand.ahead_of(message), self._in_hand.is_given_up(message)
             work = self._worked_on(delivery, ahead, is_given_up=is_given_up)
             self._in_hand.add(group.create_task(work), message)

@@ -121,6 +121,11 @@ class Rotator:
         except RotationError as error:
             return error
 
+    def inherit(self) -> None:
+        """Another worker was at the same gateways until just now: their limits hold for both together."""
+        for gateway in self.gateways.values():
+            gateway.account.inherit()
+
     def check_open(self, gateways: Collection[str]) -> None:
         """Raises NotAskedError where none of them would be asked anything: nothing could be reached."""
         refusals = [refusal for name in gateways if (refusal := self.gateways[name].account.refusal()) is not None]

@@ -58,10 +58,10 @@ class Settlement:
             case ParkFor(delay, counted):
                 await self.insist(lambda: delivery.park(delay, attempt=timing.attempt + counted))
             case Done():
-                await self._publish(identity, report, timing, delivery.message.traceparent)
+                await self._publish(delivery, identity, report, timing)
                 await self.insist(delivery.ack)
             case GiveUp(reason):
-                await self._publish(identity, report, timing, delivery.message.traceparent)
+                await self._publish(delivery, identity, report, timing)
                 await self._bury(delivery, identity, reason)
             case _:
                 assert_never(disposition)
@@ -97,9 +97,9 @@ class Settlement:
             )
         )
 
-    async def _publish(self, identity: Identity, report: Report, timing: Timing, traceparent: str | None) -> None:
+    async def _publish(self, delivery: Delivery, identity: Identity, report: Report, timing: Timing) -> None:
         def event_of(ended: Report) -> dict[str, object]:
-            told = (identity.renewal_id, identity.certificate, timing, traceparent)
+            told = (identity.renewal_id, identity.certificate, timing, delivery.message.traceparent)
             return outcome_event(ended, *told, fallback_id=identity.event_source)
 
         try:
@@ -107,6 +107,8 @@ class Settlement:
         except Exception as bug:  # noqa: BLE001 - what cannot be told in full is told in short: never silence
             _log.error("event.crashed", exc_info=bug)
             event = event_of(Report.refused(INTERNAL))
+        # What another worker has in hand by now has its outcome there, and may have another one.
+        await delivery.fence()
         await self.insist(lambda: self.broker.publish_event(event))
 
     async def insist(self, step: Callable[[], Awaitable[None]]) -> None:

@@ -23,6 +23,8 @@ from worker.rotation import Rotator, Step
 
 _log = structlog.get_logger()
 _FIRST_PAUSE: Final = 60.0
+_LOST_AFTER: Final = 86400.0
+"""Seconds: a queue may be deleted, and disks be lost, with what was in them."""
 
 State = Literal["current", "behind", "drifted", "newer", "failed"]
 """`behind`: the gateway holds an older certificate than the disk; `newer`: a newer one. `drifted`: the same, but a
@@ -96,8 +98,8 @@ class Sweeping:
     every: float
     now: Callable[[], datetime]
     found: Callable[[State], None] = lambda _state: None
-    _waiting: dict[str, str] = field(default_factory=dict)
-    """By certificate, the fingerprint of what was put into the queue and has not ended yet."""
+    _waiting: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """By certificate, the fingerprint of what was put into the queue and has not ended yet, and when."""
 
     async def run(self) -> None:
         """For ever."""
@@ -137,7 +139,9 @@ class Sweeping:
 
     async def _put_right(self, finding: Finding) -> None:
         fingerprint = "" if finding.bundle is None else finding.bundle.leaf.fingerprint_sha256
-        if self._waiting.get(finding.certificate) == fingerprint:
+        known, since = self._waiting.get(finding.certificate, (None, 0.0))
+        clock = asyncio.get_running_loop().time()
+        if known == fingerprint and clock - since < _LOST_AFTER:
             return
         lineage = self.sweeper.lineages[finding.certificate]
         body = composed(
@@ -148,4 +152,4 @@ class Sweeping:
             at=self.now(),
         )
         await self.enqueue(Message(body, CONTENT_TYPE))
-        self._waiting[finding.certificate] = fingerprint
+        self._waiting[finding.certificate] = fingerprint, clock

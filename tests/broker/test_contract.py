@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.broker.places import TRACEPARENT, Place, event, place_at, renewal, stands, until
-from worker.broker.base import BrokerLostError
+from worker.broker.base import Broker, BrokerLostError
 from worker.broker.recall import Told
 from worker.core.renewal import OWN_PRODUCER
 
@@ -294,18 +294,39 @@ async def test_a_standby_takes_over_what_the_active_one_leaves(place: Place) -> 
     active, standby = place.broker(), place.broker()
     async with AsyncExitStack() as working:
         mine = await working.enter_async_context(active.deliveries())
-        await anext(mine)
+        assert not (await anext(mine)).message.is_inherited
         async with standby.deliveries() as theirs:
             taken_over = asyncio.ensure_future(anext(theirs))
             assert (await active.state()).is_active
             assert not (await standby.state()).is_active
             await working.aclose()
-            assert (await taken_over).message.body == b"news"
+            message = (await taken_over).message
+            assert (message.body, message.is_inherited) == (b"news", True)
             assert (await standby.state()).is_active
+
+
+async def test_a_standby_that_is_given_new_work_knows_that_another_was_at_work_until_now(place: Place) -> None:
+    active, standby = place.broker(), place.broker()
+    async with AsyncExitStack() as working:
+        mine = await working.enter_async_context(active.deliveries())
+        await _publish(place, b"1")
+        await (await anext(mine)).ack()
+        async with standby.deliveries() as theirs:
+            given = asyncio.ensure_future(anext(theirs))
+            await until(lambda: _stands_by(standby))
+            await working.aclose()
+            await _publish(place, b"2", b"3")
+            assert [(await given).message.is_inherited, (await anext(theirs)).message.is_inherited] == [True, False]
 
 
 async def test_a_broker_that_does_not_consume_is_not_active(place: Place) -> None:
     assert not (await place.broker().state()).is_active
+
+
+async def _stands_by(broker: Broker) -> bool:
+    """And has looked whether it is the active one."""
+    await asyncio.sleep(0.1)
+    return not (await broker.state()).is_active
 
 
 async def _publish(place: Place, *bodies: bytes, **fields: Any) -> None:

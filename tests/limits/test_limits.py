@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.limits.sending import sending
+from tests.limits.sending import send, sending
 from tests.support.virtual_time import run_virtual
 from worker.effort import Effort, spending
 from worker.limits import HeldError, KeyedLock, Limits, Window
@@ -315,3 +315,30 @@ def test_who_was_let_in_just_before_a_hold_of_hours_does_not_wait_for_it_either(
         return asyncio.get_running_loop().time()
 
     assert run_virtual(scenario()) == 1
+
+
+@given(st.integers(1, 30), windows, st.floats(0, 30))
+def test_what_another_may_have_sent_counts_too(calls: int, limits: list[Window], ago: float) -> None:
+    """Another filled the windows until just now, as fast as they let it; together they keep to each short one."""
+
+    async def scenario() -> list[float]:
+        mine = Limits(limits, 8)
+        await asyncio.sleep(ago)
+        mine.inherit()
+        return await asyncio.gather(*(send(mine) for _ in range(calls)))
+
+    sent = [at - ago for at in run_virtual(scenario())]
+    for window in limits:
+        both = sorted([0.0] * window.calls + sent)
+        assert all(later - first >= window.seconds for first, later in zip(both, both[window.calls :], strict=False))
+
+
+def test_a_long_window_that_another_may_have_used_is_used_evenly() -> None:
+    async def scenario() -> list[float]:
+        limits = Limits([Window(60, 60)], 8)
+        limits.inherit()
+        return await asyncio.gather(*(send(limits) for _ in range(60)))
+
+    sent = sorted(run_virtual(scenario()))
+    assert sent[0] >= 1
+    assert all(abs(at - number) < 1 for number, at in enumerate(sent, 1))

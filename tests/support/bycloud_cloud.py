@@ -65,6 +65,9 @@ class Cloud:
     def refusal(self) -> NotAskedError | None:
         return None
 
+    def inherit(self) -> None:
+        """One worker is all there is."""
+
     def seconds_for(self, calls: int) -> float:
         return float(calls)
 

@@ -39,6 +39,9 @@ class FakeGateway:
     def refusal(self) -> NotAskedError | None:
         return None
 
+    def inherit(self) -> None:
+        self.journal.append("inherit")
+
     def seconds_for(self, calls: int) -> float:
         return calls * 0.5
 

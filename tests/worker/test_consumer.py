@@ -167,6 +167,19 @@ async def test_what_was_told_before_and_not_settled_is_settled_as_it_was_told() 
     assert cloud.journal == []
 
 
+async def test_what_may_be_in_other_hands_is_not_told() -> None:
+    class Overtaken(Inbox):
+        async def fence(self) -> None:
+            self.log.append("fence")
+            self.stopping.set()
+            await asyncio.Event().wait()
+
+    inbox = Overtaken(good(), asyncio.Event())
+    consumer = consumer_of(inbox, FakeGateway(stored(), {"a.example.com": False}))
+    await replace(consumer, policy=replace(consumer.policy, drain_seconds=0.01)).run()
+    assert inbox.log == ["fence"]
+
+
 async def test_only_a_redelivery_asks_whether_it_was_told() -> None:
     assert (await settled(good(), known=Told("succeeded", "rotated"))).log == ["event", "ack"]
 

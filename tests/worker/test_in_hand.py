@@ -72,6 +72,13 @@ async def test_of_all_that_is_delivered_for_the_last_time_only_the_first_is_give
     assert gateway.journal == []
 
 
+async def test_the_limits_of_a_worker_that_was_at_work_until_just_now_are_inherited_once() -> None:
+    _, gateway = await settled([delivered(0), replace(delivered(1), is_inherited=True), delivered(0)])
+    assert gateway.journal.count("inherit") == 1
+    _, gateway = await settled([delivered(0)])
+    assert gateway.journal.count("inherit") == 0
+
+
 async def test_what_a_living_process_had_in_hand_when_the_broker_went_is_never_given_up_for_it() -> None:
     before = delivered(19)
     log, _ = await settled([before], [replace(before, redeliveries=20, is_last_delivery=True)])

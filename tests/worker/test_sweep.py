@@ -1,19 +1,24 @@
 """The sweep over real sockets: what lies on disk against what the sandbox holds."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 
 from tests.support.clouds import Running, running, settings_for
+from tests.support.virtual_time import run_virtual
 from worker.app import rotator_of, sweeper_of
+from worker.broker.base import Message
+from worker.core.renewal import InFiles
 from worker.sandbox import Sandbox
 from worker.sandbox.ca import Authority, Issued
 from worker.sandbox.world import Fault, World
 from worker.settings import Settings
-from worker.sweep import Finding
+from worker.sweep import Finding, Sweeping
 from worker.telemetry import Metrics
 
 AUTHORITY = Authority.create()
@@ -138,3 +143,29 @@ async def test_what_waits_in_the_queue_is_not_put_there_again(tmp_path: Path) ->
             dead = await worker.dead()
         assert event["data"]["outcome"] == "failed"
         assert [one.certificate for one in dead] == ["shop"]
+
+
+def test_what_was_lost_in_the_queue_is_put_there_again_after_a_day() -> None:
+    queued: list[Message] = []
+    bundle: Any = SimpleNamespace(leaf=SimpleNamespace(fingerprint_sha256="ab"))
+
+    class Behind:
+        lineages: ClassVar = {"shop": InFiles("chain.pem", "key.pem")}
+
+        async def look(self, name: str) -> Finding:
+            return Finding(name, "behind", bundle=bundle)
+
+    async def enqueue(message: Message) -> None:
+        queued.append(message)
+
+    async def is_active() -> bool:
+        return True
+
+    async def scenario() -> None:
+        behind: Any = Behind()
+        sweeping = Sweeping(behind, enqueue, is_active, 6 * 3600, lambda: datetime.now(UTC))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(sweeping.run(), 3 * 86400 - 3600)
+
+    run_virtual(scenario())
+    assert len(queued) == 3

@@ -53,6 +53,8 @@ class Message:
     """When it came into the queue, this time; None where it does not say."""
     redeliveries: int = 0
     """How often it was delivered before, and not settled."""
+    is_inherited: bool = False
+    """Another worker was at work on this queue until just now, as far as can be known."""
     is_last_delivery: bool = False
     """The broker gives it up by itself, and tells nobody, when this delivery is not settled either."""
 

@@ -28,6 +28,8 @@ class Session:
     """Seconds between two looks of the watchdog."""
     is_active: bool = False
     """As far as can be known: the broker tells nobody who its single active consumer is."""
+    was_standby: bool = False
+    """Others were before it in the queue, and it has not been given anything yet."""
     lease: float = 5.0
     """Seconds for which an answer of the broker proves that it has not given up this connection since it was asked."""
     arrived: int = 0
@@ -101,7 +103,7 @@ class Session:
             underlay = await channel.get_underlay_channel()
             underlay.on_consumer_cancel_callbacks.add(lambda _: self.lose("the consumer was cancelled"))
             [(_, consumers)] = await counted(self.connection, self.settings.queue)
-            self.is_active = consumers == 0
+            self.is_active, self.was_standby = consumers == 0, consumers > 0
             await channel.set_qos(prefetch_count=self.settings.in_hand)
             queue = await channel.get_queue(self.settings.queue, ensure=False)
             await queue.consume(self._arrive)

@@ -76,7 +76,13 @@ class RabbitDeliveries(AsyncIterator[Delivery]):
         incoming = await self.session.next()
         before = redeliveries(incoming)
         is_last = before >= self.session.settings.delivery_limit
-        message = replace(opened(incoming, self.broker.user), redeliveries=before, is_last_delivery=is_last)
+        is_inherited, self.session.was_standby = self.session.was_standby or incoming.redelivered is True, False
+        message = replace(
+            opened(incoming, self.broker.user),
+            redeliveries=before,
+            is_inherited=is_inherited,
+            is_last_delivery=is_last,
+        )
         return RabbitDelivery(self.broker, self.session, incoming, message)
 
 

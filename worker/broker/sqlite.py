@@ -10,7 +10,7 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,14 +24,13 @@ from worker.broker.base import (
     Delivery,
     Message,
     Right,
-    sound_traceparent,
     withheld,
 )
 from worker.broker.database import opened
 from worker.broker.locking import is_taken
 from worker.broker.recall import FOR, Recall, Told
+from worker.broker.rows import dead_letter_of, message_of
 from worker.core.backoff import step_for
-from worker.core.message import identify
 from worker.core.renewal import OWN_PRODUCER
 from worker.settings.model import Broker as Settings
 from worker.settings.model import Retry
@@ -46,6 +45,8 @@ class _InHand:
 
     limit: int
     numbers: set[int] = field(default_factory=set)
+    was_standby: bool = False
+    """Another worker had the lock when this one came, and nothing was given out since."""
     is_over: bool = False
     """Nothing is settled any more: another consumer may have been given it."""
 
@@ -110,6 +111,8 @@ class SqliteDeliveries(AsyncIterator[Delivery]):
                 delivery = await self.broker.take(self.in_hand)
                 if delivery is not None:
                     return delivery
+            else:
+                self.in_hand.was_standby = True
             await asyncio.sleep(_LOOK_EVERY)
 
     def _became_active(self) -> bool:
@@ -198,7 +201,11 @@ class SqliteBroker:
             if row["deliveries"] <= self._settings.delivery_limit + 1:  # the first one is no redelivery
                 in_hand.numbers.add(row["number"])
                 is_last = row["deliveries"] > self._settings.delivery_limit
-                message = replace(_message(row), redeliveries=row["deliveries"] - 1, is_last_delivery=is_last)
+                before = row["deliveries"] - 1
+                is_inherited, in_hand.was_standby = in_hand.was_standby or before > 0, False
+                message = replace(
+                    message_of(row), redeliveries=before, is_inherited=is_inherited, is_last_delivery=is_last
+                )
                 return SqliteDelivery(self, row["number"], message, in_hand)
             await self.write(
                 "UPDATE messages SET state = 'dead', reason = 'delivery_limit', since = ? WHERE number = ?",
@@ -254,7 +261,7 @@ class SqliteBroker:
 
     async def dead(self) -> Sequence[Dead]:
         rows = await self._read("SELECT * FROM messages WHERE state = 'dead' ORDER BY since, number")
-        return [_dead_letter(row) for row in rows]
+        return [dead_letter_of(row) for row in rows]
 
     async def replay(self, ids: Sequence[str]) -> Sequence[str]:
         found = []
@@ -313,32 +320,6 @@ def own_name(asked: Callable[[], str] = getpass.getuser) -> str:
         return asked()
     except (KeyError, OSError):
         return f"uid-{os.getuid()}"
-
-
-def _message(row: Mapping[str, Any]) -> Message:
-    return Message(
-        body=row["body"],
-        content_type=row["content_type"],
-        message_id=row["id"],
-        user_id=row["user_id"],
-        priority=row["priority"],
-        content_encoding=row["content_encoding"],
-        traceparent=sound_traceparent(row["traceparent"]),
-        attempt=row["attempt"],
-        sent_at=datetime.fromtimestamp(row["due"], UTC),
-    )
-
-
-def _dead_letter(row: Mapping[str, Any]) -> Dead:
-    certificate, renewal_id = identify(row["body"])
-    return Dead(
-        id=row["id"],
-        message=_message(row),
-        reason=row["reason"],
-        certificate=row["certificate"] or certificate,
-        renewal_id=row["renewal_id"] or renewal_id,
-        since=datetime.fromtimestamp(row["since"], UTC),
-    )
 
 
 def _told(error: Exception) -> str:

@@ -45,6 +45,10 @@ class Account(Protocol):
         """How long so many calls take at least, by limits and latency."""
         ...
 
+    def inherit(self) -> None:
+        """Another worker was at this account until just now: its limits are taken for used."""
+        ...
+
 
 class Gateway(Protocol):
     """One cloud account behind one endpoint."""

@@ -139,6 +139,9 @@ class Transport:
     def seconds_for(self, calls: int) -> float:
         return self._limits.seconds_for(calls)
 
+    def inherit(self) -> None:
+        self._limits.inherit()
+
     async def send(self, request: Request) -> Answer:
         """The answer, if its status is one that the request expects.
 

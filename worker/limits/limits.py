@@ -160,6 +160,11 @@ class Limits:
         if not same:
             self._places.append(Places(known, self._reserve(known), self._under_way))
 
+    def inherit(self) -> None:
+        """Another worker was at this account until just now, and nobody knows what it has sent."""
+        for places in self._places:
+            places.inherit(_now())
+
     def seconds_for(self, calls: int) -> float:
         """How long so many calls take at least."""
         by_windows = max((places.seconds_for(calls, _now()) for places in self._places), default=0.0)

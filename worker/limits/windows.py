@@ -6,6 +6,8 @@ from typing import Final
 
 # The loop's timers may fire a little early, and sums of floats round: a place is free only when it surely is.
 _EPSILON: Final = 1e-6
+_SHORT: Final = 10.0
+"""Seconds: a window that may well be used up at once, and that can be waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,13 @@ class Places:
 
     def _kept(self, *, is_long: bool) -> int:
         return self.reserve if is_long else 0
+
+    def inherit(self, now: float) -> None:
+        """As if another had used what is free: a short window just now, a long one evenly."""
+        free, window = self.free(now), self.window
+        step = 0.0 if window.seconds <= _SHORT else window.seconds / max(free, 1)
+        until = (now + (window.seconds if not step else number * step) + _EPSILON for number in range(1, free + 1))
+        self._free_at = deque(sorted([*self._free_at, *until]))
 
     def take(self) -> None:
         self.under_way += 1

@@ -1,0 +1,34 @@
+"""What a row of the embedded engine's table of messages says."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from worker.broker.base import Dead, Message, sound_traceparent
+from worker.core.message import identify
+
+
+def message_of(row: Mapping[str, Any]) -> Message:
+    return Message(
+        body=row["body"],
+        content_type=row["content_type"],
+        message_id=row["id"],
+        user_id=row["user_id"],
+        priority=row["priority"],
+        content_encoding=row["content_encoding"],
+        traceparent=sound_traceparent(row["traceparent"]),
+        attempt=row["attempt"],
+        sent_at=datetime.fromtimestamp(row["due"], UTC),
+    )
+
+
+def dead_letter_of(row: Mapping[str, Any]) -> Dead:
+    certificate, renewal_id = identify(row["body"])
+    return Dead(
+        id=row["id"],
+        message=message_of(row),
+        reason=row["reason"],
+        certificate=row["certificate"] or certificate,
+        renewal_id=row["renewal_id"] or renewal_id,
+        since=datetime.fromtimestamp(row["since"], UTC),
+    )
