@@ -17,7 +17,8 @@ from tests.support.rabbit import broker_settings
 from worker.broker import open_broker
 from worker.broker.base import BrokerError, BrokerLostError
 from worker.broker.connection import Connector
-from worker.broker.consuming import Session
+from worker.broker.consuming import Session, consuming
+from worker.broker.rabbitmq import RabbitBroker, RabbitDeliveries
 from worker.core.secret import Secret
 
 T = TypeVar("T")
@@ -133,6 +134,29 @@ async def test_a_queue_that_lost_its_consumer_ends_deliveries(place: Place) -> N
             await forgotten.next()
 
 
+async def test_a_consumer_that_heard_nothing_for_long_gives_way_to_a_new_one_and_misses_nothing(place: Place) -> None:
+    broker = RabbitBroker(place.settings, Secret(place.url), place.retry)
+    await broker.declare()
+    async with (
+        await aio_pika.connect(place.url) as connection,
+        consuming(connection, place.settings, 0.02, 5) as session,
+    ):
+        deliveries, first = RabbitDeliveries(broker, session), session.channel
+        await place.broker().publish_renewal(renewal(b"in hand"))
+        in_hand = await anext(deliveries)
+        await asyncio.sleep(1)
+        assert session.channel is first, "not while something is in hand"
+        await in_hand.ack()
+        await until(lambda: _is_another(session, first))
+        for number in range(12):  # each comes about when the next consumer does
+            await place.opened[-1].publish_renewal(renewal(str(number).encode()))
+            delivery = await anext(deliveries)
+            assert delivery.message.body == str(number).encode()
+            await delivery.ack()
+            await asyncio.sleep(0.02 * (14 + number % 4))
+        assert session.is_active
+
+
 async def test_a_watchdog_that_fails_ends_deliveries(place: Place) -> None:
     class Broken:
         def channel(self, **_options: object) -> object:
@@ -179,6 +203,10 @@ async def test_a_bad_password_is_not_told(place: Place) -> None:
         await open_broker(place.settings, Secret(url), place.retry).declare()
     assert "wrong-secret" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+async def _is_another(session: Session, channel: object) -> bool:
+    return session.channel is not channel
 
 
 @asynccontextmanager

@@ -47,7 +47,7 @@ async def test_a_queue_that_is_deleted_is_made_again_and_work_goes_on(tmp_path: 
 
 async def test_a_queue_that_is_deleted_and_made_again_at_once_leaves_nobody_deaf(rabbit: str) -> None:
     async with place_at(rabbit) as place, raw(place) as channel:
-        broker = RabbitBroker(place.settings, Secret(place.url), place.retry, look_every=0.5)
+        broker = RabbitBroker(place.settings, Secret(place.url), place.retry, look_every=0.1)
         heard = False
         with suppress(BrokerLostError):
             async with broker.deliveries() as deliveries:

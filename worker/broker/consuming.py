@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 
 from worker.broker.base import BrokerError, BrokerLostError
 from worker.broker.connection import counted, guarded
@@ -16,6 +16,9 @@ from worker.settings.model import Broker as Settings
 
 # Goes on while the machine sleeps, as the broker does.
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+_QUIET_LOOKS: Final = 15
+"""Of the watchdog, after which a consumer that has heard nothing gives way to a new one."""
 
 
 @dataclass(slots=True)
@@ -28,6 +31,8 @@ class Session:
     """Seconds between two looks of the watchdog."""
     is_active: bool = False
     """As far as can be known: the broker tells nobody who its single active consumer is."""
+    channel: AbstractChannel | None = None
+    """The one whose consumer counts."""
     was_standby: bool = False
     """Others were before it in the queue, and it has not been given anything yet."""
     lease: float = 5.0
@@ -88,25 +93,55 @@ class Session:
         self.check()
         return self._incoming.popleft()
 
-    async def _arrive(self, incoming: AbstractIncomingMessage) -> None:
-        """Nothing is worked on in here: a lost connection cancels the library's callbacks in the middle of a call."""
+    async def begin(self) -> None:
+        async with guarded(f"consuming from {self.settings.queue}", self.settings.timeout_seconds):
+            self.connection.close_callbacks.add(lambda *_: self.lose("the connection was closed"))
+            [(_, consumers)] = await counted(self.connection, self.settings.queue)
+            self.is_active, self.was_standby = consumers == 0, consumers > 0
+            self.channel = await self._subscribed()
+
+    async def _subscribed(self) -> AbstractChannel:
+        """A channel with a consumer; the session is not to outlive it while it is the session's own."""
+        channel = await self.connection.channel(publisher_confirms=False)
+
+        def ends(why: str) -> None:
+            if self.channel in (channel, None):
+                self.lose(why)
+
+        async def arrive(incoming: AbstractIncomingMessage) -> None:
+            """Nothing is worked on in here: losing the connection cancels the library's callbacks in mid-call."""
+            if self.channel in (channel, None):
+                self._arrive(incoming)
+
+        channel.close_callbacks.add(lambda *_: ends("the channel was closed"))
+        underlay = await channel.get_underlay_channel()
+        underlay.on_consumer_cancel_callbacks.add(lambda _: ends("the consumer was cancelled"))
+        await channel.set_qos(prefetch_count=self.settings.in_hand)
+        queue = await channel.get_queue(self.settings.queue, ensure=False)
+        await queue.consume(arrive)
+        return channel
+
+    def _arrive(self, incoming: AbstractIncomingMessage) -> None:
         self.is_active = True
         self.arrived += 1
         self._incoming.append(incoming)
         self._news.set()
 
-    async def begin(self) -> None:
+    async def _subscribe_anew(self) -> None:
+        """A queue that was deleted and made again at once may go on with our old consumer.
+
+        RabbitMQ 3.10 drops what is delivered to that one: nothing is ready then, and nothing comes. Nobody can see it,
+        so after a quiet time, while nothing is in hand, the old consumer gives way to a new one.
+        """
         async with guarded(f"consuming from {self.settings.queue}", self.settings.timeout_seconds):
-            channel = await self.connection.channel(publisher_confirms=False)
-            self.connection.close_callbacks.add(lambda *_: self.lose("the connection was closed"))
-            channel.close_callbacks.add(lambda *_: self.lose("the channel was closed"))
-            underlay = await channel.get_underlay_channel()
-            underlay.on_consumer_cancel_callbacks.add(lambda _: self.lose("the consumer was cancelled"))
             [(_, consumers)] = await counted(self.connection, self.settings.queue)
-            self.is_active, self.was_standby = consumers == 0, consumers > 0
-            await channel.set_qos(prefetch_count=self.settings.in_hand)
-            queue = await channel.get_queue(self.settings.queue, ensure=False)
-            await queue.consume(self._arrive)
+            new, old = await self._subscribed(), self.channel
+            is_idle = self.arrived == self.settled
+            if is_idle:
+                self.channel, self.is_active, self.was_standby = new, consumers <= 1, consumers > 1
+            discarded = old if is_idle else new
+            if discarded is not None and not discarded.is_closed:
+                await discarded.close()
 
     async def watch(self) -> None:
         """Until the session is lost. Without a watchdog it cannot go on: a bug of it is as bad as a lost link."""
@@ -121,6 +156,7 @@ class Session:
         A standby, which has never been given anything and was not the first to come, is not deaf.
         """
         waiting_since: int | None = None
+        quiet, arrived = 0, 0
         while not self.is_lost:
             ready = await self._ask(self.settings.timeout_seconds)
             has_room = self.arrived - self.settled < self.settings.in_hand
@@ -128,6 +164,10 @@ class Session:
             if is_waiting and waiting_since == self.arrived:
                 self.lose("messages are ready and none comes: the consumer is deaf")
             waiting_since = self.arrived if is_waiting else None
+            quiet, arrived = (quiet + 1, arrived) if arrived == self.arrived == self.settled else (0, self.arrived)
+            if quiet == _QUIET_LOOKS:
+                quiet = 0
+                await self._subscribe_anew()
             await asyncio.sleep(self.look_every)
 
 
