@@ -40,6 +40,8 @@ class Turn:
 
     began: float = 0.0
     """When it came, of the loop's clock."""
+    waited: float = 0.0
+    """Seconds until it came."""
     is_sent: bool = False
     """Set by whoever sends: a turn that was not used costs nothing."""
     is_busy: bool = False
@@ -56,14 +58,16 @@ class Slot:
 
     limits: "Limits"
     _turn: Turn = field(default_factory=Turn)
-    _began: float = 0.0
 
     async def __aenter__(self) -> Turn:
-        self._began = self._turn.began = await self.limits.enter()
+        asked = self._turn.began = _now()
+        if not self.limits.enter_at_once(asked):
+            self._turn.began = await self.limits.enter()
+            self._turn.waited = self._turn.began - asked
         return self._turn
 
     async def __aexit__(self, *_error: object) -> None:
-        self.limits.leave(self._turn, self._began)
+        self.limits.leave(self._turn)
 
 
 class Limits:
@@ -121,13 +125,17 @@ class Limits:
         """
         return Slot(self)
 
+    def enter_at_once(self, now: float) -> bool:
+        """Whether there was a free place, and nobody before. Most calls find one: they pay for no queue."""
+        is_free = not self._queue and self._is_open(now) and self._may_send(current_effort(), now)
+        if is_free:
+            self._let_in(now)
+        return is_free
+
     async def enter(self) -> float:
         """Waits for a turn; when it came. Raises HeldError instead of waiting for very long."""
         effort = current_effort()
         self._check_patience()
-        if not self._queue and self._is_open(now := _now()) and self._may_send(effort, now):
-            self._let_in(now)
-            return now
         while True:
             with effort.queueing():
                 began = await self._turn_of(effort)
@@ -224,8 +232,8 @@ class Limits:
         allowed_at = self._allowance.room_at(now, self._under_way)
         return max([self._held_until, allowed_at, due_at, *(one for one in rooms if one is not None)])
 
-    def leave(self, turn: Turn, began: float) -> None:
-        """The turn is over; `began` is when it came."""
+    def leave(self, turn: Turn) -> None:
+        """The turn is over."""
         if not turn.is_sent:
             return self._unused()
         now = _now()
@@ -233,7 +241,7 @@ class Limits:
         self._under_way -= 1
         for places in self._places:
             places.ended(now)
-        self._concurrency.answered(began, now, kind=turn.accepted, is_busy=turn.is_busy)
+        self._concurrency.answered(turn.began, now, kind=turn.accepted, is_busy=turn.is_busy)
         if turn.left is None:
             self._allowance.untold()
         else:
