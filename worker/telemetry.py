@@ -97,6 +97,8 @@ def _redact(_logger: object, _method: str, event: Event) -> Event:
 
 def _harmless(value: object) -> object:
     match value:
+        case str():  # first, because nearly all are
+            return redacted(value)
         case None | bool() | int() | float():
             return value
         case Mapping():
