@@ -24,7 +24,7 @@ from cryptography.x509.verification import PolicyBuilder, Store, VerificationErr
 
 from worker.core.bundle import Bundle, Leaf
 from worker.core.errors import RefusedError
-from worker.core.names import is_domain
+from worker.core.names import is_address, is_domain
 from worker.core.pem import certificates_in, private_key_in
 from worker.core.secret import Secret
 
@@ -98,6 +98,7 @@ def check(chain_pem: str, private_key_pem: Secret, *, now: datetime, rules: Rule
         leaf_pem=_pem(case.leaf),
         intermediates_pem="".join(_pem(one) for one in case.chain[1:]),
         private_key_pem=key,
+        has_rsa_key=isinstance(case.leaf.public_key(), rsa.RSAPublicKey),
     )
 
 
@@ -253,10 +254,9 @@ def _leads_to_a_root(case: _Case) -> None:
 def _verifiable_name(names: Sequence[str]) -> x509.DNSName | x509.IPAddress:
     """Any of the leaf's own names that the verifier can take: it knows no wildcard and no underscore."""
     name = next((name for name in names if "_" not in name), names[0])
-    try:
+    if is_address(name):
         return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name.replace("*.", "any.", 1))
+    return x509.DNSName(name.replace("*.", "any.", 1))
 
 
 _RULES: Final[Sequence[Callable[[_Case], None]]] = (
