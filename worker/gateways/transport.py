@@ -22,7 +22,6 @@ from worker.gateways.exchange import AmbiguousError, client_session, exchange
 from worker.gateways.redaction import shown
 from worker.gateways.restraint import Restraint
 from worker.limits import LONGEST_WAIT, HeldError, Limits, Turn
-from worker.limits.clock import now as _now
 
 __all__ = ["AmbiguousError", "Answer", "Authenticator", "Dialect", "OnCall", "Request", "Transport", "path_of"]
 
@@ -191,16 +190,16 @@ class Transport:
     async def _try(self, request: Request, budget: "_Budget") -> Answer:
         body = b"" if request.body is None else serialised(request.body)
         budget.is_sent = False
-        async with self._limits.slot() as turn:
-            try:
-                async with self._breaker.trying(is_change=request.method != "GET"):
-                    # Only now: a signature ages, and a wait may be long.
-                    budget.renewals = self._renewals
-                    headers = await self._authenticator.headers(request.method, request.path, request.query, body)
-                    budget.is_sent = turn.is_sent = True
-                    return await self._exchange(request, turn, headers, body)
-            finally:
-                budget.spent += _now() - turn.began
+        slot = self._limits.slot()
+        try:
+            async with slot as turn, self._breaker.trying(is_change=request.method != "GET"):
+                # Only now: a signature ages, and a wait may be long.
+                budget.renewals = self._renewals
+                headers = await self._authenticator.headers(request.method, request.path, request.query, body)
+                budget.is_sent = turn.is_sent = True
+                return await self._exchange(request, turn, headers, body)
+        finally:
+            budget.spent += slot.turn.lasted
 
     async def _exchange(self, request: Request, turn: Turn, headers: Mapping[str, str], body: bytes) -> Answer:
         current_effort().calls += 1

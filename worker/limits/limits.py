@@ -42,6 +42,8 @@ class Turn:
     """When it came, of the loop's clock."""
     waited: float = 0.0
     """Seconds until it came."""
+    lasted: float = 0.0
+    """Seconds from then on, once it is over."""
     is_sent: bool = False
     """Set by whoever sends: a turn that was not used costs nothing."""
     is_busy: bool = False
@@ -57,17 +59,17 @@ class Slot:
     """A call's place under the limits, as a block. A class, because it is entered for every call."""
 
     limits: "Limits"
-    _turn: Turn = field(default_factory=Turn)
+    turn: Turn = field(default_factory=Turn)
 
     async def __aenter__(self) -> Turn:
-        asked = self._turn.began = _now()
+        asked = self.turn.began = _now()
         if not self.limits.enter_at_once(asked):
-            self._turn.began = await self.limits.enter()
-            self._turn.waited = self._turn.began - asked
-        return self._turn
+            self.turn.began = await self.limits.enter()
+            self.turn.waited = self.turn.began - asked
+        return self.turn
 
     async def __aexit__(self, *_error: object) -> None:
-        self.limits.leave(self._turn)
+        self.limits.leave(self.turn)
 
 
 class Limits:
@@ -209,7 +211,15 @@ class Limits:
     def _may_send(self, effort: Effort, now: float) -> bool:
         is_long = _is_long(effort)
         is_due = not is_long or self._pace.is_due(now)
-        return is_due and all(places.has_room(now, is_long=is_long) for places in self._places)
+        return is_due and self._full(now, is_long=is_long) is None
+
+    def _full(self, now: float, *, is_long: bool) -> Places | None:
+        """The first window that has no room."""
+        # A loop, because it is asked for every call: a generator takes longer than all of its windows.
+        for places in self._places:
+            if not places.has_room(now, is_long=is_long):
+                return places
+        return None
 
     def _set_timer(self, now: float) -> None:
         if self._timer is not None:
@@ -234,9 +244,10 @@ class Limits:
 
     def leave(self, turn: Turn) -> None:
         """The turn is over."""
+        now = _now()
+        turn.lasted = now - turn.began
         if not turn.is_sent:
             return self._unused()
-        now = _now()
         # First of all given back: whatever is learned of it, the place must not be lost.
         self._under_way -= 1
         for places in self._places:
