@@ -49,8 +49,8 @@ _BUNDLES: Final = (
     Path("/etc/pki/tls/certs/ca-bundle.crt"),
     Path("/etc/ssl/cert.pem"),
 )
-_YOUNG: Final = 2000
-"""New objects after which the collector looks at them: thirty rotations in hand have far more than its usual 700."""
+_YOUNG: Final = 10_000
+"""Objects more than before, after which the collector looks for cycles: its usual 700 are a few rotations in hand."""
 _chance: Callable[[], float] = random.SystemRandom().random
 
 
@@ -251,7 +251,7 @@ async def run(settings: Settings, *, stopping: asyncio.Event | None = None, watc
 
 
 def _spare_the_collector() -> None:
-    """What is loaded by now stays for good: looking through it again and again took a tenth of a rotation's time."""
+    """What is loaded by now stays for good: looking through it again and again took a fifth of a rotation's time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG)
