@@ -2,8 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -33,16 +31,9 @@ class Admission:
     _waiting: list[_Waiting] = field(default_factory=list)
     _is_closed: bool = False
 
-    @asynccontextmanager
-    async def place(self, effort: Effort, gateways: frozenset[str]) -> AsyncIterator[None]:
+    def place(self, effort: Effort, gateways: frozenset[str]) -> "Place":
         """Waits for a place; work inside the block."""
-        await self._admitted(_Waiting(effort, gateways, asyncio.get_running_loop().create_future()))
-        try:
-            yield
-        finally:
-            self._working -= 1
-            self._at.subtract(gateways)
-            self._admit()
+        return Place(self, effort, gateways)
 
     def close(self) -> None:
         """Nobody begins any more: who waits, and who comes, is cancelled."""
@@ -50,7 +41,8 @@ class Admission:
         for one in self._waiting:
             one.turn.cancel()
 
-    async def _admitted(self, one: _Waiting) -> None:
+    async def enter(self, effort: Effort, gateways: frozenset[str]) -> None:
+        one = _Waiting(effort, gateways, asyncio.get_running_loop().create_future())
         self._waiting.append(one)
         if self._is_closed:
             one.turn.cancel()
@@ -62,10 +54,14 @@ class Admission:
             if one in self._waiting:
                 self._waiting.remove(one)
             elif not one.turn.cancelled():
-                self._working -= 1  # the place came together with the cancellation
-                self._at.subtract(one.gateways)
-                self._admit()
+                self.leave(gateways)  # the place came together with the cancellation
             raise
+
+    def leave(self, gateways: frozenset[str]) -> None:
+        self._working -= 1
+        for name in gateways:
+            self._at[name] -= 1
+        self._admit()
 
     def _admit(self) -> None:
         """Urgent ones first, each kind in the order in which they came."""
@@ -83,3 +79,18 @@ class Admission:
             return self._working < self.most + max(1, self.most // _FOR_URGENT)
         most_there = max(1, int(self.most * _SHARE)) if self.is_shared else self.most
         return self._working < self.most and all(self._at[name] < most_there for name in one.gateways)
+
+
+@dataclass(slots=True)
+class Place:
+    """One rotation's place, as a block."""
+
+    admission: Admission
+    effort: Effort
+    gateways: frozenset[str]
+
+    async def __aenter__(self) -> None:
+        await self.admission.enter(self.effort, self.gateways)
+
+    async def __aexit__(self, *_error: object) -> None:
+        self.admission.leave(self.gateways)

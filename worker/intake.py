@@ -55,5 +55,6 @@ class Intake:
     async def checked(self, chain_pem: str, private_key_pem: Secret) -> Bundle:
         # Here and not in a thread: it is bounded, takes half a millisecond, and would hold the GIL there as well.
         bundle = check(chain_pem, private_key_pem, now=self.now(), rules=self.rules)
-        await self.key_check(bundle.private_key_pem)
+        if bundle.has_rsa_key:
+            await self.key_check(bundle.private_key_pem)
         return bundle

@@ -50,7 +50,7 @@ def _configure(level: int, libraries: int) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     stderr = logging.StreamHandler(sys.stderr)
@@ -97,6 +97,8 @@ def _redact(_logger: object, _method: str, event: Event) -> Event:
 
 def _harmless(value: object) -> object:
     match value:
+        case str():  # first, because nearly all are
+            return redacted(value)
         case None | bool() | int() | float():
             return value
         case Mapping():

@@ -30,6 +30,7 @@ def bundle(**overrides: Any) -> Bundle:
         "leaf_pem": "leaf\n",
         "intermediates_pem": "intermediate\n",
         "private_key_pem": Secret("key"),
+        "has_rsa_key": False,
     }
     return Bundle(**{**fields, **overrides})
 

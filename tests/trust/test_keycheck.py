@@ -1,14 +1,18 @@
 """The slow validation of keys, in a child process."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from worker.core.certificate import Rules
 from worker.core.errors import RefusedError, TransientError
 from worker.core.secret import Secret
-from worker.sandbox.ca import key_pem
+from worker.intake import Intake
+from worker.sandbox.ca import Authority, key_pem
 from worker.trust.keycheck import KeyCheck
+from worker.trust.opening import TrustPolicy
 
 RSA = rsa.generate_private_key(65537, 2048)
 
@@ -18,13 +22,35 @@ async def test_a_sound_key_passes(key: rsa.RSAPrivateKey | ec.EllipticCurvePriva
     await KeyCheck()(Secret(key_pem(key)))
 
 
-async def test_an_rsa_key_with_a_wrong_exponent_is_refused() -> None:
+def spoiled() -> rsa.RSAPrivateKey:
+    """With a wrong private exponent; its public half is the sound one's."""
     good = RSA.private_numbers()
     numbers = rsa.RSAPrivateNumbers(good.p, good.q, good.d + 2, good.dmp1, good.dmq1, good.iqmp, good.public_numbers)
-    spoiled = numbers.private_key(unsafe_skip_rsa_key_validation=True)
+    return numbers.private_key(unsafe_skip_rsa_key_validation=True)
+
+
+async def test_an_rsa_key_with_a_wrong_exponent_is_refused() -> None:
     with pytest.raises(RefusedError) as told:
-        await KeyCheck()(Secret(key_pem(spoiled)))
+        await KeyCheck()(Secret(key_pem(spoiled())))
     assert told.value.reason == "key_unparseable"
+
+
+def intake(key_check: KeyCheck) -> Intake:
+    return Intake(TrustPolicy({}), Rules(), (), lambda: datetime.now(UTC), key_check=key_check)
+
+
+async def test_an_unsound_rsa_key_is_refused_although_it_matches_its_certificate() -> None:
+    issued = Authority.create().issue(["a.example.com"], key=RSA)
+    with pytest.raises(RefusedError) as told:
+        await intake(KeyCheck()).checked(issued.chain_pem, Secret(key_pem(spoiled())))
+    assert told.value.reason == "key_unparseable"
+
+
+async def test_an_ec_key_that_could_be_loaded_needs_no_child(tmp_path: Path) -> None:
+    issued = Authority.create().issue(["a.example.com"])
+    no_child = intake(KeyCheck(interpreter=str(tmp_path / "none")))
+    bundle = await no_child.checked(issued.chain_pem, Secret(issued.private_key_pem))
+    assert not bundle.has_rsa_key
 
 
 def laborious() -> rsa.RSAPrivateKey:

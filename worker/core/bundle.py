@@ -27,6 +27,8 @@ class Bundle:
     leaf_pem: str
     intermediates_pem: str
     private_key_pem: Secret
+    has_rsa_key: bool
+    """It was compared with the leaf, and not validated: that is slow. An EC key was, by being loaded."""
 
     @property
     def chain_pem(self) -> str:

@@ -24,7 +24,7 @@ from cryptography.x509.verification import PolicyBuilder, Store, VerificationErr
 
 from worker.core.bundle import Bundle, Leaf
 from worker.core.errors import RefusedError
-from worker.core.names import is_domain
+from worker.core.names import is_address, is_domain
 from worker.core.pem import certificates_in, private_key_in
 from worker.core.secret import Secret
 
@@ -58,6 +58,11 @@ class Rules:
     allow_staging: bool = False
     minimum_remaining: float = 0.0
     expires_before_2038: bool = False
+    store: Store | None = field(init=False, repr=False, compare=False)
+    """The roots as the verifier takes them, made once: there may be hundreds."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "store", Store(list(self.roots)) if self.roots else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,8 @@ class _Case:
     """What every rule looks at. `chain` is the leaf and its intermediates, without roots and repeats."""
 
     chain: Sequence[x509.Certificate]
+    names: Sequence[str]
+    """Of the leaf, as its facts have them."""
     now: datetime
     rules: Rules
     path: Sequence[x509.Certificate] = ()
@@ -81,7 +88,8 @@ def check(chain_pem: str, private_key_pem: Secret, *, now: datetime, rules: Rule
     The key is compared with the leaf, not validated: for a crafted one that takes 45 seconds, and is done elsewhere.
     """
     chain = _without_root(_parsed(certificates_in(chain_pem)))
-    case = _Case(chain, now, rules, _verified(chain, now, rules))
+    names = _names(chain[0])
+    case = _Case(chain, names, now, rules, _verified(chain, names, now, rules))
     for rule in _RULES:
         rule(case)
     key = _matching_key(private_key_in(private_key_pem.reveal()), case.leaf)
@@ -90,6 +98,7 @@ def check(chain_pem: str, private_key_pem: Secret, *, now: datetime, rules: Rule
         leaf_pem=_pem(case.leaf),
         intermediates_pem="".join(_pem(one) for one in case.chain[1:]),
         private_key_pem=key,
+        has_rsa_key=isinstance(case.leaf.public_key(), rsa.RSAPublicKey),
     )
 
 
@@ -98,30 +107,33 @@ def _parsed(blocks: Sequence[str]) -> list[x509.Certificate]:
     certificates = []
     for number, block in enumerate(blocks, 1):
         try:
-            certificate = x509.load_pem_x509_certificate(block.encode())
-            _touch(certificate)
+            certificates.append(_read(block))
         except UNREADABLE:
             raise RefusedError("cert_unparseable", f"chain: certificate {number} cannot be read") from None
-        certificates.append(certificate)
     return certificates
 
 
-def _verified(chain: Sequence[x509.Certificate], now: datetime, rules: Rules) -> Sequence[x509.Certificate]:
+@lru_cache(maxsize=128)
+def _read(block: str) -> x509.Certificate:
+    """Kept, because most chains have the same few intermediates; what is in them is public."""
+    certificate = x509.load_pem_x509_certificate(block.encode())
+    _touch(certificate)
+    return certificate
+
+
+def _verified(
+    chain: Sequence[x509.Certificate], names: Sequence[str], now: datetime, rules: Rules
+) -> Sequence[x509.Certificate]:
     """The path that the library's verifier finds; why there is none, the rules tell in our own words."""
-    if not rules.roots or not _names(chain[0]):
+    if rules.store is None or not names:
         return ()
     try:
         # Clocks differ: what begins within the skew that the rules allow has begun.
         begun = max(now, *(min(one.not_valid_before_utc, now + SKEW) for one in chain))
-        policy = PolicyBuilder().store(_store(tuple(rules.roots))).time(begun).max_chain_depth(4)
-        return policy.build_server_verifier(_verifiable_name(chain[0])).verify(chain[0], list(chain[1:]))
+        policy = PolicyBuilder().store(rules.store).time(begun).max_chain_depth(4)
+        return policy.build_server_verifier(_verifiable_name(names)).verify(chain[0], list(chain[1:]))
     except (VerificationError, *UNREADABLE):
         return ()
-
-
-@lru_cache(maxsize=4)
-def _store(roots: tuple[x509.Certificate, ...]) -> Store:
-    return Store(list(roots))
 
 
 def _touch(certificate: x509.Certificate) -> None:
@@ -154,10 +166,9 @@ def _serves_tls(case: _Case) -> None:
 
 
 def _has_sound_names(case: _Case) -> None:
-    names = _names(case.leaf)
-    if not names:
+    if not case.names:
         raise RefusedError("no_san", "the certificate names no domain in its SAN")
-    if len(names) > _MOST_NAMES:
+    if len(case.names) > _MOST_NAMES:
         raise RefusedError("too_many_sans", f"the certificate has over {_MOST_NAMES} names")
     dns = _extension(case.leaf, x509.SubjectAlternativeName)
     for number, name in enumerate([] if dns is None else dns.get_values_for_type(x509.DNSName), 1):
@@ -240,13 +251,12 @@ def _leads_to_a_root(case: _Case) -> None:
     raise RefusedError("chain_untrusted", "the chain does not verify up to a trusted root")
 
 
-def _verifiable_name(leaf: x509.Certificate) -> x509.DNSName | x509.IPAddress:
+def _verifiable_name(names: Sequence[str]) -> x509.DNSName | x509.IPAddress:
     """Any of the leaf's own names that the verifier can take: it knows no wildcard and no underscore."""
-    names = sorted(_names(leaf), key=lambda name: "_" in name)
-    try:
-        return x509.IPAddress(ipaddress.ip_address(names[0]))
-    except ValueError:
-        return x509.DNSName(names[0].replace("*.", "any.", 1))
+    name = next((name for name in names if "_" not in name), names[0])
+    if is_address(name):
+        return x509.IPAddress(ipaddress.ip_address(name))
+    return x509.DNSName(name.replace("*.", "any.", 1))
 
 
 _RULES: Final[Sequence[Callable[[_Case], None]]] = (

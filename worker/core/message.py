@@ -17,6 +17,8 @@ SCHEMA: Final = "urn:cert-rotation-worker:renewal:1"
 CONTENT_TYPE: Final = "application/cloudevents+json"
 TYPE: Final = "certificate.renewed"
 _DEEPEST: Final = 20
+# Only by an escape can half a character come into a text that was read as UTF-8.
+_SURROGATE: Final = re.compile(r"\\u[dD]")
 _EXTENSION: Final = re.compile(r"[a-z0-9]{1,40}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ID: Final = re.compile(r"[\x21-\x7e]{1,200}")
@@ -116,8 +118,9 @@ def _document(body: bytes) -> dict[str, Any]:
     """A JSON object in UTF-8, without what Python's reader lets pass: repeats, NaN, depth, lone surrogates."""
     try:
         text = body.decode("utf-8")
-        document = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse, parse_int=_short_int)
-        json.dumps(document, ensure_ascii=False).encode("utf-8")
+        document = _DECODER.decode(text)
+        if _SURROGATE.search(text):
+            json.dumps(document, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):
         raise RefusedError("malformed", "the message is no valid JSON in UTF-8") from None
     if not isinstance(document, dict) or _depth(document) > _DEEPEST:
@@ -139,6 +142,9 @@ def _short_int(digits: str) -> int:
     if len(digits) > 19:  # noqa: PLR2004 - 64 bits
         raise ValueError("too long a number")
     return int(digits)
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_without_repeats, parse_constant=_refuse, parse_int=_short_int)
 
 
 def _depth(value: object) -> int:

@@ -29,14 +29,14 @@ def _is_covered(name: str, entries: set[str]) -> bool:
 
     A wildcard *name* needs that very entry, and so does an address.
     """
-    if not is_domain(name) or _is_address(name):
-        return name in entries and _is_address(name)
+    if not is_domain(name) or is_address(name):
+        return name in entries and is_address(name)
     _label, _, parent = name.partition(".")
     is_wild = name.startswith("*.")
     return name in entries or (not is_wild and "." in parent and f"*.{parent}" in entries)
 
 
-def _is_address(name: str) -> bool:
+def is_address(name: str) -> bool:
     """One in dotted decimals ends with a digit, and one with colons is no domain: the rest need not be tried."""
     if not name[-1:].isdigit() and ":" not in name:
         return False

@@ -63,7 +63,7 @@ def parsed(content: bytes, status: int) -> Any:
     if not content:
         return None
     try:
-        return json.loads(content.decode("utf-8"), object_pairs_hook=_without_repeats)
+        return _DECODER.decode(content.decode("utf-8"))
     except (ValueError, RecursionError):
         raise AmbiguousError("gateway_unavailable", "the answer is no valid JSON", status=status) from None
 
@@ -73,6 +73,9 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError("a name stands twice")
     return found
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_without_repeats)
 
 
 def lenient(content: bytes) -> object:

@@ -1,8 +1,6 @@
 """A gateway that is down is left alone: one probe at a time, and no attempt burnt on what was not asked."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -48,36 +46,34 @@ class Breaker:
         wait = self._probe_at - _now()
         return self._refusal(wait) if wait > 0 else None
 
-    @asynccontextmanager
-    async def trying(self, *, is_change: bool) -> AsyncIterator[None]:
+    def trying(self, *, is_change: bool) -> "Try":
         """Send one call inside the block. Raises NotAskedError instead of entering while the gateway is down.
 
         While a probe is under way the others wait for what it brings: refused, they would cancel it where it works
         together with them.
         """
+        return Try(self, is_change)
+
+    async def begin(self) -> bool:
+        """Whether this call is the probe."""
         while self._is_probing:
             await self._probed.wait()
-        is_probe = self._begin()
-        try:
-            yield
-        except RotationError as error:
-            self._heard(error, is_change=is_change, is_probe=is_probe)
-            raise
-        else:
-            self._answered()
-        finally:
-            if is_probe:
-                self._is_probing = False
-                self._probed.set()
-                self._probed = asyncio.Event()
-
-    def _begin(self) -> bool:
-        """Whether this call is the probe."""
         refusal = self.refusal()
         if refusal is not None:
             raise refusal
         self._is_probing = self._probe_at is not None
         return self._is_probing
+
+    def end(self, error: BaseException | None, *, is_change: bool, is_probe: bool) -> None:
+        """The call has ended; `error` as what came of it. A cancelled one tells nothing."""
+        if error is None:
+            self._answered()
+        elif isinstance(error, RotationError):
+            self._heard(error, is_change=is_change, is_probe=is_probe)
+        if is_probe:
+            self._is_probing = False
+            self._probed.set()
+            self._probed = asyncio.Event()
 
     def _refusal(self, wait: float) -> NotAskedError:
         text = "the gateway is down, and is left alone until it answers a probe"
@@ -108,6 +104,21 @@ class Breaker:
             if self._failures >= _MOST_FAILURES and now - self._failing_since >= _SURE_AFTER:
                 self._probe_at = now + self._pause
                 _log.error("gateway.down", gateway=self.gateway, failures=self._failures)
+
+
+@dataclass(slots=True)
+class Try:
+    """One call to a gateway that may be down, as a block. A class, because it is entered for every call."""
+
+    breaker: Breaker
+    is_change: bool
+    _is_probe: bool = False
+
+    async def __aenter__(self) -> None:
+        self._is_probe = await self.breaker.begin()
+
+    async def __aexit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        self.breaker.end(error, is_change=self.is_change, is_probe=self._is_probe)
 
 
 def _is_unreached(error: RotationError) -> bool:

@@ -14,7 +14,10 @@ async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     Not by a TaskGroup: before Python 3.13 that forgets a cancellation which meets an error, and leaves the task counted
     as cancelled after an error, so that a timeout around it is taken for a cancellation.
     """
-    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    all_of_them = list(coroutines)
+    if len(all_of_them) == 1:
+        return [await all_of_them[0]]  # most certificates have one deployment: no task for it alone
+    tasks = [asyncio.create_task(coroutine) for coroutine in all_of_them]
     cancelled = await _ended(tasks)
     # All are looked at: asyncio complains of errors that nobody has seen.
     errors = [error for task in tasks if not task.cancelled() and (error := task.exception()) is not None]

@@ -2,8 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -23,7 +22,6 @@ from worker.gateways.exchange import AmbiguousError, Fenced, client_session, exc
 from worker.gateways.redaction import shown
 from worker.gateways.restraint import Restraint
 from worker.limits import LONGEST_WAIT, HeldError, Limits, Turn
-from worker.limits.clock import now as _now
 
 __all__ = ["AmbiguousError", "Answer", "Authenticator", "Dialect", "OnCall", "Request", "Transport", "path_of"]
 
@@ -195,19 +193,18 @@ class Transport:
     async def _try(self, request: Request, budget: "_Budget") -> Answer:
         body = b"" if request.body is None else serialised(request.body)
         budget.is_sent = False
-        asked = _now()
-        async with self._limits.slot() as turn:
-            waited = _now() - asked
-            async with budget.charged(), self._breaker.trying(is_change=request.method != "GET"):
+        slot = self._limits.slot()
+        try:
+            async with slot as turn, self._breaker.trying(is_change=request.method != "GET"):
                 # Only now: a signature ages, and a wait may be long.
                 budget.renewals = self._renewals
                 headers = await self._authenticator.headers(request.method, request.path, request.query, body)
                 budget.is_sent = turn.is_sent = True
-                return await self._exchange(request, turn, headers, body, waited)
+                return await self._exchange(request, turn, headers, body)
+        finally:
+            budget.spent += slot.turn.lasted
 
-    async def _exchange(
-        self, request: Request, turn: Turn, headers: Mapping[str, str], body: bytes, waited: float
-    ) -> Answer:
+    async def _exchange(self, request: Request, turn: Turn, headers: Mapping[str, str], body: bytes) -> Answer:
         current_effort().calls += 1
         # Only JSON goes out; a content type on an empty body would be signed for nothing.
         kind = {"Content-Type": "application/json"} if body else {}
@@ -217,9 +214,9 @@ class Transport:
             )
         except RotationError as error:
             self._restraint.unanswered(turn)
-            self._tell(request, error.reason, waited)
+            self._tell(request, error.reason, turn.waited)
             raise
-        self._tell(request, status, waited)
+        self._tell(request, status, turn.waited)
         self._restraint.answered(turn, told)
         if status in request.expect:
             self._restraint.accepted()
@@ -281,14 +278,6 @@ class _Budget:
             error.message, error.status, error.code = self.last.message, self.last.status, self.last.code
             error.args = self.last.args
         self.last = error
-
-    @asynccontextmanager
-    async def charged(self) -> AsyncIterator[None]:
-        began = _now()
-        try:
-            yield
-        finally:
-            self.spent += _now() - began
 
 
 def _held(seconds: float) -> NotAskedError:

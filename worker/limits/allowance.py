@@ -24,6 +24,9 @@ class _Account:
         self.left = min(left, self.left) if is_same else left
         self.until = max(until, self.until) if is_same else until
 
+    def is_full(self, now: float, under_way: int) -> bool:
+        return now < self.until and self.left <= under_way
+
 
 @dataclass(slots=True)
 class Allowance:
@@ -44,11 +47,11 @@ class Allowance:
         self._long.left -= 1
 
     def has_room(self, now: float, under_way: int) -> bool:
-        return not any(self._full(now, under_way))
+        return not (self._short.is_full(now, under_way) or self._long.is_full(now, under_way))
 
     def room_at(self, now: float, under_way: int) -> float:
         """When there will be room by time alone."""
         return max((one.until for one in self._full(now, under_way)), default=now)
 
     def _full(self, now: float, under_way: int) -> Iterator[_Account]:
-        return (one for one in (self._short, self._long) if now < one.until and one.left <= under_way)
+        return (one for one in (self._short, self._long) if one.is_full(now, under_way))

@@ -67,6 +67,8 @@ class Concurrency:
             self._allowed = min(self._allowed + 1 / self._allowed, float(self.most))
 
     def _is_slow(self, kind: str, latency: float, now: float) -> bool:
-        known = self._latencies.setdefault(kind, _Latency(latency, latency, now))
+        known = self._latencies.get(kind)
+        if known is None:
+            known = self._latencies[kind] = _Latency(latency, latency, now)
         known.learn(latency, now)
         return known.is_slow

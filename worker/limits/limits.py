@@ -40,6 +40,10 @@ class Turn:
 
     began: float = 0.0
     """When it came, of the loop's clock."""
+    waited: float = 0.0
+    """Seconds until it came."""
+    lasted: float = 0.0
+    """Seconds from then on, once it is over."""
     is_sent: bool = False
     """Set by whoever sends: a turn that was not used costs nothing."""
     is_busy: bool = False
@@ -55,15 +59,17 @@ class Slot:
     """A call's place under the limits, as a block. A class, because it is entered for every call."""
 
     limits: "Limits"
-    _turn: Turn = field(default_factory=Turn)
-    _began: float = 0.0
+    turn: Turn = field(default_factory=Turn)
 
     async def __aenter__(self) -> Turn:
-        self._began = self._turn.began = await self.limits.enter()
-        return self._turn
+        asked = self.turn.began = _now()
+        if not self.limits.enter_at_once(asked):
+            self.turn.began = await self.limits.enter()
+            self.turn.waited = self.turn.began - asked
+        return self.turn
 
     async def __aexit__(self, *_error: object) -> None:
-        self.limits.leave(self._turn, self._began)
+        self.limits.leave(self.turn)
 
 
 class Limits:
@@ -121,13 +127,17 @@ class Limits:
         """
         return Slot(self)
 
+    def enter_at_once(self, now: float) -> bool:
+        """Whether there was a free place, and nobody before. Most calls find one: they pay for no queue."""
+        is_free = not self._queue and self._is_open(now) and self._may_send(current_effort(), now)
+        if is_free:
+            self._let_in(now)
+        return is_free
+
     async def enter(self) -> float:
         """Waits for a turn; when it came. Raises HeldError instead of waiting for very long."""
         effort = current_effort()
         self._check_patience()
-        if not self._queue and self._is_open(now := _now()) and self._may_send(effort, now):
-            self._let_in(now)
-            return now
         while True:
             with effort.queueing():
                 began = await self._turn_of(effort)
@@ -206,7 +216,15 @@ class Limits:
     def _may_send(self, effort: Effort, now: float) -> bool:
         is_long = _is_long(effort)
         is_due = not is_long or self._pace.is_due(now)
-        return is_due and all(places.has_room(now, is_long=is_long) for places in self._places)
+        return is_due and self._full(now, is_long=is_long) is None
+
+    def _full(self, now: float, *, is_long: bool) -> Places | None:
+        """The first window that has no room."""
+        # A loop, because it is asked for every call: a generator takes longer than all of its windows.
+        for places in self._places:
+            if not places.has_room(now, is_long=is_long):
+                return places
+        return None
 
     def _set_timer(self, now: float) -> None:
         if self._timer is not None:
@@ -229,16 +247,17 @@ class Limits:
         allowed_at = self._allowance.room_at(now, self._under_way)
         return max([self._held_until, allowed_at, due_at, *(one for one in rooms if one is not None)])
 
-    def leave(self, turn: Turn, began: float) -> None:
-        """The turn is over; `began` is when it came."""
+    def leave(self, turn: Turn) -> None:
+        """The turn is over."""
+        now = _now()
+        turn.lasted = now - turn.began
         if not turn.is_sent:
             return self._unused()
-        now = _now()
         # First of all given back: whatever is learned of it, the place must not be lost.
         self._under_way -= 1
         for places in self._places:
             places.ended(now)
-        self._concurrency.answered(began, now, kind=turn.accepted, is_busy=turn.is_busy)
+        self._concurrency.answered(turn.began, now, kind=turn.accepted, is_busy=turn.is_busy)
         if turn.left is None:
             self._allowance.untold()
         else:

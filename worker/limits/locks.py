@@ -1,8 +1,6 @@
 """Mutual exclusion by key."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 
@@ -13,11 +11,9 @@ class KeyedLock:
         self._locks: dict[str, asyncio.Lock] = {}
         self._users: dict[str, int] = {}
 
-    @asynccontextmanager
-    async def hold(self, key: str) -> AsyncIterator[None]:
-        with _Use(self._locks, self._users, key) as lock:
-            async with lock:
-                yield
+    def hold(self, key: str) -> "Hold":
+        """Waits for its turn; hold the key inside the block."""
+        return Hold(self._locks, self._users, key)
 
     def __len__(self) -> int:
         """How many keys are held or waited for."""
@@ -25,18 +21,26 @@ class KeyedLock:
 
 
 @dataclass(slots=True)
-class _Use:
+class Hold:
     """Counts the users of a key's lock, and forgets the lock with the last."""
 
     locks: dict[str, asyncio.Lock]
     users: dict[str, int]
     key: str
 
-    def __enter__(self) -> asyncio.Lock:
+    async def __aenter__(self) -> None:
         self.users[self.key] = self.users.get(self.key, 0) + 1
-        return self.locks.setdefault(self.key, asyncio.Lock())
+        try:
+            await self.locks.setdefault(self.key, asyncio.Lock()).acquire()
+        except asyncio.CancelledError:
+            self._forget()
+            raise
 
-    def __exit__(self, *_error: object) -> None:
+    async def __aexit__(self, *_error: object) -> None:
+        self.locks[self.key].release()
+        self._forget()
+
+    def _forget(self) -> None:
         self.users[self.key] -= 1
         if not self.users[self.key]:
             del self.users[self.key], self.locks[self.key]

@@ -90,7 +90,7 @@ class TurnQueue:
         return self._urgent, self._others, self._background
 
     def __bool__(self) -> bool:
-        return any(self._rings)
+        return bool(self._urgent or self._others or self._background)
 
     def __len__(self) -> int:
         return sum(len(turns) for ring in self._rings for turns in ring.values())

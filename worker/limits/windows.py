@@ -42,17 +42,14 @@ class Places:
         return self.window.calls - self.under_way - len(self._free_at)
 
     def has_room(self, now: float, *, is_long: bool) -> bool:
-        return self.free(now) > self._kept(is_long=is_long)
+        return self.free(now) > (self.reserve if is_long else 0)
 
     def room_at(self, now: float, *, is_long: bool) -> float | None:
         """When there will be room by time alone; None while that depends on calls under way."""
-        missing = self._kept(is_long=is_long) - self.free(now)
+        missing = (self.reserve if is_long else 0) - self.free(now)
         if missing < 0:
             return now
         return self._free_at[missing] if missing < len(self._free_at) else None
-
-    def _kept(self, *, is_long: bool) -> int:
-        return self.reserve if is_long else 0
 
     def inherit(self, now: float) -> None:
         """As if another had used what is free: a short window just now, a long one evenly."""

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Final
 
 import cryptography
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from worker.core.errors import RefusedError, TransientError
 from worker.core.secret import Secret
@@ -35,7 +33,7 @@ _LOAD: Final = (
 
 @dataclass(frozen=True, slots=True)
 class KeyCheck:
-    """Validates keys, as many at once as there are cores."""
+    """Validates RSA keys, as many at once as there are cores."""
 
     effort: float = 10.0
     """Seconds of computing that one key may take: RSA-4096 takes a quarter of one."""
@@ -50,8 +48,6 @@ class KeyCheck:
         TransientError(`internal_error`) when the child could not be started or was ended before it knew: that is no
         word about the key.
         """
-        if _is_small(pem):
-            return
         async with self._children:
             status = await self._validate(pem)
         if status == _UNSOUND:
@@ -82,9 +78,3 @@ class KeyCheck:
         except OSError as error:
             told = f"key: its validation cannot be started: {error.strerror}"
             raise TransientError("internal_error", told) from None
-
-
-def _is_small(pem: Secret) -> bool:
-    """An EC key is validated by being loaded, in no time."""
-    key = load_pem_private_key(pem.reveal().encode(), None, unsafe_skip_rsa_key_validation=True)
-    return isinstance(key, ec.EllipticCurvePrivateKey)

@@ -16,10 +16,11 @@ from worker.gateways.together import both
 async def observe_in_place(client: ApigClient, deployment: Deployment, *, elsewhere: bool) -> Observed:
     stored, rows = await _stored_and_bound(client, deployment)
     if deployment.bindings is None:
-        return Observed(stored, tuple(_bound(row, stored) for row in rows.all))
-    missing = [_within(one, stored) for one in deployment.bindings if not rows.about(one)]
+        return Observed(stored, tuple(_bound(row, stored) for row in rows))
+    known = Rows(rows)
+    missing = [_within(one, stored) for one in deployment.bindings if not known.about(one)]
     others = await _elsewhere(client, stored, missing) if elsewhere else Rows()
-    bound = (_as_it_is(one, stored, rows, others) for one in deployment.bindings)
+    bound = (_as_it_is(one, stored, known, others) for one in deployment.bindings)
     return Observed(stored, tuple(chain.from_iterable(bound)))
 
 
@@ -47,12 +48,10 @@ class Rows:
     """Bound domains, found by name."""
 
     def __init__(self, rows: Sequence[BoundDomain] = ()) -> None:
-        self.all: list[BoundDomain] = []
         self._by_name: defaultdict[str, list[BoundDomain]] = defaultdict(list)
         self.add(rows)
 
     def add(self, rows: Sequence[BoundDomain]) -> None:
-        self.all += rows
         for row in rows:
             self._by_name[row.url_domain.lower()].append(row)
 
@@ -62,7 +61,7 @@ class Rows:
         return [row for row in rows if binding.instance_id in (None, row.instance_id)]
 
 
-async def _stored_and_bound(client: ApigClient, deployment: Deployment) -> tuple[Stored | None, Rows]:
+async def _stored_and_bound(client: ApigClient, deployment: Deployment) -> tuple[Stored | None, Sequence[BoundDomain]]:
     """Read together where the id is known, which saves a round trip."""
     finding = find_certificate(client, deployment.certificate_id, deployment.name)
     known = deployment.certificate_id
@@ -71,10 +70,10 @@ async def _stored_and_bound(client: ApigClient, deployment: Deployment) -> tuple
     else:
         found, rows = await both(finding, _bound_domains(client, known))
     if found is None:
-        return None, Rows()
+        return None, ()
     if rows is None or found.id != known:
         rows = await client.bound_domains(found.id)
-    return found.stored(), Rows(rows)
+    return found.stored(), rows
 
 
 async def _elsewhere(client: ApigClient, stored: Stored | None, missing: Sequence[Binding]) -> Rows:
