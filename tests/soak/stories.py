@@ -11,7 +11,7 @@ from tests.soak.run import Scene
 
 _BEFORE: Final = 45.0
 _BEHIND: Final = 15.0
-_READS: Final = "GET"
+_NEAR: Final = 3.0
 Line = tuple[float, str]
 
 
@@ -19,6 +19,7 @@ def story(one: Broken, evidence: Evidence, scene: Scene) -> Sequence[str]:
     """The lines of its certificate; where its renewal is known, only those around it."""
     lines = sorted([*_logged(one, evidence), *_called(one, evidence), *_broke(scene), *_ordered(one, evidence)])
     mine = [at for at, text in lines if one.renewal_id and one.renewal_id in text]
+    mine += [] if one.at is None else [one.at]
     begins, ends = (min(mine) - _BEFORE, max(mine) + _BEHIND) if mine else (0.0, float("inf"))
     return [f"{_clock(at)} {text}" for at, text in lines if begins <= at <= ends]
 
@@ -49,6 +50,8 @@ def _fields(line: str) -> dict[str, object]:
 def _called(one: Broken, evidence: Evidence) -> Iterator[Line]:
     item = next((item for item in evidence.items if item.name == one.certificate), None)
     if item is None:
+        near = (call for call in evidence.calls if one.at is not None and abs(call.at - one.at) < _NEAR)
+        yield from ((call.at, f"cloud: {call.operation} {call.status} {call.path}") for call in near)
         return
     for call in evidence.calls:
         if any(key in call.path for key in item.stored) or item.name in json.dumps(call.facts, default=str):
