@@ -47,7 +47,7 @@ def planned() -> Plan:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--rate", type=float, default=2, help="renewals a second")
+    parser.add_argument("--rate", type=float, default=1, help="renewals a second")
     parser.add_argument("--nodes", type=int, default=1, help="RabbitMQ nodes, one cluster")
     parser.add_argument("--healthy", action="store_true", help="without any fault")
     args = parser.parse_args()
@@ -84,6 +84,7 @@ def summary(evidence: Evidence, scene: Scene) -> Mapping[str, Any]:
         "most calls in a window, at the cloud": fullest(evidence),
         "faults": counted([done.step for done in scene.breaker.done]),
         "worker processes": len(scene.workers.lives),
+        "of these refused by the broker at their start": scene.workers.refused,
         "megabytes a minute": {name: round(slope, 2) for name, slope in slopes(evidence.memory).items()},
         "quiet after seconds": round(scene.quiet_after, 1),
     }

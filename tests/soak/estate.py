@@ -13,7 +13,7 @@ STRANGER: Final = "stranger"
 """A certificate that the producer may not renew."""
 KINDS: Final = ("one", "many", "listed", "single", "both", "one", "many", "one", "gone", "both")
 """Of one domain; of several with flags; of named ones; bound one by one; at both clouds; with a domain that is none."""
-APIG_LIMITS: Final = ((25, 1.0), (900, 60.0))
+APIG_LIMITS: Final = ((25, 1.0), (1200, 60.0))
 BYCLOUD_LIMITS: Final = ((15, 1.0), (500, 60.0))
 _OLD: Final = timedelta(days=60)
 

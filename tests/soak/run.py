@@ -48,7 +48,7 @@ class Plan:
     seed: int
     minutes: float = 10.0
     certificates: int = 20
-    rate: float = 2.0
+    rate: float = 1.0
     nodes: int = 1
     healthy: bool = False
 
@@ -81,6 +81,7 @@ async def soak(plan: Plan) -> tuple[Evidence, Scene]:
             await _broken_under_load(scene)
             await scene.producer.close()
             scene.quiet_after = await _until_quiet(scene)
+            watching.cancel()
             await scene.workers.stop_all()
         finally:
             watching.cancel()

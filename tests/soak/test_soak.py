@@ -74,6 +74,14 @@ def test_books_that_balance_are_not_complained_of() -> None:
         assert broken(evidence) == []
 
 
+def test_where_the_cloud_tells_no_beginnings_an_urgent_one_may_go_back_over_any() -> None:
+    items = [Item("shop", "both", ["www"], ["i/www", "l/sni=False"], ["c1"])]
+    listener = [change("l/sni=False", number, at) for number, at in ((0, 0), (1, 1.5), (2, 2.5), (1, 2.8))]
+    orders = [order(FIRST, 1, sort="back", at=minute(1)), order(SECOND, 2)]
+    both = sorted([*GOOD.changes, *listener], key=lambda one: one.at)
+    assert broken(replace(GOOD, items=items, orders=orders, changes=both)) == []
+
+
 BAD: Final = {
     "lost:": (1, replace(GOOD, events=GOOD.events[:1])),
     "never sent:": (1, replace(GOOD, orders=GOOD.orders[:1])),

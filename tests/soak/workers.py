@@ -47,7 +47,11 @@ class Workers:
     names: Sequence[str] = ("a", "b")
     lives: list[Life] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
+    refused: int = 0
+    """How often one ended because the broker granted it nothing."""
     _now: dict[str, Life] = field(default_factory=dict)
+    _in_hand: set[str] = field(default_factory=set)
+    _reviving: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def start(self, name: str) -> Life:
         log = self.folder / f"worker-{len(self.lives) + 1:03}-{name}.log"
@@ -72,11 +76,15 @@ class Workers:
     async def break_one(self, kind: str, seconds: float, chance: Random) -> None:
         """From its beginning to its end: then it is at work again."""
         name = chance.choice(list(self.names))
-        life = self._now[name]
-        if not life.is_alive:
-            self.complaints.append(f"worker ended by itself with {life.child.returncode}: {life.log.name}")
-            await self.start(name)
-        elif kind == "freeze":
+        await self._revive(name)
+        self._in_hand.add(name)
+        try:
+            await self._break(name, self._now[name], kind, seconds)
+        finally:
+            self._in_hand.discard(name)
+
+    async def _break(self, name: str, life: Life, kind: str, seconds: float) -> None:
+        if kind == "freeze":
             life.child.send_signal(signal.SIGSTOP)
             await asyncio.sleep(seconds)
             life.child.send_signal(signal.SIGCONT)
@@ -93,6 +101,18 @@ class Workers:
             await self.start(name)
             await asyncio.sleep(seconds)
             await self._end(life)
+
+    async def _revive(self, name: str) -> None:
+        """As an orchestrator does. Only one that is refused by the broker at its start may end by itself."""
+        async with self._reviving:
+            life = self._now[name]
+            if life.is_alive or name in self._in_hand:
+                return
+            if life.child.returncode == os.EX_CONFIG and "not allowed" in life.log.read_text(errors="replace"):
+                self.refused += 1
+            else:
+                self.complaints.append(f"ended by itself with {life.child.returncode}: {life.log.name}")
+            await self.start(name)
 
     async def _end(self, life: Life) -> None:
         with suppress(ProcessLookupError):
@@ -113,8 +133,10 @@ class Workers:
                 await life.child.wait()
 
     async def watch(self) -> None:
-        """Their memory, for ever."""
+        """For ever: their memory, and whether they are there."""
         while True:
+            for name in self.names:
+                await self._revive(name)
             for life in self.lives:
                 if life.is_alive:
                     life.sample()
