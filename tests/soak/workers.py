@@ -40,11 +40,14 @@ class Life:
 
 @dataclass(slots=True)
 class Workers:
-    """As many as are named. `complaints`: what they did that no worker may."""
+    """As many as are named. `complaints`: what they did that no worker may.
+
+    The last one is never ended, only frozen: its memory is watched from the beginning to the end.
+    """
 
     settings: Path
     folder: Path
-    names: Sequence[str] = ("a", "b")
+    names: Sequence[str] = ("a", "b", "c")
     lives: list[Life] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     refused: int = 0
@@ -75,7 +78,7 @@ class Workers:
 
     async def break_one(self, kind: str, seconds: float, chance: Random) -> None:
         """From its beginning to its end: then it is at work again."""
-        name = chance.choice(list(self.names))
+        name = chance.choice(self.names if kind == "freeze" else self.names[:-1])
         await self._revive(name)
         self._in_hand.add(name)
         try:
