@@ -32,6 +32,12 @@ class Life:
     def is_alive(self) -> bool:
         return self.child.returncode is None
 
+    @property
+    def was_refused(self) -> bool:
+        """The broker granted it nothing at its start: then it ends by itself."""
+        is_settings = self.child.returncode == os.EX_CONFIG
+        return is_settings and "not allowed" in self.log.read_text(encoding="utf-8", errors="replace")
+
     def sample(self) -> None:
         with suppress(OSError, IndexError):
             pages = int(Path(f"/proc/{self.child.pid}/statm").read_text(encoding="ascii").split()[1])
@@ -111,7 +117,7 @@ class Workers:
             life = self._now[name]
             if life.is_alive or name in self._in_hand:
                 return
-            if life.child.returncode == os.EX_CONFIG and "not allowed" in life.log.read_text(errors="replace"):
+            if life.was_refused:
                 self.refused += 1
             else:
                 self.complaints.append(f"ended by itself with {life.child.returncode}: {life.log.name}")
@@ -126,7 +132,7 @@ class Workers:
             self.complaints.append(f"SIGTERM, and not ended within {STOPS_WITHIN:g} seconds: {life.log.name}")
             life.child.kill()
             await life.child.wait()
-        if life.child.returncode not in (0, -signal.SIGKILL):
+        if life.child.returncode not in (0, -signal.SIGKILL) and not life.was_refused:
             self.complaints.append(f"SIGTERM, and ended with {life.child.returncode}: {life.log.name}")
 
     async def kill_all(self) -> None:
