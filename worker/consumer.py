@@ -116,7 +116,11 @@ class Consumer:
     async def _pump(
         self, deliveries: AsyncIterator[Delivery], group: asyncio.TaskGroup, in_hand: set[asyncio.Task[None]]
     ) -> None:
+        is_new_here = True
         async for delivery in deliveries:
+            if is_new_here:  # the first one tells that this is the active consumer now
+                is_new_here = False
+                self.rotator.taken_over()
             task = group.create_task(self._settle(delivery))
             in_hand.add(task)
             task.add_done_callback(in_hand.discard)

@@ -115,6 +115,11 @@ class Rotator:
         except RotationError as error:
             return error
 
+    def taken_over(self) -> None:
+        """Another worker rotated here until a moment ago."""
+        for gateway in self.gateways.values():
+            gateway.account.taken_over()
+
     def check_open(self, gateways: Collection[str]) -> None:
         """Raises NotAskedError where none of them would be asked anything: nothing could be reached."""
         refusals = [refusal for name in gateways if (refusal := self.gateways[name].account.refusal()) is not None]

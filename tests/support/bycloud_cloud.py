@@ -65,6 +65,9 @@ class Cloud:
     def refusal(self) -> NotAskedError | None:
         return None
 
+    def taken_over(self) -> None:
+        """Nothing is limited here."""
+
     def seconds_for(self, calls: int) -> float:
         return float(calls)
 

@@ -31,6 +31,7 @@ class FakeGateway:
     retired: list[str] = field(default_factory=list)
 
     is_down: bool = False
+    takeovers: int = 0
 
     @property
     def account(self) -> "FakeGateway":
@@ -38,6 +39,9 @@ class FakeGateway:
 
     def refusal(self) -> NotAskedError | None:
         return None
+
+    def taken_over(self) -> None:
+        self.takeovers += 1
 
     def seconds_for(self, calls: int) -> float:
         return calls * 0.5

@@ -222,6 +222,9 @@ async def test_a_lost_broker_cancels_what_is_in_hand() -> None:
 
 async def test_an_event_that_cannot_be_built_is_told_in_short() -> None:
     class Broken:
+        def taken_over(self) -> None:
+            """From nobody."""
+
         def check_open(self, _gateways: object) -> None:
             """All are."""
 
@@ -233,3 +236,12 @@ async def test_an_event_that_cannot_be_built_is_told_in_short() -> None:
     await replace(consumer_of(inbox, FakeGateway(stored(), {})), rotator=broken).run()
     assert inbox.log == ["event", "ack"]
     assert inbox.events[0]["data"]["reason"] == "internal_error"
+
+
+async def test_each_time_that_deliveries_begin_the_gateways_are_told_that_another_worker_may_have_called() -> None:
+    cloud = FakeGateway(stored(), {"a.example.com": False})
+    inbox = Inbox(good(), asyncio.Event())
+    await consumer_of(inbox, cloud).run()
+    inbox.stopping.clear()
+    await consumer_of(inbox, cloud).run()
+    assert cloud.takeovers == 2

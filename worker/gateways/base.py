@@ -41,6 +41,10 @@ class Account(Protocol):
         """Why nothing at all would be sent now: it is down, or wants to be left alone for long. None where it would."""
         ...
 
+    def taken_over(self) -> None:
+        """Until a moment ago another worker may have called here, up to the limits."""
+        ...
+
     def seconds_for(self, calls: int) -> float:
         """How long so many calls take at least, by limits and latency."""
         ...

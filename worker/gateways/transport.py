@@ -136,6 +136,9 @@ class Transport:
         held_for = self._limits.held_for
         return _held(held_for) if held_for > LONGEST_WAIT else self._breaker.refusal()
 
+    def taken_over(self) -> None:
+        self._limits.taken_over()
+
     def seconds_for(self, calls: int) -> float:
         return self._limits.seconds_for(calls)
 

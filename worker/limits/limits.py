@@ -148,6 +148,14 @@ class Limits:
                 if not turn.done():
                     turn.set_exception(HeldError(self.held_for))
 
+    def taken_over(self) -> None:
+        """Another process may have used every place until a moment ago: the short windows are waited for.
+
+        Long ones are not, for that would be an outage: where both filled one, the cloud's 429 holds the account.
+        """
+        short = [places.window.seconds for places in self._places if places.window.seconds <= _SLOW_WINDOW]
+        self.hold(max(short, default=0.0))
+
     def learn(self, window: Window) -> None:
         """Keeps to a window that the cloud has told, until it tells another one for the same span.
 
