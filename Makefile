@@ -1,5 +1,5 @@
 # Each target works by itself on a fresh machine with Python 3.11+, git and make.
-.PHONY: demo test lint bench format lock
+.PHONY: demo test lint bench soak format lock
 .DEFAULT_GOAL := test
 
 BIN := .venv/bin
@@ -34,6 +34,13 @@ lint: .venv/.test
 bench: .venv-bench/.bench
 	.ci/services
 	.venv-bench/bin/python -m benchmarks $(BENCH_ARGS)
+
+# Everything broken at random under load, and the books at the end. MINUTES, SEED, NODES=3 for a cluster, SOAK_ARGS.
+MINUTES ?= 10
+NODES ?= 1
+soak: .venv/.test
+	.ci/services
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) --nodes $(NODES) $(if $(SEED),--seed $(SEED)) $(SOAK_ARGS)
 
 format: .venv/.test
 	$(BIN)/ruff format .
