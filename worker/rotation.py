@@ -11,9 +11,10 @@ import structlog
 from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Certificate, Deployment
 from worker.core.errors import Failure, RefusedError, RotationError, is_exhaustion
-from worker.core.outcome import BindingResult, DeploymentReport, Outcome, Report, attempted, conclude
+from worker.core.outcome import BindingResult, DeploymentReport, Report, attempted, conclude
 from worker.core.planning import Create, Keep, Modify, Plan, Stored, Superseded, UploadEach, check_names, plan
-from worker.core.readback import FLAG_MOVED, confirmed, is_complete, moved_flags, put_right
+from worker.core.readback import confirmed, is_complete, moved_flags, put_right
+from worker.core.reporting import not_planned, not_replaced, reported, unconfirmed
 from worker.effort import current_effort, spending
 from worker.forecast import Forecast, Work
 from worker.gateways.base import Gateway
@@ -109,6 +110,14 @@ class Rotator:
         self, certificate: Certificate, leaf: Leaf | None, *, undo_until: datetime | None = None
     ) -> Sequence[Step]:
         """What is to be done at each deployment, or why nothing can be; by reading only."""
+        steps = await self._planned(certificate, leaf, undo_until)
+        if undo_until is not None and any(_is_superseded(step) for step in steps):
+            # A certificate that was issued after those to be undone is there. Gateways that tell no beginnings may
+            # have it too, and cannot be asked.
+            return await self._planned(certificate, leaf, None)
+        return steps
+
+    async def _planned(self, certificate: Certificate, leaf: Leaf | None, undo_until: datetime | None) -> list[Step]:
         return await together(
             [self._plan(deployment, leaf, undo_until=undo_until) for deployment in certificate.deployments]
         )
@@ -138,7 +147,7 @@ class Rotator:
     async def _carry_out(self, deployment: Deployment, step: Step, bundle: Bundle | None) -> DeploymentReport:
         match step:
             case RotationError() as error:
-                return _not_planned(deployment, Failure.of(error))
+                return not_planned(deployment, Failure.of(error))
             case Superseded(stored):
                 return DeploymentReport(deployment, "superseded", "downgrade", stored.certificate_id)
             case Plan():
@@ -180,13 +189,13 @@ class Rotator:
         try:
             stored = await self._replace(deployment, todo, bundle)
         except RotationError as error:
-            return _not_replaced(deployment, todo, unchanged, Failure.of(error))
+            return not_replaced(deployment, todo, unchanged, Failure.of(error))
         attached = await self._attach(deployment, stored, todo, bundle, work)
         results = unchanged + attached
         if not todo.is_nothing:
             results = await self._read_back(deployment, stored, results, bundle)
         await self._retire(deployment, todo, results)
-        return _reported(deployment, todo, stored, results)
+        return reported(deployment, todo, stored, results)
 
     async def _replace(self, deployment: Deployment, todo: Plan, bundle: Bundle | None) -> Stored | None:
         match todo.replacement:
@@ -242,7 +251,7 @@ class Rotator:
             try:
                 shown = confirmed(results, await observe(deployment, leaf, elsewhere=False), leaf)
             except RotationError as error:
-                return _unconfirmed(results, Failure.of(error))
+                return unconfirmed(results, Failure.of(error))
             if is_complete(shown, results) or waited >= longest:
                 return shown
             pause = min(pause, longest - waited)
@@ -271,6 +280,10 @@ class Rotator:
         return replace(report, outcome="failed", reason=failures[0].reason, failure=failures[0])
 
 
+def _is_superseded(step: Step) -> bool:
+    return isinstance(step, Superseded) or (isinstance(step, Plan) and step.superseded_by is not None)
+
+
 def _check_listed_names(certificate: Certificate, leaf: Leaf | None) -> None:
     """What the settings list needs no call to be known."""
     if leaf is None:
@@ -285,58 +298,3 @@ def _refuse_uncovered(steps: Sequence[Step]) -> None:
     for step in steps:
         if isinstance(step, RefusedError) and step.reason == "name_not_covered":
             raise step
-
-
-def _not_planned(deployment: Deployment, failure: Failure) -> DeploymentReport:
-    """Each listed binding has failed; where the gateway should have told them, the deployment as a whole."""
-    results = tuple(BindingResult(binding, "failed", failure) for binding in deployment.bindings or ())
-    whole = None if results else failure
-    return DeploymentReport(
-        deployment, "failed", failure.reason, deployment.certificate_id, bindings=results, failure=whole
-    )
-
-
-def _not_replaced(
-    deployment: Deployment, todo: Plan, unchanged: tuple[BindingResult, ...], failure: Failure
-) -> DeploymentReport:
-    results = unchanged + tuple(BindingResult(binding, "failed", failure) for binding in todo.attach)
-    whole = None if todo.attach else failure
-    certificate_id = todo.replacement.stored.certificate_id if isinstance(todo.replacement, Modify) else None
-    return DeploymentReport(
-        deployment, "failed", failure.reason, certificate_id, previous=todo.previous, bindings=results, failure=whole
-    )
-
-
-def _unconfirmed(results: Sequence[BindingResult], failure: Failure) -> tuple[BindingResult, ...]:
-    return tuple(
-        result if result.state == "failed" else BindingResult(result.binding, "failed", failure) for result in results
-    )
-
-
-def _reported(
-    deployment: Deployment, todo: Plan, stored: Stored | None, results: Sequence[BindingResult]
-) -> DeploymentReport:
-    is_replaced = (todo.was_replaced or not isinstance(todo.replacement, Keep | UploadEach)) or (
-        isinstance(todo.replacement, UploadEach) and any(result.state == "attached" for result in results)
-    )
-    outcome, reason = _ended(todo, results, is_replaced=is_replaced)
-    return DeploymentReport(
-        deployment,
-        outcome,
-        reason,
-        None if stored is None else stored.certificate_id,
-        replaced=is_replaced,
-        previous=todo.previous,
-        not_after=None if stored is None else stored.not_after,
-        bindings=results,
-    )
-
-
-def _ended(todo: Plan, results: Sequence[BindingResult], *, is_replaced: bool) -> tuple[Outcome, str]:
-    """Outcome and reason of a deployment that was carried out."""
-    reasons = {result.failure.reason for result in results if result.failure is not None}
-    if reasons:
-        return "failed", FLAG_MOVED if reasons == {FLAG_MOVED} else "binding_failed"
-    if todo.superseded_by is not None:
-        return "superseded", "downgrade"
-    return "succeeded", "rotated" if is_replaced or todo.attach else "already_current"

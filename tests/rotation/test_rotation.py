@@ -213,6 +213,18 @@ def test_an_urgent_retry_does_not_undo_a_renewal_that_came_later() -> None:
     assert cloud.stored == current(serial_number=5000, not_before=day(15), not_after=day(25))
 
 
+def test_what_came_after_an_urgent_renewal_stays_where_no_beginnings_are_told_too() -> None:
+    later = stored(serial_number=5000, not_before=day(15), not_after=day(25))
+    tells = gateway(stored=later, name="tells")
+    tells_not = gateway(stored=replace(later, serial_number=None, not_before=None, stored_at=day(15)), name="tells_not")
+    undone = rotated(tells_not, undo_until=day(15))
+    assert undone.outcome == "succeeded"
+    report = rotated(
+        tells, replace(tells_not, stored=replace(later, serial_number=None, not_before=None)), undo_until=day(14)
+    )
+    assert [one.outcome for one in report.deployments] == ["superseded", "superseded"]
+
+
 def test_a_bug_at_one_deployment_is_told_and_stops_no_other() -> None:
     class Broken(FakeGateway):
         async def attach(self, *_args: object) -> Sequence[BindingResult]:
