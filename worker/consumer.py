@@ -80,7 +80,9 @@ class Consumer:
                     _log.info("consumer.connected")
                     await self._take(deliveries)
             except TimeoutError:
-                return
+                if self.stopping.is_set():
+                    return
+                raise
             except BrokerError as error:
                 is_lost = isinstance(error, BrokerLostError)
                 if not is_lost and not was_connected:

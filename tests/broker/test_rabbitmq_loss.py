@@ -169,6 +169,22 @@ async def test_a_watchdog_that_fails_ends_deliveries(place: Place) -> None:
         await unwatched.next()
 
 
+@pytest.mark.parametrize("bug", [KeyError("a bug"), Exception()])
+async def test_a_fence_that_fails_takes_nobody_along(place: Place, bug: Exception) -> None:
+    class Broken:
+        def channel(self, **_options: object) -> object:
+            raise bug
+
+    broken: Any = Broken()
+    session = Session(broken, place.settings, look_every=1)
+    fenced = asyncio.create_task(session.fence())
+    with pytest.raises(BrokerLostError):
+        await session.next()
+    await asyncio.sleep(0)
+    assert not fenced.done()
+    fenced.cancel()
+
+
 async def test_a_dead_peer_is_noticed_within_a_minute(place: Place) -> None:
     async with Connector(place.settings, Secret(place.url)).connected() as connection:
         assert connection.transport is not None

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
@@ -119,6 +120,11 @@ def _cut(proxy: Proxy) -> None:
         link.cut()
 
 
+# What a worker has sent to a frozen cloud takes effect when it wakes. Were the worker killed meanwhile, it would
+# count beside the calls of its heir, which cannot know of it.
+_NEVER_TOGETHER: Final = frozenset({("way", "freeze"), ("worker", "kill")})
+
+
 @dataclass(slots=True)
 class Done:
     """A step as it was carried out, by the monotonic clock."""
@@ -134,6 +140,7 @@ class Breaker:
 
     actors: Mapping[str, Breaking]
     done: list[Done] = field(default_factory=list)
+    _one_of_them: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def carry_out(self, steps: Sequence[Step]) -> None:
         began = time.monotonic()
@@ -144,7 +151,8 @@ class Breaker:
     async def _act(self, name: str, steps: Sequence[Step], began: float) -> None:
         for step in steps:
             await asyncio.sleep(max(0.0, began + step.at - time.monotonic()))
-            done = Done(step, time.monotonic())
-            self.done.append(done)
-            await self.actors[name](step.kind, step.seconds, Random(step.chance))  # noqa: S311 - to be had again
-            done.ended = time.monotonic()
+            async with self._one_of_them if (name, step.kind) in _NEVER_TOGETHER else nullcontext():
+                done = Done(step, time.monotonic())
+                self.done.append(done)
+                await self.actors[name](step.kind, step.seconds, Random(step.chance))  # noqa: S311 - to be had again
+                done.ended = time.monotonic()

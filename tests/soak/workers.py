@@ -38,6 +38,11 @@ class Life:
         is_settings = self.child.returncode == os.EX_CONFIG
         return is_settings and "not allowed" in self.log.read_text(encoding="utf-8", errors="replace")
 
+    @property
+    def has_begun(self) -> bool:
+        """Until then SIGTERM ends it as it ends any program."""
+        return "worker.started" in self.log.read_text(encoding="utf-8", errors="replace")
+
     def sample(self) -> None:
         with suppress(OSError, IndexError):
             pages = int(Path(f"/proc/{self.child.pid}/statm").read_text(encoding="ascii").split()[1])
@@ -132,7 +137,7 @@ class Workers:
             self.complaints.append(f"SIGTERM, and not ended within {STOPS_WITHIN:g} seconds: {life.log.name}")
             life.child.kill()
             await life.child.wait()
-        if life.child.returncode not in (0, -signal.SIGKILL) and not life.was_refused:
+        if life.child.returncode not in (0, -signal.SIGKILL) and life.has_begun and not life.was_refused:
             self.complaints.append(f"SIGTERM, and ended with {life.child.returncode}: {life.log.name}")
 
     async def kill_all(self) -> None:

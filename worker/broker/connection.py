@@ -48,6 +48,11 @@ async def guarded(step: str, seconds: float) -> AsyncGenerator[None]:
         if is_missing(error):
             raise TopologyError(f"{step}: {words(error)}") from None
         raise BrokerLostError(f"{step}: the broker is lost ({type(error).__name__})") from None
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        # aiormq rejects what waits with a bare one, when its reader ends in the middle of a frame.
+        raise BrokerLostError(f"{step}: the link to the broker is dead") from None
     except asyncio.CancelledError:
         # A link that died in silence cancels the step from within: then nobody asked this task to stop.
         if task is None or task.cancelling() > asked:

@@ -80,6 +80,9 @@ class Session:
         except BrokerError as error:
             self.lose(str(error))
             return 0
+        except Exception as bug:  # noqa: BLE001 - whoever asks waits for its end, and must not take the others along
+            self.lose(f"asking failed ({type(bug).__name__})")
+            return 0
         if consumers == 0:
             self.lose("the queue has no consumer any more")
         self._asked_at = asked_at
