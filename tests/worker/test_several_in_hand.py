@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -101,6 +102,22 @@ def test_what_is_in_hand_is_finished_before_the_end_as_long_as_it_may_take(
     lasting: float, log: list[str], ended_at: float
 ) -> None:
     assert worked_on(held("r1", "shop"), gateway=slow(lasting), stop_at=1) == (log, ended_at)
+
+
+def test_a_broker_that_takes_its_time_to_connect_is_waited_for() -> None:
+    class Far(Several):
+        @asynccontextmanager
+        async def deliveries(self) -> AsyncGenerator[AsyncIterator[Inbox]]:
+            await asyncio.sleep(5)
+            yield self._one()
+
+    async def scenario() -> list[str]:
+        inbox = Far(held("r1", "shop"), asyncio.Event(), all=[held("r1", "shop")])
+        asyncio.get_running_loop().call_later(100, inbox.stopping.set)
+        await consuming(inbox, slow(10)).run()
+        return inbox.log
+
+    assert run_virtual(scenario()) == ["event", "ack at 15"]
 
 
 def test_at_the_end_nothing_is_begun_any_more() -> None:
