@@ -11,8 +11,8 @@ from tests.support.fake_gateway import FakeGateway
 from tests.support.values import bundle, certificate, current, deployment, domain, listener, stored
 from tests.support.virtual_time import run_virtual
 from worker.core.deployment import Deployment
-from worker.core.errors import Failure, NotAskedError, RotationError, TransientError
-from worker.core.outcome import BindingResult, DeploymentReport, Report
+from worker.core.errors import Failure, TransientError
+from worker.core.outcome import BindingResult, Report
 from worker.core.planning import Keep, Observed, Plan, Stored, UploadEach
 from worker.effort import Effort, spending
 from worker.rotation import Rotator
@@ -133,62 +133,3 @@ def test_what_was_reached_is_booked_as_it_is_reached() -> None:
     with spending(effort):
         rotated(cloud)
     assert effort.changes == 2, "a PUT and one domain"
-
-
-class Watching:
-    """Remembers what it hears."""
-
-    def __init__(self) -> None:
-        self.heard: list[tuple[str, int, str]] = []
-        self.work: Any = None
-
-    def planned(self, _deployment: Deployment, work: Any) -> None:
-        self.work = work
-        self.heard.append(("planned", work.left, ""))
-
-    def bound(self, _deployment: Deployment, result: BindingResult) -> None:
-        self.heard.append((result.state, self.work.left, result.binding.name))
-
-
-def test_whoever_watches_hears_of_the_plan_and_of_each_binding() -> None:
-    watching = Watching()
-    cloud = FakeGateway(stored(), {"a.example.com": False, "b.example.com": False})
-    run_virtual(Rotator({"apig": cloud}, watcher=watching).rotate(certificate(), bundle()))
-    assert watching.heard == [("planned", 2, ""), ("attached", 1, "a.example.com"), ("attached", 0, "b.example.com")]
-
-
-class Closed(FakeGateway):
-    """Is not asked for a while."""
-
-    hold = 0.0
-
-    def refusal(self) -> NotAskedError | None:
-        return NotAskedError("gateway_unavailable", hold=self.hold)
-
-
-def closed(hold: float) -> Closed:
-    cloud = Closed(stored(), {})
-    cloud.hold = hold
-    return cloud
-
-
-def test_where_no_gateway_is_open_the_one_that_opens_first_is_waited_for() -> None:
-    rotator = Rotator({"later": closed(60), "sooner": closed(5), "open": FakeGateway(stored(), {})})
-    rotator.check_open(["later", "open"])
-    with pytest.raises(NotAskedError) as caught:
-        rotator.check_open(["later", "sooner"])
-    assert caught.value.hold == 5
-
-
-def failed(cloud: FakeGateway, **overrides: Any) -> DeploymentReport:
-    [report] = rotated(cloud, deployment(**overrides)).deployments
-    return report
-
-
-def test_a_failure_says_which_certificate_and_what_was_there_before() -> None:
-    error: RotationError = TransientError("gateway_unavailable")
-    refused = failed(FakeGateway(stored(), {}, errors={"replace": [error]}))
-    assert (refused.outcome, refused.certificate_id, refused.failure) == ("failed", "c1", Failure.of(error))
-    assert refused.previous is not None
-    new = failed(FakeGateway(None, {}, errors={"replace": [error]}), certificate_id=None, name="shop")
-    assert (new.outcome, new.certificate_id, new.previous) == ("failed", None, None)
