@@ -108,6 +108,13 @@ CONSUMING: Final = (
         "worker/test_in_hand.py::test_a_suspect_waits_for_all_before_it_and_all_behind_it_wait_for_the_suspect",
     ),
     Fault(
+        "a suspect does not wait for what is in hand",
+        "consumer.py",
+        "        if ahead:\n            await asyncio.wait(ahead)\n",
+        "",
+        "worker/test_several_in_hand.py::test_what_was_delivered_a_third_time_is_worked_on_alone_whatever_its_certificate",
+    ),
+    Fault(
         "nothing in hand is waited for at the end",
         "consumer.py",
         "await asyncio.wait(tasks, timeout=self.policy.drain_seconds)",

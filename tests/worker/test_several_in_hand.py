@@ -17,6 +17,7 @@ from tests.worker.test_consumer import Inbox, consumer_of
 from worker.broker.base import Message
 from worker.consumer import Consumer
 from worker.core.deployment import Certificate
+from worker.effort import current_effort
 
 NAMES = ("shop", "blog")
 
@@ -44,16 +45,17 @@ class Several(Inbox):
 
 
 class Slow(FakeGateway):
-    """Every read takes its time; `most`: how many there were at once."""
+    """Every read takes its time; `most`: how many there were at once; `hurried`: how many were urgent at their end."""
 
     lasting = 10.0
-    reading = most = 0
+    reading = most = hurried = 0
 
     async def observe(self, *what: Any, **how: Any) -> Any:
         self.reading += 1
         self.most = max(self.most, self.reading)
         await asyncio.sleep(self.lasting)
         self.reading -= 1
+        self.hurried += current_effort().urgent
         return await super().observe(*what, **how)
 
 
@@ -71,7 +73,9 @@ def worked_on(*messages: Message, gateway: Slow, stop_at: float) -> tuple[list[s
     async def scenario() -> tuple[list[str], float]:
         inbox = Several(messages[0], asyncio.Event(), all=messages)
         asyncio.get_running_loop().call_later(stop_at, inbox.stopping.set)
-        await consuming(inbox, gateway).run()
+        consumer = consuming(inbox, gateway)
+        await consumer.run()
+        assert (consumer._at_work, len(consumer._certificates)) == ({}, 0), "of what has ended nothing is kept"
         return inbox.log, asyncio.get_running_loop().time()
 
     return run_virtual(scenario())
@@ -87,12 +91,20 @@ def test_two_renewals_of_one_certificate_are_worked_on_one_after_the_other() -> 
     cloud = slow()
     log, _ = worked_on(held("r1", "shop"), held("r2", "shop"), gateway=cloud, stop_at=100)
     assert (log, cloud.most) == (["event", "ack at 10", "event", "ack at 20"], 1)
+    assert cloud.hurried == 0, "only an urgent one makes the one before it urgent"
 
 
 def test_renewals_of_two_certificates_are_worked_on_together() -> None:
     cloud = slow()
     log, _ = worked_on(held("r1", "shop"), held("r2", "blog"), gateway=cloud, stop_at=100)
     assert (sorted(log), cloud.most) == (["ack at 10", "ack at 10", "event", "event"], 2)
+
+
+def test_what_was_delivered_a_third_time_is_worked_on_alone_whatever_its_certificate() -> None:
+    cloud, suspect = slow(), replace(held("r2", "blog"), redeliveries=2)
+    log, _ = worked_on(held("r1", "shop"), suspect, held("r3", "shop"), gateway=cloud, stop_at=100)
+    assert [one for one in log if one != "event"] == ["ack at 10", "ack at 20", "ack at 30"]
+    assert cloud.most == 1
 
 
 @pytest.mark.parametrize(
