@@ -83,6 +83,7 @@ def test_where_only_the_platform_knows_the_leaf_any_is_right() -> None:
 def test_what_failed_stays_as_it_failed() -> None:
     failed = BindingResult(domain(), "failed", SICK)
     assert confirmed([failed], observed(bound=(row(),)), leaf()) == (failed,)
+    assert confirmed([failed], observed(bound=()), leaf()) == (failed,)
 
 
 def test_waiting_is_over_when_nothing_is_missing_that_was_there() -> None:

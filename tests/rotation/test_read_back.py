@@ -25,6 +25,7 @@ class Late(FakeGateway):
 
     def begin(self) -> None:
         self.before, self.changed_at, self.looked_at = self.stored, float("-inf"), list[float]()
+        self.elsewhere = list[bool]()
 
     async def replace(self, *what: Any) -> Stored:
         self.changed_at = asyncio.get_running_loop().time()
@@ -33,6 +34,7 @@ class Late(FakeGateway):
     async def observe(self, *what: Any, **how: Any) -> Observed:
         now = asyncio.get_running_loop().time()
         self.looked_at.append(now)
+        self.elsewhere.append(how.get("elsewhere", True))
         seen = await super().observe(*what, **how)
         if now - self.changed_at >= self.lag:
             return seen
@@ -44,6 +46,7 @@ def late(*, lag: float, settle: dict[str, float] | None = None) -> tuple[Report,
     cloud.begin()
     cloud.lag = lag
     report = run_virtual(Rotator({"apig": cloud}, settle_seconds=settle or {}).rotate(certificate(), bundle()))
+    assert cloud.elsewhere == [True] + [False] * (len(cloud.looked_at) - 1), "other certificates are looked at once"
     return report, cloud.looked_at[1:]
 
 
@@ -112,12 +115,13 @@ def test_what_cannot_be_read_back_is_not_known_to_be_done() -> None:
 @pytest.mark.parametrize(("replacement", "retired"), [(Keep(current()), []), (UploadEach(), ["c8"])])
 def test_nothing_is_retired_while_a_binding_may_still_need_it(replacement: Any, retired: list[str]) -> None:
     """Of uploads each serves one domain alone, so those of the others can go."""
-    cloud = FakeGateway(current(), {})
-    todo = Plan(replacement, (), (), retire=(stored(certificate_id="c8"),))
     failed = BindingResult(domain(), "failed", Failure("not_found", "", transient=False))
-    results = [BindingResult(domain("b.example.com"), "attached"), failed]
-    run_virtual(Rotator({"apig": cloud})._retire(deployment(), todo, results))
-    assert cloud.retired == retired
+    attached = BindingResult(domain("b.example.com"), "attached")
+    todo = Plan(replacement, (), (), retire=(stored(certificate_id="c8"),))
+    for results, gone in ([failed, attached], retired), ([failed], retired), ([attached], ["c8"]):
+        cloud = FakeGateway(current(), {})
+        run_virtual(Rotator({"apig": cloud})._retire(deployment(), todo, results))
+        assert cloud.retired == gone
 
 
 def test_what_the_platform_renewed_is_not_compared_with_what_the_message_brought() -> None:
@@ -128,8 +132,9 @@ def test_what_the_platform_renewed_is_not_compared_with_what_the_message_brought
 
 def test_what_was_reached_is_booked_as_it_is_reached() -> None:
     sick = Failure("not_found", "", transient=False)
-    cloud = FakeGateway(stored(), {"a.example.com": False, "b.example.com": False}, sick={"b.example.com": sick})
+    rows: dict[str, bool | None] = dict.fromkeys(("a.example.com", "b.example.com", "c.example.com"), False)
+    cloud = FakeGateway(stored(), rows, sick={"b.example.com": sick})
     effort = Effort()
     with spending(effort):
         rotated(cloud)
-    assert effort.changes == 2, "a PUT and one domain"
+    assert effort.changes == 3, "a PUT and two domains"

@@ -68,11 +68,25 @@ def ended(cloud: FakeGateway, **overrides: Any) -> DeploymentReport:
     return report
 
 
+def test_a_success_says_which_certificate_it_is_and_until_when() -> None:
+    done = ended(FakeGateway(stored(), {"a.example.com": False}))
+    assert (done.outcome, done.certificate_id, done.not_after, done.replaced) == ("succeeded", "c1", day(20), True)
+
+
+def test_what_is_superseded_says_by_which_certificate() -> None:
+    newer = stored(not_before=day(15), not_after=day(25))
+    one = ended(FakeGateway(newer, {"a.example.com": False}))
+    assert (one.outcome, one.reason, one.certificate_id) == ("superseded", "downgrade", "c1")
+
+
 def test_a_failure_says_which_certificate_and_what_was_there_before() -> None:
     error: RotationError = TransientError("gateway_unavailable")
     refused = ended(FakeGateway(stored(), {}, errors={"replace": [error]}))
     assert (refused.outcome, refused.certificate_id, refused.failure) == ("failed", "c1", Failure.of(error))
     assert refused.previous is not None
+    bound = ended(FakeGateway(stored(), {"a.example.com": False}, errors={"replace": [error]}))
+    assert [(one.state, one.failure) for one in bound.bindings] == [("failed", Failure.of(error))]
+    assert bound.failure is None
     new = ended(FakeGateway(None, {}, errors={"replace": [error]}), certificate_id=None, name="shop")
     assert (new.outcome, new.certificate_id, new.previous) == ("failed", None, None)
 
@@ -121,10 +135,10 @@ def test_an_upload_replaces_what_it_is_bound_over_and_nothing_where_it_failed() 
     assert (done.outcome, done.reason, done.replaced, done.certificate_id) == ("succeeded", "rotated", True, None)
     assert done.previous is not None
     sick = {"a.example.com": Failure("not_found", "", transient=False)}
-    assert (uploaded("a.example.com", sick=sick).outcome, uploaded("a.example.com", sick=sick).replaced) == (
-        "failed",
-        False,
-    )
+    failed = uploaded("a.example.com", sick=sick)
+    assert (failed.outcome, failed.replaced) == ("failed", False)
+    some = uploaded("a.example.com", "b.example.com", sick=sick)
+    assert (some.outcome, some.replaced) == ("failed", True)
 
 
 def test_where_some_domains_have_a_newer_certificate_the_renewal_is_superseded_and_the_others_are_done() -> None:
