@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from ssl import DER_cert_to_PEM_cert
 from typing import Any
 
 import pytest
@@ -159,11 +160,47 @@ def test_a_leaf_that_breaks_a_rule_is_refused(fields: dict[str, Any], reason: st
     [
         ({"not_after": NOW + timedelta(days=2)}, {"minimum_remaining": 86400.0 * 3}, "expires_too_soon"),
         ({"not_after": datetime(2039, 1, 1, tzinfo=UTC)}, {"expires_before_2038": True}, "provider_limits"),
+        ({"not_after": datetime(2038, 1, 19, 3, 14, 7, tzinfo=UTC)}, {"expires_before_2038": True}, "provider_limits"),
         ({}, {"roots": [STRANGER.root]}, "chain_untrusted"),
+        ({}, {"roots": []}, "chain_untrusted"),
     ],
 )
 def test_what_the_settings_ask_is_asked(fields: dict[str, Any], rules: dict[str, Any], reason: str) -> None:
     assert refused(AUTHORITY.issue(**{"names": NAMES, **fields}), **rules) == reason
+
+
+def weakly_signed(certificate: x509.Certificate) -> str:
+    """The same, signed by its issuer with another hash."""
+    builder = x509.CertificateBuilder(
+        certificate.issuer,
+        certificate.subject,
+        certificate.public_key(),
+        certificate.serial_number,
+        certificate.not_valid_before_utc,
+        certificate.not_valid_after_utc,
+    )
+    for extension in certificate.extensions:
+        builder = builder.add_extension(extension.value, extension.critical)
+    return pem(builder.sign(AUTHORITY.key, hashes.SHA224()))
+
+
+def test_a_weak_signature_is_refused() -> None:
+    chain = weakly_signed(SOUND.certificate) + pem(AUTHORITY.intermediate)
+    assert refused(replace(SOUND, chain_pem=chain)) == "sig_hash"
+
+
+def test_a_certificate_whose_number_is_none_is_not_read() -> None:
+    der = SOUND.certificate.public_bytes(Encoding.DER)
+    number = SOUND.serial_number.to_bytes((SOUND.serial_number.bit_length() + 8) // 8, "big")
+    negative = DER_cert_to_PEM_cert(der.replace(number, bytes([0x80]) + number[1:], 1))
+    with pytest.raises(RefusedError, match="certificate 1 cannot be read") as told:
+        checked(replace(SOUND, chain_pem=negative + pem(AUTHORITY.intermediate)))
+    assert told.value.reason == "cert_unparseable"
+
+
+def test_names_that_no_verifier_knows_do_not_stand_in_the_way() -> None:
+    for names in (["a_b.example.com", "c.example.com"], ["*.example.com"], ["10.0.0.7"]):
+        assert checked(AUTHORITY.issue(names), roots=[AUTHORITY.root]).leaf.names == tuple(names)
 
 
 def test_a_chain_out_of_order_is_refused() -> None:
@@ -224,5 +261,12 @@ def test_anything_is_accepted_or_refused_in_our_own_words(chain: str, key: str) 
 def test_a_chain_that_begins_within_the_skew_has_begun() -> None:
     soon = AUTHORITY.issue(NAMES, not_before=NOW + timedelta(minutes=4))
     assert checked(soon, roots=[AUTHORITY.root]).leaf.serial_number == soon.serial_number
+    last = AUTHORITY.issue(NAMES, not_before=NOW + timedelta(minutes=5))
+    assert checked(last, roots=[AUTHORITY.root]).leaf.serial_number == last.serial_number
     later = AUTHORITY.issue(NAMES, not_before=NOW + timedelta(minutes=6))
     assert refused(later, roots=[AUTHORITY.root]) == "not_yet_valid"
+
+
+def test_a_chain_that_ends_soon_has_not_ended() -> None:
+    ending = AUTHORITY.issue(NAMES, not_after=NOW + timedelta(minutes=2))
+    assert checked(ending, roots=[AUTHORITY.root]).leaf.serial_number == ending.serial_number
