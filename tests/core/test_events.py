@@ -10,7 +10,7 @@ import jsonschema
 from tests.support.values import day, deployment, domain, leaf
 from worker.core.errors import Failure
 from worker.core.events import MOST_FAILURES, outcome_event
-from worker.core.outcome import BindingResult, DeploymentReport, Previous, Report, Timing, conclude
+from worker.core.outcome import BindingResult, BindingState, DeploymentReport, Previous, Report, Timing, conclude
 from worker.core.schemas import as_text, schemas
 
 TIMING = Timing(day(10), day(11), 4.2104, attempt=2)
@@ -93,6 +93,16 @@ def test_the_first_thousand_failures_are_listed() -> None:
     [told] = event(failed(MOST_FAILURES + 1))["data"]["deployments"]
     assert (len(told["failures"]), told["truncated"]) == (MOST_FAILURES, True)
     assert told["bindings"]["failed"] == MOST_FAILURES + 1
+    [told] = event(failed(MOST_FAILURES))["data"]["deployments"]
+    assert (len(told["failures"]), told["truncated"]) == (MOST_FAILURES, False)
+
+
+def test_bindings_are_counted_by_their_state() -> None:
+    states: list[BindingState] = ["rolled_back", "rolled_back", "rolled_back", "unchanged", "unchanged", "attached"]
+    results = [BindingResult(domain(), state) for state in states]
+    report = DeploymentReport(deployment(), "succeeded", "rotated", bindings=results)
+    [told] = event(conclude(leaf(), [report]))["data"]["deployments"]
+    assert told["bindings"] == {"total": 6, "attached": 1, "unchanged": 2, "failed": 0, "rolled_back": 3}
 
 
 def test_a_message_is_bounded_printable_and_without_pem() -> None:
