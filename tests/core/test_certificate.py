@@ -163,13 +163,14 @@ def test_a_leaf_that_breaks_a_rule_is_refused(fields: dict[str, Any], reason: st
         ({"not_after": datetime(2038, 1, 19, 3, 14, 7, tzinfo=UTC)}, {"expires_before_2038": True}, "provider_limits"),
         ({}, {"roots": [STRANGER.root]}, "chain_untrusted"),
         ({}, {"roots": []}, "chain_untrusted"),
+        ({"names": []}, {"roots": [AUTHORITY.root]}, "no_san"),
     ],
 )
 def test_what_the_settings_ask_is_asked(fields: dict[str, Any], rules: dict[str, Any], reason: str) -> None:
     assert refused(AUTHORITY.issue(**{"names": NAMES, **fields}), **rules) == reason
 
 
-def weakly_signed(certificate: x509.Certificate) -> str:
+def signed(certificate: x509.Certificate, algorithm: hashes.SHA224 | hashes.SHA384 | hashes.SHA512) -> Issued:
     """The same, signed by its issuer with another hash."""
     builder = x509.CertificateBuilder(
         certificate.issuer,
@@ -181,14 +182,29 @@ def weakly_signed(certificate: x509.Certificate) -> str:
     )
     for extension in certificate.extensions:
         builder = builder.add_extension(extension.value, extension.critical)
-    return pem(builder.sign(AUTHORITY.key, hashes.SHA224()))
+    again = builder.sign(AUTHORITY.key, algorithm)
+    return replace(SOUND, certificate=again, chain_pem=pem(again) + pem(AUTHORITY.intermediate))
 
 
-def test_a_weak_signature_is_refused() -> None:
-    chain = weakly_signed(SOUND.certificate) + pem(AUTHORITY.intermediate)
-    assert refused(replace(SOUND, chain_pem=chain)) == "sig_hash"
+def test_a_weak_signature_is_refused_and_strong_ones_are_not() -> None:
+    assert refused(signed(SOUND.certificate, hashes.SHA224())) == "sig_hash"
+    for algorithm in (hashes.SHA384(), hashes.SHA512()):
+        assert checked(signed(SOUND.certificate, algorithm), roots=[AUTHORITY.root]).leaf.names
 
 
+@pytest.mark.parametrize("size", [3072, 4096])
+def test_longer_rsa_keys_are_taken(size: int) -> None:
+    assert checked(AUTHORITY.issue(NAMES, key=rsa.generate_private_key(65537, size))).leaf.names
+
+
+def test_what_is_not_asked_for_is_no_rule() -> None:
+    late = AUTHORITY.issue(NAMES, not_after=datetime(2039, 1, 1, tzinfo=UTC))
+    assert checked(late).leaf.not_after.year == 2039
+    many = AUTHORITY.issue([f"n{number}.example.com" for number in range(200)])
+    assert len(checked(many).leaf.names) == 200
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number which wasn't positive")
 def test_a_certificate_whose_number_is_none_is_not_read() -> None:
     der = SOUND.certificate.public_bytes(Encoding.DER)
     number = SOUND.serial_number.to_bytes((SOUND.serial_number.bit_length() + 8) // 8, "big")
@@ -207,6 +223,8 @@ def test_a_chain_out_of_order_is_refused() -> None:
     leaf, intermediate = certificates_in(SOUND.chain_pem)
     assert refused(replace(SOUND, chain_pem=leaf + pem(STRANGER.intermediate) + intermediate)) == "chain_order"
     assert refused(replace(SOUND, chain_pem=leaf + pem(STRANGER.intermediate))) == "chain_extra"
+    strangers = pem(STRANGER.intermediate) + pem(Authority.create("Other").intermediate)
+    assert refused(replace(SOUND, chain_pem=leaf + strangers)) == "chain_order"
 
 
 def cross_signed(root: x509.Certificate) -> x509.Certificate:
@@ -229,6 +247,7 @@ def test_a_chain_that_goes_on_behind_a_trusted_root_is_good() -> None:
 def test_a_missing_intermediate_is_told_as_such() -> None:
     leaf = certificates_in(SOUND.chain_pem)[0]
     assert refused(replace(SOUND, chain_pem=leaf), roots=[AUTHORITY.root]) == "chain_incomplete"
+    assert refused(replace(SOUND, chain_pem=leaf), roots=[]) == "chain_untrusted"
 
 
 def test_an_intermediate_of_the_same_name_with_another_key_is_refused() -> None:
@@ -237,8 +256,9 @@ def test_an_intermediate_of_the_same_name_with_another_key_is_refused() -> None:
     assert refused(replace(SOUND, chain_pem=leaf + pem(imitator.intermediate))) == "chain_signature"
 
 
-def test_a_ca_for_tests_is_refused_unless_it_is_allowed() -> None:
-    staged = Authority.create("(STAGING) Pretend Pear").issue(NAMES)
+@pytest.mark.parametrize("name", ["(STAGING) Pretend Pear", "Fake LE", "Pebble", "happy hacker fake CA"])
+def test_a_ca_for_tests_is_refused_unless_it_is_allowed(name: str) -> None:
+    staged = Authority.create(name).issue(NAMES)
     assert refused(staged) == "staging_issuer"
     assert checked(staged, allow_staging=True).leaf.names
 

@@ -67,6 +67,26 @@ def test_five_places_are_told_and_no_more() -> None:
     assert told.count(";") == 4
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (data(hunter2="x"), "data: a field that is not known"),
+        (document(id=5), "id: string_type"),
+        (data(material={"kind": "file", "chain": "c"}), "data.material.file.private_key: missing"),
+    ],
+)
+def test_it_is_told_where_it_is_wrong(body: dict[str, Any], told: str) -> None:
+    assert refusal(body)[1] == told
+
+
+@pytest.mark.parametrize(
+    "kind", [{"kind": "plain", "private_key_pem": "k3y"}, {"kind": "sealed", "private_key_jwe": "k3y"}]
+)
+def test_no_key_is_shown_of_a_message_that_was_read(kind: dict[str, str]) -> None:
+    event = parse(json.dumps(data(material={**kind, "chain_pem": "c"})).encode())
+    assert "k3y" not in f"{event!r} {event} {renewal_from(event, 'acme-1', None)!r}"
+
+
 @pytest.mark.parametrize("value", ["", "\x7f", "a b", "ä", "x" * 201])
 def test_an_id_is_of_printable_ascii(value: str) -> None:
     assert refusal(document(id=value))[0] == "malformed"

@@ -15,6 +15,7 @@ from worker.core.names import uncovered
         ("_dmarc.example.com", ["*.example.com"]),
         ("10.0.0.7", ["10.0.0.7"]),
         ("2001:db8::7", ["2001:db8::7"]),
+        ("2001:db8::a", ["2001:db8::a"]),
         ("a.b.x1", ["*.b.x1"]),
         (".".join(["x" * 61] * 4) + ".abcde", ["*." + ".".join(["x" * 61] * 3) + ".abcde"]),
     ],
