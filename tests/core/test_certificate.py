@@ -290,3 +290,16 @@ def test_a_chain_that_begins_within_the_skew_has_begun() -> None:
 def test_a_chain_that_ends_soon_has_not_ended() -> None:
     ending = AUTHORITY.issue(NAMES, not_after=NOW + timedelta(minutes=2))
     assert checked(ending, roots=[AUTHORITY.root]).leaf.serial_number == ending.serial_number
+
+
+@pytest.mark.parametrize(
+    ("issued", "told"),
+    [
+        (AUTHORITY.issue(["a.example.com", "*.com"]), "name 2 of the certificate is no domain name"),
+        (AUTHORITY.issue(NAMES, not_before=NOW - timedelta(days=2), not_after=NOW), "certificate 1 has expired"),
+        (signed(SOUND.certificate, hashes.SHA224()), "certificate 1 is not signed with"),
+    ],
+)
+def test_it_is_told_which_certificate_and_which_name(issued: Issued, told: str) -> None:
+    with pytest.raises(RefusedError, match=told):
+        checked(issued)

@@ -137,3 +137,30 @@ def test_of_several_that_are_replaced_the_one_that_ends_first_is_told() -> None:
 )
 def test_only_a_fingerprint_of_ours_is_taken_off_a_name(name: str, base: str) -> None:
     assert base_name(name) == base
+
+
+def test_per_domain_asks_too_that_every_name_is_covered() -> None:
+    rows = (bound(domain("old.example.org", group_id="g1", domain_id="d1")),)
+    assert refusal(PER_DOMAIN, observed(stored=None, bound=rows))[0] == "name_not_covered"
+
+
+@pytest.mark.parametrize(("ca", "flag"), [("-----BEGIN…", True), (None, False)])
+def test_a_first_certificate_asks_clients_for_theirs_where_it_has_a_client_ca(ca: str | None, flag: bool) -> None:
+    target = deployment(certificate_id=None, name="shop", trusted_root_ca=ca)
+    rows = (bound(stored=None, client_verification=None), bound(domain("b.example.com"), stored=None))
+    todo = planned(target, observed(stored=None, bound=rows))
+    assert todo.replacement == Create("shop")
+    assert [one.client_verification for one in todo.attach] == [flag, False]
+
+
+def test_blue_green_is_refused_as_long_as_there_is_none() -> None:
+    assert refusal(deployment(strategy="blue_green", name="shop"), observed())[0] == "strategy_unavailable"
+
+
+@pytest.mark.parametrize(("minutes", "is_kept"), [(60, False), (61, True)])
+def test_what_was_stored_within_an_hour_of_the_message_may_have_been_sent_before_it(
+    minutes: int, is_kept: bool
+) -> None:
+    facts = {"serial_number": None, "not_before": None, "not_after": day(25)}
+    newer = stored(**facts, stored_at=day(12) + timedelta(minutes=minutes))
+    assert isinstance(plan(deployment(), observed(stored=newer), leaf(), undo_until=day(12)), Superseded) == is_kept
