@@ -124,6 +124,16 @@ def test_a_key_that_is_not_the_certificates_is_refused(key: str, reason: str) ->
     assert refused(replace(SOUND, private_key_pem=key)) == reason
 
 
+def test_a_key_is_compared_here_and_not_validated() -> None:
+    """For a crafted one that takes longer than the event loop may stand still: `test_keycheck`."""
+    good = RSA.private_numbers()
+    numbers = rsa.RSAPrivateNumbers(good.p, good.q, good.d + 2, good.dmp1, good.dmq1, good.iqmp, good.public_numbers)
+    spoiled = key_pem(numbers.private_key(unsafe_skip_rsa_key_validation=True))
+    assert (
+        checked(replace(AUTHORITY.issue(NAMES, key=RSA), private_key_pem=spoiled)).private_key_pem.reveal() == spoiled
+    )
+
+
 def test_a_key_of_another_kind_is_refused() -> None:
     other = ed25519.Ed25519PrivateKey.generate()
     text = other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

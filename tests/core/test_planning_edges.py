@@ -164,3 +164,24 @@ def test_what_was_stored_within_an_hour_of_the_message_may_have_been_sent_before
     facts = {"serial_number": None, "not_before": None, "not_after": day(25)}
     newer = stored(**facts, stored_at=day(12) + timedelta(minutes=minutes))
     assert isinstance(plan(deployment(), observed(stored=newer), leaf(), undo_until=day(12)), Superseded) == is_kept
+
+
+def test_what_is_right_already_is_told_as_unchanged_and_what_is_not_is_not() -> None:
+    rows = (bound(listener("l1")), bound(listener("l2"), stored=None))
+    again = plan(deployment(strategy="rebind"), observed(bound=rows), None)
+    assert isinstance(again, Plan)
+    assert ([one.name for one in again.attach], [one.name for one in again.unchanged]) == (["l2"], ["l1"])
+    now = tuple(bound(listener(name), stored=what, client_verification=None) for name, what in BOTH)
+    todo = planned(deployment(), observed(stored=current(), bound=now))
+    assert ([one.name for one in todo.attach], [one.name for one in todo.unchanged]) == (["l2"], ["l1"])
+
+
+BOTH = (("l1", current()), ("l2", None))
+
+
+def test_a_listener_has_no_flag_that_could_be_wrong() -> None:
+    rows = (bound(listener(), stored=current(), client_verification=True),)
+    todo = planned(deployment(), observed(stored=current(), bound=rows))
+    assert (todo.attach, todo.unchanged) == ((), (listener(),))
+    flagged = (bound(listener(client_verification=False), stored=current(), client_verification=True),)
+    assert planned(deployment(), observed(stored=current(), bound=flagged)).attach == ()

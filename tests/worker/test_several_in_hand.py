@@ -16,8 +16,12 @@ from tests.support.virtual_time import run_virtual
 from tests.worker.test_consumer import Inbox, consumer_of
 from worker.broker.base import Message
 from worker.consumer import Consumer
+from worker.core.bundle import Bundle
 from worker.core.deployment import Certificate
+from worker.core.errors import NotAskedError
+from worker.core.renewal import Renewal
 from worker.effort import current_effort
+from worker.intake import Intake
 
 NAMES = ("shop", "blog")
 
@@ -130,6 +134,26 @@ def test_a_broker_that_takes_its_time_to_connect_is_waited_for() -> None:
         return inbox.log
 
     assert run_virtual(scenario()) == ["event", "ack at 15"]
+
+
+def test_while_no_gateway_can_be_asked_a_renewal_is_parked_and_its_certificate_not_even_looked_at() -> None:
+    class Closed(Slow):
+        def refusal(self) -> NotAskedError | None:
+            return NotAskedError("gateway_unavailable", hold=45)
+
+    class Untouched(Intake):
+        async def bundle_of(self, renewal: Renewal) -> Bundle | None:
+            raise AssertionError(renewal.id)
+
+    async def scenario() -> list[str]:
+        inbox = Inbox(held("r1", "shop"), asyncio.Event())
+        consumer = consuming(inbox, Closed(stored(), {}))
+        known = consumer.intake
+        intake = Untouched(known.trust, known.rules, known.roots, known.now)
+        await replace(consumer, intake=intake).run()
+        return inbox.log
+
+    assert run_virtual(scenario()) == ["park 45 as 1"]
 
 
 def test_at_the_end_nothing_is_begun_any_more() -> None:
