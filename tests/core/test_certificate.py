@@ -180,26 +180,22 @@ def test_what_the_settings_ask_is_asked(fields: dict[str, Any], rules: dict[str,
     assert refused(AUTHORITY.issue(**{"names": NAMES, **fields}), **rules) == reason
 
 
-def signed(certificate: x509.Certificate, algorithm: hashes.SHA224 | hashes.SHA384 | hashes.SHA512) -> Issued:
-    """The same, signed by its issuer with another hash."""
-    builder = x509.CertificateBuilder(
-        certificate.issuer,
-        certificate.subject,
-        certificate.public_key(),
-        certificate.serial_number,
-        certificate.not_valid_before_utc,
-        certificate.not_valid_after_utc,
-    )
-    for extension in certificate.extensions:
-        builder = builder.add_extension(extension.value, extension.critical)
-    again = builder.sign(AUTHORITY.key, algorithm)
+def signed(algorithm: Any, *, key: Any = AUTHORITY.key, without: tuple[type, ...] = ()) -> Issued:
+    """The sound one, signed in another way, or without some of its extensions."""
+    sound = SOUND.certificate
+    ends = (sound.not_valid_before_utc, sound.not_valid_after_utc)
+    builder = x509.CertificateBuilder(sound.issuer, sound.subject, sound.public_key(), sound.serial_number, *ends)
+    for extension in sound.extensions:
+        if not isinstance(extension.value, without):
+            builder = builder.add_extension(extension.value, extension.critical)
+    again = builder.sign(key, algorithm)
     return replace(SOUND, certificate=again, chain_pem=pem(again) + pem(AUTHORITY.intermediate))
 
 
 def test_a_weak_signature_is_refused_and_strong_ones_are_not() -> None:
-    assert refused(signed(SOUND.certificate, hashes.SHA224())) == "sig_hash"
+    assert refused(signed(hashes.SHA224())) == "sig_hash"
     for algorithm in (hashes.SHA384(), hashes.SHA512()):
-        assert checked(signed(SOUND.certificate, algorithm), roots=[AUTHORITY.root]).leaf.names
+        assert checked(signed(algorithm), roots=[AUTHORITY.root]).leaf.names
 
 
 @pytest.mark.parametrize("size", [3072, 4096])
@@ -207,7 +203,16 @@ def test_longer_rsa_keys_are_taken(size: int) -> None:
     assert checked(AUTHORITY.issue(NAMES, key=rsa.generate_private_key(65537, size))).leaf.names
 
 
+def test_a_signature_without_a_hash_is_refused() -> None:
+    assert refused(signed(None, key=ed25519.Ed25519PrivateKey.generate())) == "sig_hash"
+
+
+def test_a_leaf_that_does_not_say_whether_it_is_a_ca_is_none() -> None:
+    assert checked(signed(hashes.SHA256(), without=(x509.BasicConstraints,))).leaf.names
+
+
 def test_what_is_not_asked_for_is_no_rule() -> None:
+    assert checked(SOUND, expires_before_2038=True, minimum_remaining=86400.0).leaf.names
     late = AUTHORITY.issue(NAMES, not_after=datetime(2039, 1, 1, tzinfo=UTC))
     assert checked(late).leaf.not_after.year == 2039
     many = AUTHORITY.issue([f"n{number}.example.com" for number in range(200)])
@@ -307,7 +312,7 @@ def test_a_chain_that_ends_soon_has_not_ended() -> None:
     [
         (AUTHORITY.issue(["a.example.com", "*.com"]), "name 2 of the certificate is no domain name"),
         (AUTHORITY.issue(NAMES, not_before=NOW - timedelta(days=2), not_after=NOW), "certificate 1 has expired"),
-        (signed(SOUND.certificate, hashes.SHA224()), "certificate 1 is not signed with"),
+        (signed(hashes.SHA224()), "certificate 1 is not signed with"),
     ],
 )
 def test_it_is_told_which_certificate_and_which_name(issued: Issued, told: str) -> None:

@@ -87,6 +87,11 @@ def test_no_key_is_shown_of_a_message_that_was_read(kind: dict[str, str]) -> Non
     assert "k3y" not in f"{event!r} {event} {renewal_from(event, 'acme-1', None)!r}"
 
 
+def test_what_is_no_text_identifies_nothing() -> None:
+    assert identify(json.dumps(document(id=5)).encode()) == ("shop", None)
+    assert identify(json.dumps(data(certificate=["shop"])).encode()) == (None, "7f0c")
+
+
 @pytest.mark.parametrize("value", ["", "\x7f", "a b", "ä", "x" * 201])
 def test_an_id_is_of_printable_ascii(value: str) -> None:
     assert refusal(document(id=value))[0] == "malformed"

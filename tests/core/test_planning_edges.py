@@ -185,3 +185,14 @@ def test_a_listener_has_no_flag_that_could_be_wrong() -> None:
     assert (todo.attach, todo.unchanged) == ((), (listener(),))
     flagged = (bound(listener(client_verification=False), stored=current(), client_verification=True),)
     assert planned(deployment(), observed(stored=current(), bound=flagged)).attach == ()
+
+
+def test_a_flag_that_nobody_can_see_is_not_set_again_and_again() -> None:
+    rows = (bound(domain(client_verification=True), stored=current(), client_verification=None),)
+    assert planned(deployment(), observed(stored=current(), bound=rows)).attach == ()
+
+
+def test_per_domain_puts_a_flag_right_that_drifted_from_the_settings() -> None:
+    rows = (bound(domain(client_verification=True), stored=current(), client_verification=False),)
+    todo = planned(PER_DOMAIN, observed(stored=None, bound=rows))
+    assert ([one.client_verification for one in todo.attach], todo.retire) == ([True], ())

@@ -1,6 +1,7 @@
 """How a delivery is settled and told of, and how long the broker is asked for it. In virtual time."""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -116,6 +117,20 @@ async def test_messages_without_an_id_are_told_apart_by_their_bytes() -> None:
     assert await event_id(b"garbage") == await event_id(b"garbage")
     assert await event_id(b"garbage") != await event_id(b"other garbage")
     assert await event_id(held("r1", "shop").body) in event_ids("r1")
+
+
+async def test_the_history_is_asked_for_the_renewals_own_events() -> None:
+    @dataclass
+    class Asked(Inbox):
+        ids: list[str] = field(default_factory=list)
+
+        async def told(self, event_ids: Collection[str], since: object) -> None:
+            self.ids += event_ids
+
+    inbox = Asked(replace(held("r1", "shop"), redeliveries=1), asyncio.Event())
+    settlement = settlement_of(consumer_of(inbox, FakeGateway(stored(), {})))
+    await settlement.told(inbox.sent, Identity.of(inbox.sent.body))
+    assert inbox.ids == list(event_ids("r1"))
 
 
 @pytest.mark.parametrize(("allowed", "kept"), [(True, "kept"), (False, "withheld")])

@@ -26,9 +26,9 @@ from worker.intake import Intake
 NAMES = ("shop", "blog")
 
 
-def held(renewal_id: str, certificate: str) -> Message:
+def held(renewal_id: str, certificate: str, **more: str) -> Message:
     """The platform holds it: no key has to be checked, which takes a process and time that is not virtual."""
-    data = {"certificate": certificate, "material": {"kind": "held"}}
+    data = {"certificate": certificate, "material": {"kind": "held"}, **more}
     event = {"specversion": "1.0", "id": renewal_id, "source": "/tests", "type": "certificate.renewed", "data": data}
     return message(json.dumps(event).encode())
 
@@ -96,6 +96,12 @@ def test_two_renewals_of_one_certificate_are_worked_on_one_after_the_other() -> 
     log, _ = worked_on(held("r1", "shop"), held("r2", "shop"), gateway=cloud, stop_at=100)
     assert (log, cloud.most) == (["event", "ack at 10", "event", "ack at 20"], 1)
     assert cloud.hurried == 0, "only an urgent one makes the one before it urgent"
+
+
+def test_an_urgent_one_alone_is_urgent_and_hastens_nobody() -> None:
+    cloud = slow()
+    log, _ = worked_on(held("r1", "shop", reason="ca_incident"), held("r2", "blog"), gateway=cloud, stop_at=100)
+    assert (sorted(log), cloud.hurried) == (["ack at 10", "ack at 10", "event", "event"], 1)
 
 
 def test_renewals_of_two_certificates_are_worked_on_together() -> None:

@@ -87,15 +87,29 @@ def test_slices_in_which_it_only_waits_are_an_attempt_after_a_handful() -> None:
     assert run_virtual(scenario()) == ["park 0 as 1"] * 4 + ["park 30 as 2"] + ["park 0 as 1"] * 2
 
 
-def test_slices_in_which_something_is_reached_go_on_for_ever() -> None:
-    class Busy(Waiting):
-        async def attach(self, *what: object) -> Any:
-            current_effort().changes += 1
-            return await super().attach(*what)
+class Busy(Waiting):
+    """Gets something done in each slice."""
 
+    async def attach(self, *what: object) -> Any:
+        current_effort().changes += 1
+        return await super().attach(*what)
+
+
+class Patient(FakeGateway):
+    """Waits for its turn without any call."""
+
+    async def attach(self, *_what: object) -> Any:
+        with current_effort().queueing():
+            await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("kind", [Busy, Patient])
+def test_slices_in_which_something_is_reached_or_nothing_was_to_be_asked_go_on_for_ever(
+    kind: type[FakeGateway],
+) -> None:
     async def scenario() -> list[str]:
         log = []
-        consumer = rebinding(Inbox(held(), asyncio.Event()), Busy(stored(), {}))
+        consumer = rebinding(Inbox(held(), asyncio.Event()), kind(stored(), {}))
         for _ in range(9):
             inbox: Any = Inbox(held(), asyncio.Event())
             await replace(consumer, broker=inbox, stopping=inbox.stopping, admission=Admission(8)).run()
