@@ -1,5 +1,5 @@
 # Each target works by itself on a fresh machine with Python 3.11+, git and make.
-.PHONY: demo test lint bench soak format lock
+.PHONY: demo test bite soak lint bench format lock
 .DEFAULT_GOAL := test
 
 BIN := .venv/bin
@@ -23,6 +23,11 @@ demo: .venv/.demo
 test: .venv/.test
 	.ci/services
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+
+# Makes every fault of tests/bite in a copy of the worker, and asks whether its test fails. BITE_ARGS: names of single ones.
+bite: .venv/.test
+	.ci/services
+	$(BIN)/python -m tests.bite $(BITE_ARGS)
 
 lint: .venv/.test
 	$(BIN)/ruff format --check .

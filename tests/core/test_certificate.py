@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from ssl import DER_cert_to_PEM_cert
 from typing import Any
 
 import pytest
@@ -123,6 +124,16 @@ def test_a_key_that_is_not_the_certificates_is_refused(key: str, reason: str) ->
     assert refused(replace(SOUND, private_key_pem=key)) == reason
 
 
+def test_a_key_is_compared_here_and_not_validated() -> None:
+    """For a crafted one that takes longer than the event loop may stand still: `test_keycheck`."""
+    good = RSA.private_numbers()
+    numbers = rsa.RSAPrivateNumbers(good.p, good.q, good.d + 2, good.dmp1, good.dmq1, good.iqmp, good.public_numbers)
+    spoiled = key_pem(numbers.private_key(unsafe_skip_rsa_key_validation=True))
+    assert (
+        checked(replace(AUTHORITY.issue(NAMES, key=RSA), private_key_pem=spoiled)).private_key_pem.reveal() == spoiled
+    )
+
+
 def test_a_key_of_another_kind_is_refused() -> None:
     other = ed25519.Ed25519PrivateKey.generate()
     text = other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
@@ -159,17 +170,76 @@ def test_a_leaf_that_breaks_a_rule_is_refused(fields: dict[str, Any], reason: st
     [
         ({"not_after": NOW + timedelta(days=2)}, {"minimum_remaining": 86400.0 * 3}, "expires_too_soon"),
         ({"not_after": datetime(2039, 1, 1, tzinfo=UTC)}, {"expires_before_2038": True}, "provider_limits"),
+        ({"not_after": datetime(2038, 1, 19, 3, 14, 7, tzinfo=UTC)}, {"expires_before_2038": True}, "provider_limits"),
         ({}, {"roots": [STRANGER.root]}, "chain_untrusted"),
+        ({}, {"roots": []}, "chain_untrusted"),
+        ({"names": []}, {"roots": [AUTHORITY.root]}, "no_san"),
     ],
 )
 def test_what_the_settings_ask_is_asked(fields: dict[str, Any], rules: dict[str, Any], reason: str) -> None:
     assert refused(AUTHORITY.issue(**{"names": NAMES, **fields}), **rules) == reason
 
 
+def signed(algorithm: Any, *, key: Any = AUTHORITY.key, without: tuple[type, ...] = ()) -> Issued:
+    """The sound one, signed in another way, or without some of its extensions."""
+    sound = SOUND.certificate
+    ends = (sound.not_valid_before_utc, sound.not_valid_after_utc)
+    builder = x509.CertificateBuilder(sound.issuer, sound.subject, sound.public_key(), sound.serial_number, *ends)
+    for extension in sound.extensions:
+        if not isinstance(extension.value, without):
+            builder = builder.add_extension(extension.value, extension.critical)
+    again = builder.sign(key, algorithm)
+    return replace(SOUND, certificate=again, chain_pem=pem(again) + pem(AUTHORITY.intermediate))
+
+
+def test_a_weak_signature_is_refused_and_strong_ones_are_not() -> None:
+    assert refused(signed(hashes.SHA224())) == "sig_hash"
+    for algorithm in (hashes.SHA384(), hashes.SHA512()):
+        assert checked(signed(algorithm), roots=[AUTHORITY.root]).leaf.names
+
+
+@pytest.mark.parametrize("size", [3072, 4096])
+def test_longer_rsa_keys_are_taken(size: int) -> None:
+    assert checked(AUTHORITY.issue(NAMES, key=rsa.generate_private_key(65537, size))).leaf.names
+
+
+def test_a_signature_without_a_hash_is_refused() -> None:
+    assert refused(signed(None, key=ed25519.Ed25519PrivateKey.generate())) == "sig_hash"
+
+
+def test_a_leaf_that_does_not_say_whether_it_is_a_ca_is_none() -> None:
+    assert checked(signed(hashes.SHA256(), without=(x509.BasicConstraints,))).leaf.names
+
+
+def test_what_is_not_asked_for_is_no_rule() -> None:
+    assert checked(SOUND, expires_before_2038=True, minimum_remaining=86400.0).leaf.names
+    late = AUTHORITY.issue(NAMES, not_after=datetime(2039, 1, 1, tzinfo=UTC))
+    assert checked(late).leaf.not_after.year == 2039
+    many = AUTHORITY.issue([f"n{number}.example.com" for number in range(200)])
+    assert len(checked(many).leaf.names) == 200
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number which wasn't positive")
+def test_a_certificate_whose_number_is_none_is_not_read() -> None:
+    der = SOUND.certificate.public_bytes(Encoding.DER)
+    number = SOUND.serial_number.to_bytes((SOUND.serial_number.bit_length() + 8) // 8, "big")
+    negative = DER_cert_to_PEM_cert(der.replace(number, bytes([0x80]) + number[1:], 1))
+    with pytest.raises(RefusedError, match="certificate 1 cannot be read") as told:
+        checked(replace(SOUND, chain_pem=negative + pem(AUTHORITY.intermediate)))
+    assert told.value.reason == "cert_unparseable"
+
+
+def test_names_that_no_verifier_knows_do_not_stand_in_the_way() -> None:
+    for names in (["a_b.example.com", "c.example.com"], ["*.example.com"], ["10.0.0.7"]):
+        assert checked(AUTHORITY.issue(names), roots=[AUTHORITY.root]).leaf.names == tuple(names)
+
+
 def test_a_chain_out_of_order_is_refused() -> None:
     leaf, intermediate = certificates_in(SOUND.chain_pem)
     assert refused(replace(SOUND, chain_pem=leaf + pem(STRANGER.intermediate) + intermediate)) == "chain_order"
     assert refused(replace(SOUND, chain_pem=leaf + pem(STRANGER.intermediate))) == "chain_extra"
+    strangers = pem(STRANGER.intermediate) + pem(Authority.create("Other").intermediate)
+    assert refused(replace(SOUND, chain_pem=leaf + strangers)) == "chain_order"
 
 
 def cross_signed(root: x509.Certificate) -> x509.Certificate:
@@ -192,6 +262,7 @@ def test_a_chain_that_goes_on_behind_a_trusted_root_is_good() -> None:
 def test_a_missing_intermediate_is_told_as_such() -> None:
     leaf = certificates_in(SOUND.chain_pem)[0]
     assert refused(replace(SOUND, chain_pem=leaf), roots=[AUTHORITY.root]) == "chain_incomplete"
+    assert refused(replace(SOUND, chain_pem=leaf), roots=[]) == "chain_untrusted"
 
 
 def test_an_intermediate_of_the_same_name_with_another_key_is_refused() -> None:
@@ -200,8 +271,9 @@ def test_an_intermediate_of_the_same_name_with_another_key_is_refused() -> None:
     assert refused(replace(SOUND, chain_pem=leaf + pem(imitator.intermediate))) == "chain_signature"
 
 
-def test_a_ca_for_tests_is_refused_unless_it_is_allowed() -> None:
-    staged = Authority.create("(STAGING) Pretend Pear").issue(NAMES)
+@pytest.mark.parametrize("name", ["(STAGING) Pretend Pear", "Fake LE", "Pebble", "happy hacker fake CA"])
+def test_a_ca_for_tests_is_refused_unless_it_is_allowed(name: str) -> None:
+    staged = Authority.create(name).issue(NAMES)
     assert refused(staged) == "staging_issuer"
     assert checked(staged, allow_staging=True).leaf.names
 
@@ -224,5 +296,25 @@ def test_anything_is_accepted_or_refused_in_our_own_words(chain: str, key: str) 
 def test_a_chain_that_begins_within_the_skew_has_begun() -> None:
     soon = AUTHORITY.issue(NAMES, not_before=NOW + timedelta(minutes=4))
     assert checked(soon, roots=[AUTHORITY.root]).leaf.serial_number == soon.serial_number
+    last = AUTHORITY.issue(NAMES, not_before=NOW + timedelta(minutes=5))
+    assert checked(last, roots=[AUTHORITY.root]).leaf.serial_number == last.serial_number
     later = AUTHORITY.issue(NAMES, not_before=NOW + timedelta(minutes=6))
     assert refused(later, roots=[AUTHORITY.root]) == "not_yet_valid"
+
+
+def test_a_chain_that_ends_soon_has_not_ended() -> None:
+    ending = AUTHORITY.issue(NAMES, not_after=NOW + timedelta(minutes=2))
+    assert checked(ending, roots=[AUTHORITY.root]).leaf.serial_number == ending.serial_number
+
+
+@pytest.mark.parametrize(
+    ("issued", "told"),
+    [
+        (AUTHORITY.issue(["a.example.com", "*.com"]), "name 2 of the certificate is no domain name"),
+        (AUTHORITY.issue(NAMES, not_before=NOW - timedelta(days=2), not_after=NOW), "certificate 1 has expired"),
+        (signed(hashes.SHA224()), "certificate 1 is not signed with"),
+    ],
+)
+def test_it_is_told_which_certificate_and_which_name(issued: Issued, told: str) -> None:
+    with pytest.raises(RefusedError, match=told):
+        checked(issued)

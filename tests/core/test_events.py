@@ -9,8 +9,8 @@ import jsonschema
 
 from tests.support.values import day, deployment, domain, leaf
 from worker.core.errors import Failure
-from worker.core.events import MOST_FAILURES, outcome_event
-from worker.core.outcome import BindingResult, DeploymentReport, Previous, Report, Timing, conclude
+from worker.core.events import MOST_FAILURES, event_id, outcome_event
+from worker.core.outcome import BindingResult, BindingState, DeploymentReport, Previous, Report, Timing, conclude
 from worker.core.schemas import as_text, schemas
 
 TIMING = Timing(day(10), day(11), 4.2104, attempt=2)
@@ -89,10 +89,37 @@ def test_a_repeat_carries_the_same_id_and_another_outcome_another() -> None:
     assert event(failed(), renewal_id=None)["id"] == event(failed(), renewal_id=None)["id"]
 
 
+def test_an_id_is_the_renewals_or_where_it_has_none_what_stands_for_it() -> None:
+    assert event(failed())["id"] == event_id("7f0c", "failed")
+    assert event(failed(), renewal_id=None)["id"] == event_id("ab", "failed")
+
+
+def test_what_failed_as_a_whole_is_told_before_the_bindings() -> None:
+    failure = Failure("not_found", "gone", transient=False)
+    whole = DeploymentReport(deployment(), "failed", "not_found", "c9", failure=failure)
+    [told] = event(conclude(leaf(), [whole]))["data"]["deployments"]
+    assert (told["certificate_id"], told["previous"]) == ("c9", None)
+    [first] = told["failures"]
+    assert (first["kind"], first["name"], first["instance_id"]) == ("deployment", "apig/c1", None)
+    [told] = event(conclude(leaf(), [replace(whole, certificate_id=None)]))["data"]["deployments"]
+    assert told["certificate_id"] == "c1"
+
+
 def test_the_first_thousand_failures_are_listed() -> None:
+    assert MOST_FAILURES == 1000
     [told] = event(failed(MOST_FAILURES + 1))["data"]["deployments"]
     assert (len(told["failures"]), told["truncated"]) == (MOST_FAILURES, True)
     assert told["bindings"]["failed"] == MOST_FAILURES + 1
+    [told] = event(failed(MOST_FAILURES))["data"]["deployments"]
+    assert (len(told["failures"]), told["truncated"]) == (MOST_FAILURES, False)
+
+
+def test_bindings_are_counted_by_their_state() -> None:
+    states: list[BindingState] = ["rolled_back", "rolled_back", "rolled_back", "unchanged", "unchanged", "attached"]
+    results = [BindingResult(domain(), state) for state in states]
+    report = DeploymentReport(deployment(), "succeeded", "rotated", bindings=results)
+    [told] = event(conclude(leaf(), [report]))["data"]["deployments"]
+    assert told["bindings"] == {"total": 6, "attached": 1, "unchanged": 2, "failed": 0, "rolled_back": 3}
 
 
 def test_a_message_is_bounded_printable_and_without_pem() -> None:

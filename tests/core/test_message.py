@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from worker.core.errors import RefusedError
 from worker.core.message import identify, parse, renewal_from
 from worker.core.renewal import Held, InFiles, InVault, Plain, Sealed
+from worker.core.secret import Secret
 
 SENT = datetime(2026, 11, 20, 10, tzinfo=UTC)
 
@@ -33,19 +34,24 @@ def refusal(body: bytes | dict[str, Any]) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("material", "kind"),
+    ("material", "expected"),
     [
-        ({"kind": "held"}, Held),
-        ({"kind": "plain", "chain_pem": "c", "private_key_pem": "k"}, Plain),
-        ({"kind": "sealed", "chain_pem": "c", "private_key_jwe": "j"}, Sealed),
-        ({"kind": "file", "chain": "live/a/fullchain.pem", "private_key": "live/a/privkey.pem"}, InFiles),
-        ({"kind": "vault", "path": "tls/shop", "version": 3}, InVault),
+        ({"kind": "held"}, Held()),
+        ({"kind": "plain", "chain_pem": "c", "private_key_pem": "k"}, Plain("c", Secret("k"))),
+        ({"kind": "sealed", "chain_pem": "c", "private_key_jwe": "j"}, Sealed("c", Secret("j"))),
+        (
+            {"kind": "file", "chain": "live/a/chain.pem", "private_key": "key.pem"},
+            InFiles("live/a/chain.pem", "key.pem"),
+        ),
+        ({"kind": "vault", "path": "tls/shop", "version": 3}, InVault("tls/shop", 3)),
+        ({"kind": "vault", "path": "tls/shop"}, InVault("tls/shop", None)),
     ],
 )
-def test_every_kind_of_material_is_read(material: dict[str, Any], kind: type) -> None:
+def test_every_kind_of_material_is_read(material: dict[str, Any], expected: object) -> None:
     event = parse(json.dumps(data(material=material, reason="ca_incident", allow_shorter_validity=True)).encode())
     renewal = renewal_from(event, "acme-1", None)
-    assert isinstance(renewal.material, kind)
+    assert renewal.material == expected
+    assert (renewal.reason, renewal.is_urgent, renewal.allow_shorter_validity) == ("ca_incident", True, True)
     assert (renewal.id, renewal.certificate, renewal.producer) == ("7f0c", "shop", "acme-1")
 
 
@@ -54,6 +60,7 @@ def test_every_kind_of_material_is_read(material: dict[str, Any], kind: type) ->
     [
         ({"allow_shorter_validity": True, "reason": "ca_incident"}, "2026-11-20T10:00:00Z", SENT),
         ({"allow_shorter_validity": True, "reason": "ca_incident"}, "yesterday", datetime.max.replace(tzinfo=UTC)),
+        ({"allow_shorter_validity": True, "reason": "key_compromise"}, "2026-11-20T10:00:00Z", SENT),
         ({"allow_shorter_validity": True, "reason": "manual"}, "2026-11-20T10:00:00Z", None),
         ({"reason": "key_compromise"}, "2026-11-20T10:00:00Z", None),
     ],

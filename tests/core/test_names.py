@@ -14,6 +14,10 @@ from worker.core.names import uncovered
         ("*.example.com", ["*.example.com"]),
         ("_dmarc.example.com", ["*.example.com"]),
         ("10.0.0.7", ["10.0.0.7"]),
+        ("2001:db8::7", ["2001:db8::7"]),
+        ("2001:db8::a", ["2001:db8::a"]),
+        ("a.b.x1", ["*.b.x1"]),
+        (".".join(["x" * 61] * 4) + ".abcde", ["*." + ".".join(["x" * 61] * 3) + ".abcde"]),
     ],
 )
 def test_a_name_is_covered(name: str, san: list[str]) -> None:
@@ -34,6 +38,7 @@ def test_a_name_is_covered(name: str, san: list[str]) -> None:
         ("a.example.com.", ["a.example.com"]),
         ("", [""]),
         ("10.0.0.8", ["*.0.0.8"]),
+        (".".join(["x" * 61] * 4) + ".abcdef", ["*." + ".".join(["x" * 61] * 3) + ".abcdef"]),
     ],
 )
 def test_a_name_is_not_covered(name: str, san: list[str]) -> None:

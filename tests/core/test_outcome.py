@@ -13,6 +13,7 @@ from worker.core.outcome import (
     Outcome,
     ParkFor,
     Report,
+    attempted,
     conclude,
     dispose,
 )
@@ -44,6 +45,13 @@ def test_a_rotation_that_changed_anything_says_so() -> None:
     assert report.reason == "rotated"
 
 
+def test_the_reason_is_of_a_deployment_that_ended_as_the_rotation_did() -> None:
+    ends = [ended("succeeded", "rotated"), ended("failed", "still_old"), ended("failed", "not_found")]
+    assert conclude(leaf(), ends).reason == "still_old"
+    assert conclude(leaf(), [ended("succeeded", "already_current")]).reason == "already_current"
+    assert conclude(leaf(), []).reason == "already_current"
+
+
 def failed(*failures: Failure) -> Report:
     return conclude(leaf(), [ended("failed", "binding_failed", *failures)])
 
@@ -63,6 +71,29 @@ def test_a_hold_that_the_gateway_asked_for_is_kept() -> None:
     assert dispose(failed(asked, TRANSIENT), attempt=1, policy=RetryPolicy()) == ParkFor(300)
 
 
+NOT_ASKED = Failure("gateway_unavailable", "", transient=True, hold=7, is_attempt=False)
+
+
+@pytest.mark.parametrize("attempt", [1, 12, 99])
+def test_what_was_not_asked_is_parked_shortly_and_never_given_up_for_it(attempt: int) -> None:
+    policy = RetryPolicy(parking=(5, 120))
+    assert dispose(failed(NOT_ASKED, PERMANENT), attempt=attempt, policy=policy) == ParkFor(7, counted=False)
+    quick = Failure("gateway_unavailable", "", transient=True, is_attempt=False)
+    assert dispose(failed(quick), attempt=attempt, policy=policy) == ParkFor(5, counted=False)
+
+
+def test_what_fails_of_a_plan_that_was_begun_is_an_attempt() -> None:
+    sound = BindingResult(domain("b.example.com"), "attached")
+    results = (sound, BindingResult(domain(), "failed", NOT_ASKED))
+    begun = attempted(DeploymentReport(deployment(), "failed", "binding_failed", bindings=results, failure=NOT_ASKED))
+    assert [one.is_attempt for one in begun.failures] == [True, True]
+    assert begun.bindings[0] == sound
+    some = (BindingResult(domain(), "failed", TRANSIENT), BindingResult(domain(), "failed", NOT_ASKED))
+    mixed = attempted(DeploymentReport(deployment(), "failed", "binding_failed", bindings=some))
+    assert [one.is_attempt for one in mixed.failures] == [True, True]
+    assert mixed.failure is None
+
+
 def test_the_last_attempt_gives_up_with_the_reason() -> None:
     assert dispose(failed(TRANSIENT), attempt=12, policy=RetryPolicy()) == GiveUp("binding_failed")
 
@@ -78,4 +109,5 @@ def test_a_parking_step_is_never_shorter_than_asked_where_there_is_one() -> None
 
 def test_pauses_between_calls_grow_to_a_cap_and_chance_only_shortens_them() -> None:
     assert [jittered(attempt, 0.0) for attempt in (1, 2, 3, 100)] == [0.5, 1.0, 2.0, 20.0]
-    assert jittered(1, 0.999) > 0.25
+    assert jittered(1, 0.5) == pytest.approx(0.375)
+    assert 0.25 < jittered(1, 0.999) < 0.2505

@@ -215,3 +215,10 @@ def test_where_only_the_day_of_storing_is_told_it_limits_going_back(
     newer = stored(serial_number=None, not_before=None, not_after=day(25), stored_at=stored_at)
     todo = plan(deployment(), observed(stored=newer), leaf(), undo_until=undo_until)
     assert isinstance(todo, Superseded) == is_kept
+
+
+def test_the_same_number_with_another_end_is_another_certificate() -> None:
+    """Another issuer's: numbers are only an issuer's own."""
+    assert age_of(current(), leaf()) == "same"
+    assert age_of(current(not_after=None), leaf()) == "same"
+    assert age_of(current(not_after=day(19)), leaf()) == "older"

@@ -131,6 +131,19 @@ def test_a_flag_that_moved_in_one_attempt_is_put_back_in_the_next() -> None:
     assert cloud.rows == {"a.example.com": False, "b.example.com": True}
 
 
+def test_each_deployment_remembers_its_own_flags() -> None:
+    throttled = {"b.example.com": Failure("throttled", "", transient=True)}
+    one = gateway(name="one", put_moves_flags=True, sick=dict(throttled))
+    other = gateway(name="other", put_moves_flags=True, sick=dict(throttled), rows={"b.example.com": False})
+    rotator = Rotator({"one": one, "other": other})
+    both = certificate(deployment(gateway="one"), deployment(gateway="other"))
+    run_virtual(rotator.rotate(both, bundle()))
+    one.sick.clear()
+    other.sick.clear()
+    assert run_virtual(rotator.rotate(both, bundle())).outcome == "succeeded"
+    assert (one.rows["b.example.com"], other.rows["b.example.com"]) == (True, False)
+
+
 def test_what_happened_to_a_flag_after_a_finished_rotation_is_not_our_business() -> None:
     cloud = gateway()
     rotator = Rotator({"apig": cloud})

@@ -126,5 +126,32 @@ async def test_whoever_survived_with_it_in_hand_does_not_suspect_it() -> None:
     task.cancel()
 
 
+async def test_in_each_session_only_the_first_last_delivery_is_given_up() -> None:
+    in_hand = InHand()
+    sound, last, other = delivered(0), delivered(20, last=True), delivered(20, last=True)
+    assert [in_hand.is_given_up(one) for one in (sound, last, other)] == [False, True, False]
+    in_hand.session_ended()
+    assert [in_hand.is_given_up(one) for one in (sound, other, last)] == [False, True, False]
+
+
+async def test_what_failed_or_was_cut_short_is_in_hand_until_the_session_ends_and_what_ended_is_not() -> None:
+    async def fails() -> None:
+        raise ValueError
+
+    in_hand, never = InHand(), asyncio.Event()
+    failing, cut, ending = (asyncio.create_task(one) for one in (fails(), _until(never), asyncio.sleep(0)))
+    messages = [delivered(3) for _ in range(3)]
+    for task, one in zip((failing, cut, ending), messages, strict=True):
+        in_hand.add(task, one)
+    assert set(in_hand.tasks) == {failing, cut, ending}
+    cut.cancel()
+    await asyncio.wait([failing, cut, ending])
+    assert isinstance(failing.exception(), ValueError)
+    assert in_hand.tasks == []
+    in_hand.session_ended()
+    later = [replace(one, redeliveries=20, is_last_delivery=True) for one in messages]
+    assert [in_hand.is_given_up(one) for one in later] == [False, False, True]
+
+
 async def _until(end: asyncio.Event) -> None:
     await end.wait()

@@ -1,0 +1,9 @@
+"""All deliberate faults."""
+
+from typing import Final
+
+from tests.bite.faults_at_the_edges import AT_THE_EDGES
+from tests.bite.faults_of_judgement import OF_JUDGEMENT
+from tests.bite.faults_of_work import OF_WORK
+
+FAULTS: Final = (*OF_WORK, *OF_JUDGEMENT, *AT_THE_EDGES)

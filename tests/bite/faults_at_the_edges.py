@@ -1,0 +1,348 @@
+"""Faults where the worker meets others: producers, clouds, brokers, clients, disks."""
+
+from typing import Final
+
+from tests.bite.fault import Fault
+
+TRUSTING: Final = (
+    Fault(
+        "anybody may renew",
+        "trust/opening.py",
+        "(producer is None or producer not in allowed)",
+        "producer is None",
+        "trust/test_opening.py::test_nobody_else_may",
+    ),
+    Fault(
+        "a signature counts for less than the sender's name",
+        "trust/opening.py",
+        "producer = signer if signer is not None else message.user_id",
+        "producer = message.user_id or signer",
+        "trust/test_signing.py::test_a_signature_stands_for_the_user_and_lists_decide",
+    ),
+    Fault(
+        "unsigned where a signature is asked for",
+        "trust/opening.py",
+        "if policy.require_signature and message.user_id != OWN_PRODUCER:",
+        "if policy.require_signature and message.user_id is None:",
+        "trust/test_opening.py::test_an_unsigned_message_is_refused_where_a_signature_is_asked_for",
+    ),
+    Fault(
+        "a plain key is accepted",
+        "trust/opening.py",
+        "if isinstance(renewal.material, Plain) and not policy.allow_plain_keys:",
+        "if isinstance(renewal.material, Plain) and policy.require_signature:",
+        "trust/test_opening.py::test_a_key_in_the_open_is_refused_unless_it_is_allowed",
+    ),
+    Fault(
+        "a plain key is kept in the dead queue",
+        "trust/opening.py",
+        "return not _has_open_key(event)",
+        "return True",
+        "trust/test_opening.py::test_a_body_that_may_hold_a_key_in_the_open_is_never_kept",
+    ),
+    Fault(
+        "a message meant for another worker is taken",
+        "trust/signing.py",
+        'if header["aud"] != audience:',
+        'if header["aud"] == "":',
+        "trust/test_signing.py::test_another_header_is_refused_though_the_signature_is_sound",
+    ),
+    Fault(
+        "a signed message is good for ever",
+        "trust/signing.py",
+        "or expires <= at or",
+        "or",
+        "trust/test_signing.py::test_a_message_is_good_for_as_long_as_it_says",
+    ),
+)
+
+ASKING: Final = (
+    Fault(
+        "the answer to a PUT is proof",
+        "gateways/huawei_apig/storing.py",
+        "                _check_is(answer, leaf)\n",
+        "",
+        "gateways/test_huawei_changes.py::test_an_answer_that_shows_another_leaf_is_no_proof",
+    ),
+    Fault(
+        "a PUT whose answer was lost is repeated blindly",
+        "gateways/huawei_apig/storing.py",
+        "                found = await look()\n",
+        "                found = None\n",
+        "gateways/test_huawei_changes.py::test_after_a_lost_answer_reading_decides",
+    ),
+    Fault(
+        "an answer about another certificate is believed",
+        "gateways/huawei_apig/storing.py",
+        "if answer.id != stored.certificate_id:",
+        "if not answer.id:",
+        "gateways/test_huawei_changes.py::test_an_answer_about_another_certificate_is_an_error",
+    ),
+    Fault(
+        "what is bound is deleted",
+        "gateways/huawei_apig/__init__.py",
+        "            if await self._client.bound_domains(stored.certificate_id):\n                return False\n",
+        "",
+        "gateways/test_huawei_changes.py::test_only_what_nothing_is_bound_to_is_retired",
+    ),
+    Fault(
+        "one bad domain fails its whole chunk",
+        "gateways/huawei_apig/attaching.py",
+        "if len(chunk) == 1 or not (_may_be_of_one(tried) or (is_broken and halvings)):",
+        "if len(chunk) == 1 or not (is_broken and halvings):",
+        "gateways/test_huawei_changes.py::test_bad_domains_are_found_by_halving",
+    ),
+    Fault(
+        "only the first page is read",
+        "gateways/huawei_apig/client.py",
+        "rows = await all_pages(lambda offset: self.bound_page(certificate_id, offset))",
+        "rows = (await self.bound_page(certificate_id, 0)).bound_domains or []",
+        "gateways/test_huawei_observing.py::test_every_page_is_read",
+    ),
+    Fault(
+        "trust in the 201 of a binding",
+        "gateways/bycloud/binding.py",
+        "while not _is_active_at(listener, bound):",
+        "while bound is None:",
+        "gateways/test_bycloud_waiting.py::test_a_binding_that_is_not_active_yet_is_looked_at_until_it_is",
+    ),
+    Fault(
+        "a 409 is success",
+        "gateways/bycloud/binding.py",
+        "        if bound is None:\n            return False\n        await",
+        "        if bound is None:\n            return True\n        await",
+        "gateways/test_bycloud_seed_call.py::test_a_conflict_that_is_neither_is_a_busy_load_balancer_for_a_while_only",
+    ),
+    Fault(
+        "two changes at once to a load balancer",
+        "gateways/bycloud/__init__.py",
+        "if listener.load_balancer is None:",
+        "if listener.kind == 'listener':",
+        "gateways/test_bycloud_waiting.py::test_a_load_balancer_gets_one_change_at_a_time_and_two_get_theirs_together",
+    ),
+)
+
+SENDING: Final = (
+    Fault(
+        "a change whose effect is unknown is repeated",
+        "gateways/transport.py",
+        "return (request.repeatable or is_known) and not isinstance(error, NotAskedError)",
+        "return not isinstance(error, NotAskedError)",
+        "gateways/test_transport_repeats.py::test_a_change_whose_effect_is_unknown_is_not_repeated",
+    ),
+    Fault(
+        "a 5xx is taken for no effect",
+        "gateways/transport.py",
+        "return _in_doubt(self._dialect.failure(status, headers, lenient(content)))",
+        "return self._dialect.failure(status, headers, lenient(content))",
+        "gateways/test_transport_repeats.py::test_a_change_whose_effect_is_unknown_is_not_repeated",
+    ),
+    Fault(
+        "a broken connection is tried again unseen",
+        "gateways/exchange.py",
+        "session._retry_connection = False",
+        "session._retry_connection = True",
+        "gateways/test_transport.py::test_a_kept_connection_that_breaks_sends_nothing_twice",
+    ),
+    Fault(
+        "redirects are followed",
+        "gateways/exchange.py",
+        "allow_redirects=False",
+        "allow_redirects=True",
+        "gateways/test_transport.py::test_no_redirect_is_followed",
+    ),
+    Fault(
+        "no fence before a change",
+        "gateways/exchange.py",
+        "            await current_effort().fence()\n",
+        "            pass\n",
+        "gateways/test_transport.py::test_a_change_waits_for_its_fence_when_all_else_is_ready_and_a_read_does_not",
+    ),
+    Fault(
+        "a refused call is sent again at once",
+        "gateways/restraint.py",
+        "        self.limits.hold(error.hold)\n",
+        "",
+        "gateways/test_transport_repeats.py::test_one_refusal_holds_every_call_for_as_long_as_it_says",
+    ),
+    Fault(
+        "every refusal renews credentials",
+        "gateways/transport.py",
+        "            if self._renewals == known:\n",
+        "            if known >= 0:\n",
+        "gateways/test_transport_repeats.py::test_stale_credentials_are_renewed_once_for_everybody",
+    ),
+    Fault(
+        "a gateway that is down is asked by everybody",
+        "gateways/breaker.py",
+        "        if refusal is not None:\n            raise refusal\n",
+        "",
+        "gateways/test_breaker.py::test_what_answers_nothing_for_a_while_is_left_alone",
+    ),
+)
+
+LIMITING: Final = (
+    Fault(
+        "a window counts from the beginning of a call",
+        "limits/limits.py",
+        "            places.ended(now)\n",
+        "            places.ended(began)\n",
+        "limits/test_limits.py::test_no_sliding_window_at_the_far_end_ever_holds_more_than_its_calls",
+    ),
+    Fault(
+        "a later hold shortens an earlier one",
+        "limits/limits.py",
+        "self._held_until = max(self._held_until, _now() + seconds)",
+        "self._held_until = _now() + seconds",
+        "limits/test_limits.py::test_a_hold_only_ever_extends",
+    ),
+    Fault(
+        "a lock is forgotten while somebody waits for it",
+        "limits/locks.py",
+        "if not self.users[self.key]:",
+        "if self.users[self.key] >= 0:",
+        "limits/test_limits.py::test_one_key_is_held_by_one_at_a_time_and_then_forgotten",
+    ),
+    Fault(
+        "what the cloud says is left is passed over",
+        "limits/limits.py",
+        "and self._allowance.has_room(now, self._under_way)",
+        "",
+        "limits/test_learning.py::test_nothing_is_sent_while_the_cloud_says_that_nothing_is_left",
+    ),
+)
+
+PROVING: Final = (
+    Fault(
+        "only the first address is looked at",
+        "verification.py",
+        "for address in addresses:",
+        "for address in addresses[:1]:",
+        "test_verification.py::test_every_address_of_a_host_has_to_serve_the_new_leaf",
+    ),
+    Fault(
+        "a leaf without its chain is proof",
+        "verification.py",
+        'return None if list(sent) == list(self.intermediates) else "chain_incomplete"',
+        "return None",
+        "test_verification.py::test_a_leaf_without_its_intermediate_is_incomplete",
+    ),
+    Fault(
+        "any handshake is proof",
+        "verification.py",
+        "if sha256(served[0]).hexdigest() != self.leaf.fingerprint_sha256:",
+        "if len(served[0]) == 0:",
+        "test_verification.py::test_the_replaced_certificate_is_told_from_a_strangers",
+    ),
+)
+
+HANDING_OVER: Final = (
+    Fault(
+        "ack before the copy is confirmed",
+        "broker/rabbitmq.py",
+        "        await self.broker.copy(routing_key, copy)\n        await self.ack()\n",
+        "        await self.ack()\n        await self.broker.copy(routing_key, copy)\n",
+        "broker/test_copies.py::test_what_is_moved_is_acked_only_once_its_copy_is_confirmed",
+    ),
+    Fault(
+        "what went to another worker is copied",
+        "broker/rabbitmq.py",
+        "        self.session.check()\n        await self.broker.copy(",
+        "        await self.broker.copy(",
+        "broker/test_copies.py::test_what_is_delivered_elsewhere_by_now_is_not_copied",
+    ),
+    Fault(
+        "an attempt is believed from anybody",
+        "broker/copies.py",
+        "return incoming.headers if incoming.user_id == worker else {}",
+        "return incoming.headers",
+        "broker/test_copies.py::test_the_workers_headers_count_only_where_the_worker_itself_has_published",
+    ),
+    Fault(
+        "a copy of nobody's message becomes the worker's own",
+        "broker/copies.py",
+        "user_id=(_text(ours[_PRODUCER]) or None) if _PRODUCER in ours else incoming.user_id,",
+        "user_id=_text(ours.get(_PRODUCER)) or incoming.user_id,",
+        "broker/test_copies.py::test_a_copy_of_what_nobody_vouched_for_is_nobodys",
+    ),
+    Fault(
+        "a count of deliveries is believed from anybody",
+        "broker/copies.py",
+        "incoming.headers.get(_DELIVERIES) if incoming.redelivered else None",
+        "incoming.headers.get(_DELIVERIES)",
+        "broker/test_copies.py::test_a_first_delivery_has_no_count_whatever_its_header_says",
+    ),
+    Fault(
+        "a copy without mandatory",
+        "broker/publishing.py",
+        "mandatory=True",
+        "mandatory=False",
+        "broker/test_rabbitmq.py::test_a_renewal_that_no_queue_takes_is_an_error_and_holds_up_no_other",
+    ),
+    Fault(
+        "a fence never asks",
+        "broker/consuming.py",
+        "while not self.is_lost and time.clock_gettime(_CLOCK) - self._asked_at > self.lease:",
+        "while not self.is_lost and self.lease < 0:",
+        "broker/test_rabbitmq_loss.py::test_a_fence_is_the_first_to_notice_that_the_broker_does_not_answer_any_more",
+    ),
+    Fault(
+        "the embedded broker settles after its consumer has stopped",
+        "broker/sqlite.py",
+        "        self.in_hand.check()\n        await self.broker.write(",
+        "        await self.broker.write(",
+        "broker/test_contract.py::test_nothing_is_settled_after_the_consumer_has_stopped[sqlite]",
+    ),
+)
+
+KEEPING: Final = (
+    Fault(
+        "the spool forgets before the confirm",
+        "publishing.py",
+        """    try:
+        await broker.publish_renewal(signer.signed(waiting.message))
+    except BrokerRefusedError""",
+        """    spool.forget(waiting)
+    try:
+        await broker.publish_renewal(signer.signed(waiting.message))
+    except BrokerRefusedError""",
+        "publish/test_publishing.py::test_without_a_broker_it_waits_and_the_next_call_sends_it_first",
+    ),
+    Fault(
+        "two hooks send at once",
+        "spool.py",
+        "            await _our_turn(lock, within)\n",
+        "",
+        "publish/test_spool.py::test_one_holds_it_at_a_time_and_a_second_waits_only_so_long",
+    ),
+    Fault(
+        "a damaged message is sent",
+        "spool.py",
+        "if sha256(body).hexdigest() != digest:",
+        "if not digest:",
+        "publish/test_spool.py::test_a_damaged_file_is_put_aside_under_a_name_that_says_so",
+    ),
+    Fault(
+        "the sweep passes over what drifted",
+        "sweep.py",
+        "    if plans:\n        return",
+        "    if failures:\n        return",
+        "worker/test_sweep.py::test_what_differs_is_found_by_reading_only",
+    ),
+    Fault(
+        "every replica sweeps",
+        "sweep.py",
+        "if await self.is_active():",
+        "if await self.is_active() or names:",
+        "worker/test_sweeping.py::test_standbys_leave_the_sweep_to_the_active_one",
+    ),
+    Fault(
+        "the sweep fills the queue with what waits there",
+        "sweep.py",
+        "if known == fingerprint and clock - since < _LOST_AFTER:",
+        "if known == finding and clock - since < _LOST_AFTER:",
+        "worker/test_sweeping.py::test_what_waits_in_the_queue_is_not_put_there_again_until_it_has_ended",
+    ),
+)
+
+AT_THE_EDGES: Final = (*TRUSTING, *ASKING, *SENDING, *LIMITING, *PROVING, *HANDING_OVER, *KEEPING)

@@ -1,0 +1,231 @@
+"""Faults of what the worker decides: settling, consuming, rotating."""
+
+from typing import Final
+
+from tests.bite.fault import Fault
+
+SETTLING: Final = (
+    Fault(
+        "ack before publish",
+        "settlement.py",
+        """                await self._publish(delivery, identity, report, timing)
+                await self.insist(delivery.ack)
+""",
+        """                await self.insist(delivery.ack)
+                await self._publish(delivery, identity, report, timing)
+""",
+        "worker/test_consumer.py::test_the_world_hears_of_it_before_the_broker_does",
+    ),
+    Fault(
+        "bury before the event",
+        "settlement.py",
+        """                await self._publish(delivery, identity, report, timing)
+                await self._bury(delivery, identity, reason)
+""",
+        """                await self._bury(delivery, identity, reason)
+                await self._publish(delivery, identity, report, timing)
+""",
+        "worker/test_consumer.py::test_the_last_attempt_is_told_and_buried",
+    ),
+    Fault(
+        "a refused event is given up",
+        "settlement.py",
+        "                tries += 1\n",
+        "                tries += 1\n                if tries > 1:\n                    return None\n",
+        "worker/test_consumer.py::test_nothing_is_settled_until_the_event_is_confirmed",
+    ),
+    Fault(
+        "a repeat has another event id",
+        "core/events.py",
+        'return str(uuid.uuid5(_IDS, f"{renewal_id}|{outcome}"))',
+        "return str(uuid.uuid4())",
+        "core/test_events.py::test_a_repeat_carries_the_same_id_and_another_outcome_another",
+    ),
+    Fault(
+        "a redelivery does not ask the history",
+        "settlement.py",
+        "        if not message.redeliveries:\n",
+        "        if message.redeliveries >= 0:\n",
+        "worker/test_consumer.py::test_what_was_told_before_and_not_settled_is_settled_as_it_was_told",
+    ),
+    Fault(
+        "what was told as failed is acked",
+        "settlement.py",
+        'if told.outcome == "failed":',
+        'if told.outcome == "never":',
+        "worker/test_consumer.py::test_what_was_told_before_and_not_settled_is_settled_as_it_was_told",
+    ),
+    Fault(
+        "attempts are not counted",
+        "settlement.py",
+        "attempt=timing.attempt + counted",
+        "attempt=timing.attempt",
+        "worker/test_consumer.py::test_a_passing_failure_is_parked_without_an_event",
+    ),
+)
+
+CONSUMING: Final = (
+    Fault(
+        "no lock per certificate",
+        "consumer.py",
+        "await stack.enter_async_context(self._certificates.hold(certificate))",
+        "await stack.enter_async_context(self._certificates.hold(str(effort.number)))",
+        "worker/test_several_in_hand.py::test_two_renewals_of_one_certificate_are_worked_on_one_after_the_other",
+    ),
+    Fault(
+        "losing the broker does not cancel",
+        "consumer.py",
+        "self._in_hand.add(group.create_task(work), message)",
+        "self._in_hand.add(asyncio.create_task(work), message)",
+        "worker/test_consumer.py::test_a_lost_broker_cancels_what_is_in_hand",
+    ),
+    Fault(
+        "slices for ever",
+        "consumer.py",
+        "if idle > _MOST_IDLE_SLICES or not effort.is_getting_on:",
+        "if not effort.is_getting_on:",
+        "worker/test_slices.py::test_slices_in_which_it_only_waits_are_an_attempt_after_a_handful",
+    ),
+    Fault(
+        "the last delivery is tried",
+        "consumer.py",
+        "        if delivery.message.is_last_delivery:\n            return Report.refused(TOO_OFTEN)\n",
+        "",
+        "worker/test_consumer.py::test_the_last_delivery_that_the_broker_gives_is_told_and_buried_untried",
+    ),
+    Fault(
+        "neighbours of a poison are given up with it",
+        "in_hand.py",
+        "message.is_last_delivery and not self._is_cause_known and not self._has_survived(message)",
+        "message.is_last_delivery and not self._has_survived(message)",
+        "worker/test_in_hand.py::test_of_all_that_is_delivered_for_the_last_time_only_the_first_is_given_up",
+    ),
+    Fault(
+        "suspects are worked on together",
+        "in_hand.py",
+        "is_suspect = self._is_suspect(message)\n",
+        "is_suspect = False\n",
+        "worker/test_in_hand.py::test_a_suspect_waits_for_all_before_it_and_all_behind_it_wait_for_the_suspect",
+    ),
+    Fault(
+        "a suspect does not wait for what is in hand",
+        "consumer.py",
+        "        if ahead:\n            await asyncio.wait(ahead)\n",
+        "",
+        "worker/test_several_in_hand.py::test_what_was_delivered_a_third_time_is_worked_on_alone_whatever_its_certificate",
+    ),
+    Fault(
+        "nothing in hand is waited for at the end",
+        "consumer.py",
+        "await asyncio.wait(tasks, timeout=self.policy.drain_seconds)",
+        "await asyncio.wait(tasks, timeout=0)",
+        "worker/test_several_in_hand.py::test_what_is_in_hand_is_finished_before_the_end_as_long_as_it_may_take",
+    ),
+    Fault(
+        "what does not finish in time is waited for",
+        "consumer.py",
+        "await asyncio.wait(tasks, timeout=self.policy.drain_seconds)",
+        "await asyncio.wait(tasks)",
+        "worker/test_several_in_hand.py::test_what_is_in_hand_is_finished_before_the_end_as_long_as_it_may_take",
+    ),
+    Fault(
+        "a bug is tried again",
+        "rotation.py",
+        'Failure("internal_error", "a bug of the worker: see its log", transient=False)',
+        'Failure("internal_error", "a bug of the worker: see its log", transient=True)',
+        "worker/test_consumer.py::test_a_bug_is_told_and_buried_and_never_tried_again",
+    ),
+)
+
+ROTATING: Final = (
+    Fault(
+        "attach after a failed PUT",
+        "rotation.py",
+        """        except RotationError as error:
+            return not_replaced(deployment, todo, unchanged, Failure.of(error))
+        attached""",
+        """        except RotationError:
+            stored = getattr(todo.replacement, "stored", None)
+        attached""",
+        "rotation/test_rotation.py::test_a_replacement_that_fails_attaches_nothing_and_names_every_binding",
+    ),
+    Fault(
+        "no read-back",
+        "rotation.py",
+        "            results = await self._read_back(deployment, stored, results, bundle)\n",
+        "            pass\n",
+        "rotation/test_rotation.py::test_an_accepted_replacement_without_effect_is_never_a_success",
+    ),
+    Fault(
+        "settle without waiting",
+        "rotation.py",
+        "if is_complete(shown, results) or waited >= longest:",
+        "if is_complete(shown, results) or waited >= 0:",
+        "rotation/test_read_back.py::test_what_a_gateway_shows_late_is_waited_for_and_not_for_ever",
+    ),
+    Fault(
+        "settle for ever",
+        "rotation.py",
+        "if is_complete(shown, results) or waited >= longest:",
+        "if is_complete(shown, results):",
+        "rotation/test_read_back.py::test_what_a_gateway_shows_late_is_waited_for_and_not_for_ever",
+    ),
+    Fault(
+        "retire although a binding failed",
+        "rotation.py",
+        'if any(result.state == "failed" for result in results) and not isinstance(todo.replacement, UploadEach):',
+        "if not results and not todo.retire:",
+        "rotation/test_read_back.py::test_nothing_is_retired_while_a_binding_may_still_need_it",
+    ),
+    Fault(
+        "retire what another deployment claims",
+        "rotation.py",
+        "if self.claimed & {",
+        "if self.claimed <= {",
+        "rotation/test_rotation.py::test_what_another_deployment_claims_is_never_retired",
+    ),
+    Fault(
+        "flags not put back",
+        "rotation.py",
+        "        if not moved:\n            return shown\n",
+        "        if moved or not moved:\n            return shown\n",
+        "rotation/test_rotation.py::test_a_flag_that_moves_is_told_and_put_right",
+    ),
+    Fault(
+        "an attempt does not know the flags of the one before",
+        "rotation.py",
+        "plan(deployment, snapshot.before(observed), leaf,",
+        "plan(deployment, observed, leaf,",
+        "rotation/test_rotation.py::test_a_flag_that_moved_in_one_attempt_is_put_back_in_the_next",
+    ),
+    Fault(
+        "succeeded with a failed binding",
+        "core/reporting.py",
+        "    if reasons:\n        return",
+        "    if reasons and not results:\n        return",
+        "rotation/test_rotation.py::test_a_sick_binding_never_stops_its_siblings",
+    ),
+    Fault(
+        "a failed proof is passed over",
+        "rotation.py",
+        "        if not failures:\n            return report\n",
+        "        return report\n",
+        "rotation/test_rotation.py::test_a_proof_that_fails_makes_the_rotation_fail",
+    ),
+    Fault(
+        "an uncovered name at one gateway does not stop the others",
+        "rotation.py",
+        "            _refuse_uncovered(steps)\n",
+        "",
+        "rotation/test_rotation.py::test_a_name_that_is_not_covered_anywhere_leaves_every_gateway_as_it_was",
+    ),
+    Fault(
+        "a bug at one deployment hides the others",
+        "rotation.py",
+        "        except Exception as bug:  # noqa: BLE001 - told as what it is\n",
+        "        except RotationError as bug:\n",
+        "rotation/test_rotation.py::test_a_bug_at_one_deployment_is_told_and_stops_no_other",
+    ),
+)
+
+OF_WORK: Final = (*SETTLING, *CONSUMING, *ROTATING)

@@ -1,0 +1,112 @@
+"""What is missing between what was meant and what the gateway shows: as values."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.values import bound, current, domain, leaf, listener, observed, stored
+from worker.core.bundle import Leaf
+from worker.core.deployment import Binding
+from worker.core.errors import Failure
+from worker.core.outcome import BindingResult
+from worker.core.planning import Bound
+from worker.core.readback import FLAG_MOVED, confirmed, is_complete, moved_flags, put_right
+
+SICK = Failure("not_found", "", transient=False)
+
+
+def confirmed_one(wanted: Binding, *rows: Bound, of: Leaf | None = None) -> BindingResult:
+    [one] = confirmed([BindingResult(wanted, "attached")], observed(bound=rows), of)
+    return one
+
+
+def reason(wanted: Binding, *rows: Bound, of: Leaf | None = None) -> tuple[str, bool] | None:
+    """Why it is no success, and whether that may pass."""
+    one = confirmed_one(wanted, *rows, of=of)
+    assert (one.state == "failed") == (one.failure is not None)
+    return None if one.failure is None else (one.failure.reason, one.failure.transient)
+
+
+def row(**overrides: Any) -> Bound:
+    return bound(**{"stored": current(), **overrides})
+
+
+def test_what_is_shown_as_it_shall_be_is_confirmed() -> None:
+    assert reason(domain(client_verification=False), row(), of=leaf()) is None
+    assert reason(domain(), row(client_verification=True), of=leaf()) is None, "nobody said what the flag shall be"
+    assert reason(domain(client_verification=True), row(client_verification=None), of=leaf()) is None, "not told"
+    assert reason(listener(), row(binding=listener(), client_verification=None), of=leaf()) is None
+
+
+NOT_BOUND, STILL_OLD, MOVED = ("binding_failed", True), ("still_old", True), (FLAG_MOVED, False)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ((), NOT_BOUND),
+        ((row(stored=None),), NOT_BOUND),
+        ((row(), row(stored=None)), NOT_BOUND),
+        ((row(binding=domain("b.example.com")),), NOT_BOUND),
+        ((row(binding=domain(instance_id="i2")),), NOT_BOUND),
+        ((row(stored=stored()),), STILL_OLD),
+        ((row(), row(stored=stored())), STILL_OLD),
+        ((row(client_verification=True),), MOVED),
+        ((row(), row(client_verification=True)), MOVED),
+        ((row(client_verification=None), row(client_verification=True)), MOVED),
+    ],
+)
+def test_what_is_shown_otherwise_is_a_failure(rows: tuple[Bound, ...], expected: tuple[str, bool]) -> None:
+    assert reason(domain(client_verification=False), *rows, of=leaf()) == expected
+
+
+def test_rows_of_other_places_are_nobodys_business() -> None:
+    other = row(binding=domain(instance_id="i2"), stored=stored(), client_verification=True)
+    assert reason(domain(client_verification=False), row(), other, of=leaf()) is None
+    assert reason(domain(instance_id=None, client_verification=False), row(), other, of=leaf()) == STILL_OLD
+
+
+def test_a_listener_for_one_name_is_not_the_one_for_all() -> None:
+    assert reason(listener(), row(binding=listener(sni=True))) == NOT_BOUND
+
+
+def test_a_domain_with_an_id_is_known_by_it() -> None:
+    wanted = domain("d1", domain_id="d1")
+    assert reason(wanted, row(binding=domain("a.example.com", domain_id="d1")), of=leaf()) is None
+    assert reason(wanted, row(binding=domain("d1", domain_id="d2")), of=leaf()) == NOT_BOUND
+
+
+def test_where_only_the_platform_knows_the_leaf_any_is_right() -> None:
+    assert reason(domain(), row(stored=stored())) is None
+
+
+def test_what_failed_stays_as_it_failed() -> None:
+    failed = BindingResult(domain(), "failed", SICK)
+    assert confirmed([failed], observed(bound=(row(),)), leaf()) == (failed,)
+    assert confirmed([failed], observed(bound=()), leaf()) == (failed,)
+
+
+def test_waiting_is_over_when_nothing_is_missing_that_was_there() -> None:
+    sound, failed = BindingResult(domain(), "attached"), BindingResult(domain(), "failed", SICK)
+    assert is_complete([sound, failed], [sound, failed])
+    assert not is_complete([sound, failed], [sound, sound])
+    assert not is_complete([failed, sound], [sound, sound])
+    with pytest.raises(ValueError, match="argument"):
+        is_complete([sound], [sound, sound])
+
+
+def moved(name: str) -> BindingResult:
+    return BindingResult(domain(name), "failed", Failure(FLAG_MOVED, "", transient=False))
+
+
+def test_only_flags_that_moved_are_put_right_and_told() -> None:
+    sick = BindingResult(domain("sick"), "failed", SICK)
+    shown = (BindingResult(domain("ok"), "attached"), sick, moved("a"), moved("b"), moved("c"))
+    assert [one.name for one in moved_flags(shown)] == ["a", "b", "c"]
+    again = (BindingResult(domain("a"), "attached"), BindingResult(domain("b"), "failed", SICK))
+    told = put_right(shown, again)
+    assert told[:2] == shown[:2]
+    assert told[4] == shown[4]
+    failures = [one.failure for one in told[2:4] if one.failure is not None]
+    assert [(one.reason, one.transient) for one in failures] == [(FLAG_MOVED, False), (FLAG_MOVED, True)]
+    assert [("is put right" in one.message) for one in failures] == [True, False]

@@ -1,0 +1,157 @@
+"""How a delivery is settled and told of, and how long the broker is asked for it. In virtual time."""
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.support.clouds import message
+from tests.support.fake_gateway import FakeGateway
+from tests.support.values import stored
+from tests.support.virtual_time import run_virtual
+from tests.worker.test_consumer import Inbox, consumer_of
+from tests.worker.test_several_in_hand import consuming, held
+from tests.worker.test_slices import REBIND
+from worker.broker.base import BrokerError, BrokerLostError, Message
+from worker.consumer import Consumer
+from worker.core.errors import Failure
+from worker.core.events import event_ids
+from worker.core.outcome import DeploymentReport, Outcome, Report, Timing
+from worker.settlement import Identity, Settlement
+
+
+def settlement_of(consumer: Consumer) -> Settlement:
+    return consumer._settlement
+
+
+@dataclass
+class Grudging(Inbox):
+    """Takes what it is asked only the `patience`th time."""
+
+    patience: int = 0
+    asked_at: list[float] = field(default_factory=list)
+    refusal: BrokerError = field(default_factory=lambda: BrokerError("no room"))
+
+    async def ack(self) -> None:
+        self.asked_at.append(round(asyncio.get_running_loop().time(), 3))
+        if len(self.asked_at) < self.patience:
+            raise self.refusal
+        self._settled("ack")
+
+
+def asked_at(**overrides: Any) -> list[float]:
+    async def scenario() -> list[float]:
+        inbox = Grudging(held("r1", "shop"), asyncio.Event(), **overrides)
+        settlement = settlement_of(consumer_of(inbox, FakeGateway(stored(), {})))
+        try:
+            await settlement.insist(inbox.ack)
+        except BrokerLostError:
+            inbox.asked_at.append(-1)
+        return inbox.asked_at
+
+    return run_virtual(scenario())
+
+
+def test_a_broker_that_refuses_is_asked_ever_more_seldom() -> None:
+    times = asked_at(patience=5)
+    pauses = [later - before for before, later in pairwise(times)]
+    assert pauses == pytest.approx([0.2525, 0.505, 1.01, 2.02], abs=0.01)
+
+
+def test_a_broker_that_is_lost_is_not_asked_again() -> None:
+    assert asked_at(patience=5, refusal=BrokerLostError("gone")) == [0, -1]
+
+
+async def ended(
+    sent: Message, report: Report, **overrides: Any
+) -> tuple[Inbox, list[dict[str, Any]], list[str | None]]:
+    """What becomes of a delivery whose rotation ended so: its inbox, the log, and whom the sweep hears of."""
+    heard: list[str | None] = []
+    inbox = Inbox(sent, asyncio.Event(), **overrides)
+    consumer = replace(consumer_of(inbox, FakeGateway(stored(), {})), on_ended=heard.append)
+    timing = Timing(consumer.now(), consumer.now(), 1.5, sent.attempt)
+    with capture_logs() as told:
+        await settlement_of(consumer).conclude(inbox, Identity.of(sent.body), report, timing)
+    labels = {"outcome": report.outcome, "reason": report.reason}
+    booked = consumer.metrics.registry.get_sample_value("rotation_renewals_total", labels)
+    assert (booked or 0) == len(heard), "it is booked when it has ended, and only then"
+    return inbox, [dict(one) for one in told], heard
+
+
+def of(outcome: Outcome, reason: str, *failures: Failure) -> Report:
+    reports = tuple(DeploymentReport(REBIND, outcome, reason, failure=one) for one in failures)
+    return Report(outcome, reason, None, reports)
+
+
+DOWN = Failure("gateway_unavailable", "", transient=True)
+
+
+@pytest.mark.parametrize(
+    ("report", "outcome", "heard"),
+    [
+        (of("succeeded", "rotated"), "succeeded", ["shop"]),
+        (of("superseded", "downgrade"), "superseded", ["shop"]),
+        (of("failed", "forbidden", Failure("forbidden", "", transient=False)), "failed", ["shop"]),
+        (of("failed", "gateway_unavailable", DOWN), "parked", []),
+    ],
+)
+async def test_a_delivery_ends_in_exactly_one_line_and_is_booked_once(
+    report: Report, outcome: str, heard: list[str]
+) -> None:
+    _, log, ended_for = await ended(held("r1", "shop"), report)
+    assert [(one["event"], one["outcome"], one["reason"]) for one in log] == [
+        ("rotation.finished", outcome, report.reason)
+    ]
+    assert ended_for == heard
+
+
+async def test_messages_without_an_id_are_told_apart_by_their_bytes() -> None:
+    async def event_id(body: bytes) -> str:
+        inbox, *_ = await ended(message(body), Report.refused(Failure("malformed", "", transient=False)))
+        return str(inbox.events[0]["id"])
+
+    assert await event_id(b"garbage") == await event_id(b"garbage")
+    assert await event_id(b"garbage") != await event_id(b"other garbage")
+    assert await event_id(held("r1", "shop").body) in event_ids("r1")
+
+
+async def test_the_history_is_asked_for_the_renewals_own_events() -> None:
+    @dataclass
+    class Asked(Inbox):
+        ids: list[str] = field(default_factory=list)
+
+        async def told(self, event_ids: Collection[str], since: object) -> None:
+            self.ids += event_ids
+
+    inbox = Asked(replace(held("r1", "shop"), redeliveries=1), asyncio.Event())
+    settlement = settlement_of(consumer_of(inbox, FakeGateway(stored(), {})))
+    await settlement.told(inbox.sent, Identity.of(inbox.sent.body))
+    assert inbox.ids == list(event_ids("r1"))
+
+
+@pytest.mark.parametrize(("allowed", "kept"), [(True, "kept"), (False, "withheld")])
+async def test_what_may_hold_a_key_is_kept_only_where_keys_may_travel_in_the_open(allowed: bool, kept: str) -> None:
+    inbox = Inbox(message(b"garbage"), asyncio.Event())
+    consumer = consumer_of(inbox, FakeGateway(stored(), {}))
+    trust = replace(consumer.intake.trust, allow_plain_keys=allowed)
+    await replace(consumer, intake=replace(consumer.intake, trust=trust)).run()
+    assert inbox.log == ["event", f"bury malformed of None {kept}"]
+
+
+def test_an_event_tells_how_long_the_rotation_took() -> None:
+    class Slow(FakeGateway):
+        async def observe(self, *what: Any, **how: Any) -> Any:
+            await asyncio.sleep(7)
+            return await super().observe(*what, **how)
+
+    async def scenario() -> Any:
+        await asyncio.sleep(1000)
+        inbox = Inbox(held("r1", "shop"), asyncio.Event())
+        await consuming(inbox, Slow(stored(), {"l1": None})).run()
+        return inbox.events[0]["data"]["duration_seconds"]
+
+    assert run_virtual(scenario()) == 7

@@ -1,0 +1,84 @@
+"""The regular sweep of a worker, in virtual time: who sweeps, how often, and what goes into the queue."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.support.values import bundle, day
+from tests.support.virtual_time import run_virtual
+from worker.broker.base import BrokerError, Message
+from worker.core.renewal import InFiles
+from worker.sweep import Finding, State, Sweeping
+
+
+@dataclass
+class Disk:
+    """Finds what it is told to find, and a queue that takes what is put right."""
+
+    states: Mapping[str, State]
+    is_active: bool = True
+    refuses: bool = False
+    looks: list[tuple[str, float]] = field(default_factory=list)
+    enqueued: list[str] = field(default_factory=list)
+
+    @property
+    def lineages(self) -> Mapping[str, InFiles]:
+        return {name: InFiles("chain.pem", "key.pem") for name in self.states}
+
+    async def look(self, name: str) -> Finding:
+        self.looks.append((name, asyncio.get_running_loop().time()))
+        return Finding(name, self.states[name], bundle=bundle())
+
+    async def enqueue(self, message: Message) -> None:
+        if self.refuses:
+            raise BrokerError("no queue took it")
+        self.enqueued.append(json.loads(message.body)["data"]["certificate"])
+
+    async def active(self) -> bool:
+        return self.is_active
+
+
+def swept(disk: Disk, seconds: float, *, at: Mapping[float, Callable[[Sweeping], None]] | None = None) -> Disk:
+    """After so many seconds of a sweep every 20; `at`: what is done to it meanwhile."""
+
+    async def scenario() -> None:
+        sweeper: Any = disk
+        sweeping = Sweeping(sweeper, disk.enqueue, disk.active, 20, lambda: day(1))
+        for moment, step in (at or {}).items():
+            asyncio.get_running_loop().call_later(moment, step, sweeping)
+        work = asyncio.create_task(sweeping.run())
+        await asyncio.sleep(seconds)
+        work.cancel()
+        await asyncio.wait([work])
+
+    run_virtual(scenario())
+    return disk
+
+
+def test_looks_are_spread_over_the_interval() -> None:
+    assert swept(Disk({"shop": "current", "blog": "current"}), 35).looks == [("blog", 10), ("shop", 20), ("blog", 30)]
+
+
+def test_standbys_leave_the_sweep_to_the_active_one() -> None:
+    disk = Disk({"shop": "behind"}, is_active=False)
+    swept(disk, 70, at={45: lambda _sweeping: setattr(disk, "is_active", True)})
+    assert disk.looks == [("shop", 60)]
+
+
+def test_only_what_is_to_be_put_right_goes_into_the_queue() -> None:
+    states: Mapping[str, State] = {"a": "behind", "b": "drifted", "c": "newer", "d": "failed", "e": "current"}
+    assert swept(Disk(states), 21).enqueued == ["a", "b"]
+
+
+def test_what_waits_in_the_queue_is_not_put_there_again_until_it_has_ended() -> None:
+    assert swept(Disk({"shop": "behind"}), 90).enqueued == ["shop"]
+    again = swept(Disk({"shop": "behind"}), 90, at={50: lambda sweeping: sweeping.ended("shop")})
+    assert again.enqueued == ["shop", "shop"]
+
+
+def test_what_the_queue_did_not_take_is_put_there_by_the_next_sweep() -> None:
+    disk = Disk({"shop": "behind"}, refuses=True)
+    swept(disk, 70, at={30: lambda _sweeping: setattr(disk, "refuses", False)})
+    assert disk.enqueued == ["shop"]
