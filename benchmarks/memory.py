@@ -104,8 +104,11 @@ class Queue:
     async def publish_event(self, event: Mapping[str, object]) -> None:
         assert event["id"]
 
-    async def told(self, _event_ids: Collection[str], _since: datetime | None) -> Told | None:
-        return None
+    async def told(self, event_ids: Collection[str], certificate: str | None, since: datetime | None) -> Told | None:
+        raise NotImplementedError
+
+    async def told_by_others_at(self) -> datetime | None:
+        raise NotImplementedError
 
     async def publish_renewal(self, message: Message) -> None:
         raise NotImplementedError

@@ -56,7 +56,7 @@ class Consumer:
     chance: Callable[[], float]
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     admission: Admission = field(default_factory=lambda: Admission(32))
-    on_ended: Callable[[str | None], None] = lambda _certificate: None
+    on_ended: Callable[[str | None, str], None] = lambda _certificate, _outcome: None
     """Hears of every certificate whose renewal has its outcome."""
     _in_hand: InHand = field(default_factory=InHand)
     _certificates: KeyedLock = field(default_factory=KeyedLock)
@@ -112,8 +112,9 @@ class Consumer:
             async with asyncio.TaskGroup() as group:
                 pump = group.create_task(self._pump(deliveries, group))
                 await self.stopping.wait()
-                pump.cancel()
+                # The pump goes on, and takes nothing: it is the one that hears when the broker is lost.
                 await self._drain()
+                pump.cancel()
         except* BrokerLostError as losses:
             lost = _first(losses)
         finally:
@@ -122,17 +123,30 @@ class Consumer:
             raise BrokerLostError(str(lost)) from None
 
     async def _pump(self, deliveries: AsyncIterator[Delivery], group: asyncio.TaskGroup) -> None:
-        is_heir = False
         async for delivery in deliveries:
+            if self.stopping.is_set():
+                continue  # it goes back unsettled
             message = delivery.message
-            if message.is_inherited and not is_heir:
-                is_heir = True
-                self.rotator.inherit()
+            if message.is_inherited:
+                await self._inherit(message)
             ahead, is_given_up = self._in_hand.ahead_of(message), self._in_hand.is_given_up(message)
             work = self._worked_on(delivery, ahead, is_given_up=is_given_up)
             self._in_hand.add(group.create_task(work), message)
         if not self.stopping.is_set():
             raise BrokerLostError("the consumer ended")
+
+    async def _inherit(self, message: Message) -> None:
+        """The limits hold for the worker before this one, too: it may have died just now, or told its last long ago."""
+        if message.redeliveries:
+            if not self._in_hand.has_survived(message):
+                self.rotator.inherit(0.0)
+            return
+        try:
+            at = await self.broker.told_by_others_at()
+        except BrokerError:
+            at = self.now()
+        if at is not None:
+            self.rotator.inherit(max((self.now() - at).total_seconds(), 0.0))
 
     async def _drain(self) -> None:
         """What does not finish in time goes back to the broker unsettled, and is delivered again."""
@@ -151,7 +165,9 @@ class Consumer:
             _log.warning("delivery.spared", redeliveries=message.redeliveries)
             return await self._settlement.insist(lambda: delivery.park(0, attempt=message.attempt))
         if ahead:
-            await asyncio.wait(ahead)
+            _ended, still_ahead = await asyncio.wait(ahead, timeout=self.policy.slice_seconds)
+            if still_ahead:  # longer than the broker waits for an answer
+                return await self._settlement.insist(lambda: delivery.park(0, attempt=message.attempt))
         return await self._settle(delivery)
 
     async def _settle(self, delivery: Delivery) -> None:

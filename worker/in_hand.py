@@ -1,20 +1,17 @@
 """What a consumer has in hand, and which of it may be what kills the process.
 
 The broker counts how often a message was delivered without being settled, for the cause of a crash and for all that was
-in hand beside it. So whatever was delivered a third time is worked on alone, in the order in which it came: of what the
-broker delivers for the last time, only the first was tried, and only that one is given up.
+in hand beside it, also when workers are replaced in order. So what was delivered half as often as it may be is worked
+on alone, in the order in which it came: of what the broker delivers for the last time, only the first was tried, and
+only that one is given up.
 """
 
 import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Final
 
 from worker.broker.base import Message
-
-_SUSPICIOUS_AFTER: Final = 2
-"""Redeliveries: one may be anybody's fault."""
 
 Task = asyncio.Task[None]
 
@@ -49,7 +46,7 @@ class InHand:
 
     def is_given_up(self, message: Message) -> bool:
         """Whether this last delivery is the one that was tried before; to be asked in the order in which they come."""
-        is_cause = message.is_last_delivery and not self._is_cause_known and not self._has_survived(message)
+        is_cause = message.is_last_delivery and not self._is_cause_known and not self.has_survived(message)
         self._is_cause_known |= is_cause
         return is_cause
 
@@ -60,9 +57,10 @@ class InHand:
         self._is_cause_known = False
 
     def _is_suspect(self, message: Message) -> bool:
-        return message.redeliveries >= _SUSPICIOUS_AFTER and not self._has_survived(message)
+        return message.is_suspect and not self.has_survived(message)
 
-    def _has_survived(self, message: Message) -> bool:
+    def has_survived(self, message: Message) -> bool:
+        """Whether this process had it in hand when it lost the broker."""
         return bool(self._survived) and _digest(message) in self._survived
 
 

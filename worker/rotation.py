@@ -130,10 +130,10 @@ class Rotator:
         except RotationError as error:
             return error
 
-    def inherit(self) -> None:
-        """Another worker was at the same gateways until just now: their limits hold for both together."""
+    def inherit(self, idle: float) -> None:
+        """Another worker was at the same gateways until `idle` seconds ago: their limits hold for both together."""
         for gateway in self.gateways.values():
-            gateway.account.inherit()
+            gateway.account.inherit(idle)
 
     def check_open(self, gateways: Collection[str]) -> None:
         """Raises NotAskedError where none of them would be asked anything: nothing could be reached."""

@@ -49,7 +49,7 @@ class Settlement:
     trust: TrustPolicy
     metrics: Metrics
     chance: Callable[[], float]
-    on_ended: Callable[[str | None], None]
+    on_ended: Callable[[str | None, str], None]
 
     async def conclude(self, delivery: Delivery, identity: Identity, report: Report, timing: Timing) -> None:
         """Exactly one `rotation.finished`."""
@@ -72,10 +72,10 @@ class Settlement:
 
         By now the world may be another one: worked on again, it might end otherwise.
         """
-        if not message.redeliveries:
+        if not message.redeliveries and message.copied_at is None:
             return None
         try:
-            return await self.broker.told(event_ids(identity.event_source), message.sent_at)
+            return await self.broker.told(event_ids(identity.event_source), identity.certificate, message.copied_at)
         except BrokerError as error:
             # Then it is worked on again, which is looked at first and changes nothing twice.
             _log.warning("history.unread", error=str(error))
@@ -87,6 +87,7 @@ class Settlement:
             await self._bury(delivery, identity, told.reason)
         else:
             await self.insist(delivery.ack)
+        self.on_ended(identity.certificate, told.outcome)
         _log.info("rotation.finished", outcome=told.outcome, reason=told.reason, told_before=True)
 
     async def _bury(self, delivery: Delivery, identity: Identity, reason: str) -> None:
@@ -107,9 +108,13 @@ class Settlement:
         except Exception as bug:  # noqa: BLE001 - what cannot be told in full is told in short: never silence
             _log.error("event.crashed", exc_info=bug)
             event = event_of(Report.refused(INTERNAL))
-        # What another worker has in hand by now has its outcome there, and may have another one.
-        await delivery.fence()
-        await self.insist(lambda: self.broker.publish_event(event))
+
+        async def publish() -> None:
+            # What another worker has in hand by now has its outcome there, and may have another one.
+            await delivery.fence()
+            await self.broker.publish_event(event)
+
+        await self.insist(publish)
 
     async def insist(self, step: Callable[[], Awaitable[None]]) -> None:
         """Until the broker took it: a rotation is not settled before the world knows.
@@ -133,7 +138,7 @@ class Settlement:
                 _log.info("rotation.finished", outcome="parked", reason=report.reason, parked_seconds=delay)
             case Done() | GiveUp():
                 self._measure(identity, report, timing)
-                self.on_ended(identity.certificate)
+                self.on_ended(identity.certificate, report.outcome)
                 _log.info(
                     "rotation.finished",
                     outcome=report.outcome,

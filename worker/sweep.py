@@ -116,9 +116,10 @@ class Sweeping:
                 await asyncio.sleep(pause)
             _log.info("sweep.finished", **{state: states[state] for state in sorted(states)})
 
-    def ended(self, certificate: str | None) -> None:
-        """A renewal of that certificate has its outcome."""
-        self._waiting.pop(certificate or "", None)
+    def ended(self, certificate: str | None, outcome: str) -> None:
+        """A renewal of that certificate has its outcome. What failed is not tried again before a day is over."""
+        if outcome != "failed":
+            self._waiting.pop(certificate or "", None)
 
     async def _one(self, name: str) -> State:
         try:

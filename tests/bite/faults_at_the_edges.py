@@ -247,7 +247,7 @@ HANDING_OVER: Final = (
     Fault(
         "what went to another worker is copied",
         "broker/rabbitmq.py",
-        "        self.session.check()\n        await self.broker.copy(",
+        "        self.session.check()\n        await self.session.fence()\n        await self.broker.copy(",
         "        await self.broker.copy(",
         "broker/test_copies.py::test_what_is_delivered_elsewhere_by_now_is_not_copied",
     ),

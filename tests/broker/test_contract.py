@@ -74,26 +74,49 @@ async def test_what_was_told_of_a_renewal_is_known_to_whoever_is_given_it_again(
     await broker.publish_event(event(id="odd", time="yesterday"))
     for since in (None, at):
         async with place.broker().deliveries():
-            assert await place.opened[-1].told(["other", "mine"], since) == Told("failed", "forbidden")
+            assert await place.opened[-1].told(["other", "mine"], "shop", since) == Told("failed", "forbidden")
     async with place.broker().deliveries():
-        assert await place.opened[-1].told(["mine"], at + timedelta(seconds=1)) is None
-        assert await place.opened[-1].told(["odd", "none"], None) is None
+        assert await place.opened[-1].told(["mine"], "shop", at + timedelta(seconds=1)) is None
+        assert await place.opened[-1].told(["odd", "none"], "shop", None) is None
+        assert await place.opened[-1].told(["mine"], "blog", None) is None, "another producer's may have the same id"
 
 
 async def test_nothing_is_known_where_nothing_was_told(place: Place) -> None:
     async with place.broker().deliveries():
-        assert await place.opened[-1].told(["mine"], None) is None
+        assert await place.opened[-1].told(["mine"], "shop", None) is None
 
 
-async def test_a_delivery_says_since_when_and_how_often_it_was_given_out(place: Place) -> None:
+async def test_what_is_told_now_is_known_from_now_on(place: Place) -> None:
+    broker = place.broker()
+    async with broker.deliveries():
+        assert await broker.told(["mine"], "shop", None) is None
+        data = {"outcome": "succeeded", "reason": "rotated"}
+        await broker.publish_event(event(id="mine", time=datetime.now(UTC).isoformat(), data=data))
+        assert await broker.told(["mine"], "shop", None) == Told("succeeded", "rotated")
+
+
+async def test_it_is_known_when_others_have_told_something_and_what_is_ones_own_does_not_count(place: Place) -> None:
+    mine, other = place.broker(), place.broker()
+    await mine.declare()
+    assert await mine.told_by_others_at() is None
+    at = datetime.now(UTC)
+    await mine.publish_event(event(time=at.isoformat()))
+    assert await mine.told_by_others_at() is None
+    assert await other.told_by_others_at() == at
+
+
+async def test_a_delivery_says_how_often_it_was_given_out_and_a_copy_since_when(place: Place) -> None:
     began = datetime.now(UTC) - timedelta(seconds=1)
     await _publish(place, b"news")
-    for before in (0, 1):
+    for before in (0, 1, 2):
         async with place.broker().deliveries() as deliveries:
-            message = (await anext(deliveries)).message
-        assert message.redeliveries == before
-        assert message.sent_at is not None
-        assert began <= message.sent_at <= datetime.now(UTC)
+            delivery = await anext(deliveries)
+            assert (delivery.message.redeliveries, delivery.message.is_suspect) == (before, False)
+            if before == 2:
+                await delivery.park(0, attempt=2)
+                copy = (await anext(deliveries)).message
+                assert copy.redeliveries == 0
+                assert copy.copied_at is None or began <= copy.copied_at <= datetime.now(UTC)
 
 
 async def test_what_is_acked_never_comes_again(place: Place) -> None:

@@ -95,6 +95,9 @@ class Exchange:
         if self.is_lost:
             raise BrokerLostError("the connection was closed")
 
+    async def fence(self) -> None:
+        self.log.append("fence")
+
 
 def delivery(**fields: bool) -> tuple[RabbitDelivery, list[str]]:
     log: list[str] = []
@@ -106,11 +109,11 @@ def delivery(**fields: bool) -> tuple[RabbitDelivery, list[str]]:
 async def test_what_is_moved_is_acked_only_once_its_copy_is_confirmed() -> None:
     one, log = delivery()
     await one.park(31, attempt=2)
-    assert log == ["copy to 120", "ack"]
+    assert log == ["fence", "copy to 120", "ack"]
     one, log = delivery(refuses=True)
     with pytest.raises(BrokerError):
         await one.bury("forbidden", certificate=None, renewal_id=None, keep_body=True)
-    assert log == ["copy to dead"]
+    assert log == ["fence", "copy to dead"]
 
 
 async def test_what_is_delivered_elsewhere_by_now_is_not_copied() -> None:

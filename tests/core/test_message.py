@@ -1,5 +1,6 @@
 """The renewal message, read strictly."""
 
+import base64
 import json
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -133,6 +134,14 @@ def test_a_bad_message_is_identified_as_far_as_that_is_safe() -> None:
     assert identify(json.dumps(data(more=1)).encode()) == ("shop", "7f0c")
     assert identify(json.dumps(data(certificate="../x")).encode()) == (None, "7f0c")
     assert identify(b"\x00") == (None, None)
+
+
+def test_a_signed_message_is_known_by_what_was_signed() -> None:
+    def jws(payload: bytes) -> bytes:
+        return b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in (b'{"alg":"EdDSA"}', payload, b"sig"))
+
+    assert identify(jws(json.dumps(data()).encode())) == ("shop", "7f0c")
+    assert identify(b"a.!.c") == identify(jws(b"\xff")) == (None, None)
 
 
 @given(

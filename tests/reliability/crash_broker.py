@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.reliability.crash_life import Life
-from worker.broker.base import BrokerState, Delivery, Message
+from worker.broker.base import BrokerState, Delivery, Message, redelivered
 from worker.broker.recall import Recall
 from worker.broker.recall import Told as Known
 from worker.broker.sqlite import SqliteBroker
@@ -54,8 +54,8 @@ class Store:
     told: list[Told] = field(default_factory=list)
     _numbers: Any = field(default_factory=lambda: count(1))
 
-    def put(self, message: Message, *, delay: float = 0.0, reason: str | None = None) -> None:
-        message = replace(message, sent_at=_moment(len(self.told)))
+    def put(self, message: Message, *, delay: float = 0.0, reason: str | None = None, is_copy: bool = False) -> None:
+        message = replace(message, copied_at=_moment(len(self.told)) if is_copy else None)
         self.kept[next(self._numbers)] = Kept(message, _now() + delay, reason=reason)
 
     def waiting(self) -> list[Kept]:
@@ -69,7 +69,7 @@ class Store:
         """All dead letters, put back as first attempts."""
         for one in self.dead():
             one.reason, one.deliveries, one.due = None, 0, 0.0
-            one.message = replace(one.message, attempt=1, sent_at=_moment(len(self.told)))
+            one.message = replace(one.message, attempt=1, copied_at=_moment(len(self.told)))
 
 
 @dataclass(slots=True)
@@ -96,13 +96,13 @@ class Desk:
             one.deliveries += 1
             yield InHand(self, number, _given(one))
 
-    async def told(self, event_ids: Collection[str], since: datetime | None) -> Known | None:
+    async def told(self, event_ids: Collection[str], certificate: str | None, since: datetime | None) -> Known | None:
         events = [{**told.event, "time": _moment(number).isoformat()} for number, told in enumerate(self.store.told)]
 
         async def read() -> Sequence[Mapping[str, Any]]:
             return events
 
-        return await Recall(read).find(event_ids, since)
+        return await Recall(read).find(event_ids, certificate, since)
 
     def _next(self) -> int | None:
         now = _now()
@@ -141,18 +141,18 @@ class InHand:
 
     async def park(self, delay: float, *, attempt: int) -> None:
         await self.desk.life.passes("copy sent")
-        self.desk.store.put(replace(self._plain(), attempt=attempt), delay=step_for(delay, PARKING))
+        self.desk.store.put(replace(self._plain(), attempt=attempt), delay=step_for(delay, PARKING), is_copy=True)
         await self.desk.life.passes("copy confirmed")
         await self.ack()
 
     async def bury(self, reason: str, *, certificate: str | None, renewal_id: str | None, keep_body: bool) -> None:
         await self.desk.life.passes("copy sent")
-        self.desk.store.put(self._plain(), reason=reason)
+        self.desk.store.put(self._plain(), reason=reason, is_copy=True)
         await self.desk.life.passes("copy confirmed")
         await self.ack()
 
     def _plain(self) -> Message:
-        return replace(self.message, redeliveries=0, is_last_delivery=False)
+        return replace(self.message, redeliveries=0, is_suspect=False, is_last_delivery=False)
 
 
 def sqlite(path: Path) -> SqliteBroker:
@@ -166,8 +166,8 @@ class Watched:
     broker: SqliteBroker
     life: Life
 
-    async def told(self, event_ids: Collection[str], since: datetime | None) -> Known | None:
-        return await self.broker.told(event_ids, since)
+    async def told(self, event_ids: Collection[str], certificate: str | None, since: datetime | None) -> Known | None:
+        return await self.broker.told(event_ids, certificate, since)
 
     @asynccontextmanager
     async def deliveries(self) -> AsyncGenerator[AsyncIterator["WatchedInHand"]]:
@@ -210,8 +210,7 @@ def _moment(number: int) -> datetime:
 
 
 def _given(kept: Kept) -> Message:
-    before = kept.deliveries - 1
-    return replace(kept.message, redeliveries=before, is_last_delivery=before >= _DELIVERY_LIMIT)
+    return redelivered(kept.message, kept.deliveries - 1, _DELIVERY_LIMIT)
 
 
 def _now() -> float:

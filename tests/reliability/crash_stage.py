@@ -127,14 +127,8 @@ class Stage:
         with capture_logs() as logs:
             await self._until_over(life)
         self.logs += [json.dumps(one, default=repr) for one in logs]
-        self._excuse()
         self.broken += broken_promises(Books((), (), (), {}, calls=self.world.journal[first_call:], windows=WINDOWS))
         return life
-
-    def _excuse(self) -> None:
-        """Where the worker died between copy and ack, the original comes again beside the copy."""
-        waiting = [one.renewal_id for one in self.store.waiting()]
-        self.may_be_told_twice |= {one for one in waiting if waiting.count(one) > 1}
 
     async def _until_over(self, life: Life) -> None:
         consumer = asyncio.create_task(worker(self, life).run())

@@ -65,7 +65,7 @@ class Cloud:
     def refusal(self) -> NotAskedError | None:
         return None
 
-    def inherit(self) -> None:
+    def inherit(self, idle: float) -> None:
         """One worker is all there is."""
 
     def seconds_for(self, calls: int) -> float:

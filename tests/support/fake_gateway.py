@@ -39,8 +39,8 @@ class FakeGateway:
     def refusal(self) -> NotAskedError | None:
         return None
 
-    def inherit(self) -> None:
-        self.journal.append("inherit")
+    def inherit(self, idle: float) -> None:
+        self.journal.append(f"inherit {idle:.0f}")
 
     def seconds_for(self, calls: int) -> float:
         return calls * 0.5

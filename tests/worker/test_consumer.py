@@ -58,8 +58,8 @@ class Inbox:
     def message(self) -> Message:
         return self.sent
 
-    async def told(self, event_ids: Collection[str], since: datetime | None) -> Told | None:
-        assert (len(event_ids), since) == (3, self.sent.sent_at)
+    async def told(self, event_ids: Collection[str], certificate: str | None, since: datetime | None) -> Told | None:
+        assert (len(event_ids), certificate, since) == (3, "shop", self.sent.copied_at)
         return self.known
 
     async def publish_event(self, event: Mapping[str, object]) -> None:
@@ -161,7 +161,7 @@ async def test_the_last_delivery_that_the_broker_gives_is_told_and_buried_untrie
 
 
 async def test_what_was_told_before_and_not_settled_is_settled_as_it_was_told() -> None:
-    cloud, again = FakeGateway(stored(), {}), replace(good(), redeliveries=1, sent_at=datetime.now(UTC))
+    cloud, again = FakeGateway(stored(), {}), replace(good(), redeliveries=1)
     assert (await settled(again, cloud, known=Told("superseded", "downgrade"))).log == ["ack"]
     assert (await settled(again, cloud, known=Told("failed", "forbidden"))).log == ["bury forbidden of shop kept"]
     assert cloud.journal == []
@@ -180,8 +180,10 @@ async def test_what_may_be_in_other_hands_is_not_told() -> None:
     assert inbox.log == ["fence"]
 
 
-async def test_only_a_redelivery_asks_whether_it_was_told() -> None:
-    assert (await settled(good(), known=Told("succeeded", "rotated"))).log == ["event", "ack"]
+async def test_only_what_came_before_asks_whether_it_was_told() -> None:
+    known = Told("succeeded", "rotated")
+    assert (await settled(good(), known=known)).log == ["event", "ack"]
+    assert (await settled(replace(good(), copied_at=datetime.now(UTC)), known=known)).log == ["ack"]
 
 
 async def test_a_history_that_cannot_be_read_costs_a_second_look_and_no_more() -> None:

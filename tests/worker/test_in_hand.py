@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import pytest
 
 from tests.support.clouds import renewal
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import stored
 from tests.worker.test_consumer import AUTHORITY, NAMES, Inbox, consumer_of
-from worker.broker.base import BrokerLostError, Message
+from worker.broker.base import BrokerLostError, Message, redelivered
 from worker.in_hand import InHand
 
 
@@ -22,6 +25,7 @@ class Queue:
     stopping: asyncio.Event
     log: list[str] = field(default_factory=list)
     left: int = 0
+    others_told_at: datetime | None = None
 
     @asynccontextmanager
     async def deliveries(self) -> AsyncGenerator[AsyncIterator[Inbox]]:
@@ -38,8 +42,11 @@ class Queue:
     async def publish_event(self, _event: object) -> None:
         self.log.append("event")
 
-    async def told(self, _event_ids: object, _since: object) -> None:
+    async def told(self, *_what: object) -> None:
         return None
+
+    async def told_by_others_at(self) -> datetime | None:
+        return self.others_told_at
 
 
 @dataclass
@@ -57,8 +64,8 @@ class InQueue(Inbox):
 
 
 def delivered(times: int, *, last: bool = False) -> Message:
-    sent = renewal(AUTHORITY.issue(NAMES))
-    return replace(sent, redeliveries=times, is_last_delivery=last)
+    sent = redelivered(renewal(AUTHORITY.issue(NAMES)), times, 4)
+    return replace(sent, is_last_delivery=last)
 
 
 class Silent(FakeGateway):
@@ -80,11 +87,18 @@ async def test_of_all_that_is_delivered_for_the_last_time_only_the_first_is_give
     assert gateway.journal == []
 
 
-async def test_the_limits_of_a_worker_that_was_at_work_until_just_now_are_inherited_once() -> None:
-    _, gateway = await settled([delivered(0), replace(delivered(1), is_inherited=True), delivered(0)])
-    assert gateway.journal.count("inherit") == 1
-    _, gateway = await settled([delivered(0)])
-    assert gateway.journal.count("inherit") == 0
+@pytest.mark.parametrize(
+    ("redeliveries", "minutes_ago", "inherited"), [(1, None, ["inherit 0"]), (0, 2, ["inherit 120"]), (0, None, [])]
+)
+async def test_the_limits_of_the_worker_before_are_inherited_as_far_as_it_was_at_work(
+    redeliveries: int, minutes_ago: int | None, inherited: list[str]
+) -> None:
+    first, gateway = replace(delivered(redeliveries), is_inherited=True), FakeGateway(stored(), {})
+    queue = Queue([[first, delivered(0)]], asyncio.Event())
+    if minutes_ago is not None:
+        queue.others_told_at = datetime.now(UTC) - timedelta(minutes=minutes_ago)
+    await consumer_of(queue, gateway).run()
+    assert [one for one in gateway.journal if one.startswith("inherit")] == inherited
 
 
 async def test_what_a_living_process_had_in_hand_when_the_broker_went_is_never_given_up_for_it() -> None:

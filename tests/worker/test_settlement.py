@@ -72,7 +72,9 @@ async def ended(
     """What becomes of a delivery whose rotation ended so: its inbox, the log, and whom the sweep hears of."""
     heard: list[str | None] = []
     inbox = Inbox(sent, asyncio.Event(), **overrides)
-    consumer = replace(consumer_of(inbox, FakeGateway(stored(), {})), on_ended=heard.append)
+    consumer = replace(
+        consumer_of(inbox, FakeGateway(stored(), {})), on_ended=lambda name, _outcome: heard.append(name)
+    )
     timing = Timing(consumer.now(), consumer.now(), 1.5, sent.attempt)
     with capture_logs() as told:
         await settlement_of(consumer).conclude(inbox, Identity.of(sent.body), report, timing)
@@ -124,7 +126,7 @@ async def test_the_history_is_asked_for_the_renewals_own_events() -> None:
     class Asked(Inbox):
         ids: list[str] = field(default_factory=list)
 
-        async def told(self, event_ids: Collection[str], since: object) -> None:
+        async def told(self, event_ids: Collection[str], certificate: str | None, since: object) -> None:
             self.ids += event_ids
 
     inbox = Asked(replace(held("r1", "shop"), redeliveries=1), asyncio.Event())

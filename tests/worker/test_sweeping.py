@@ -74,8 +74,14 @@ def test_only_what_is_to_be_put_right_goes_into_the_queue() -> None:
 
 def test_what_waits_in_the_queue_is_not_put_there_again_until_it_has_ended() -> None:
     assert swept(Disk({"shop": "behind"}), 90).enqueued == ["shop"]
-    again = swept(Disk({"shop": "behind"}), 90, at={50: lambda sweeping: sweeping.ended("shop")})
+    again = swept(Disk({"shop": "behind"}), 90, at={50: lambda sweeping: sweeping.ended("shop", "superseded")})
     assert again.enqueued == ["shop", "shop"]
+
+
+def test_what_failed_is_not_put_there_again_before_a_day_is_over() -> None:
+    """Each time is an event and a dead letter more."""
+    failed = swept(Disk({"shop": "behind"}), 90, at={50: lambda sweeping: sweeping.ended("shop", "failed")})
+    assert failed.enqueued == ["shop"]
 
 
 def test_what_the_queue_did_not_take_is_put_there_by_the_next_sweep() -> None:

@@ -10,12 +10,13 @@ import json
 import re
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Protocol
 
 from worker.broker.recall import Told
 
+_FEWEST_TO_SUSPECT: Final = 2
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -49,12 +50,14 @@ class Message:
     traceparent: str | None = None
     attempt: int = 1
     """Which try this is, counted from 1."""
-    sent_at: datetime | None = None
-    """When it came into the queue, this time; None where it does not say."""
+    copied_at: datetime | None = None
+    """When a worker put it into a queue again: parked, put back, replayed. None for what came from its producer."""
     redeliveries: int = 0
     """How often it was delivered before, and not settled."""
+    is_suspect: bool = False
+    """That was half as often as it may be, or more: it may be what kills the workers."""
     is_inherited: bool = False
-    """Another worker was at work on this queue until just now, as far as can be known."""
+    """The first that is given to this worker after another one, or after another one's death."""
     is_last_delivery: bool = False
     """The broker gives it up by itself, and tells nobody, when this delivery is not settled either."""
 
@@ -85,6 +88,12 @@ def withheld(reason: str) -> bytes:
 def sound_traceparent(value: object) -> str | None:
     """As W3C has it; anything else may be anything, and goes into events."""
     return value if isinstance(value, str) and _TRACEPARENT.fullmatch(value) else None
+
+
+def redelivered(message: Message, before: int, limit: int) -> Message:
+    """The message, delivered `before` times already where `limit` more deliveries than the first are given."""
+    is_suspect = before >= max(_FEWEST_TO_SUSPECT, limit // 2)
+    return replace(message, redeliveries=before, is_suspect=is_suspect, is_last_delivery=before >= limit)
 
 
 class Delivery(Protocol):
@@ -181,11 +190,15 @@ class Broker(Protocol):
         """
         ...
 
-    async def told(self, event_ids: Collection[str], since: datetime | None) -> Told | None:
-        """What a worker has published since under one of these event ids, in the last day.
+    async def told(self, event_ids: Collection[str], certificate: str | None, since: datetime | None) -> Told | None:
+        """What a worker has published since about this certificate under one of these event ids, in the last day.
 
         Whoever was given a message again asks whether its outcome was told already.
         """
+        ...
+
+    async def told_by_others_at(self) -> datetime | None:
+        """When the latest outcome was told, if this very process has not told it."""
         ...
 
     async def history(self, certificate: str | None = None, *, limit: int = 100) -> Sequence[Mapping[str, object]]:

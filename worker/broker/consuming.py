@@ -34,7 +34,9 @@ class Session:
     channel: AbstractChannel | None = None
     """The one whose consumer counts."""
     was_standby: bool = False
-    """Others were before it in the queue, and it has not been given anything yet."""
+    """Others were before it in the queue when its turn began."""
+    begins_turn: bool = True
+    """Nothing was given out yet since it came, or gave way to others."""
     lease: float = 5.0
     """Seconds for which an answer of the broker proves that it has not given up this connection since it was asked."""
     arrived: int = 0
@@ -141,7 +143,8 @@ class Session:
             new, old = await self._subscribed(), self.channel
             is_idle = self.arrived == self.settled
             if is_idle:
-                self.channel, self.is_active, self.was_standby = new, consumers <= 1, consumers > 1
+                self.channel, self.is_active = new, consumers <= 1
+                self.was_standby = self.begins_turn = consumers > 1
             discarded = old if is_idle else new
             if discarded is not None and not discarded.is_closed:
                 await discarded.close()

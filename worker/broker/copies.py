@@ -40,7 +40,7 @@ def opened(incoming: AbstractIncomingMessage, worker: str) -> Message:
         content_encoding=incoming.content_encoding,
         traceparent=sound_traceparent(incoming.headers.get("traceparent")),
         attempt=attempt if isinstance(attempt, int) and attempt > 0 else 1,
-        sent_at=incoming.timestamp,
+        copied_at=incoming.timestamp if _ATTEMPT in ours else None,
     )
 
 

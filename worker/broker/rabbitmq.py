@@ -9,13 +9,13 @@ from typing import Final
 
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
-from worker.broker.base import BrokerError, BrokerState, Dead, Delivery, Message, Right
+from worker.broker.base import BrokerError, BrokerState, Dead, Delivery, Message, Right, redelivered
 from worker.broker.connection import Connector, counted, guarded
 from worker.broker.consuming import Session, consuming
 from worker.broker.copies import again, dead_id, dead_letter, given_up, opened, redeliveries, traced
 from worker.broker.declaring import prepare
 from worker.broker.publishing import Publisher, Sending
-from worker.broker.recall import FOR, Recall, Told
+from worker.broker.recall import FOR, Recall, Told, told_at
 from worker.broker.rights import tried
 from worker.broker.stream import Stream
 from worker.broker.topology import AGAIN, DEAD, parking_key, parking_queue, topology
@@ -61,6 +61,7 @@ class RabbitDelivery:
     async def _move(self, routing_key: str, copy: Sending) -> None:
         """What is delivered elsewhere by now is not copied."""
         self.session.check()
+        await self.session.fence()
         await self.broker.copy(routing_key, copy)
         await self.ack()
 
@@ -74,15 +75,12 @@ class RabbitDeliveries(AsyncIterator[Delivery]):
 
     async def __anext__(self) -> Delivery:
         incoming = await self.session.next()
-        before = redeliveries(incoming)
-        is_last = before >= self.session.settings.delivery_limit
-        is_inherited, self.session.was_standby = self.session.was_standby or incoming.redelivered is True, False
-        message = replace(
-            opened(incoming, self.broker.user),
-            redeliveries=before,
-            is_inherited=is_inherited,
-            is_last_delivery=is_last,
-        )
+        limit = self.session.settings.delivery_limit
+        message = redelivered(opened(incoming, self.broker.user), redeliveries(incoming), limit)
+        if self.session.begins_turn:
+            self.broker.begin_turn()
+            self.session.begins_turn = False
+            message = replace(message, is_inherited=self.session.was_standby or message.redeliveries > 0)
         return RabbitDelivery(self.broker, self.session, incoming, message)
 
 
@@ -100,6 +98,7 @@ class RabbitBroker:
         self._topology = topology(settings, retry.parking_seconds)
         self._session: Session | None = None
         self._recall = Recall(self._of_late)
+        self._told_last: object = None
 
     async def declare(self) -> None:
         async with self._connector.connected() as connection:
@@ -119,6 +118,10 @@ class RabbitBroker:
                 finally:
                     self._session = None
 
+    def begin_turn(self) -> None:
+        """Others may have told more since this was read."""
+        self._recall.forget()
+
     async def copy(self, routing_key: str, copy: Sending) -> None:
         """To a parking step, to the dead queue, or back; returns when confirmed."""
         await self._publisher.publish(self._settings.parking_exchange, routing_key, copy)
@@ -126,9 +129,15 @@ class RabbitBroker:
     async def publish_event(self, event: Mapping[str, object]) -> None:
         sending = Sending(json.dumps(event).encode(), _EVENT, traced(event.get("traceparent")))
         await self._publisher.publish(self._settings.events_exchange, str(event["type"]), sending)
+        self._recall.learn(event)
+        self._told_last = event["id"]
 
-    async def told(self, event_ids: Collection[str], since: datetime | None) -> Told | None:
-        return await self._recall.find(event_ids, since)
+    async def told(self, event_ids: Collection[str], certificate: str | None, since: datetime | None) -> Told | None:
+        return await self._recall.find(event_ids, certificate, since)
+
+    async def told_by_others_at(self) -> datetime | None:
+        latest = await self.history(limit=1)
+        return told_at(latest[0]) if latest and latest[0].get("id") != self._told_last else None
 
     async def _of_late(self) -> Sequence[Mapping[str, object]]:
         async with self._connector.connected() as connection:

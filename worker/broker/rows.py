@@ -18,7 +18,6 @@ def message_of(row: Mapping[str, Any]) -> Message:
         content_encoding=row["content_encoding"],
         traceparent=sound_traceparent(row["traceparent"]),
         attempt=row["attempt"],
-        sent_at=datetime.fromtimestamp(row["due"], UTC),
     )
 
 

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,11 +24,12 @@ from worker.broker.base import (
     Delivery,
     Message,
     Right,
+    redelivered,
     withheld,
 )
 from worker.broker.database import opened
 from worker.broker.locking import is_taken
-from worker.broker.recall import FOR, Recall, Told
+from worker.broker.recall import FOR, Recall, Told, told_at
 from worker.broker.rows import dead_letter_of, message_of
 from worker.core.backoff import step_for
 from worker.core.renewal import OWN_PRODUCER
@@ -46,7 +47,9 @@ class _InHand:
     limit: int
     numbers: set[int] = field(default_factory=set)
     was_standby: bool = False
-    """Another worker had the lock when this one came, and nothing was given out since."""
+    """Another worker had the lock when this one came."""
+    begins_turn: bool = True
+    """Nothing was given out yet."""
     is_over: bool = False
     """Nothing is settled any more: another consumer may have been given it."""
 
@@ -133,6 +136,7 @@ class SqliteBroker:
         self._writing = asyncio.Lock()
         self._in_hand = _InHand(settings.in_hand)
         self.is_active = False
+        self._told_last: object = None
 
     async def _connected(self) -> aiosqlite.Connection:
         async with self._opening:
@@ -200,18 +204,21 @@ class SqliteBroker:
         while len(in_hand.numbers) < in_hand.limit and (row := await self._next(in_hand)) is not None:
             if row["deliveries"] <= self._settings.delivery_limit + 1:  # the first one is no redelivery
                 in_hand.numbers.add(row["number"])
-                is_last = row["deliveries"] > self._settings.delivery_limit
-                before = row["deliveries"] - 1
-                is_inherited, in_hand.was_standby = in_hand.was_standby or before > 0, False
-                message = replace(
-                    message_of(row), redeliveries=before, is_inherited=is_inherited, is_last_delivery=is_last
-                )
-                return SqliteDelivery(self, row["number"], message, in_hand)
+                return SqliteDelivery(self, row["number"], self._given_out(row, in_hand), in_hand)
             await self.write(
                 "UPDATE messages SET state = 'dead', reason = 'delivery_limit', since = ? WHERE number = ?",
                 (time.time(), row["number"]),
             )
         return None
+
+    def _given_out(self, row: Mapping[str, Any], in_hand: _InHand) -> Message:
+        before = row["deliveries"] - 1
+        message = redelivered(message_of(row), before, self._settings.delivery_limit)
+        if before:
+            message = replace(message, copied_at=datetime.fromtimestamp(row["due"], UTC))
+        is_inherited = in_hand.begins_turn and (in_hand.was_standby or before > 0)
+        in_hand.begins_turn = False
+        return replace(message, is_inherited=is_inherited)
 
     async def _next(self, in_hand: _InHand) -> dict[str, Any] | None:
         held = ",".join(str(number) for number in in_hand.numbers)
@@ -235,6 +242,7 @@ class SqliteBroker:
             "INSERT INTO events (at, certificate, body) VALUES (?, ?, ?)",
             (now, event.get("subject"), json.dumps(event)),
         )
+        self._told_last = event.get("id")
         await self.write("DELETE FROM events WHERE at < ?", (now - self._settings.history_days * _DAY,))
 
     async def publish_renewal(self, message: Message) -> None:
@@ -274,8 +282,12 @@ class SqliteBroker:
             found += [one] if changed else []
         return found
 
-    async def told(self, event_ids: Collection[str], since: datetime | None) -> Told | None:
-        return await Recall(self._of_late).find(event_ids, since)
+    async def told(self, event_ids: Collection[str], certificate: str | None, since: datetime | None) -> Told | None:
+        return await Recall(self._of_late).find(event_ids, certificate, since)
+
+    async def told_by_others_at(self) -> datetime | None:
+        latest = await self.history(limit=1)
+        return told_at(latest[0]) if latest and latest[0].get("id") != self._told_last else None
 
     async def _of_late(self) -> Sequence[Mapping[str, object]]:
         rows = await self._read(

@@ -56,11 +56,14 @@ class Stream:
         async with self._reading(at) as entries:
             offset = -1
             while offset < end:
-                try:
-                    async with asyncio.timeout(_FIRST_SILENCE):
-                        entry = await self._taken(entries)
-                except TimeoutError:
-                    break  # nothing is so young
+                if offset < 0:
+                    try:
+                        async with asyncio.timeout(_FIRST_SILENCE):
+                            entry = await self._taken(entries)
+                    except TimeoutError:
+                        break  # nothing is so young
+                else:
+                    entry = await self._taken(entries)
                 offset = _offset(entry, offset)
                 event = _event(entry.body)
                 if event is not None and entry.user_id == user:

@@ -45,8 +45,8 @@ class Account(Protocol):
         """How long so many calls take at least, by limits and latency."""
         ...
 
-    def inherit(self) -> None:
-        """Another worker was at this account until just now: its limits are taken for used."""
+    def inherit(self, idle: float) -> None:
+        """Another worker was at this account until `idle` seconds ago: its limits are taken for used."""
         ...
 
 

@@ -137,8 +137,8 @@ class Transport:
     def seconds_for(self, calls: int) -> float:
         return self._limits.seconds_for(calls)
 
-    def inherit(self) -> None:
-        self._limits.inherit()
+    def inherit(self, idle: float) -> None:
+        self._limits.inherit(idle)
 
     async def send(self, request: Request) -> Answer:
         """The answer, if its status is one that the request expects.

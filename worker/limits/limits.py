@@ -170,10 +170,10 @@ class Limits:
         if not same:
             self._places.append(Places(known, self._reserve(known), self._under_way))
 
-    def inherit(self) -> None:
-        """Another worker was at this account until just now, and nobody knows what it has sent."""
+    def inherit(self, idle: float = 0.0) -> None:
+        """Another worker was at this account until `idle` seconds ago, and nobody knows what it has sent."""
         for places in self._places:
-            places.inherit(_now())
+            places.inherit(_now(), idle)
 
     def seconds_for(self, calls: int) -> float:
         """How long so many calls take at least."""

@@ -51,12 +51,14 @@ class Places:
             return now
         return self._free_at[missing] if missing < len(self._free_at) else None
 
-    def inherit(self, now: float) -> None:
-        """As if another had used what is free: a short window just now, a long one evenly."""
-        free, window = self.free(now), self.window
-        step = 0.0 if window.seconds <= _SHORT else window.seconds / max(free, 1)
-        until = (now + (window.seconds if not step else number * step) + _EPSILON for number in range(1, free + 1))
-        self._free_at = deque(sorted([*self._free_at, *until]))
+    def inherit(self, now: float, idle: float) -> None:
+        """As if another had used what is free until `idle` seconds ago: a short window then, a long one evenly."""
+        free, left = self.free(now), self.window.seconds - idle
+        if left <= 0 or free <= 0:
+            return
+        is_short = self.window.seconds <= _SHORT
+        until = (left if is_short else left * number / free for number in range(1, free + 1))
+        self._free_at = deque(sorted([*self._free_at, *(now + seconds + _EPSILON for seconds in until)]))
 
     def take(self) -> None:
         self.under_way += 1
