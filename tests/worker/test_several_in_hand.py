@@ -14,7 +14,7 @@ from tests.support.fake_gateway import FakeGateway
 from tests.support.values import deployment, listener, stored
 from tests.support.virtual_time import run_virtual
 from tests.worker.test_consumer import Inbox, consumer_of
-from worker.broker.base import Message
+from worker.broker.base import BrokerLostError, Message
 from worker.consumer import Consumer
 from worker.core.bundle import Bundle
 from worker.core.deployment import Certificate
@@ -166,3 +166,20 @@ def test_at_the_end_nothing_is_begun_any_more() -> None:
     """The second waits for the first, which takes nearly all the time that there is."""
     ended = worked_on(held("r1", "shop"), held("r2", "shop"), gateway=slow(40), stop_at=1)
     assert ended == (["event", "ack at 40"], 40)
+
+
+def test_a_broker_that_is_lost_while_draining_is_not_waited_for() -> None:
+    class Lost(Several):
+        async def _one(self) -> AsyncGenerator[Inbox]:
+            async for one in super()._one():
+                yield one
+                await self.stopping.wait()
+                raise BrokerLostError("the broker is gone")
+
+    async def scenario() -> float:
+        inbox = Lost(held("r1", "shop"), asyncio.Event(), all=[held("r1", "shop")])
+        asyncio.get_running_loop().call_later(5, inbox.stopping.set)
+        await consuming(inbox, slow(1000)).run()
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(scenario()) == 5
