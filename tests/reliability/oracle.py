@@ -134,12 +134,18 @@ def unproven(books: Books) -> Iterator[str]:
 
 def superseded_by_nothing(books: Books) -> Iterator[str]:
     """3, the other way: whoever is told `superseded` had a newer certificate in its way."""
-    begins = {one.renewal_id: one.begins for one in books.sent}
-    newest = max([*begins.values(), *(change.not_before for change in books.changes)], default=None)
+    sent = {one.renewal_id: one for one in books.sent}
     for heard in books.heard:
-        mine = begins.get(heard.renewal_id)
-        if heard.outcome == "superseded" and mine is not None and newest is not None and newest <= mine:
+        mine = sent.get(heard.renewal_id)
+        if heard.outcome == "superseded" and mine is not None and _newest(books, mine.certificate) <= mine.begins:
             yield f"superseded by nothing: {heard.renewal_id}"
+
+
+def _newest(books: Books, certificate: str) -> datetime:
+    """Of all that this certificate ever was or was to become."""
+    places = books.places[certificate]
+    known = [one.begins for one in books.sent if one.certificate == certificate]
+    return max([*known, *(change.not_before for change in books.changes if change.place in places)])
 
 
 def was_everywhere(serial: int, places: Collection[str], changes: Sequence[Change]) -> bool:
