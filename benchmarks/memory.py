@@ -107,6 +107,9 @@ class Queue:
     async def told(self, event_ids: Collection[str], certificate: str | None, since: datetime | None) -> Told | None:
         raise NotImplementedError
 
+    async def is_served(self) -> bool:
+        raise NotImplementedError
+
     async def told_by_others_at(self) -> datetime | None:
         raise NotImplementedError
 

@@ -263,7 +263,7 @@ def _sweeping(settings: Settings, rotator: Rotator, broker: Broker, metrics: Met
 
     every = settings.sweep.every_seconds
     sweeper = sweeper_of(settings, rotator)
-    return Sweeping(sweeper, broker.publish_own, is_active, every, utc_now, metrics.swept)
+    return Sweeping(sweeper, broker.publish_own, is_active, broker.history, every, utc_now, metrics.swept)
 
 
 def _policy(settings: Settings) -> Policy:

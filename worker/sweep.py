@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Literal
 
@@ -17,6 +17,7 @@ from worker.core.errors import Failure, RotationError
 from worker.core.message import CONTENT_TYPE, composed
 from worker.core.planning import Keep, Plan, Superseded
 from worker.core.renewal import InFiles
+from worker.core.withdrawal import was_taken_back
 from worker.effort import Effort, spending
 from worker.intake import Intake
 from worker.rotation import Rotator, Step
@@ -26,9 +27,14 @@ _FIRST_PAUSE: Final = 60.0
 _LOST_AFTER: Final = 86400.0
 """Seconds: a queue may be deleted, and disks be lost, with what was in them."""
 
-State = Literal["current", "behind", "drifted", "newer", "failed"]
-"""`behind`: the gateway holds an older certificate than the disk; `newer`: a newer one. `drifted`: the same, but a
-binding or a flag is not as it shall be."""
+State = Literal["current", "behind", "drifted", "newer", "withdrawn", "failed"]
+"""`behind`: the gateway holds an older certificate than the disk; `newer`: a newer one; `withdrawn`: an older one that
+an urgent renewal has put there. `drifted`: the same, but a binding or a flag is not as it shall be."""
+
+
+Enqueue = Callable[[Message], Awaitable[None]]
+Past = Callable[[str], Awaitable[Sequence[Mapping[str, object]]]]
+"""A certificate's outcome events, newest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,26 @@ class Sweeper:
                 return Finding(name, "failed", Failure.of(error))
         return _judged(name, bundle, steps)
 
+    async def look_back(self, name: str, past: Past) -> Finding:
+        """As `look`, knowing what was told before: who took a certificate back does not want it again. BrokerError."""
+        finding = await self.look(name)
+        if finding.state != "behind" or finding.bundle is None:
+            return finding
+        is_withdrawn = was_taken_back(finding.bundle.leaf, await past(name))
+        return replace(finding, state="withdrawn") if is_withdrawn else finding
+
+    def renewal(self, name: str, at: datetime) -> tuple[str, Message]:
+        """What lies on disk as a renewal of the worker's own, and its id."""
+        lineage, renewal_id = self.lineages[name], f"sweep-{uuid.uuid4()}"
+        body = composed(
+            renewal_id=renewal_id,
+            source="/rotation-worker/sweep",
+            certificate=name,
+            material={"kind": "file", "chain": lineage.chain, "private_key": lineage.private_key},
+            at=at,
+        )
+        return renewal_id, Message(body, CONTENT_TYPE)
+
 
 def _judged(name: str, bundle: Bundle, steps: Sequence[Step]) -> Finding:
     """The worst of what is found at the deployments."""
@@ -80,9 +106,6 @@ def _judged(name: str, bundle: Bundle, steps: Sequence[Step]) -> Finding:
     return Finding(name, "newer" if is_newer else "current", bundle=bundle)
 
 
-Enqueue = Callable[[Message], Awaitable[None]]
-
-
 @dataclass(frozen=True, slots=True)
 class Sweeping:
     """The regular sweep of a running worker: what is not as it shall be goes into the queue, like any renewal.
@@ -95,6 +118,7 @@ class Sweeping:
     enqueue: Enqueue
     is_active: Callable[[], Awaitable[bool]]
     """Standbys leave it to the active consumer."""
+    past: Past
     every: float
     now: Callable[[], datetime]
     found: Callable[[State], None] = lambda _state: None
@@ -111,8 +135,9 @@ class Sweeping:
         while True:
             states: Counter[State] = Counter()
             for name in names:
-                if await self.is_active():
-                    states[await self._one(name)] += 1
+                state = await self._one(name)
+                if state is not None:
+                    states[state] += 1
                 await asyncio.sleep(pause)
             _log.info("sweep.finished", **{state: states[state] for state in sorted(states)})
 
@@ -121,11 +146,14 @@ class Sweeping:
         if outcome != "failed":
             self._waiting.pop(certificate or "", None)
 
-    async def _one(self, name: str) -> State:
+    async def _one(self, name: str) -> State | None:
+        """None on a standby."""
         try:
-            finding = await self.sweeper.look(name)
+            if not await self.is_active():
+                return None
+            finding = await self.sweeper.look_back(name, self.past)
             self.found(finding.state)
-            if finding.state not in ("current", "newer"):
+            if finding.state not in ("current", "newer", "withdrawn"):
                 reason = None if finding.failure is None else finding.failure.reason
                 _log.warning("sweep.found", certificate=name, state=finding.state, reason=reason)
             if finding.is_to_be_put_right:
@@ -144,13 +172,6 @@ class Sweeping:
         clock = asyncio.get_running_loop().time()
         if known == fingerprint and clock - since < _LOST_AFTER:
             return
-        lineage = self.sweeper.lineages[finding.certificate]
-        body = composed(
-            renewal_id=f"sweep-{uuid.uuid4()}",
-            source="/rotation-worker/sweep",
-            certificate=finding.certificate,
-            material={"kind": "file", "chain": lineage.chain, "private_key": lineage.private_key},
-            at=self.now(),
-        )
-        await self.enqueue(Message(body, CONTENT_TYPE))
+        _, message = self.sweeper.renewal(finding.certificate, self.now())
+        await self.enqueue(message)
         self._waiting[finding.certificate] = fingerprint, clock

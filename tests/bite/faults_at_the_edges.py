@@ -332,8 +332,8 @@ KEEPING: Final = (
     Fault(
         "every replica sweeps",
         "sweep.py",
-        "if await self.is_active():",
-        "if await self.is_active() or names:",
+        "if not await self.is_active():",
+        "if not await self.is_active() and not name:",
         "worker/test_sweeping.py::test_standbys_leave_the_sweep_to_the_active_one",
     ),
     Fault(

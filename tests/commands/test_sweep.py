@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 from tests.commands.processes import run
+from tests.support.clouds import renewal, running
 from tests.worker.test_sweep import Shop, issued
 from worker.sandbox import Sandbox
 from worker.sandbox.world import Fault
+from worker.settings import Settings
 
 HEAD = """
 [trust]
@@ -79,3 +81,23 @@ async def test_one_without_a_lineage_has_nothing_to_be_compared_with(tmp_path: P
         )
     assert (status, "certificates.bare.lineage" in complained) == (78, True)
     assert (none[0], none[1]) == (0, "No certificate has a lineage.\n")
+
+
+async def test_where_a_worker_is_at_work_that_one_rotates_and_it_is_told(tmp_path: Path) -> None:
+    async with Sandbox() as sandbox:
+        shop = Shop(sandbox, tmp_path)
+        config = written(shop, tmp_path)
+        url = f"sqlite:///{tmp_path}/broker.db"
+        config.write_text(f'[broker]\nurl = "{url}"\n' + config.read_text())
+        settings = shop.settings.model_dump(by_alias=True)
+        broker = {**settings["broker"], "url": url, "url_file": None}
+        every = {"every_seconds": 3600}
+        async with running(Settings.model_validate({**settings, "broker": broker, "sweep": every})) as worker:
+            await worker.outcome(renewal(shop.stored))
+            shop.lie(issued())
+            status, out, err = await run("sweep", "--json", "--config", config)
+            [_, event] = await worker.outcomes(2)
+        assert status == 0, err
+        [told] = json.loads(out)
+        assert (told["found"], told["outcome"], told["reason"]) == ("behind", "succeeded", "rotated")
+        assert event["data"]["renewal_id"].startswith("sweep-")

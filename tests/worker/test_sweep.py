@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from tests.support.clouds import Running, running, settings_for
+from tests.support.clouds import Running, renewal, running, settings_for
 from tests.support.virtual_time import run_virtual
 from worker.app import rotator_of, sweeper_of
 from worker.broker.base import Message
@@ -57,12 +57,12 @@ class Shop:
         fields = self.settings.model_dump(by_alias=True)
         self.settings = Settings.model_validate({**fields, "certificates": {"shop": {**known, "lineage": lineage}}})
 
-    def lie(self, one: Issued) -> None:
+    def lie(self, one: Issued, prefix: str = "") -> None:
         """As an ACME client leaves it."""
-        key = self.folder / "key.pem"
+        key = self.folder / f"{prefix}key.pem"
         key.touch(mode=0o600)
         key.write_text(one.private_key_pem)
-        (self.folder / "chain.pem").write_text(one.chain_pem)
+        (self.folder / f"{prefix}chain.pem").write_text(one.chain_pem)
 
     def changes(self) -> int:
         return changes(self.world)
@@ -133,6 +133,27 @@ async def test_a_binding_that_drifted_is_attached_again_without_a_put(tmp_path: 
         assert shop.world.domains[shop.domains[0]].certificate_id == shop.certificate
 
 
+async def test_what_an_urgent_renewal_took_back_is_not_put_there_again(tmp_path: Path) -> None:
+    async with Sandbox() as sandbox:
+        shop, spoilt = Shop(sandbox, tmp_path), issued()
+        shop.lie(spoilt)
+        shop.lie(shop.stored, "old-")
+        older = {"kind": "file", "chain": "old-chain.pem", "private_key": "old-key.pem"}
+        back = renewal(shop.stored, material=older, reason="key_compromise", allow_shorter_validity=True)
+        async with running(shop.settings) as worker:
+            await worker.outcomes(1)
+            assert (await worker.outcome(back))["data"]["outcome"] == "succeeded"
+            looked_at_again = sweeps(sandbox.world) + 5
+            while sweeps(sandbox.world) < looked_at_again:
+                await asyncio.sleep(0.05)
+            assert len(await worker.broker.history()) == 2
+        assert shop.world.certificates[shop.certificate].leaf.serial_number == shop.stored.serial_number
+
+
+def sweeps(world: World) -> int:
+    return sum(call.operation == "show_certificate" for call in world.journal)
+
+
 async def test_what_waits_in_the_queue_is_not_put_there_again(tmp_path: Path) -> None:
     async with Sandbox() as sandbox:
         shop = Shop(sandbox, tmp_path)
@@ -152,8 +173,11 @@ def test_what_was_lost_in_the_queue_is_put_there_again_after_a_day() -> None:
     class Behind:
         lineages: ClassVar = {"shop": InFiles("chain.pem", "key.pem")}
 
-        async def look(self, name: str) -> Finding:
+        async def look_back(self, name: str, _past: object) -> Finding:
             return Finding(name, "behind", bundle=bundle)
+
+        def renewal(self, name: str, _at: datetime) -> tuple[str, Message]:
+            return name, Message(b"{}", "application/json")
 
     async def enqueue(message: Message) -> None:
         queued.append(message)
@@ -161,9 +185,12 @@ def test_what_was_lost_in_the_queue_is_put_there_again_after_a_day() -> None:
     async def is_active() -> bool:
         return True
 
+    async def past(_name: str) -> list[Any]:
+        return []
+
     async def scenario() -> None:
         behind: Any = Behind()
-        sweeping = Sweeping(behind, enqueue, is_active, 6 * 3600, lambda: datetime.now(UTC))
+        sweeping = Sweeping(behind, enqueue, is_active, past, 6 * 3600, lambda: datetime.now(UTC))
         with suppress(TimeoutError):
             await asyncio.wait_for(sweeping.run(), 3 * 86400 - 3600)
 

@@ -205,6 +205,10 @@ class Broker(Protocol):
         """Past outcome events, newest first."""
         ...
 
+    async def is_served(self) -> bool:
+        """Whether a worker consumes, be it another process. BrokerError where that cannot be known."""
+        ...
+
     async def state(self) -> BrokerState:
         """Never raises."""
         ...

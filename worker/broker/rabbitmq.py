@@ -190,6 +190,11 @@ class RabbitBroker:
         async with self._connector.connected() as connection:
             return await Stream(connection, self._settings.history_stream, self.timeout).latest(certificate, limit)
 
+    async def is_served(self) -> bool:
+        async with self._connector.connected() as connection, guarded("counting", _COUNTING_SECONDS):
+            [(_, consumers)] = await counted(connection, self._settings.queue)
+            return consumers > 0
+
     async def state(self) -> BrokerState:
         session = self._session
         if session is None or session.is_lost:

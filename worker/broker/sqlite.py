@@ -302,6 +302,10 @@ class SqliteBroker:
         )
         return [json.loads(row["body"]) for row in rows]
 
+    async def is_served(self) -> bool:
+        with self._lock_file() as lock:
+            return not is_taken(lock)
+
     async def state(self) -> BrokerState:
         try:
             rows = await self._read(

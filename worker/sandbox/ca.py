@@ -41,9 +41,10 @@ class Authority:
         root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
         root_name, issuing = _name(f"{name} Root"), _name(f"{name} Issuing CA")
         now = dt.datetime.now(dt.UTC)
-        years = now + dt.timedelta(days=3650)
-        root = _ca(_builder(root_name, root_name, root_key, now, years), root_key, root_key)
-        intermediate = _ca(_builder(issuing, root_name, key, now, years), key, root_key)
+        # As CAs do: a certificate is good at once, for clocks that are slow too.
+        begins, years = now - dt.timedelta(hours=1), now + dt.timedelta(days=3650)
+        root = _ca(_builder(root_name, root_name, root_key, begins, years), root_key, root_key)
+        intermediate = _ca(_builder(issuing, root_name, key, begins, years), key, root_key)
         return cls(root, intermediate, key)
 
     @property

@@ -1,0 +1,45 @@
+"""Whether a certificate was taken back: an urgent renewal has put an older one in its place, and it shall stay away."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from worker.core.bundle import Leaf
+
+
+def was_taken_back(leaf: Leaf, events: Sequence[Mapping[str, Any]]) -> bool:
+    """From the certificate's outcome events, newest first. What was put back later by a renewal of its own is not."""
+    for event in events:
+        data = event.get("data")
+        told = data.get("leaf") if isinstance(data, dict) else None
+        if not isinstance(data, dict) or not isinstance(told, dict):
+            continue
+        if told.get("fingerprint_sha256") == leaf.fingerprint_sha256 and data.get("outcome") == "succeeded":
+            return False
+        begins = _moment(told.get("not_before"))
+        if begins is not None and begins < leaf.not_before and any(_is(leaf, one) for one in _replaced(data)):
+            return True
+    return False
+
+
+def _replaced(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """What was stored where this put something else."""
+    for deployment in data.get("deployments") or ():
+        previous = deployment.get("previous")
+        if deployment.get("replaced") and isinstance(previous, dict):
+            yield previous
+
+
+def _is(leaf: Leaf, previous: Mapping[str, Any]) -> bool:
+    """Some gateways tell no serial numbers."""
+    serial = previous.get("serial_number")
+    if serial is not None:
+        return bool(serial == str(leaf.serial_number))
+    return _moment(previous.get("not_after")) == leaf.not_after
+
+
+def _moment(text: object) -> datetime | None:
+    with suppress(ValueError):
+        return datetime.fromisoformat(str(text))
+    return None
