@@ -12,7 +12,7 @@ import pytest
 
 from tests.broker.places import event, place_at, renewal
 from worker.broker.base import BrokerError, BrokerLostError
-from worker.broker.sqlite import own_name
+from worker.broker.naming import own_name
 
 HOLDER = """
 import asyncio, sys
@@ -137,3 +137,19 @@ def test_a_user_without_a_name_is_known_by_its_number(error: Exception) -> None:
 
     assert own_name(nameless) == f"uid-{os.getuid()}"
     assert own_name(lambda: "acme") == "acme"
+
+
+async def test_a_file_that_was_deleted_or_replaced_is_noticed_and_opened_again(tmp_path: Path) -> None:
+    path = tmp_path / "broker.db"
+    async with place_at(f"sqlite:///{path}") as place:
+        broker = place.broker()
+        async with broker.deliveries() as deliveries:
+            waiting = asyncio.ensure_future(anext(deliveries))
+            await asyncio.sleep(0.2)
+            for one in tmp_path.glob("broker.db*"):
+                one.unlink()
+            await place.broker().publish_renewal(renewal(b"news"))
+            with pytest.raises(BrokerLostError, match="another one by now"):
+                await waiting
+        async with broker.deliveries() as deliveries:
+            assert (await anext(deliveries)).message.body == b"news"

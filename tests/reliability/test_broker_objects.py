@@ -9,7 +9,7 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel
 
-from tests.broker.places import place_at, raw, renewal
+from tests.broker.places import event, place_at, raw, renewal
 from tests.support.clouds import message
 from tests.support.stage import DAY, Stage, rabbit_at, staged
 from worker.broker.base import BrokerLostError
@@ -57,6 +57,19 @@ async def test_a_queue_that_is_deleted_and_made_again_at_once_leaves_nobody_deaf
                 heard = (await anext(deliveries)).message.body == b"news"
         async with broker.deliveries() as deliveries:
             assert heard or (await anext(deliveries)).message.body == b"news"
+
+
+@pytest.mark.parametrize("name", ["dead_queue", "history_stream"])
+async def test_any_queue_that_is_deleted_is_made_again(rabbit: str, name: str) -> None:
+    async with place_at(rabbit) as place, raw(place) as channel:
+        broker = RabbitBroker(place.settings, Secret(place.url), place.retry, look_every=0.1)
+        async with broker.deliveries() as deliveries:
+            await channel.queue_delete(getattr(place.settings, name))
+            with pytest.raises(BrokerLostError):
+                await anext(deliveries)
+        async with broker.deliveries():
+            await broker.publish_event(event())
+            assert await broker.dead() == []
 
 
 @pytest.mark.parametrize("what", ["the exchange", "the binding"])

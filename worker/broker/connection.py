@@ -1,6 +1,7 @@
 """Connections to RabbitMQ: plain ones, with a timeout on every step, under our own supervision."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
@@ -47,7 +48,7 @@ async def guarded(step: str, seconds: float) -> AsyncGenerator[None]:
     except _LOST as error:
         if is_missing(error):
             raise TopologyError(f"{step}: {words(error)}") from None
-        raise BrokerLostError(f"{step}: the broker is lost ({type(error).__name__})") from None
+        raise BrokerLostError(f"{step}: the broker is lost ({_kind(error)})") from None
     except Exception as error:
         if type(error) is not Exception:
             raise
@@ -63,6 +64,16 @@ async def guarded(step: str, seconds: float) -> AsyncGenerator[None]:
 def is_missing(error: Exception) -> bool:
     """A queue whose leader is away, as while the broker starts, answers 404 too: that passes."""
     return isinstance(error, ChannelNotFoundEntity) and words(error).startswith(("no queue", "no exchange"))
+
+
+def _kind(error: BaseException) -> str:
+    """Its cause says more than the library's word for all of them."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, socket.gaierror):
+            return "its name is not found"
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__
 
 
 def words(error: Exception) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -37,6 +37,8 @@ class Session:
     """Others were before it in the queue when its turn began."""
     begins_turn: bool = True
     """Nothing was given out yet since it came, or gave way to others."""
+    others: Sequence[str] = ()
+    """Queues that have to be there as well: parking steps, dead letters, history."""
     lease: float = 5.0
     """Seconds for which an answer of the broker proves that it has not given up this connection since it was asked."""
     arrived: int = 0
@@ -73,12 +75,12 @@ class Session:
         if self.is_lost:
             await asyncio.Event().wait()
 
-    async def _ask(self, seconds: float) -> int:
+    async def _ask(self, seconds: float, *others: str) -> int:
         """How many messages are ready. Lost when there is no answer, and when nobody consumes any more."""
         asked_at = time.clock_gettime(_CLOCK)
         try:
             async with guarded(f"looking at {self.settings.queue}", seconds):
-                [(ready, consumers)] = await counted(self.connection, self.settings.queue)
+                [(ready, consumers), *_] = await counted(self.connection, self.settings.queue, *others)
         except BrokerError as error:
             self.lose(str(error))
             return 0
@@ -164,7 +166,7 @@ class Session:
         waiting_since: int | None = None
         quiet, arrived = 0, 0
         while not self.is_lost:
-            ready = await self._ask(self.settings.timeout_seconds)
+            ready = await self._ask(self.settings.timeout_seconds, *self.others)
             has_room = self.arrived - self.settled < self.settings.in_hand
             is_waiting = bool(ready) and has_room and self.is_active
             if is_waiting and waiting_since == self.arrived:
@@ -179,10 +181,10 @@ class Session:
 
 @asynccontextmanager
 async def consuming(
-    connection: AbstractConnection, settings: Settings, look_every: float, lease: float
+    connection: AbstractConnection, settings: Settings, look_every: float, lease: float, others: Sequence[str] = ()
 ) -> AsyncGenerator[Session]:
     """A session inside the block; lost at its end, so that nothing is settled any more."""
-    session = Session(connection, settings, look_every, lease=lease)
+    session = Session(connection, settings, look_every, others=others, lease=lease)
     await session.begin()
     watchdog = asyncio.create_task(session.watch())
     try:

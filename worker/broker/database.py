@@ -25,6 +25,15 @@ CREATE INDEX IF NOT EXISTS by_certificate ON events (certificate, number);
 """
 
 
+def identity_of(path: Path) -> object:
+    """Tells one file from another that takes its name; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 async def opened(path: Path) -> aiosqlite.Connection:
     """The file is its owner's alone; SQLite gives its companions the same mode."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -64,6 +64,7 @@ class Publisher:
             # The limit of time is the caller's: two would race.
             await target.publish(self._message(sending), routing_key, mandatory=True)
         except DeliveryError:
+            self.is_taken = False
             raise BrokerRefusedError(f"exchange {exchange}: no queue took the message") from None
 
     def _message(self, sending: Sending) -> Outgoing:

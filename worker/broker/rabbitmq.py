@@ -99,6 +99,8 @@ class RabbitBroker:
         self._session: Session | None = None
         self._recall = Recall(self._of_late)
         self._told_last: object = None
+        steps = [parking_queue(settings, step) for step in self.parking_seconds]
+        self._others = (settings.dead_queue, settings.history_stream, *steps)
 
     async def declare(self) -> None:
         async with self._connector.connected() as connection:
@@ -111,7 +113,9 @@ class RabbitBroker:
     async def deliveries(self) -> AsyncGenerator[AsyncIterator[Delivery]]:
         async with self._connector.connected() as connection:
             await self._prepare(connection)
-            async with consuming(connection, self._settings, self._look_every, self._connector.lease) as session:
+            async with consuming(
+                connection, self._settings, self._look_every, self._connector.lease, self._others
+            ) as session:
                 self._session, self._recall = session, Recall(self._of_late)
                 try:
                     yield RabbitDeliveries(self, session)

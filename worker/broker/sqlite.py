@@ -1,13 +1,12 @@
 """The embedded engine: queue, delayed retry, dead letters, history and events of one host in one SQLite file."""
 
 import asyncio
-import getpass
 import json
 import os
 import sqlite3
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -27,8 +26,9 @@ from worker.broker.base import (
     redelivered,
     withheld,
 )
-from worker.broker.database import opened
+from worker.broker.database import identity_of, opened
 from worker.broker.locking import is_taken
+from worker.broker.naming import own_name
 from worker.broker.recall import FOR, Recall, Told, told_at
 from worker.broker.rows import dead_letter_of, message_of
 from worker.core.backoff import step_for
@@ -110,6 +110,7 @@ class SqliteDeliveries(AsyncIterator[Delivery]):
     async def __anext__(self) -> Delivery:
         while True:
             self.in_hand.check()
+            await self.broker.check_file()
             if self.broker.is_active or self._became_active():
                 delivery = await self.broker.take(self.in_hand)
                 if delivery is not None:
@@ -137,15 +138,24 @@ class SqliteBroker:
         self._in_hand = _InHand(settings.in_hand)
         self.is_active = False
         self._told_last: object = None
+        self._is_taking = True
+        self._identity: object = None
 
     async def _connected(self) -> aiosqlite.Connection:
         async with self._opening:
             if self._connection is None:
                 try:
                     self._connection = await opened(self._path)
+                    self._identity = identity_of(self._path)
                 except (OSError, sqlite3.Error) as error:
                     raise BrokerLostError(f"the embedded broker's file cannot be used: {_told(error)}") from None
             return self._connection
+
+    async def check_file(self) -> None:
+        """BrokerLostError when it was deleted, or replaced by another one: what others write there is not seen here."""
+        if identity_of(self._path) != self._identity:
+            await self.close()
+            raise BrokerLostError("the embedded broker's file is another one by now")
 
     async def write(self, statement: str, values: Sequence[object]) -> int:
         """One statement, on disk when it returns; the number of rows it changed."""
@@ -153,7 +163,9 @@ class SqliteBroker:
         async with self._writing:
             try:
                 cursor = await connection.execute(statement, values)
+                self._is_taking = True
             except sqlite3.Error as error:
+                self._is_taking = False
                 raise BrokerError(f"the embedded broker cannot write: {_told(error)}") from None
             return cursor.rowcount
 
@@ -317,7 +329,7 @@ class SqliteBroker:
             return BrokerState(is_connected=False, is_active=False)
         counts: dict[str, Any] = {name: int(value or 0) for name, value in rows[0].items()}
         counts["ready"] -= len(self._in_hand.numbers)
-        return BrokerState(is_connected=True, is_active=self.is_active, **counts)
+        return BrokerState(is_connected=True, is_active=self.is_active, is_taking=self._is_taking, **counts)
 
     async def rights(self) -> Sequence[Right]:
         """Whoever can open the file may do all that there is."""
@@ -328,14 +340,6 @@ class SqliteBroker:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
-
-
-def own_name(asked: Callable[[], str] = getpass.getuser) -> str:
-    """The user's name; of one that the system has no name for, as in many containers, `uid-NUMBER`."""
-    try:
-        return asked()
-    except (KeyError, OSError):
-        return f"uid-{os.getuid()}"
 
 
 def _told(error: Exception) -> str:

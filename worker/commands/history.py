@@ -13,9 +13,16 @@ from worker.settings import Settings
 from worker.telemetry import configure_logs
 
 
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("certificate", nargs="?", help="only this certificate's")
-    parser.add_argument("--limit", type=int, default=100, help="at most so many, the newest (default 100)")
+    parser.add_argument("--limit", type=positive, default=100, help="at most so many, the newest (default 100)")
 
 
 def execute(args: argparse.Namespace) -> int:

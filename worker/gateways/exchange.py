@@ -78,6 +78,8 @@ async def exchange(
             return response.status, response.headers, bytes(answer)
     except aiohttp.ClientConnectorCertificateError:
         raise PermanentError("gateway_untrusted", "the gateway's own TLS certificate does not verify") from None
+    except aiohttp.ClientConnectorDNSError:
+        raise TransientError("gateway_unavailable", "the gateway's name is not found") from None
     except aiohttp.ClientConnectorError:
         raise TransientError("gateway_unavailable", "no connection to the gateway") from None
     except TimeoutError:
