@@ -155,6 +155,8 @@ class Session:
         """Until the session is lost. Without a watchdog it cannot go on: a bug of it is as bad as a lost link."""
         try:
             await self._watch()
+        except BrokerError as error:
+            self.lose(str(error))
         except Exception as bug:  # noqa: BLE001 - whatever ends it
             self.lose(f"the watchdog failed ({type(bug).__name__})")
 
