@@ -22,7 +22,7 @@ demo: .venv/.demo
 
 test: .venv/.test
 	.ci/services
-	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 # Makes every fault of tests/bite in a copy of the worker, and asks whether its test fails. BITE_ARGS: names of single ones.
 bite: .venv/.test

@@ -12,9 +12,12 @@ import structlog
 from worker.admission import Admission
 from worker.broker.base import Broker, BrokerError, BrokerLostError, Delivery, Message
 from worker.core.backoff import RetryPolicy, jittered
+from worker.core.bundle import Bundle
 from worker.core.deployment import Certificate
 from worker.core.errors import Failure, RotationError
 from worker.core.outcome import Report, Timing
+from worker.core.renewal import OWN_PRODUCER, Renewal
+from worker.core.withdrawal import was_taken_back
 from worker.effort import Effort, spending
 from worker.in_hand import InHand
 from worker.intake import Intake
@@ -179,20 +182,26 @@ class Consumer:
         ):
             if (told := await settlement.told(message, identity)) is not None:
                 return await settlement.repeat(delivery, identity, told)
-            started_at, clock = self.now(), asyncio.get_running_loop().time
-            began = clock()
-            report = await self._report(delivery, identity.body_sha256)
-            if report is None:
-                _log.info("rotation.finished", outcome="sliced", duration_seconds=round(clock() - began, 3))
-                return await settlement.insist(lambda: delivery.park(0, attempt=message.attempt))
-            timing = Timing(started_at, self.now(), clock() - began, message.attempt)
-            return await settlement.conclude(delivery, identity, report, timing)
+            # Held until it is told: whoever comes next for that certificate finds it in the history.
+            async with AsyncExitStack() as turn:
+                return await self._work_on(delivery, identity, turn)
+
+    async def _work_on(self, delivery: Delivery, identity: Identity, turn: AsyncExitStack) -> None:
+        settlement, attempt = self._settlement, delivery.message.attempt
+        started_at, clock = self.now(), asyncio.get_running_loop().time
+        began = clock()
+        report = await self._report(delivery, identity.body_sha256, turn)
+        if report is None:
+            _log.info("rotation.finished", outcome="sliced", duration_seconds=round(clock() - began, 3))
+            return await settlement.insist(lambda: delivery.park(0, attempt=attempt))
+        timing = Timing(started_at, self.now(), clock() - began, attempt)
+        return await settlement.conclude(delivery, identity, report, timing)
 
     @property
     def _settlement(self) -> Settlement:
         return Settlement(self.broker, self.policy.retry, self.intake.trust, self.metrics, self.chance, self.on_ended)
 
-    async def _report(self, delivery: Delivery, digest: str) -> Report | None:
+    async def _report(self, delivery: Delivery, digest: str, turn: AsyncExitStack) -> Report | None:
         """What came of it; None when its time slice is over and it shall go on later."""
         if delivery.message.is_last_delivery:
             return Report.refused(TOO_OFTEN)
@@ -200,7 +209,7 @@ class Consumer:
         time_slice = asyncio.timeout(self.policy.slice_seconds)
         try:
             async with time_slice:
-                return await self._rotate(delivery.message, effort)
+                return await self._rotate(delivery.message, effort, turn)
         except RotationError as error:
             return Report.refused(Failure.of(error))
         except Exception as bug:  # noqa: BLE001 - one bug must not stop the other rotations
@@ -216,17 +225,30 @@ class Consumer:
         self._idle_slices[digest] = idle
         return None
 
-    async def _rotate(self, message: Message, effort: Effort) -> Report:
+    async def _rotate(self, message: Message, effort: Effort, turn: AsyncExitStack) -> Report:
         renewal = self.intake.renewal_of(message)
         certificate = self.certificates[renewal.certificate]
         effort.urgent = renewal.is_urgent
         gateways = frozenset(deployment.gateway for deployment in certificate.deployments)
-        async with self._turn(renewal.certificate, effort), self.admission.place(effort, gateways):
+        await turn.enter_async_context(self._turn(renewal.certificate, effort))
+        async with self.admission.place(effort, gateways):
             # Before the certificate is looked at, which costs more than all the rest while a gateway is away.
             self.rotator.check_open(gateways)
             with self.metrics.in_flight.track_inprogress(), spending(effort):
                 bundle = await self.intake.bundle_of(renewal)
+                if await self._is_withdrawn(renewal, bundle):
+                    return Report("superseded", "withdrawn", None if bundle is None else bundle.leaf)
                 return await self.rotator.rotate(certificate, bundle, undo_until=renewal.undo_until)
+
+    async def _is_withdrawn(self, renewal: Renewal, bundle: Bundle | None) -> bool:
+        """The sweep may have looked before an urgent renewal took back what lies on disk."""
+        if renewal.producer != OWN_PRODUCER or bundle is None:
+            return False
+        try:
+            return was_taken_back(bundle.leaf, await self.broker.history(renewal.certificate))
+        except BrokerError as error:
+            _log.warning("history.unread", error=str(error))
+            return False
 
     @asynccontextmanager
     async def _turn(self, certificate: str, effort: Effort) -> AsyncIterator[None]:

@@ -187,7 +187,8 @@ class Stage:
             assert outcome == "failed" if renewal_id in failed else outcome in ("succeeded", "superseded"), outcomes[
                 renewal_id
             ]["data"]
-        assert broken_promises(await self._account(failed)) == []
+        if not self.kept.lag:  # else the cloud's own books are late, too
+            assert broken_promises(await self._account(failed)) == []
         self._newest_is_served(failed)
 
     async def _account(self, failed: Sequence[str]) -> Books:

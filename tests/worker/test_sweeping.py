@@ -124,6 +124,8 @@ OLDER, NEWER = (
         ([put(OLDER, over=LEAF), put(LEAF, over=OLDER)], True),
         ([put(OLDER, over=LEAF, outcome="failed")], True),
         ([put(LEAF, over=OLDER), put(OLDER, over=LEAF)], False),
+        ([put(OLDER), put(LEAF)], True),
+        ([put(OLDER, outcome="failed"), put(LEAF)], False),
         ([put(OLDER, over=NEWER)], False),
         ([put(NEWER, over=LEAF)], False),
         ([put(OLDER)], False),

@@ -117,6 +117,7 @@ class RabbitBroker:
                 connection, self._settings, self._look_every, self._connector.lease, self._others
             ) as session:
                 self._session, self._recall = session, Recall(self._of_late)
+                self._publisher.is_taken = True  # what was refused before is told by another one by now, or again
                 try:
                     yield RabbitDeliveries(self, session)
                 finally:

@@ -9,17 +9,24 @@ from worker.core.bundle import Leaf
 
 
 def was_taken_back(leaf: Leaf, events: Sequence[Mapping[str, Any]]) -> bool:
-    """From the certificate's outcome events, newest first. What was put back later by a renewal of its own is not."""
+    """From the certificate's outcome events, newest first. What was put back later by a renewal of its own is not.
+
+    While it was served, an older one could only be `superseded`: one that succeeded after it has taken its place.
+    """
+    has_older = False
     for event in events:
         data = event.get("data")
         told = data.get("leaf") if isinstance(data, dict) else None
         if not isinstance(data, dict) or not isinstance(told, dict):
             continue
-        if told.get("fingerprint_sha256") == leaf.fingerprint_sha256 and data.get("outcome") == "succeeded":
-            return False
+        has_succeeded = data.get("outcome") == "succeeded"
+        if told.get("fingerprint_sha256") == leaf.fingerprint_sha256 and has_succeeded:
+            return has_older
         begins = _moment(told.get("not_before"))
-        if begins is not None and begins < leaf.not_before and any(_is(leaf, one) for one in _replaced(data)):
+        is_older = begins is not None and begins < leaf.not_before
+        if is_older and any(_is(leaf, one) for one in _replaced(data)):
             return True
+        has_older |= is_older and has_succeeded
     return False
 
 
