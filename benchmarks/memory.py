@@ -16,12 +16,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Unpack
 
 from benchmarks.report import Row, at_most
 from benchmarks.standin import Standin, running
 from benchmarks.subject import PRODUCER, Account, certificate, gateway, issue, memory, renewal
-from worker.broker.base import BrokerState, Dead, Delivery, Message, Right
+from worker.broker.base import About, BrokerState, Dead, Delivery, Message, Right
 from worker.broker.recall import Told
 from worker.consumer import Consumer, Policy
 from worker.core.certificate import Rules
@@ -73,8 +73,8 @@ class Handed:
         assert attempt >= self.message.attempt
         self._settled("parked")
 
-    async def bury(self, _reason: str, *, certificate: str | None, renewal_id: str | None, keep_body: bool) -> None:
-        assert renewal_id, certificate or keep_body
+    async def bury(self, _reason: str, *, keep_body: bool, **about: Unpack[About]) -> None:
+        assert about.get("renewal_id"), about.get("certificate") or keep_body
         self._settled("buried")
 
     def _settled(self, outcome: str) -> None:
@@ -104,7 +104,7 @@ class Queue:
     async def publish_event(self, event: Mapping[str, object]) -> None:
         assert event["id"]
 
-    async def told(self, event_ids: Collection[str], certificate: str | None, since: datetime | None) -> Told | None:
+    async def told(self, event_ids: Collection[str], certificate: str | None, but: str | None) -> Told | None:
         raise NotImplementedError
 
     async def is_served(self) -> bool:

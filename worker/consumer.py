@@ -11,6 +11,7 @@ import structlog
 
 from worker.admission import Admission
 from worker.broker.base import Broker, BrokerError, BrokerLostError, Delivery, Message
+from worker.broker.recall import Told
 from worker.core.backoff import RetryPolicy, jittered
 from worker.core.bundle import Bundle
 from worker.core.deployment import Certificate
@@ -190,7 +191,9 @@ class Consumer:
         settlement, attempt = self._settlement, delivery.message.attempt
         started_at, clock = self.now(), asyncio.get_running_loop().time
         began = clock()
-        report = await self._report(delivery, identity.body_sha256, turn)
+        report = await self._report(delivery, identity, turn)
+        if isinstance(report, Told):
+            return await settlement.repeat(delivery, identity, report)
         if report is None:
             _log.info("rotation.finished", outcome="sliced", duration_seconds=round(clock() - began, 3))
             return await settlement.insist(lambda: delivery.park(0, attempt=attempt))
@@ -201,15 +204,16 @@ class Consumer:
     def _settlement(self) -> Settlement:
         return Settlement(self.broker, self.policy.retry, self.intake.trust, self.metrics, self.chance, self.on_ended)
 
-    async def _report(self, delivery: Delivery, digest: str, turn: AsyncExitStack) -> Report | None:
-        """What came of it; None when its time slice is over and it shall go on later."""
+    async def _report(self, delivery: Delivery, identity: Identity, turn: AsyncExitStack) -> Report | Told | None:
+        """What came of it, now or before; None when its time slice is over and it shall go on later."""
         if delivery.message.is_last_delivery:
             return Report.refused(TOO_OFTEN)
+        digest = identity.body_sha256
         effort, idle = Effort(fence=delivery.fence), self._idle_slices.pop(digest, 0)
         time_slice = asyncio.timeout(self.policy.slice_seconds)
         try:
             async with time_slice:
-                return await self._rotate(delivery.message, effort, turn)
+                return await self._rotate(delivery.message, identity, effort, turn)
         except RotationError as error:
             return Report.refused(Failure.of(error))
         except Exception as bug:  # noqa: BLE001 - one bug must not stop the other rotations
@@ -225,12 +229,17 @@ class Consumer:
         self._idle_slices[digest] = idle
         return None
 
-    async def _rotate(self, message: Message, effort: Effort, turn: AsyncExitStack) -> Report:
+    async def _rotate(
+        self, message: Message, identity: Identity, effort: Effort, turn: AsyncExitStack
+    ) -> Report | Told:
         renewal = self.intake.renewal_of(message)
         certificate = self.certificates[renewal.certificate]
         effort.urgent = renewal.is_urgent
         gateways = frozenset(deployment.gateway for deployment in certificate.deployments)
         await turn.enter_async_context(self._turn(renewal.certificate, effort))
+        # Another copy of it may have had the turn before, and a newer renewal after that.
+        if (told := await self._settlement.told(message, identity)) is not None:
+            return told
         async with self.admission.place(effort, gateways):
             # Before the certificate is looked at, which costs more than all the rest while a gateway is away.
             self.rotator.check_open(gateways)

@@ -8,7 +8,7 @@ from typing import assert_never
 
 import structlog
 
-from worker.broker.base import Broker, BrokerError, BrokerLostError, Delivery, Message
+from worker.broker.base import About, Broker, BrokerError, BrokerLostError, Delivery, Message
 from worker.broker.recall import Told
 from worker.core.backoff import RetryPolicy, jittered
 from worker.core.events import event_ids, outcome_event
@@ -61,8 +61,8 @@ class Settlement:
                 await self._publish(delivery, identity, report, timing)
                 await self.insist(delivery.ack)
             case GiveUp(reason):
-                await self._publish(delivery, identity, report, timing)
-                await self._bury(delivery, identity, reason)
+                told_at = await self._publish(delivery, identity, report, timing)
+                await self._bury(delivery, identity, reason, told_at)
             case _:
                 assert_never(disposition)
         self._book(identity, report, timing, disposition)
@@ -72,10 +72,11 @@ class Settlement:
 
         By now the world may be another one: worked on again, it might end otherwise.
         """
-        if not message.redeliveries and message.copied_at is None:
+        if not message.redeliveries and not message.is_copy:
             return None
         try:
-            return await self.broker.told(event_ids(identity.event_source), identity.certificate, message.copied_at)
+            ids = event_ids(identity.event_source)
+            return await self.broker.told(ids, identity.certificate, message.given_up_at)
         except BrokerError as error:
             # Then it is worked on again, which is looked at first and changes nothing twice.
             _log.warning("history.unread", error=str(error))
@@ -84,21 +85,20 @@ class Settlement:
     async def repeat(self, delivery: Delivery, identity: Identity, told: Told) -> None:
         """As `conclude`, for what the world has heard of."""
         if told.outcome == "failed":
-            await self._bury(delivery, identity, told.reason)
+            await self._bury(delivery, identity, told.reason, told.at)
         else:
             await self.insist(delivery.ack)
         self.on_ended(identity.certificate, told.outcome)
         _log.info("rotation.finished", outcome=told.outcome, reason=told.reason, told_before=True)
 
-    async def _bury(self, delivery: Delivery, identity: Identity, reason: str) -> None:
-        keep_body = reason != "plain_key_refused" and may_keep_body(delivery.message, self.trust)
-        await self.insist(
-            lambda: delivery.bury(
-                reason, certificate=identity.certificate, renewal_id=identity.renewal_id, keep_body=keep_body
-            )
-        )
+    async def _bury(self, delivery: Delivery, identity: Identity, reason: str, told_at: str) -> None:
+        keep_body = may_keep_body(delivery.message, self.trust)
+        about = About(certificate=identity.certificate, renewal_id=identity.renewal_id, told_at=told_at)
+        await self.insist(lambda: delivery.bury(reason, keep_body=keep_body, **about))
 
-    async def _publish(self, delivery: Delivery, identity: Identity, report: Report, timing: Timing) -> None:
+    async def _publish(self, delivery: Delivery, identity: Identity, report: Report, timing: Timing) -> str:
+        """The event's time, as it says it."""
+
         def event_of(ended: Report) -> dict[str, object]:
             told = (identity.renewal_id, identity.certificate, timing, delivery.message.traceparent)
             return outcome_event(ended, *told, fallback_id=identity.event_source)
@@ -115,6 +115,7 @@ class Settlement:
             await self.broker.publish_event(event)
 
         await self.insist(publish)
+        return str(event["time"])
 
     async def insist(self, step: Callable[[], Awaitable[None]]) -> None:
         """Until the broker took it: a rotation is not settled before the world knows.

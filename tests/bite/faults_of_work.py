@@ -19,10 +19,10 @@ SETTLING: Final = (
     Fault(
         "bury before the event",
         "settlement.py",
-        """                await self._publish(delivery, identity, report, timing)
-                await self._bury(delivery, identity, reason)
+        """                told_at = await self._publish(delivery, identity, report, timing)
+                await self._bury(delivery, identity, reason, told_at)
 """,
-        """                await self._bury(delivery, identity, reason)
+        """                await self._bury(delivery, identity, reason, "")
                 await self._publish(delivery, identity, report, timing)
 """,
         "worker/test_consumer.py::test_the_last_attempt_is_told_and_buried",
@@ -44,9 +44,18 @@ SETTLING: Final = (
     Fault(
         "a redelivery does not ask the history",
         "settlement.py",
-        "        if not message.redeliveries and message.copied_at is None:\n",
+        "        if not message.redeliveries and not message.is_copy:\n",
         "        if message.redeliveries >= 0:\n",
         "worker/test_consumer.py::test_what_was_told_before_and_not_settled_is_settled_as_it_was_told",
+    ),
+    Fault(
+        "the history is not asked again inside the turn",
+        "consumer.py",
+        """        if (told := await self._settlement.told(message, identity)) is not None:
+            return told
+""",
+        "",
+        "reliability/test_crash_sweep.py::test_two_copies_of_a_renewal_have_one_outcome_whatever_comes_between_them",
     ),
     Fault(
         "what was told as failed is acked",

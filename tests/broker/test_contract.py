@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -71,12 +71,13 @@ async def test_what_was_told_of_a_renewal_is_known_to_whoever_is_given_it_again(
     broker = place.broker()
     await broker.declare()
     await broker.publish_event(event(id="mine", time=at.isoformat(), data=data))
-    await broker.publish_event(event(id="odd", time="yesterday"))
-    for since in (None, at):
+    await broker.publish_event(event(id="odd", data="nothing"))
+    told = Told("failed", "forbidden", at.isoformat())
+    for other_time in (None, "another time"):
         async with place.broker().deliveries():
-            assert await place.opened[-1].told(["other", "mine"], "shop", since) == Told("failed", "forbidden")
+            assert await place.opened[-1].told(["other", "mine"], "shop", other_time) == told
     async with place.broker().deliveries():
-        assert await place.opened[-1].told(["mine"], "shop", at + timedelta(seconds=1)) is None
+        assert await place.opened[-1].told(["mine"], "shop", at.isoformat()) is None
         assert await place.opened[-1].told(["odd", "none"], "shop", None) is None
         assert await place.opened[-1].told(["mine"], "blog", None) is None, "another producer's may have the same id"
 
@@ -91,8 +92,8 @@ async def test_what_is_told_now_is_known_from_now_on(place: Place) -> None:
     async with broker.deliveries():
         assert await broker.told(["mine"], "shop", None) is None
         data = {"outcome": "succeeded", "reason": "rotated"}
-        await broker.publish_event(event(id="mine", time=datetime.now(UTC).isoformat(), data=data))
-        assert await broker.told(["mine"], "shop", None) == Told("succeeded", "rotated")
+        await broker.publish_event(event(id="mine", time="now", data=data))
+        assert await broker.told(["mine"], "shop", None) == Told("succeeded", "rotated", "now")
 
 
 async def test_it_is_known_when_others_have_told_something_and_what_is_ones_own_does_not_count(place: Place) -> None:
@@ -105,18 +106,17 @@ async def test_it_is_known_when_others_have_told_something_and_what_is_ones_own_
     assert await other.told_by_others_at() == at
 
 
-async def test_a_delivery_says_how_often_it_was_given_out_and_a_copy_since_when(place: Place) -> None:
-    began = datetime.now(UTC) - timedelta(seconds=1)
+async def test_a_delivery_says_how_often_it_was_given_out_and_whether_it_is_a_copy(place: Place) -> None:
     await _publish(place, b"news")
     for before in (0, 1, 2):
         async with place.broker().deliveries() as deliveries:
             delivery = await anext(deliveries)
             assert (delivery.message.redeliveries, delivery.message.is_suspect) == (before, False)
+            assert not delivery.message.is_copy
             if before == 2:
                 await delivery.park(0, attempt=2)
                 copy = (await anext(deliveries)).message
-                assert copy.redeliveries == 0
-                assert copy.copied_at is None or began <= copy.copied_at <= datetime.now(UTC)
+                assert (copy.redeliveries, copy.is_copy) == (0, True)
 
 
 async def test_what_is_acked_never_comes_again(place: Place) -> None:
@@ -224,6 +224,20 @@ async def test_a_replayed_renewal_is_a_first_attempt_of_its_original_producer(pl
         back = (await anext(deliveries)).message
     assert (back.body, back.attempt, back.user_id) == (b"news", 1, first.message.user_id)
     assert await broker.dead() == []
+
+
+async def test_what_is_replayed_says_when_it_was_given_up_and_keeps_saying_so(place: Place) -> None:
+    await _publish(place, b"news")
+    broker = place.broker()
+    async with broker.deliveries() as deliveries:
+        await (await anext(deliveries)).bury("forbidden", keep_body=True, told_at="then")
+        [dead] = await broker.dead()
+        await broker.replay([dead.id])
+        back = await anext(deliveries)
+        await back.park(0, attempt=2)
+        again = await anext(deliveries)
+        await again.ack()
+    assert (back.message.given_up_at, again.message.given_up_at) == ("then", "then")
 
 
 async def test_only_the_dead_letters_that_were_named_are_replayed(place: Place) -> None:

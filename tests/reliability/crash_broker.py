@@ -4,13 +4,12 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from tests.reliability.crash_life import Life
-from worker.broker.base import BrokerState, Delivery, Message, redelivered
+from worker.broker.base import About, BrokerState, Delivery, Message, redelivered
 from worker.broker.recall import Recall
 from worker.broker.recall import Told as Known
 from worker.broker.sqlite import SqliteBroker
@@ -55,7 +54,7 @@ class Store:
     _numbers: Any = field(default_factory=lambda: count(1))
 
     def put(self, message: Message, *, delay: float = 0.0, reason: str | None = None, is_copy: bool = False) -> None:
-        message = replace(message, copied_at=_moment(len(self.told)) if is_copy else None)
+        message = replace(message, is_copy=is_copy)
         self.kept[next(self._numbers)] = Kept(message, _now() + delay, reason=reason)
 
     def waiting(self) -> list[Kept]:
@@ -69,7 +68,7 @@ class Store:
         """All dead letters, put back as first attempts."""
         for one in self.dead():
             one.reason, one.deliveries, one.due = None, 0, 0.0
-            one.message = replace(one.message, attempt=1, copied_at=_moment(len(self.told)))
+            one.message = replace(one.message, attempt=1)
 
 
 @dataclass(slots=True)
@@ -96,13 +95,11 @@ class Desk:
             one.deliveries += 1
             yield InHand(self, number, _given(one))
 
-    async def told(self, event_ids: Collection[str], certificate: str | None, since: datetime | None) -> Known | None:
-        events = [{**told.event, "time": _moment(number).isoformat()} for number, told in enumerate(self.store.told)]
-
+    async def told(self, event_ids: Collection[str], certificate: str | None, but: str | None) -> Known | None:
         async def read() -> Sequence[Mapping[str, Any]]:
-            return events
+            return [told.event for told in self.store.told]
 
-        return await Recall(read).find(event_ids, certificate, since)
+        return await Recall(read).find(event_ids, certificate, but)
 
     def _next(self) -> int | None:
         now = _now()
@@ -145,9 +142,10 @@ class InHand:
         await self.desk.life.passes("copy confirmed")
         await self.ack()
 
-    async def bury(self, reason: str, *, certificate: str | None, renewal_id: str | None, keep_body: bool) -> None:
+    async def bury(self, reason: str, *, keep_body: bool, **about: Unpack[About]) -> None:
         await self.desk.life.passes("copy sent")
-        self.desk.store.put(self._plain(), reason=reason, is_copy=True)
+        dead = replace(self._plain(), given_up_at=about["told_at"])
+        self.desk.store.put(dead, reason=reason, is_copy=True)
         await self.desk.life.passes("copy confirmed")
         await self.ack()
 
@@ -166,8 +164,8 @@ class Watched:
     broker: SqliteBroker
     life: Life
 
-    async def told(self, event_ids: Collection[str], certificate: str | None, since: datetime | None) -> Known | None:
-        return await self.broker.told(event_ids, certificate, since)
+    async def told(self, event_ids: Collection[str], certificate: str | None, but: str | None) -> Known | None:
+        return await self.broker.told(event_ids, certificate, but)
 
     @asynccontextmanager
     async def deliveries(self) -> AsyncGenerator[AsyncIterator["WatchedInHand"]]:
@@ -202,11 +200,6 @@ class WatchedInHand:
         await self.life.passes("ack sent")
         await self.delivery.ack()
         await self.life.passes("ack done")
-
-
-def _moment(number: int) -> datetime:
-    """A story is over in no time: its moments are counted in events."""
-    return datetime.fromtimestamp(number, UTC)
 
 
 def _given(kept: Kept) -> Message:

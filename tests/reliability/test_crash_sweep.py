@@ -207,6 +207,24 @@ def test_a_renewal_that_comes_again_has_no_other_outcome_for_a_newer_one_in_betw
     assert list(told_twice(stage.books())) == []
 
 
+def test_two_copies_of_a_renewal_have_one_outcome_whatever_comes_between_them() -> None:
+    """A worker that dies between copy and ack leaves two, and the second may wait behind a newer renewal."""
+
+    async def scenario() -> Stage:
+        stage = staged("in_place")
+        stage.cloud.latency = 4.0
+        stage.send(issued(20))
+        [first] = stage.store.kept.values()
+        stage.send(issued(10))
+        stage.store.put(first.message, is_copy=True)
+        await stage.live()
+        return stage
+
+    stage = run_virtual(scenario())
+    assert [told.event["data"]["outcome"] for told in stage.store.told] == ["succeeded", "succeeded"]
+    assert stage.broken_promises() == []
+
+
 async def lived(stage: Stage, path: Path, *, dies_at: int | None = None) -> Life:
     """As `Stage.live`, over the embedded broker."""
     life, broker, door = Life(dies_at), sqlite(path), sqlite(path)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Any
+from typing import Any, Unpack
 
 import pytest
 from structlog.testing import capture_logs
@@ -16,7 +16,7 @@ from tests.support.clouds import message, renewal
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import certificate, deployment, leaf, stored
 from tests.support.virtual_time import run_virtual
-from worker.broker.base import BrokerError, BrokerLostError, Message, TopologyError
+from worker.broker.base import About, BrokerError, BrokerLostError, Message, TopologyError
 from worker.broker.recall import Told
 from worker.consumer import Consumer, Policy
 from worker.core.backoff import RetryPolicy
@@ -58,8 +58,8 @@ class Inbox:
     def message(self) -> Message:
         return self.sent
 
-    async def told(self, event_ids: Collection[str], certificate: str | None, since: datetime | None) -> Told | None:
-        assert (len(event_ids), certificate, since) == (3, "shop", self.sent.copied_at)
+    async def told(self, event_ids: Collection[str], certificate: str | None, but: str | None) -> Told | None:
+        assert (len(event_ids), certificate, but) == (3, "shop", self.sent.given_up_at)
         return self.known
 
     async def publish_event(self, event: Mapping[str, object]) -> None:
@@ -83,8 +83,8 @@ class Inbox:
     async def park(self, delay: float, *, attempt: int) -> None:
         self._settled(f"park {delay:g} as {attempt}")
 
-    async def bury(self, reason: str, *, certificate: str | None, renewal_id: str | None, keep_body: bool) -> None:
-        self._settled(f"bury {reason} of {certificate} {'kept' if keep_body else 'withheld'}")
+    async def bury(self, reason: str, *, keep_body: bool, **about: Unpack[About]) -> None:
+        self._settled(f"bury {reason} of {about.get('certificate')} {'kept' if keep_body else 'withheld'}")
 
 
 def consumer_of(inbox: Any, gateway: FakeGateway) -> Consumer:
@@ -162,8 +162,9 @@ async def test_the_last_delivery_that_the_broker_gives_is_told_and_buried_untrie
 
 async def test_what_was_told_before_and_not_settled_is_settled_as_it_was_told() -> None:
     cloud, again = FakeGateway(stored(), {}), replace(good(), redeliveries=1)
-    assert (await settled(again, cloud, known=Told("superseded", "downgrade"))).log == ["ack"]
-    assert (await settled(again, cloud, known=Told("failed", "forbidden"))).log == ["bury forbidden of shop kept"]
+    assert (await settled(again, cloud, known=Told("superseded", "downgrade", "then"))).log == ["ack"]
+    failed = Told("failed", "forbidden", "then")
+    assert (await settled(again, cloud, known=failed)).log == ["bury forbidden of shop kept"]
     assert cloud.journal == []
 
 
@@ -181,9 +182,9 @@ async def test_what_may_be_in_other_hands_is_not_told() -> None:
 
 
 async def test_only_what_came_before_asks_whether_it_was_told() -> None:
-    known = Told("succeeded", "rotated")
+    known = Told("succeeded", "rotated", "then")
     assert (await settled(good(), known=known)).log == ["event", "ack"]
-    assert (await settled(replace(good(), copied_at=datetime.now(UTC)), known=known)).log == ["ack"]
+    assert (await settled(replace(good(), is_copy=True), known=known)).log == ["ack"]
 
 
 async def test_a_history_that_cannot_be_read_costs_a_second_look_and_no_more() -> None:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final, Protocol, TypedDict, Unpack
 
 from worker.broker.recall import Told
 
@@ -50,8 +50,10 @@ class Message:
     traceparent: str | None = None
     attempt: int = 1
     """Which try this is, counted from 1."""
-    copied_at: datetime | None = None
-    """When a worker put it into a queue again: parked, put back, replayed. None for what came from its producer."""
+    is_copy: bool = False
+    """A worker put it into a queue again: parked, put back, replayed."""
+    given_up_at: str | None = None
+    """Of what was put back to be tried anew: the time, as its event has it, of the outcome that it had before."""
     redeliveries: int = 0
     """How often it was delivered before, and not settled."""
     is_suspect: bool = False
@@ -96,6 +98,15 @@ def redelivered(message: Message, before: int, limit: int) -> Message:
     return replace(message, redeliveries=before, is_suspect=is_suspect, is_last_delivery=before >= limit)
 
 
+class About(TypedDict, total=False):
+    """What is known of a message that is given up."""
+
+    certificate: str | None
+    renewal_id: str | None
+    told_at: str | None
+    """The time of its outcome, as the event has it."""
+
+
 class Delivery(Protocol):
     """One message in hand. Exactly one of `ack`, `park` and `bury` is called, once."""
 
@@ -120,7 +131,7 @@ class Delivery(Protocol):
         """
         ...
 
-    async def bury(self, reason: str, *, certificate: str | None, renewal_id: str | None, keep_body: bool) -> None:
+    async def bury(self, reason: str, *, keep_body: bool, **about: Unpack[About]) -> None:
         """Moves it to the dead queue with its reason; without `keep_body` what is kept is a note in its place."""
         ...
 
@@ -190,10 +201,11 @@ class Broker(Protocol):
         """
         ...
 
-    async def told(self, event_ids: Collection[str], certificate: str | None, since: datetime | None) -> Told | None:
-        """What a worker has published since about this certificate under one of these event ids, in the last day.
+    async def told(self, event_ids: Collection[str], certificate: str | None, but: str | None) -> Told | None:
+        """What a worker has published of late about this certificate under one of these event ids.
 
-        Whoever was given a message again asks whether its outcome was told already.
+        Whoever was given a message again asks whether its outcome was told already; `but` that of this very time does
+        not count, with which it was given up before it was put back.
         """
         ...
 

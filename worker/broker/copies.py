@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from aio_pika.abc import AbstractIncomingMessage
 
-from worker.broker.base import Dead, Message, sound_traceparent, withheld
+from worker.broker.base import About, Dead, Message, sound_traceparent, withheld
 from worker.broker.publishing import Sending
 from worker.core.message import identify
 
@@ -22,6 +22,7 @@ _REASON: Final = "x-rotation-reason"
 _CERTIFICATE: Final = "x-rotation-certificate"
 _RENEWAL: Final = "x-rotation-renewal"
 _SINCE: Final = "x-rotation-since"
+_TOLD_AT: Final = "x-rotation-told-at"
 _DELIVERIES: Final = "x-delivery-count"
 _OF_THE_BROKER: Final = frozenset({"delivery_limit", "expired", "maxlen", "rejected"})
 
@@ -40,7 +41,8 @@ def opened(incoming: AbstractIncomingMessage, worker: str) -> Message:
         content_encoding=incoming.content_encoding,
         traceparent=sound_traceparent(incoming.headers.get("traceparent")),
         attempt=attempt if isinstance(attempt, int) and attempt > 0 else 1,
-        copied_at=incoming.timestamp if _ATTEMPT in ours else None,
+        is_copy=_ATTEMPT in ours,
+        given_up_at=_text(ours.get(_TOLD_AT)),
     )
 
 
@@ -52,23 +54,25 @@ def redeliveries(incoming: AbstractIncomingMessage) -> int:
 
 def again(message: Message, *, attempt: int = 1) -> Sending:
     """A copy with fresh headers: with the old `x-death` the broker would drop it as a cycle."""
+    headers: dict[str, str | int] = {_ATTEMPT: attempt, _PRODUCER: message.user_id or ""}
+    if message.given_up_at is not None:
+        headers[_TOLD_AT] = message.given_up_at
     return Sending(
         body=message.body,
         content_type=message.content_type,
-        headers={_ATTEMPT: attempt, _PRODUCER: message.user_id or "", **traced(message.traceparent)},
+        headers=headers | traced(message.traceparent),
         priority=message.priority,
         content_encoding=message.content_encoding,
     )
 
 
-def given_up(
-    message: Message, reason: str, *, certificate: str | None, renewal_id: str | None, keep_body: bool
-) -> Sending:
+def given_up(message: Message, reason: str, about: About, *, keep_body: bool) -> Sending:
     """A copy for the dead queue. The broker keeps bodies on disk: one that may hold a key becomes a note."""
     told: dict[str, str | None] = {
         _REASON: reason,
-        _CERTIFICATE: certificate,
-        _RENEWAL: renewal_id,
+        _CERTIFICATE: about.get("certificate"),
+        _RENEWAL: about.get("renewal_id"),
+        _TOLD_AT: about.get("told_at"),
         _PRODUCER: message.user_id or "",
         _SINCE: datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -5,11 +5,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Unpack
 
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
-from worker.broker.base import BrokerError, BrokerState, Dead, Delivery, Message, Right, redelivered
+from worker.broker.base import About, BrokerError, BrokerState, Dead, Delivery, Message, Right, redelivered
 from worker.broker.connection import Connector, counted, guarded
 from worker.broker.consuming import Session, consuming
 from worker.broker.copies import again, dead_id, dead_letter, given_up, opened, redeliveries, traced
@@ -54,9 +54,8 @@ class RabbitDelivery:
         step = step_for(delay, self.broker.parking_seconds)
         await self._move(parking_key(step), again(self.message, attempt=attempt))
 
-    async def bury(self, reason: str, *, certificate: str | None, renewal_id: str | None, keep_body: bool) -> None:
-        copy = given_up(self.message, reason, certificate=certificate, renewal_id=renewal_id, keep_body=keep_body)
-        await self._move(DEAD, copy)
+    async def bury(self, reason: str, *, keep_body: bool, **about: Unpack[About]) -> None:
+        await self._move(DEAD, given_up(self.message, reason, about, keep_body=keep_body))
 
     async def _move(self, routing_key: str, copy: Sending) -> None:
         """What is delivered elsewhere by now is not copied."""
@@ -137,8 +136,8 @@ class RabbitBroker:
         self._recall.learn(event)
         self._told_last = event["id"]
 
-    async def told(self, event_ids: Collection[str], certificate: str | None, since: datetime | None) -> Told | None:
-        return await self._recall.find(event_ids, certificate, since)
+    async def told(self, event_ids: Collection[str], certificate: str | None, but: str | None) -> Told | None:
+        return await self._recall.find(event_ids, certificate, but)
 
     async def told_by_others_at(self) -> datetime | None:
         latest = await self.history(limit=1)

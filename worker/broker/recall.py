@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-FOR: Final = timedelta(days=1)
-"""How long ago at most."""
+FOR: Final = timedelta(days=3)
+"""How long ago at most: a machine may be down over a weekend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +17,13 @@ class Told:
 
     outcome: str
     reason: str
+    at: str = ""
+    """When, as its event has it: no clock is asked for what only has to be told apart."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Event:
     certificate: object
-    at: datetime
     told: Told
 
 
@@ -36,24 +37,23 @@ class Recall:
     _is_read: bool = False
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def find(self, event_ids: Collection[str], certificate: str | None, since: datetime | None) -> Told | None:
-        """The certificate's outcome under one of these ids, if it was told since then. Raises what `read` does."""
+    async def find(self, event_ids: Collection[str], certificate: str | None, but: str | None) -> Told | None:
+        """The certificate's outcome under one of these ids, not that of the time `but`. Raises what `read` does."""
         async with self._reading:
             if not self._is_read:
                 for event in await self.read():
                     self.learn(event)
                 self._is_read = True
         found = (self._known[one] for one in event_ids if one in self._known)
-        mine = (one for one in found if one.certificate == certificate and (since is None or one.at >= since))
-        return next((one.told for one in mine), None)
+        mine = (one.told for one in found if one.certificate == certificate and one.told.at != but)
+        return next(mine, None)
 
     def learn(self, event: Mapping[str, object]) -> None:
         """Later ones of the same id take the place of earlier ones."""
         data = event.get("data")
-        with suppress(ValueError):
-            if isinstance(data, dict):
-                told = Told(str(data.get("outcome")), str(data.get("reason")))
-                self._known[str(event.get("id"))] = _Event(event.get("subject"), _moment(event), told)
+        if isinstance(data, dict):
+            told = Told(str(data.get("outcome")), str(data.get("reason")), str(event.get("time")))
+            self._known[str(event.get("id"))] = _Event(event.get("subject"), told)
 
     def forget(self) -> None:
         """Another worker may have told more meanwhile: it is read again."""
@@ -64,12 +64,6 @@ class Recall:
 def told_at(event: Mapping[str, object]) -> datetime | None:
     """None where it does not say."""
     with suppress(ValueError):
-        return _moment(event)
+        at = datetime.fromisoformat(str(event.get("time")))
+        return None if at.tzinfo is None else at
     return None
-
-
-def _moment(event: Mapping[str, object]) -> datetime:
-    at = datetime.fromisoformat(str(event.get("time")))
-    if at.tzinfo is None:
-        raise ValueError
-    return at

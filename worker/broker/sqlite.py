@@ -9,13 +9,14 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 import aiosqlite
 
 from worker.broker.base import (
+    About,
     BrokerError,
     BrokerLostError,
     BrokerState,
@@ -38,6 +39,7 @@ from worker.settings.model import Retry
 
 _LOOK_EVERY: Final = 0.1
 _DAY: Final = 86400.0
+_ABOUT: Final = ("certificate", "renewal_id", "told_at")
 
 
 @dataclass(slots=True)
@@ -81,12 +83,12 @@ class SqliteDelivery:
             "UPDATE messages SET due = ?, attempt = ?, deliveries = 0 WHERE number = ?", (due, attempt, self.number)
         )
 
-    async def bury(self, reason: str, *, certificate: str | None, renewal_id: str | None, keep_body: bool) -> None:
+    async def bury(self, reason: str, *, keep_body: bool, **about: Unpack[About]) -> None:
         kept = (self.message.body, self.message.content_type) if keep_body else (withheld(reason), "application/json")
         await self._settle(
-            "UPDATE messages SET state = 'dead', reason = ?, certificate = ?, renewal_id = ?, since = ?, body = ?,"
-            " content_type = ? WHERE number = ?",
-            (reason, certificate, renewal_id, time.time(), *kept, self.number),
+            "UPDATE messages SET state = 'dead', reason = ?, certificate = ?, renewal_id = ?, told_at = ?, since = ?,"
+            " body = ?, content_type = ? WHERE number = ?",
+            (reason, *(about.get(name) for name in _ABOUT), time.time(), *kept, self.number),
             is_secret=not keep_body,
         )
 
@@ -226,8 +228,6 @@ class SqliteBroker:
     def _given_out(self, row: Mapping[str, Any], in_hand: _InHand) -> Message:
         before = row["deliveries"] - 1
         message = redelivered(message_of(row), before, self._settings.delivery_limit)
-        if before:
-            message = replace(message, copied_at=datetime.fromtimestamp(row["due"], UTC))
         is_inherited = in_hand.begins_turn and (in_hand.was_standby or before > 0)
         in_hand.begins_turn = False
         return replace(message, is_inherited=is_inherited)
@@ -294,8 +294,8 @@ class SqliteBroker:
             found += [one] if changed else []
         return found
 
-    async def told(self, event_ids: Collection[str], certificate: str | None, since: datetime | None) -> Told | None:
-        return await Recall(self._of_late).find(event_ids, certificate, since)
+    async def told(self, event_ids: Collection[str], certificate: str | None, but: str | None) -> Told | None:
+        return await Recall(self._of_late).find(event_ids, certificate, but)
 
     async def told_by_others_at(self) -> datetime | None:
         latest = await self.history(limit=1)
