@@ -3,6 +3,8 @@
 .DEFAULT_GOAL := test
 
 BIN := .venv/bin
+# Most tests wait for brokers and clouds: two for each core keep it at work.
+WORKERS ?= $(shell expr 2 '*' $$(nproc))
 
 .venv/.demo: requirements.lock pyproject.toml
 	.ci/venv requirements.lock
@@ -22,7 +24,7 @@ demo: .venv/.demo
 
 test: .venv/.test
 	.ci/services
-	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 # Makes every fault of tests/bite in a copy of the worker, and asks whether its test fails. BITE_ARGS: names of single ones.
 bite: .venv/.test

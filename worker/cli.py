@@ -12,6 +12,7 @@ from worker import __version__
 from worker.commands.crashes import frames, where
 from worker.commands.exits import BAD_MATERIAL, INTERNAL, INTERRUPTED, UNAVAILABLE, WRONG_SETTINGS
 from worker.commands.stdout import make_stdout_forgiving
+from worker.hardening import deny_dumps
 from worker.stderr import make_stderr_unfailing
 
 COMMANDS: Final = {
@@ -41,6 +42,7 @@ class Command(Protocol):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; the exit status."""
+    deny_dumps()
     make_stderr_unfailing()
     make_stdout_forgiving()
     words = list(sys.argv[1:] if argv is None else argv)

@@ -55,7 +55,7 @@ async def service(settings: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     """Ends by SIGTERM, which must end in a clean drain."""
     child = await asyncio.create_subprocess_exec(SCRIPT, "run", "--config", settings)
     try:
-        await _up(settings)
+        await up(settings)
         yield child
     finally:
         if child.returncode is None:
@@ -72,7 +72,7 @@ async def outcomes(settings: Path, count: int) -> list[dict[str, Any]]:
         await asyncio.sleep(0.2)
 
 
-async def _up(settings: Path) -> None:
+async def up(settings: Path) -> None:
     """Until the worker consumes or stands by: then the broker's objects are there, and it hears signals."""
     listen = tomllib.loads(settings.read_text(encoding="utf-8"))["http"]["listen"]
     async with aiohttp.ClientSession() as session:
