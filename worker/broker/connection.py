@@ -21,7 +21,9 @@ from yarl import URL
 from worker.broker.base import BrokerError, BrokerLostError, TopologyError
 from worker.broker.properties import tolerate_bad_properties
 from worker.core.secret import Secret
+from worker.settings.errors import SettingsError
 from worker.settings.model import Broker as Settings
+from worker.settings.resolve import broker_url
 
 # A dead peer is noticed after three times (heartbeat + 1) seconds.
 _HEARTBEAT: Final = 10
@@ -72,6 +74,8 @@ def _kind(error: BaseException) -> str:
     while cause is not None:
         if isinstance(cause, socket.gaierror):
             return "its name is not found"
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return "its certificate does not verify"
         cause = cause.__cause__ or cause.__context__
     return type(error).__name__
 
@@ -82,17 +86,23 @@ def words(error: Exception) -> str:
 
 
 class Connector:
-    """Opens connections to one broker as one user."""
+    """Opens connections to one broker as one user; its URL and TLS files are read again for each connection."""
 
     def __init__(self, settings: Settings, url: Secret) -> None:
         self._settings = settings
         self._url = url
-        self.user = URL(url.reveal()).user or "guest"
         self.timeout: float = settings.timeout_seconds
-        told = URL(url.reveal()).query.get("heartbeat", "")
-        heartbeat = int(told) if told.isdecimal() and int(told) else _HEARTBEAT
-        self.lease = min(heartbeat, _HEARTBEAT) / 2
+
+    @property
+    def user(self) -> str:
+        return URL(self._url.reveal()).user or "guest"
+
+    @property
+    def lease(self) -> float:
         """Seconds in which the broker surely does not give up a connection that it has just heard."""
+        told = URL(self._url.reveal()).query.get("heartbeat", "")
+        heartbeat = int(told) if told.isdecimal() and int(told) else _HEARTBEAT
+        return min(heartbeat, _HEARTBEAT) / 2
 
     @asynccontextmanager
     async def connected(self) -> AsyncGenerator[AbstractConnection]:
@@ -106,14 +116,27 @@ class Connector:
     async def connect(self) -> AbstractConnection:
         """Raises BrokerLostError, and BrokerError for unusable TLS files; the text has no part of the URL."""
         tolerate_bad_properties()
-        url = URL(self._url.reveal())
-        known = {key: value for key, value in url.query.items() if key in _QUERY}
-        url = url.with_query({"heartbeat": str(_HEARTBEAT)} | known)
+        self._read_again()
+        url = self._told(URL(self._url.reveal()))
         async with guarded("connecting", self.timeout):
             try:
                 return await aio_pika.connect(url, ssl_context=self._tls(url), timeout=self.timeout)
             except ProbableAuthenticationError:
                 raise BrokerLostError("the broker refuses these credentials") from None
+
+    def _read_again(self) -> None:
+        """A password that was changed in `url_file` needs no restart."""
+        if self._settings.url_file is not None:
+            try:
+                self._url = broker_url(self._settings)
+            except SettingsError as error:
+                raise BrokerLostError("; ".join(error.problems)) from None
+
+    def _told(self, url: URL) -> URL:
+        """With what goes to the library alone. Without a password, the client certificate says who we are."""
+        known = {key: value for key, value in url.query.items() if key in _QUERY}
+        external = {"auth": "EXTERNAL"} if url.password is None and self._settings.cert_file is not None else {}
+        return url.with_query({"heartbeat": str(_HEARTBEAT)} | known | external)
 
     def _tls(self, url: URL) -> ssl.SSLContext | None:
         """Our own context: URL parameters can turn verification off."""

@@ -92,7 +92,6 @@ class RabbitBroker:
         self._settings = settings
         self._look_every = look_every
         self._connector = Connector(settings, url)
-        self.user = self._connector.user
         self._publisher = Publisher(self._connector)
         self._topology = topology(settings, retry.parking_seconds)
         self._session: Session | None = None
@@ -100,6 +99,11 @@ class RabbitBroker:
         self._told_last: object = None
         steps = [parking_queue(settings, step) for step in self.parking_seconds]
         self._others = (settings.dead_queue, settings.history_stream, *steps)
+
+    @property
+    def user(self) -> str:
+        """Whose copies are believed."""
+        return self._connector.user
 
     async def declare(self) -> None:
         async with self._connector.connected() as connection:

@@ -28,6 +28,7 @@ class Broker(Model):
     url_file: Path | None = None
     ca_file: Path | None = None
     cert_file: Path | None = None
+    """Who we are at TLS; where the URL has no password, to the broker too (EXTERNAL)."""
     key_file: Path | None = None
     insecure: bool = False
     """Allows `amqp://` to a host that is not loopback."""
