@@ -1,5 +1,5 @@
 # Each target works by itself on a fresh machine with Python 3.11+, git and make.
-.PHONY: demo test bite soak lint bench format lock
+.PHONY: demo test bite soak lint bench sbom format lock
 .DEFAULT_GOAL := test
 
 BIN := .venv/bin
@@ -48,6 +48,11 @@ NODES ?= 1
 soak: .venv/.test
 	.ci/services
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --nodes $(NODES) $(if $(SEED),--seed $(SEED)) $(SOAK_ARGS)
+
+# What the product is made of, with hashes: CycloneDX, at build/sbom.cdx.json.
+sbom: .venv/.test
+	mkdir -p build
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible -o build/sbom.cdx.json requirements.lock
 
 format: .venv/.test
 	$(BIN)/ruff format .
