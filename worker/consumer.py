@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Final, TypeVar
 
 import structlog
@@ -213,7 +214,7 @@ class Consumer:
         time_slice = asyncio.timeout(self.policy.slice_seconds)
         try:
             async with time_slice:
-                return await self._rotate(delivery.message, identity, effort, turn)
+                return await self._rotate(delivery, identity, effort, turn)
         except RotationError as error:
             return Report.refused(Failure.of(error))
         except Exception as bug:  # noqa: BLE001 - one bug must not stop the other rotations
@@ -230,11 +231,13 @@ class Consumer:
         return None
 
     async def _rotate(
-        self, message: Message, identity: Identity, effort: Effort, turn: AsyncExitStack
+        self, delivery: Delivery, identity: Identity, effort: Effort, turn: AsyncExitStack
     ) -> Report | Told:
+        message = delivery.message
         renewal = self.intake.renewal_of(message)
         certificate = self.certificates[renewal.certificate]
         effort.urgent = renewal.is_urgent
+        effort.keep = partial(self._settlement.keep, delivery, renewal.certificate)
         gateways = frozenset(deployment.gateway for deployment in certificate.deployments)
         await turn.enter_async_context(self._turn(renewal.certificate, effort))
         # Another copy of it may have had the turn before, and a newer renewal after that.
@@ -244,10 +247,17 @@ class Consumer:
             # Before the certificate is looked at, which costs more than all the rest while a gateway is away.
             self.rotator.check_open(gateways)
             with self.metrics.in_flight.track_inprogress(), spending(effort):
-                bundle = await self.intake.bundle_of(renewal)
-                if await self._is_withdrawn(renewal, bundle):
-                    return Report("superseded", "withdrawn", None if bundle is None else bundle.leaf)
-                return await self.rotator.rotate(certificate, bundle, undo_until=renewal.undo_until)
+                return await self._brought(renewal, certificate, message)
+
+    async def _brought(self, renewal: Renewal, certificate: Certificate, message: Message) -> Report:
+        """What came of the renewal's material."""
+        bundle = await self.intake.bundle_of(renewal)
+        if await self._is_withdrawn(renewal, bundle):
+            return Report("superseded", "withdrawn", None if bundle is None else bundle.leaf)
+        if bundle is not None:
+            kept = await self._settlement.kept(message, renewal.certificate, bundle.leaf)
+            self.rotator.recall(bundle.leaf, kept)
+        return await self.rotator.rotate(certificate, bundle, undo_until=renewal.undo_until)
 
     async def _is_withdrawn(self, renewal: Renewal, bundle: Bundle | None) -> bool:
         """The sweep may have looked before an urgent renewal took back what lies on disk."""

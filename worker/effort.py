@@ -7,9 +7,15 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import count
 
+from worker.core.note import Note
+
 
 async def _unfenced() -> None:
     """Where nobody else can have the same rotation in hand."""
+
+
+async def _unkept(_note: Note) -> None:
+    """Where nobody takes over."""
 
 
 @dataclass(slots=True, eq=False)
@@ -24,6 +30,8 @@ class Effort:
     """Goes behind everything that waits and is not."""
     fence: Callable[[], Awaitable[None]] = _unfenced
     """Awaited right before anything is changed: does not return once another worker may be at this rotation."""
+    keep: Callable[[Note], Awaitable[None]] = _unkept
+    """Leaves a note to whoever takes this rotation over; when it returns, the note outlives this process."""
     calls: int = 0
     """Gateway calls sent."""
     changes: int = 0

@@ -15,6 +15,7 @@ from worker.core.outcome import BindingResult, DeploymentReport, Report, attempt
 from worker.core.planning import Create, Keep, Modify, Plan, Stored, Superseded, UploadEach, check_names, plan
 from worker.core.readback import confirmed, is_complete, moved_flags, put_right
 from worker.core.reporting import not_planned, not_replaced, reported, unconfirmed
+from worker.core.snapshot import Snapshot
 from worker.effort import current_effort, spending
 from worker.forecast import Forecast, Work
 from worker.gateways.base import Gateway
@@ -130,6 +131,10 @@ class Rotator:
         except RotationError as error:
             return error
 
+    def recall(self, leaf: Leaf, notes: Mapping[str, Snapshot]) -> None:
+        """By deployment, what another worker kept before it changed anything for this leaf."""
+        self._snapshots.recall(leaf, notes)
+
     def inherit(self, idle: float) -> None:
         """Another worker was at the same gateways until `idle` seconds ago: their limits hold for both together."""
         for gateway in self.gateways.values():
@@ -165,7 +170,7 @@ class Rotator:
             return DeploymentReport(deployment, "failed", failure.reason, deployment.certificate_id, failure=failure)
 
     async def _follow(self, deployment: Deployment, todo: Plan, bundle: Bundle | None) -> DeploymentReport:
-        self._snapshots.keep(deployment, None if bundle is None else bundle.leaf, todo)
+        await self._snapshots.keep(deployment, None if bundle is None else bundle.leaf, todo)
         with self.forecast.of(self._gateway(deployment), deployment, todo) as work:
             self._tell(deployment, todo, work)
             # The gateway was there when it was observed: what fails now is an attempt, whatever it fails of.

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -11,9 +11,12 @@ import structlog
 from worker.broker.base import About, Broker, BrokerError, BrokerLostError, Delivery, Message
 from worker.broker.recall import Told
 from worker.core.backoff import RetryPolicy, jittered
+from worker.core.bundle import Leaf
 from worker.core.events import event_ids, outcome_event
 from worker.core.message import identify
+from worker.core.note import Note
 from worker.core.outcome import Disposition, Done, GiveUp, ParkFor, Report, Timing, dispose
+from worker.core.snapshot import Snapshot
 from worker.rotation import INTERNAL
 from worker.telemetry import Metrics
 from worker.trust.opening import TrustPolicy, may_keep_body
@@ -72,7 +75,7 @@ class Settlement:
 
         By now the world may be another one: worked on again, it might end otherwise.
         """
-        if not message.redeliveries and not message.is_copy:
+        if not _comes_again(message):
             return None
         try:
             ids = event_ids(identity.event_source)
@@ -81,6 +84,31 @@ class Settlement:
             # Then it is worked on again, which is looked at first and changes nothing twice.
             _log.warning("history.unread", error=str(error))
             return None
+
+    async def keep(self, delivery: Delivery, certificate: str, note: Note) -> None:
+        """Returns once the broker has the note, whatever that takes: what it tells is about to be changed.
+
+        Never raises for the broker: whoever loses it is cancelled, as is whoever waits here.
+        """
+
+        async def publish() -> None:
+            await delivery.fence()
+            try:
+                await self.broker.keep(certificate, note)
+            except BrokerLostError as error:
+                raise BrokerError(str(error)) from None
+
+        await self.insist(publish)
+
+    async def kept(self, message: Message, certificate: str, leaf: Leaf) -> Mapping[str, Snapshot]:
+        """By deployment, what was noted before this renewal's first change, if that was done by a worker before."""
+        if not _comes_again(message):
+            return {}
+        try:
+            return await self.broker.kept(certificate, leaf.fingerprint_sha256)
+        except BrokerError as error:
+            _log.warning("history.unread", error=str(error))
+            return {}
 
     async def repeat(self, delivery: Delivery, identity: Identity, told: Told) -> None:
         """As `conclude`, for what the world has heard of."""
@@ -156,3 +184,8 @@ class Settlement:
             self.metrics.ended(identity.certificate, report, timing)
         except Exception as bug:  # noqa: BLE001 - told, and no more
             _log.error("metrics.crashed", exc_info=bug)
+
+
+def _comes_again(message: Message) -> bool:
+    """Whether a worker had it in hand before: only then is it worth while to read what was told and noted."""
+    return message.redeliveries > 0 or message.is_copy

@@ -1,13 +1,19 @@
-"""Snapshots of deployments over the attempts of one renewal: in memory, and not for long."""
+"""Snapshots of deployments over the attempts of one renewal: in memory, and not for long.
+
+Where a change may move what nothing else tells, they are kept with the broker too, for whoever takes over.
+"""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from worker.core.bundle import Leaf
 from worker.core.deployment import Certificate, Deployment
+from worker.core.note import Note
 from worker.core.planning import Plan
-from worker.core.snapshot import Snapshot
+from worker.core.snapshot import Snapshot, is_at_risk
+from worker.effort import current_effort
 from worker.limits.clock import now as _now
 
 LONGEST_MEMORY: Final = 7200.0
@@ -20,6 +26,8 @@ class _Kept:
     """Fingerprint of the renewed leaf: the next renewal begins with a snapshot of its own."""
     at: float
     snapshot: Snapshot
+    noted: Snapshot | None = None
+    """What a note tells of it already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +43,28 @@ class Snapshots:
         kept = self._kept.get(deployment.key)
         return Snapshot() if kept is None or kept.leaf != _key(leaf) else kept.snapshot
 
-    def keep(self, deployment: Deployment, leaf: Leaf | None, todo: Plan) -> None:
-        """Before the plan's first change."""
-        snapshot = self.of(deployment, leaf).with_plan(todo)
-        self._kept[deployment.key] = _Kept(_key(leaf), _now(), snapshot)
-        self._kept.move_to_end(deployment.key)
+    async def keep(self, deployment: Deployment, leaf: Leaf | None, todo: Plan) -> None:
+        """Before the plan's first change. Where that puts flags at risk, returns once a note of them is kept."""
+        snapshot, noted = self.of(deployment, leaf).with_plan(todo), self._noted(deployment, leaf)
+        self._put(deployment.key, leaf, snapshot, noted)
+        if leaf is not None and snapshot != noted and is_at_risk(snapshot, deployment, todo):
+            await current_effort().keep(Note(deployment.key, leaf.fingerprint_sha256, snapshot))
+            self._put(deployment.key, leaf, snapshot, snapshot)
+
+    def recall(self, leaf: Leaf, notes: Mapping[str, Snapshot]) -> None:
+        """By deployment, what another process kept of the leaf's earlier attempts. What is known here goes before."""
+        for key, snapshot in notes.items():
+            kept = self._kept.get(key)
+            if kept is None or kept.leaf != _key(leaf):
+                self._put(key, leaf, snapshot, snapshot)
+
+    def _put(self, key: str, leaf: Leaf | None, snapshot: Snapshot, noted: Snapshot | None) -> None:
+        self._kept[key] = _Kept(_key(leaf), _now(), snapshot, noted)
+        self._kept.move_to_end(key)
+
+    def _noted(self, deployment: Deployment, leaf: Leaf | None) -> Snapshot | None:
+        kept = self._kept.get(deployment.key)
+        return None if kept is None or kept.leaf != _key(leaf) else kept.noted
 
     def forget(self, certificate: Certificate) -> None:
         """There is nothing to try again."""

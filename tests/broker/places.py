@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,10 @@ class Place:
         """One more process, as far as the broker can tell."""
         self.opened.append(open_broker(self.settings, Secret(self.url), self.retry))
         return self.opened[-1]
+
+
+Places = Callable[..., AbstractAsyncContextManager[Place]]
+"""Opens one, with settings that differ from the usual ones."""
 
 
 def retry(**overrides: Any) -> Retry:

@@ -1,37 +1,16 @@
 """What both engines promise: one suite over RabbitMQ and the embedded one."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from tests.broker.places import TRACEPARENT, Place, event, place_at, renewal, stands, until
+from tests.broker.places import TRACEPARENT, Place, Places, event, renewal, stands, until
 from worker.broker.base import Broker, BrokerLostError
 from worker.broker.recall import Told
 from worker.core.renewal import OWN_PRODUCER
-
-Places = Callable[..., AbstractAsyncContextManager[Place]]
-
-
-@pytest.fixture(params=["sqlite", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
-def places(request: pytest.FixtureRequest) -> Places:
-    """Each engine in turn."""
-    is_rabbit = request.param == "rabbitmq"
-    url = request.getfixturevalue("rabbit" if is_rabbit else "tmp_path")
-
-    def at(**overrides: Any) -> AbstractAsyncContextManager[Place]:
-        return place_at(url if is_rabbit else f"sqlite:///{url / 'broker.db'}", **overrides)
-
-    return at
-
-
-@pytest.fixture
-async def place(places: Places) -> AsyncIterator[Place]:
-    async with places() as place:
-        yield place
 
 
 async def test_a_renewal_is_delivered_as_it_was_published(place: Place) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import aio_pika
 import pytest
@@ -15,8 +15,10 @@ from tests.broker.places import Place, event, place_at, raw, renewal, retry, sta
 from tests.support.rabbit import broker_settings
 from worker.broker import open_broker
 from worker.broker.base import BrokerError, BrokerLostError, BrokerRefusedError, TopologyError
-from worker.broker.topology import parking_queue, topology
+from worker.broker.topology import NOTE, parking_queue, topology
+from worker.core.note import TYPE, Note, entry_of
 from worker.core.secret import Secret
+from worker.core.snapshot import Snapshot
 
 T = TypeVar("T")
 
@@ -133,6 +135,37 @@ async def test_an_event_is_a_cloud_event_under_its_type(place: Place) -> None:
     assert heard.headers == {"traceparent": "00-aa-bb-01"}
 
 
+async def test_only_what_the_worker_itself_has_noted_is_believed_and_listeners_to_events_hear_no_note(
+    place: Place,
+) -> None:
+    broker, note = place.broker(), Note("apig/c1", "ab" * 32, Snapshot({("a.example.com", "i1"): True}))
+    forged = json.dumps(entry_of("shop", Note("apig/c2", "ab" * 32, Snapshot())))
+    await broker.declare()
+    async with raw(place) as channel:
+        listener = await channel.declare_queue(exclusive=True)
+        await listener.bind(place.settings.events_exchange, "#")
+        for exchange, key in ((place.settings.events_exchange, TYPE), (place.settings.parking_exchange, NOTE)):
+            await (await channel.get_exchange(exchange)).publish(aio_pika.Message(forged.encode()), key)
+        await broker.keep("shop", note)
+        await broker.publish_event(event())
+        assert (await _heard(listener)).body == forged.encode()
+        assert json.loads((await _heard(listener)).body)["type"] == "certificate.rotation.succeeded"
+    assert await place.broker().kept("shop", "ab" * 32) == {"apig/c1": note.snapshot}
+    assert len(await broker.history()) == 1
+
+
+async def test_a_history_begins_far_enough_back_whatever_lies_between(place: Place) -> None:
+    broker = place.broker()
+    await broker.declare()
+    for number in range(3):
+        await broker.publish_event(event(id=str(number)))
+    async with raw(place) as channel:
+        exchange = await channel.get_exchange(place.settings.events_exchange)
+        for _ in range(20):
+            await exchange.publish(aio_pika.Message(b"no event"), "any")
+    assert [one["id"] for one in await broker.history(limit=2)] == ["2", "1"]
+
+
 async def test_a_renewal_that_no_queue_takes_is_an_error_and_holds_up_no_other(rabbit: str) -> None:
     async with place_at(rabbit, binding_keys=("another.key",)) as place:
         broker = place.broker()
@@ -169,6 +202,6 @@ async def _inject(place: Place, body: bytes, headers: Mapping[str, Any]) -> None
 
 
 async def _heard(queue: Any) -> AbstractIncomingMessage:
-    heard: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
-    await queue.consume(heard.put, no_ack=True)
-    return await heard.get()
+    while (heard := await queue.get(no_ack=True, fail=False)) is None:
+        await asyncio.sleep(0.02)
+    return cast("AbstractIncomingMessage", heard)

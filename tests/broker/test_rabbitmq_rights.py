@@ -9,7 +9,9 @@ from tests.support.rabbit import broker_settings, running
 from worker.broker import open_broker
 from worker.broker.base import Broker, BrokerError
 from worker.broker.topology import definitions
+from worker.core.note import Note
 from worker.core.secret import Secret
+from worker.core.snapshot import Snapshot
 from worker.sandbox.rabbit_node import RabbitNode
 from worker.settings.model import Broker as Settings
 
@@ -45,6 +47,9 @@ async def test_the_exported_rights_are_enough_and_no_more(tmp_path: Path) -> Non
             first, second = await anext(deliveries), await anext(deliveries)
             assert first.message.user_id == "rotation-producer"
             await worker.publish_event(event())
+            note = Note("apig/c1", "ab" * 32, Snapshot({("a.example.com", "i1"): True}))
+            await worker.keep("shop", note)
+            assert await worker.kept("shop", note.leaf) == {"apig/c1": note.snapshot}
             await first.ack()
             await second.bury("malformed", certificate="shop", renewal_id="1", keep_body=True)
             [dead] = await worker.dead()
@@ -59,5 +64,7 @@ async def test_the_exported_rights_are_enough_and_no_more(tmp_path: Path) -> Non
             await worker.publish_renewal(renewal(b"forged"))
         with pytest.raises(BrokerError):
             await producer.publish_event(event())
+        with pytest.raises(BrokerError):
+            await producer.keep("shop", note)
         for broker in (worker, producer):
             await broker.close()

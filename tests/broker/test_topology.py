@@ -57,7 +57,7 @@ def test_every_queue_is_replicated() -> None:
     assert kinds == {"quorum", "stream"}
 
 
-def test_copies_reach_each_step_the_dead_queue_and_the_work_queue_through_one_exchange() -> None:
+def test_copies_and_notes_reach_each_step_the_dead_queue_the_work_queue_and_the_history_through_one_exchange() -> None:
     bound = {
         one.routing_key: one.queue
         for one in topology(Broker(), PARKING).bindings
@@ -70,6 +70,7 @@ def test_copies_reach_each_step_the_dead_queue_and_the_work_queue_through_one_ex
         "3600": "certificate.rotation.parked.3600",
         "dead": "certificate.rotation.dead",
         "again": "certificate.rotation",
+        "note": "certificate.rotation.history",
     }
 
 
@@ -121,7 +122,8 @@ def test_queues_share_nothing_that_they_park_or_bury() -> None:
     theirs = {one.name for one in shard.exchanges} | {one.name for one in shard.queues}
     ours = {one.name for one in usual.exchanges} | {one.name for one in usual.queues}
     assert theirs & ours == {events, renewals, Broker().history_stream}
-    assert not {one.queue for one in shard.bindings if one.exchange not in (events, renewals)} & ours
+    theirs_alone = {one.queue for one in shard.bindings if one.exchange not in (events, renewals)}
+    assert theirs_alone & ours == {Broker().history_stream}, "where notes go, which no queue gives out"
 
 
 def test_definitions_are_for_the_brokers_own_vhost() -> None:

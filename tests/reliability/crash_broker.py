@@ -15,6 +15,8 @@ from worker.broker.recall import Told as Known
 from worker.broker.sqlite import SqliteBroker
 from worker.core.backoff import step_for
 from worker.core.message import identify
+from worker.core.note import Note, entry_of
+from worker.core.snapshot import Snapshot
 from worker.sandbox.world import World
 from worker.settings.model import Broker as Settings
 from worker.settings.model import Retry
@@ -51,6 +53,8 @@ class Store:
 
     kept: dict[int, Kept] = field(default_factory=dict)
     told: list[Told] = field(default_factory=list)
+    entries: list[Mapping[str, Any]] = field(default_factory=list)
+    """Events and notes, in order."""
     _numbers: Any = field(default_factory=lambda: count(1))
 
     def put(self, message: Message, *, delay: float = 0.0, reason: str | None = None, is_copy: bool = False) -> None:
@@ -101,6 +105,17 @@ class Desk:
 
         return await Recall(read).find(event_ids, certificate, but)
 
+    async def keep(self, certificate: str, note: Note) -> None:
+        await self.life.passes("note sent")
+        self.store.entries.append(entry_of(certificate, note))
+        await self.life.passes("note confirmed")
+
+    async def kept(self, certificate: str, leaf: str) -> Mapping[str, Snapshot]:
+        async def read() -> Sequence[Mapping[str, Any]]:
+            return self.store.entries
+
+        return await Recall(read).noted(certificate, leaf)
+
     def _next(self) -> int | None:
         now = _now()
         ready = [
@@ -113,6 +128,7 @@ class Desk:
     async def publish_event(self, event: Mapping[str, object]) -> None:
         await self.life.passes("event sent")
         self.store.told.append(Told(event, len(self.world.changes)))
+        self.store.entries.append(event)
         await self.life.passes("event confirmed")
 
     async def state(self) -> BrokerState:
@@ -166,6 +182,14 @@ class Watched:
 
     async def told(self, event_ids: Collection[str], certificate: str | None, but: str | None) -> Known | None:
         return await self.broker.told(event_ids, certificate, but)
+
+    async def keep(self, certificate: str, note: Note) -> None:
+        await self.life.passes("note sent")
+        await self.broker.keep(certificate, note)
+        await self.life.passes("note confirmed")
+
+    async def kept(self, certificate: str, leaf: str) -> Mapping[str, Snapshot]:
+        return await self.broker.kept(certificate, leaf)
 
     @asynccontextmanager
     async def deliveries(self) -> AsyncGenerator[AsyncIterator["WatchedInHand"]]:

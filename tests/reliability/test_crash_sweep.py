@@ -46,7 +46,14 @@ class Way:
 
 
 def _ends(effect: str) -> Sequence[str]:
-    return ("sent", "confirmed") if effect in ("event", "copy") else ("sent", "done")
+    return ("sent", "confirmed") if effect in ("note", "event", "copy") else ("sent", "done")
+
+
+def moved() -> Stage:
+    """In place, where the PUT switches client verification off."""
+    made = staged("in_place", verified=True)
+    made.world.put_moves_flags = True
+    return made
 
 
 def down() -> Stage:
@@ -66,8 +73,18 @@ def gone() -> Stage:
 
 WAYS: Final[dict[str, Way]] = {
     "in place": Way(
-        lambda: staged("in_place", verified=True),
+        lambda: staged("in_place"),
         ["modify_certificate", "attach_domains", "attach_domains", "event", "ack"],
+        {"modify_certificate": 2, "attach_domains": 3},
+    ),
+    "in place, with a flag": Way(
+        lambda: staged("in_place", verified=True),
+        ["note", "modify_certificate", "attach_domains", "attach_domains", "event", "ack"],
+        {"modify_certificate": 2, "attach_domains": 3},
+    ),
+    "flags moved by the PUT": Way(
+        moved,
+        ["note", "modify_certificate", "attach_domains", "attach_domains", "event", "ack"],
         {"modify_certificate": 2, "attach_domains": 3},
     ),
     "per domain": Way(
@@ -87,7 +104,7 @@ WAYS: Final[dict[str, Way]] = {
     ),
     "parked first": Way(
         down,
-        ["copy", "ack", "modify_certificate", "attach_domains", "attach_domains", "event", "ack"],
+        ["copy", "ack", "note", "modify_certificate", "attach_domains", "attach_domains", "event", "ack"],
         {"modify_certificate": 2, "attach_domains": 3},
     ),
     "given up": Way(gone, ["event", "copy", "ack"], outcome="failed"),
@@ -238,10 +255,11 @@ async def lived(stage: Stage, path: Path, *, dies_at: int | None = None) -> Life
     return life
 
 
-async def test_the_sweep_over_the_embedded_broker_counts_and_keeps_the_same(tmp_path: Path) -> None:
-    effects = WAYS["in place"].both()
+@pytest.mark.parametrize("way", [WAYS["in place"], WAYS["flags moved by the PUT"]], ids=["in place", "flags moved"])
+async def test_the_sweep_over_the_embedded_broker_counts_and_keeps_the_same(tmp_path: Path, way: Way) -> None:
+    effects = way.both()
     for effect in range(1, len(effects) + 1):
-        stage, path = staged("in_place", verified=True), tmp_path / f"{effect}.sqlite"
+        stage, path = way.stage(), tmp_path / f"{effect}.sqlite"
         stage.send()
         door = sqlite(path)
         await door.publish_renewal(stage.messages[0])

@@ -22,7 +22,9 @@ from worker.consumer import Consumer, Policy
 from worker.core.backoff import RetryPolicy
 from worker.core.certificate import Rules
 from worker.core.errors import PermanentError, TransientError
+from worker.core.note import Note
 from worker.core.outcome import Report
+from worker.core.snapshot import Snapshot
 from worker.effort import current_effort
 from worker.intake import Intake
 from worker.rotation import Rotator
@@ -61,6 +63,12 @@ class Inbox:
     async def told(self, event_ids: Collection[str], certificate: str | None, but: str | None) -> Told | None:
         assert (len(event_ids), certificate, but) == (3, "shop", self.sent.given_up_at)
         return self.known
+
+    async def keep(self, certificate: str, note: Note) -> None:
+        self.log.append(f"note of {certificate} at {note.deployment}")
+
+    async def kept(self, certificate: str, leaf: str) -> Mapping[str, Snapshot]:
+        return {}
 
     async def publish_event(self, event: Mapping[str, object]) -> None:
         if self.refusals:
@@ -294,6 +302,9 @@ async def test_an_event_that_cannot_be_built_is_told_in_short() -> None:
     class Broken:
         def check_open(self, _gateways: object) -> None:
             """All are."""
+
+        def recall(self, *_what: object) -> None:
+            """There is nothing."""
 
         async def rotate(self, *_what: object, undo_until: datetime | None) -> Any:
             return Report("succeeded", "rotated", leaf=leaf(not_before="a bug"))

@@ -1,7 +1,7 @@
 """What may be what kills the process is worked on alone, and only what was tried is given up."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -14,6 +14,7 @@ from tests.support.fake_gateway import FakeGateway
 from tests.support.values import stored
 from tests.worker.test_consumer import AUTHORITY, NAMES, Inbox, consumer_of
 from worker.broker.base import BrokerLostError, Message, redelivered
+from worker.core.snapshot import Snapshot
 from worker.in_hand import InHand
 
 
@@ -44,6 +45,9 @@ class Queue:
 
     async def told(self, *_what: object) -> None:
         return None
+
+    async def kept(self, *_what: object) -> Mapping[str, Snapshot]:
+        return {}
 
     async def told_by_others_at(self) -> datetime | None:
         return self.others_told_at

@@ -15,6 +15,8 @@ from datetime import datetime
 from typing import Final, Protocol, TypedDict, Unpack
 
 from worker.broker.recall import Told
+from worker.core.note import Note
+from worker.core.snapshot import Snapshot
 
 _FEWEST_TO_SUSPECT: Final = 2
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -206,6 +208,21 @@ class Broker(Protocol):
 
         Whoever was given a message again asks whether its outcome was told already; `but` that of this very time does
         not count, with which it was given up before it was put back.
+        """
+        ...
+
+    async def keep(self, certificate: str, note: Note) -> None:
+        """For whoever is given the same renewal after this worker. No event, and in no history.
+
+        Returns when confirmed.
+        """
+        ...
+
+    async def kept(self, certificate: str, leaf: str) -> Mapping[str, Snapshot]:
+        """By deployment, what workers have noted in the last day about a leaf (its fingerprint).
+
+        A note lasts until an outcome of the same leaf is told. Of several about one deployment, what the first knows
+        stands.
         """
         ...
 

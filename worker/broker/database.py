@@ -15,13 +15,16 @@ CREATE TABLE IF NOT EXISTS messages (
     id TEXT NOT NULL, state TEXT NOT NULL CHECK (state IN ('ready', 'dead')),
     due REAL NOT NULL, priority INTEGER NOT NULL, deliveries INTEGER NOT NULL DEFAULT 0, attempt INTEGER NOT NULL,
     body BLOB NOT NULL, content_type TEXT NOT NULL, user_id TEXT, content_encoding TEXT, traceparent TEXT,
-    reason TEXT, certificate TEXT, renewal_id TEXT, told_at TEXT, since REAL
+    reason TEXT, certificate TEXT, renewal_id TEXT, told_at TEXT, since REAL -- when it was parked or given up
 );
 CREATE INDEX IF NOT EXISTS by_turn ON messages (state, priority DESC, number);
 CREATE TABLE IF NOT EXISTS events (
     number INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, certificate TEXT, body TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS by_certificate ON events (certificate, number);
+CREATE TABLE IF NOT EXISTS notes (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, certificate TEXT NOT NULL, body TEXT NOT NULL
+);
 """
 
 

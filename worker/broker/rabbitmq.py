@@ -18,15 +18,18 @@ from worker.broker.publishing import Publisher, Sending
 from worker.broker.recall import FOR, Recall, Told, told_at
 from worker.broker.rights import tried
 from worker.broker.stream import Stream
-from worker.broker.topology import AGAIN, DEAD, parking_key, parking_queue, topology
+from worker.broker.topology import AGAIN, DEAD, NOTE, parking_key, parking_queue, topology
 from worker.core.backoff import step_for
 from worker.core.message import TYPE
+from worker.core.note import Note, entry_of
 from worker.core.renewal import OWN_PRODUCER
 from worker.core.secret import Secret
+from worker.core.snapshot import Snapshot
 from worker.settings.model import Broker as Settings
 from worker.settings.model import Retry
 
 _EVENT: Final = "application/cloudevents+json"
+_NOTE: Final = "application/json"
 _LOOK_EVERY: Final = 20.0
 _COUNTING_SECONDS: Final = 5.0
 
@@ -131,7 +134,7 @@ class RabbitBroker:
         self._recall.forget()
 
     async def copy(self, routing_key: str, copy: Sending) -> None:
-        """To a parking step, to the dead queue, or back; returns when confirmed."""
+        """To a parking step, to the dead queue, back, or a note to the history; returns when confirmed."""
         await self._publisher.publish(self._settings.parking_exchange, routing_key, copy)
 
     async def publish_event(self, event: Mapping[str, object]) -> None:
@@ -142,6 +145,14 @@ class RabbitBroker:
 
     async def told(self, event_ids: Collection[str], certificate: str | None, but: str | None) -> Told | None:
         return await self._recall.find(event_ids, certificate, but)
+
+    async def keep(self, certificate: str, note: Note) -> None:
+        entry = entry_of(certificate, note)
+        await self.copy(NOTE, Sending(json.dumps(entry).encode(), _NOTE, {}))
+        self._recall.learn(entry)
+
+    async def kept(self, certificate: str, leaf: str) -> Mapping[str, Snapshot]:
+        return await self._recall.noted(certificate, leaf)
 
     async def told_by_others_at(self) -> datetime | None:
         latest = await self.history(limit=1)

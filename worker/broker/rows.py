@@ -18,7 +18,7 @@ def message_of(row: Mapping[str, Any]) -> Message:
         content_encoding=row["content_encoding"],
         traceparent=sound_traceparent(row["traceparent"]),
         attempt=row["attempt"],
-        is_copy=row["attempt"] > 1 or row["told_at"] is not None,
+        is_copy=row["attempt"] > 1 or row["since"] is not None or row["told_at"] is not None,
         given_up_at=row["told_at"],
     )
 

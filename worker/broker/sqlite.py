@@ -8,10 +8,10 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Unpack
+from typing import Any, Final, Literal, Unpack
 
 import aiosqlite
 
@@ -28,12 +28,15 @@ from worker.broker.base import (
     withheld,
 )
 from worker.broker.database import identity_of, opened
+from worker.broker.holding import InHand
 from worker.broker.locking import is_taken
 from worker.broker.naming import own_name
 from worker.broker.recall import FOR, Recall, Told, told_at
 from worker.broker.rows import dead_letter_of, message_of
 from worker.core.backoff import step_for
+from worker.core.note import Note, entry_of
 from worker.core.renewal import OWN_PRODUCER
+from worker.core.snapshot import Snapshot
 from worker.settings.model import Broker as Settings
 from worker.settings.model import Retry
 
@@ -43,31 +46,13 @@ _ABOUT: Final = ("certificate", "renewal_id", "told_at")
 
 
 @dataclass(slots=True)
-class _InHand:
-    """What is delivered and not settled: memory only, so that a crash puts it back."""
-
-    limit: int
-    numbers: set[int] = field(default_factory=set)
-    was_standby: bool = False
-    """Another worker had the lock when this one came."""
-    begins_turn: bool = True
-    """Nothing was given out yet."""
-    is_over: bool = False
-    """Nothing is settled any more: another consumer may have been given it."""
-
-    def check(self) -> None:
-        if self.is_over:
-            raise BrokerLostError("the consumer has stopped: what it had in hand comes again")
-
-
-@dataclass(slots=True)
 class SqliteDelivery:
     """One message in hand."""
 
     broker: "SqliteBroker"
     number: int
     message: Message
-    in_hand: _InHand
+    in_hand: InHand
 
     async def fence(self) -> None:
         """The lock is this process's as long as it lives, frozen or not."""
@@ -78,9 +63,11 @@ class SqliteDelivery:
         await self._settle("DELETE FROM messages WHERE number = ?", (self.number,))
 
     async def park(self, delay: float, *, attempt: int) -> None:
-        due = time.time() + step_for(delay, self.broker.retry.parking_seconds)
+        now = time.time()
+        due = now + step_for(delay, self.broker.retry.parking_seconds)
         await self._settle(
-            "UPDATE messages SET due = ?, attempt = ?, deliveries = 0 WHERE number = ?", (due, attempt, self.number)
+            "UPDATE messages SET due = ?, attempt = ?, deliveries = 0, since = ? WHERE number = ?",
+            (due, attempt, now, self.number),
         )
 
     async def bury(self, reason: str, *, keep_body: bool, **about: Unpack[About]) -> None:
@@ -107,7 +94,7 @@ class SqliteDeliveries(AsyncIterator[Delivery]):
 
     broker: "SqliteBroker"
     lock: int
-    in_hand: _InHand
+    in_hand: InHand
 
     async def __anext__(self) -> Delivery:
         while True:
@@ -137,7 +124,7 @@ class SqliteBroker:
         self._connection: aiosqlite.Connection | None = None
         self._opening = asyncio.Lock()
         self._writing = asyncio.Lock()
-        self._in_hand = _InHand(settings.in_hand)
+        self._in_hand = InHand(settings.in_hand)
         self.is_active = False
         self._told_last: object = None
         self._is_taking = True
@@ -196,7 +183,7 @@ class SqliteBroker:
     @asynccontextmanager
     async def deliveries(self) -> AsyncGenerator[AsyncIterator[Delivery]]:
         await self._connected()
-        in_hand = self._in_hand = _InHand(self._settings.in_hand)
+        in_hand = self._in_hand = InHand(self._settings.in_hand)
         with self._lock_file() as lock:
             try:
                 yield SqliteDeliveries(self, lock, in_hand)
@@ -213,7 +200,7 @@ class SqliteBroker:
         finally:
             os.close(lock)
 
-    async def take(self, in_hand: _InHand) -> Delivery | None:
+    async def take(self, in_hand: InHand) -> Delivery | None:
         """The next one whose time has come, first by priority; None while there is none, or no room for it."""
         while len(in_hand.numbers) < in_hand.limit and (row := await self._next(in_hand)) is not None:
             if row["deliveries"] <= self._settings.delivery_limit + 1:  # the first one is no redelivery
@@ -225,14 +212,14 @@ class SqliteBroker:
             )
         return None
 
-    def _given_out(self, row: Mapping[str, Any], in_hand: _InHand) -> Message:
+    def _given_out(self, row: Mapping[str, Any], in_hand: InHand) -> Message:
         before = row["deliveries"] - 1
         message = redelivered(message_of(row), before, self._settings.delivery_limit)
         is_inherited = in_hand.begins_turn and (in_hand.was_standby or before > 0)
         in_hand.begins_turn = False
         return replace(message, is_inherited=is_inherited)
 
-    async def _next(self, in_hand: _InHand) -> dict[str, Any] | None:
+    async def _next(self, in_hand: InHand) -> dict[str, Any] | None:
         held = ",".join(str(number) for number in in_hand.numbers)
         rows = await self._read(
             f"SELECT * FROM messages WHERE state = 'ready' AND due <= ? AND number NOT IN ({held})"  # noqa: S608 - integers
@@ -249,13 +236,19 @@ class SqliteBroker:
         return rows[0] | {"deliveries": rows[0]["deliveries"] + 1}
 
     async def publish_event(self, event: Mapping[str, object]) -> None:
-        now = time.time()
-        await self.write(
-            "INSERT INTO events (at, certificate, body) VALUES (?, ?, ?)",
-            (now, event.get("subject"), json.dumps(event)),
-        )
+        await self._record("events", event.get("subject"), event)
         self._told_last = event.get("id")
-        await self.write("DELETE FROM events WHERE at < ?", (now - self._settings.history_days * _DAY,))
+
+    async def keep(self, certificate: str, note: Note) -> None:
+        await self._record("notes", certificate, entry_of(certificate, note))
+
+    async def _record(
+        self, table: Literal["events", "notes"], certificate: object, entry: Mapping[str, object]
+    ) -> None:
+        now = time.time()
+        row = now, certificate, json.dumps(entry)
+        await self.write(f"INSERT INTO {table} (at, certificate, body) VALUES (?, ?, ?)", row)  # noqa: S608 - a literal
+        await self.write(f"DELETE FROM {table} WHERE at < ?", (now - self._settings.history_days * _DAY,))  # noqa: S608
 
     async def publish_renewal(self, message: Message) -> None:
         await self.write(
@@ -297,13 +290,19 @@ class SqliteBroker:
     async def told(self, event_ids: Collection[str], certificate: str | None, but: str | None) -> Told | None:
         return await Recall(self._of_late).find(event_ids, certificate, but)
 
+    async def kept(self, certificate: str, leaf: str) -> Mapping[str, Snapshot]:
+        return await Recall(self._of_late).noted(certificate, leaf)
+
     async def told_by_others_at(self) -> datetime | None:
         latest = await self.history(limit=1)
         return told_at(latest[0]) if latest and latest[0].get("id") != self._told_last else None
 
     async def _of_late(self) -> Sequence[Mapping[str, object]]:
+        since = time.time() - FOR.total_seconds()
         rows = await self._read(
-            "SELECT body FROM events WHERE at >= ? ORDER BY number", (time.time() - FOR.total_seconds(),)
+            "SELECT at, number, body FROM events WHERE at >= ?1 UNION ALL"
+            " SELECT at, number, body FROM notes WHERE at >= ?1 ORDER BY at, number",
+            (since,),
         )
         return [json.loads(row["body"]) for row in rows]
 

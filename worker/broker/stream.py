@@ -1,4 +1,4 @@
-"""Reading the history stream of RabbitMQ: the latest events, without taking any away."""
+"""Reading the history stream of RabbitMQ: the latest events and notes, without taking any away."""
 
 import asyncio
 import json
@@ -12,12 +12,14 @@ from typing import Final
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
 from worker.broker.connection import guarded
+from worker.core.note import is_note
 
 _PREFETCH: Final = 500
 _OFFSET: Final = "x-stream-offset"
 # An empty stream says nothing, and RabbitMQ 3.10 counts 0 messages in any stream: only silence tells its end.
 _FIRST_SILENCE: Final = 1.5
 _SILENCE: Final = 0.3
+_WIDER: Final = 4
 
 Entries = asyncio.Queue[AbstractIncomingMessage]
 
@@ -31,21 +33,33 @@ class Stream:
     seconds: float
 
     async def latest(self, certificate: str | None, limit: int) -> Sequence[Mapping[str, object]]:
-        """Newest first; up to what was the end when this began."""
+        """Events, newest first; up to what was the end when this began."""
         end = await self._end()
         if end is None:
             return []
         first = 0 if certificate else max(0, end + 1 - max(limit, 1))
+        while True:
+            found, is_beginning = await self._between(first, end, certificate, limit)
+            if is_beginning or len(found) >= limit:
+                return found
+            # Notes lie between the events: it has to be begun further back.
+            first = max(0, end + 1 - _WIDER * (end + 1 - first))
+
+    async def _between(
+        self, first: int, end: int, certificate: str | None, limit: int
+    ) -> tuple[Sequence[Mapping[str, object]], bool]:
+        """The latest events, newest first, and whether there is nothing before `first`."""
         found: deque[Mapping[str, object]] = deque(maxlen=limit)
         async with self._reading(first or "first") as entries:
-            offset = first - 1
+            offset, is_beginning = first - 1, first == 0
             while offset < end:
                 entry = await self._taken(entries)
+                is_beginning |= offset < first < _offset(entry, offset)
                 offset = _offset(entry, offset)
                 event = _event(entry.body)
-                if event is not None and certificate in (None, event.get("subject")):
+                if event is not None and not is_note(event) and certificate in (None, event.get("subject")):
                     found.appendleft(event)
-        return list(found)
+        return list(found), is_beginning
 
     async def since(self, at: datetime, user: str) -> Sequence[Mapping[str, object]]:
         """Oldest first; what this user has published since then, up to what was the end when this began."""

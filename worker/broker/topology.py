@@ -11,6 +11,9 @@ AGAIN = "again"
 DEAD = "dead"
 """Routing key of a copy that was given up."""
 
+NOTE = "note"
+"""Routing key of a note to whoever takes over."""
+
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
@@ -50,8 +53,8 @@ def parking_queue(settings: Broker, step: float) -> str:
 def topology(settings: Broker, parking_seconds: Sequence[float]) -> Topology:
     """Everything, in an order that can be declared.
 
-    Copies (parked, given up, put back) go through one exchange of their own: so the worker needs the right to write to
-    it and to the events alone, and none to the default exchange, which reaches every queue.
+    Copies (parked, given up, put back) and notes go through one exchange of their own: so the worker needs the right
+    to write to it and to the events alone, and none to the default exchange, which reaches every queue.
     """
     steps = {step: parking_queue(settings, step) for step in parking_seconds}
     copies = settings.parking_exchange
@@ -77,6 +80,8 @@ def topology(settings: Broker, parking_seconds: Sequence[float]) -> Topology:
             QueueBinding(copies, settings.dead_queue, DEAD),
             *(QueueBinding(copies, name, parking_key(step)) for step, name in steps.items()),
             QueueBinding(settings.events_exchange, settings.history_stream, "#"),
+            # Not by way of the events: those who listen there have no use for notes.
+            QueueBinding(copies, settings.history_stream, NOTE),
         ),
     )
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from worker.core.deployment import Binding
+from worker.core.deployment import Binding, Deployment
 from worker.core.outcome import Previous
-from worker.core.planning import Bound, Keep, Observed, Plan, Superseded
+from worker.core.planning import Bound, Keep, Modify, Observed, Plan, Superseded
 
 Flags = Mapping[tuple[str, str | None], bool]
 
@@ -23,6 +23,11 @@ class Snapshot:
         """Also what a plan knows that was made before its change."""
         is_replaced = self.is_replaced or not isinstance(todo.replacement, Keep)
         return Snapshot({**self.flags, **_flags_in(todo)}, self.previous or todo.previous, is_replaced)
+
+    def followed_by(self, later: "Snapshot") -> "Snapshot":
+        """Both as one. What was known first stands: what was seen later may be what we moved."""
+        previous = self.previous or later.previous
+        return Snapshot({**later.flags, **self.flags}, previous, self.is_replaced or later.is_replaced)
 
     def before(self, observed: Observed) -> Observed:
         """What is observed, each binding wanted with its flag of then: what it shows now may be what we moved.
@@ -44,6 +49,21 @@ class Snapshot:
         if isinstance(step, Superseded):
             return step
         return replace(step, previous=step.previous or self.previous, was_replaced=self.is_replaced)
+
+
+def is_at_risk(snapshot: Snapshot, deployment: Deployment, todo: Plan) -> bool:
+    """Whether what the plan replaces may move flags of which nothing but the snapshot tells how they were."""
+    replacement = todo.replacement
+    if todo.is_nothing or isinstance(replacement, Keep) or _is_pinned(deployment):
+        return False
+    has_ca = isinstance(replacement, Modify) and replacement.stored.has_trusted_root_ca
+    return any(snapshot.flags.values()) or (bool(snapshot.flags) and (has_ca or bool(deployment.trusted_root_ca)))
+
+
+def _is_pinned(deployment: Deployment) -> bool:
+    """Whether the settings say of every flag what it shall be."""
+    bindings = deployment.bindings
+    return bindings is not None and all(one.client_verification is not None for one in bindings)
 
 
 def _place(binding: Binding) -> tuple[str, str | None]:

@@ -98,7 +98,7 @@ class Apig:
             return leaf
         new = _stored(old.id, body, leaf)
         new.created_at = old.created_at
-        if new.trusted_root_ca is not None and old.trusted_root_ca is None:
+        if self.world.put_moves_flags or (new.trusted_root_ca is not None and old.trusted_root_ca is None):
             for domain in self.world.bound_to(old.id):
                 domain.client_verification = False
         self.world.certificates[old.id] = new

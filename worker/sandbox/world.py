@@ -146,6 +146,8 @@ class World:
     operations: set[str] = field(default_factory=set)
     """Names of all calls that the clouds answer."""
     certificate_quota: int = 1000
+    put_moves_flags: bool = False
+    """Whatever modifies a certificate at APIG switches client verification off where it is bound."""
     served: dict[tuple[str, str], Served] = field(default_factory=dict)
     """(instance or listener id, name) → what its TLS port serves now"""
 

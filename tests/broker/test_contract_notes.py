@@ -1,0 +1,84 @@
+"""What both engines promise of notes: one suite over RabbitMQ and the embedded one."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.broker.places import Place, event
+from tests.support.values import day
+from worker.broker.base import Broker
+from worker.core.note import Note
+from worker.core.outcome import Previous
+from worker.core.snapshot import Snapshot
+
+LEAF, OTHER_LEAF = "ab" * 32, "cd" * 32
+BEFORE = Snapshot({("a.example.com", "i1"): True, ("b.example.com", None): False}, Previous("1", day(11)))
+LATER = Snapshot({("a.example.com", "i1"): False, ("c.example.com", "i1"): True}, None, is_replaced=True)
+
+
+def note(snapshot: Snapshot = BEFORE, deployment: str = "apig/c1", leaf: str = LEAF) -> Note:
+    return Note(deployment, leaf, snapshot)
+
+
+def outcome(leaf: str | None = LEAF, **overrides: Any) -> dict[str, object]:
+    facts = None if leaf is None else {"fingerprint_sha256": leaf}
+    data = {"outcome": "failed", "reason": "forbidden", "leaf": facts}
+    return event(data=data, time=datetime.now(UTC).isoformat(), **overrides)
+
+
+@pytest.fixture
+async def broker(place: Place) -> Broker:
+    broker = place.broker()
+    await broker.declare()
+    return broker
+
+
+async def test_what_a_worker_notes_is_known_to_the_next_one_and_to_itself(place: Place, broker: Broker) -> None:
+    assert await broker.kept("shop", LEAF) == {}
+    await broker.keep("shop", note())
+    await broker.keep("shop", note(LATER, "apig/c2"))
+    for one in (broker, place.broker()):
+        assert await one.kept("shop", LEAF) == {"apig/c1": BEFORE, "apig/c2": LATER}
+        assert await one.kept("shop", OTHER_LEAF) == {}
+        assert await one.kept("blog", LEAF) == {}
+
+
+async def test_of_several_notes_what_the_first_one_knows_stands(place: Place, broker: Broker) -> None:
+    await broker.keep("shop", note())
+    await broker.keep("shop", note(LATER))
+    assert await place.broker().kept("shop", LEAF) == {"apig/c1": BEFORE.followed_by(LATER)}
+
+
+async def test_a_note_ends_with_the_outcome_of_its_leaf_and_with_no_other(place: Place, broker: Broker) -> None:
+    await broker.keep("shop", note())
+    for told in (outcome(OTHER_LEAF), outcome(None), outcome(subject="blog")):
+        await broker.publish_event(told)
+        assert await place.broker().kept("shop", LEAF) == {"apig/c1": BEFORE}
+    await broker.publish_event(outcome())
+    assert await place.broker().kept("shop", LEAF) == {}
+    await broker.keep("shop", note(LATER))
+    assert await place.broker().kept("shop", LEAF) == {"apig/c1": LATER}
+
+
+async def test_an_outcome_that_is_told_now_ends_the_notes_that_were_read_before(broker: Broker) -> None:
+    await broker.keep("shop", note())
+    assert await broker.kept("shop", LEAF) == {"apig/c1": BEFORE}
+    await broker.publish_event(outcome())
+    assert await broker.kept("shop", LEAF) == {}
+
+
+async def test_notes_are_in_no_history_and_tell_no_outcome(place: Place, broker: Broker) -> None:
+    at = datetime.now(UTC)
+    data = {"outcome": "succeeded", "reason": "rotated"}
+    await broker.publish_event(event(id="old", subject="blog"))
+    await broker.publish_event(event(id="mine", time=at.isoformat(), data=data))
+    for number in range(7):
+        await broker.keep("shop", note(deployment=f"apig/c{number}"))
+    assert [one["id"] for one in await broker.history()] == ["mine", "old"]
+    assert [one["id"] for one in await broker.history(limit=2)] == ["mine", "old"]
+    assert [one["id"] for one in await broker.history(limit=1)] == ["mine"]
+    assert [one["id"] for one in await broker.history("shop")] == ["mine"]
+    assert await place.broker().told_by_others_at() == at
+    assert await place.broker().told(["mine", "None"], "shop", None) is not None
+    assert await place.broker().told(["None"], "shop", None) is None

@@ -1,0 +1,100 @@
+"""A note of a snapshot: what a worker leaves to the one that takes over from it. No secret is in it."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from worker.core.outcome import Previous
+from worker.core.snapshot import Flags, Snapshot
+
+TYPE: Final = "certificate.rotation.note"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Of one deployment (its key), before the leaf (its fingerprint) is put there."""
+
+    deployment: str
+    leaf: str
+    snapshot: Snapshot
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, hide_input_in_errors=True)
+
+
+class _FlagsThere(_Model):
+    """Domains by their flag; of one instance, for there are many domains and few instances."""
+
+    instance_id: str | None
+    on: list[str]
+    off: list[str]
+
+
+class _Previous(_Model):
+    serial_number: str | None
+    not_after: Annotated[AwareDatetime, Field(strict=False)] | None
+
+
+class _Entry(_Model):
+    type: Literal["certificate.rotation.note"] = TYPE
+    certificate: str
+    deployment: str
+    leaf: str
+    flags: list[_FlagsThere]
+    previous: _Previous | None
+    is_replaced: bool
+
+
+def entry_of(certificate: str, note: Note) -> dict[str, object]:
+    """As JSON has it."""
+    previous = note.snapshot.previous
+    entry = _Entry(
+        certificate=certificate,
+        deployment=note.deployment,
+        leaf=note.leaf,
+        flags=list(_by_instance(note.snapshot.flags)),
+        previous=None if previous is None else _told(previous),
+        is_replaced=note.snapshot.is_replaced,
+    )
+    return entry.model_dump(mode="json")
+
+
+def note_in(entry: Mapping[str, object]) -> tuple[str, Note] | None:
+    """The certificate's name and the note; None for what is none."""
+    try:
+        found = _Entry.model_validate(entry)
+    except ValidationError:
+        return None
+    told = found.previous
+    previous = None if told is None else Previous(told.serial_number, told.not_after)
+    return found.certificate, Note(found.deployment, found.leaf, Snapshot(_flags(found), previous, found.is_replaced))
+
+
+def is_note(entry: Mapping[str, object]) -> bool:
+    """Also of one that cannot be read: it is no outcome in any case."""
+    return entry.get("type") == TYPE
+
+
+def _told(previous: Previous) -> _Previous:
+    return _Previous(serial_number=previous.serial_number, not_after=previous.not_after)
+
+
+def _by_instance(flags: Flags) -> Iterator[_FlagsThere]:
+    names: defaultdict[str | None, dict[bool, list[str]]] = defaultdict(lambda: {True: [], False: []})
+    for (name, instance_id), flag in flags.items():
+        names[instance_id][flag].append(name)
+    for instance_id, there in names.items():
+        yield _FlagsThere(instance_id=instance_id, on=there[True], off=there[False])
+
+
+def _flags(entry: _Entry) -> Flags:
+    return {
+        (name, there.instance_id): flag
+        for there in entry.flags
+        for flag, names in ((True, there.on), (False, there.off))
+        for name in names
+    }
