@@ -26,6 +26,8 @@ from worker.broker.recall import Told
 from worker.consumer import Consumer, Policy
 from worker.core.certificate import Rules
 from worker.core.deployment import Certificate
+from worker.core.note import Note
+from worker.core.snapshot import Snapshot
 from worker.intake import Intake
 from worker.rotation import Rotator
 from worker.sandbox.ca import Authority, Issued
@@ -105,6 +107,12 @@ class Queue:
         assert event["id"]
 
     async def told(self, event_ids: Collection[str], certificate: str | None, but: str | None) -> Told | None:
+        raise NotImplementedError
+
+    async def keep(self, certificate: str, note: Note) -> None:
+        raise NotImplementedError
+
+    async def kept(self, certificate: str, leaf: str) -> Mapping[str, Snapshot]:
         raise NotImplementedError
 
     async def is_served(self) -> bool:

@@ -39,13 +39,13 @@ class Snapshots:
 
     def of(self, deployment: Deployment, leaf: Leaf | None) -> Snapshot:
         """Of this renewal's earlier attempts; an empty one where there is none."""
-        self._forget_old()
-        kept = self._kept.get(deployment.key)
-        return Snapshot() if kept is None or kept.leaf != _key(leaf) else kept.snapshot
+        kept = self._of(deployment.key, leaf)
+        return Snapshot() if kept is None else kept.snapshot
 
     async def keep(self, deployment: Deployment, leaf: Leaf | None, todo: Plan) -> None:
         """Before the plan's first change. Where that puts flags at risk, returns once a note of them is kept."""
-        snapshot, noted = self.of(deployment, leaf).with_plan(todo), self._noted(deployment, leaf)
+        kept, snapshot = self._of(deployment.key, leaf), self.of(deployment, leaf).with_plan(todo)
+        noted = None if kept is None else kept.noted
         self._put(deployment.key, leaf, snapshot, noted)
         if leaf is not None and snapshot != noted and is_at_risk(snapshot, deployment, todo):
             await current_effort().keep(Note(deployment.key, leaf.fingerprint_sha256, snapshot))
@@ -54,17 +54,17 @@ class Snapshots:
     def recall(self, leaf: Leaf, notes: Mapping[str, Snapshot]) -> None:
         """By deployment, what another process kept of the leaf's earlier attempts. What is known here goes before."""
         for key, snapshot in notes.items():
-            kept = self._kept.get(key)
-            if kept is None or kept.leaf != _key(leaf):
+            if self._of(key, leaf) is None:
                 self._put(key, leaf, snapshot, snapshot)
 
     def _put(self, key: str, leaf: Leaf | None, snapshot: Snapshot, noted: Snapshot | None) -> None:
         self._kept[key] = _Kept(_key(leaf), _now(), snapshot, noted)
         self._kept.move_to_end(key)
 
-    def _noted(self, deployment: Deployment, leaf: Leaf | None) -> Snapshot | None:
-        kept = self._kept.get(deployment.key)
-        return None if kept is None or kept.leaf != _key(leaf) else kept.noted
+    def _of(self, key: str, leaf: Leaf | None) -> _Kept | None:
+        self._forget_old()
+        kept = self._kept.get(key)
+        return None if kept is None or kept.leaf != _key(leaf) else kept
 
     def forget(self, certificate: Certificate) -> None:
         """There is nothing to try again."""

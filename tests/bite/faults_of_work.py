@@ -44,8 +44,8 @@ SETTLING: Final = (
     Fault(
         "a redelivery does not ask the history",
         "settlement.py",
-        "        if not message.redeliveries and not message.is_copy:\n",
-        "        if message.redeliveries >= 0:\n",
+        "        if not _comes_again(message):\n            return None\n",
+        "        if message.redeliveries >= 0:\n            return None\n",
         "worker/test_consumer.py::test_what_was_told_before_and_not_settled_is_settled_as_it_was_told",
     ),
     Fault(

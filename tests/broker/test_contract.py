@@ -93,7 +93,7 @@ async def test_a_delivery_says_how_often_it_was_given_out_and_whether_it_is_a_co
             assert (delivery.message.redeliveries, delivery.message.is_suspect) == (before, False)
             assert not delivery.message.is_copy
             if before == 2:
-                await delivery.park(0, attempt=2)
+                await delivery.park(0, attempt=1)  # as a slice is: the least that makes it a copy
                 copy = (await anext(deliveries)).message
                 assert (copy.redeliveries, copy.is_copy) == (0, True)
 

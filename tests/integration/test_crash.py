@@ -1,4 +1,4 @@
-"""A worker killed in the middle: the next one converges, and the world hears of it once."""
+"""A worker killed in the middle: the next one converges, flags included, and the world hears of it once."""
 
 import asyncio
 import json
@@ -36,7 +36,8 @@ async def shop(
         group = world.add_group(world.add_instance())
         begins = datetime.now(UTC).replace(microsecond=0) - timedelta(days=60)
         stored = world.add_certificate(authority.issue([NAME], not_before=begins), "shop")
-        world.bind(stored, world.add_domain(group, NAME))
+        world.bind(stored, world.add_domain(group, NAME, client_verification=True))
+        world.put_moves_flags = True
         roots = folder / "roots.pem"
         roots.write_text(authority.root_pem)
         deployment = {"gateway": "apig", "certificate_id": stored, "domains": "attached"}
@@ -65,6 +66,7 @@ async def kill_between_put_and_attach(folder: Path, broker: Mapping[str, Any], p
             await publish(settings, sent)
             while not sandbox.world.calls("attach_domains"):
                 await asyncio.sleep(0.02)
+            assert [one.client_verification for one in sandbox.world.domains.values()] == [False]
             first.send_signal(signal.SIGKILL)
             await first.wait()
         async with service(settings):
@@ -72,6 +74,7 @@ async def kill_between_put_and_attach(folder: Path, broker: Mapping[str, Any], p
         assert event["data"]["outcome"] == "succeeded"
         assert event["causationid"] == json.loads(sent.body)["id"]
         assert len(sandbox.world.calls("modify_certificate")) == 1
+        assert [one.client_verification for one in sandbox.world.domains.values()] == [True]
         ports = await sandbox.open_listeners()
         chain = await served_chain("127.0.0.1", ports[sandbox.world.instances[0]], NAME)
         assert chain[0] == issued.certificate.public_bytes(Encoding.DER)

@@ -219,7 +219,7 @@ class Broker(Protocol):
         ...
 
     async def kept(self, certificate: str, leaf: str) -> Mapping[str, Snapshot]:
-        """By deployment, what workers have noted in the last day about a leaf (its fingerprint).
+        """By deployment, what workers have noted of late about a leaf (its fingerprint).
 
         A note lasts until an outcome of the same leaf is told. Of several about one deployment, what the first knows
         stands.

@@ -1,0 +1,87 @@
+"""Faults of what a worker leaves to the one that takes over."""
+
+from typing import Final
+
+from tests.bite.fault import Fault
+
+_SWEPT: Final = (
+    "reliability/test_crash_sweep.py::test_whatever_effect_a_worker_dies_at_the_next_one_keeps_every_promise"
+)
+
+OF_NOTES: Final = (
+    Fault(
+        "the note comes after the change",
+        "rotation.py",
+        """        await self._snapshots.keep(deployment, None if bundle is None else bundle.leaf, todo)
+        with self.forecast.of(self._gateway(deployment), deployment, todo) as work:
+            self._tell(deployment, todo, work)
+            # The gateway was there when it was observed: what fails now is an attempt, whatever it fails of.
+            return attempted(await self._done(deployment, todo, bundle, work))
+""",
+        """        with self.forecast.of(self._gateway(deployment), deployment, todo) as work:
+            self._tell(deployment, todo, work)
+            report = attempted(await self._done(deployment, todo, bundle, work))
+        await self._snapshots.keep(deployment, None if bundle is None else bundle.leaf, todo)
+        return report
+""",
+        f"{_SWEPT}[flags moved by the PUT]",
+    ),
+    Fault(
+        "notes are never read",
+        "consumer.py",
+        "            self.rotator.recall(bundle.leaf, kept)\n",
+        "            self.rotator.recall(bundle.leaf, {} and kept)\n",
+        f"{_SWEPT}[flags moved by the PUT]",
+    ),
+    Fault(
+        "every rotation leaves a note",
+        "snapshots.py",
+        "snapshot != noted and is_at_risk(snapshot, deployment, todo):",
+        "snapshot != noted:",
+        "rotation/test_notes.py::test_an_ordinary_rotation_notes_nothing",
+    ),
+    Fault(
+        "a note is left again and again",
+        "snapshots.py",
+        "snapshot != noted and is_at_risk(snapshot, deployment, todo):",
+        "is_at_risk(snapshot, deployment, todo):",
+        "rotation/test_notes.py::test_flags_are_noted_before_the_first_change_and_only_once",
+    ),
+    Fault(
+        "a note that the broker refuses is given up",
+        "settlement.py",
+        "        await self.insist(publish)\n\n    async def kept",
+        '        with __import__("contextlib").suppress(BrokerError):\n'
+        "            await publish()\n\n    async def kept",
+        "worker/test_keeping.py::test_nothing_is_changed_until_the_broker_has_the_note",
+    ),
+    Fault(
+        "a note is left without a fence",
+        "settlement.py",
+        "            await delivery.fence()\n            try:\n",
+        "            try:\n",
+        "worker/test_keeping.py::test_the_broker_has_the_note_before_anything_is_changed",
+    ),
+    Fault(
+        "a note outlives the outcome",
+        "broker/recall.py",
+        """self._noted.pop((str(event.get("subject")), _leaf(data)), None)""",
+        """self._noted.get((str(event.get("subject")), _leaf(data)), None)""",
+        "broker/test_recall.py::test_another_turn_begins_with_another_look",
+    ),
+    Fault(
+        "of two notes the latest stands",
+        "core/snapshot.py",
+        "return Snapshot({**later.flags, **self.flags}, previous,",
+        "return Snapshot({**self.flags, **later.flags}, previous,",
+        "core/test_snapshot.py::test_of_two_snapshots_of_one_renewal_what_the_first_knows_stands",
+    ),
+    Fault(
+        "anybody's note is believed",
+        "broker/stream.py",
+        "if event is not None and entry.user_id == user:",
+        "if event is not None and user:",
+        "broker/test_rabbitmq.py::"
+        "test_only_what_the_worker_itself_has_noted_is_believed_and_listeners_to_events_hear_no_note",
+    ),
+)
