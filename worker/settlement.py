@@ -4,11 +4,11 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Final, TypeVar, assert_never
 
 import structlog
 
-from worker.broker.base import About, Broker, BrokerError, BrokerLostError, Delivery, Message
+from worker.broker.base import About, Broker, BrokerError, BrokerLostError, Delivery, Message, TopologyError
 from worker.broker.recall import Told
 from worker.core.backoff import RetryPolicy, jittered
 from worker.core.bundle import Leaf
@@ -21,7 +21,10 @@ from worker.rotation import INTERNAL
 from worker.telemetry import Metrics
 from worker.trust.opening import TrustPolicy, may_keep_body
 
+T = TypeVar("T")
+
 _log = structlog.get_logger()
+_TRIES_TO_RECALL: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +80,8 @@ class Settlement:
         """
         if not _comes_again(message):
             return None
-        try:
-            ids = event_ids(identity.event_source)
-            return await self.broker.told(ids, identity.certificate, message.given_up_at)
-        except BrokerError as error:
-            # Then it is worked on again, which is looked at first and changes nothing twice.
-            _log.warning("history.unread", error=str(error))
-            return None
+        ids = event_ids(identity.event_source)
+        return await self._recalled(lambda: self.broker.told(ids, identity.certificate, message.given_up_at), None)
 
     async def keep(self, delivery: Delivery, certificate: str, note: Note) -> None:
         """Returns once the broker has the note, whatever that takes: what it tells is about to be changed.
@@ -104,11 +102,19 @@ class Settlement:
         """By deployment, what was noted before this renewal's first change, if that was done by a worker before."""
         if not _comes_again(message):
             return {}
-        try:
-            return await self.broker.kept(certificate, leaf.fingerprint_sha256)
-        except BrokerError as error:
-            _log.warning("history.unread", error=str(error))
-            return {}
+        return await self._recalled(lambda: self.broker.kept(certificate, leaf.fingerprint_sha256), {})
+
+    async def _recalled(self, ask: Callable[[], Awaitable[T]], without: T) -> T:
+        """What the history says; `without` where it cannot be read for long: what is done again is looked at first."""
+        for tries in range(1, _TRIES_TO_RECALL + 1):
+            try:
+                return await ask()
+            except BrokerError as error:
+                _log.warning("history.unread", error=str(error), tries=tries)
+                if isinstance(error, TopologyError):
+                    break  # no right to read it, or none there
+            await asyncio.sleep(jittered(tries, self.chance()))
+        return without
 
     async def repeat(self, delivery: Delivery, identity: Identity, told: Told) -> None:
         """As `conclude`, for what the world has heard of."""

@@ -79,8 +79,8 @@ OF_NOTES: Final = (
     Fault(
         "anybody's note is believed",
         "broker/stream.py",
-        "if event is not None and entry.user_id == user:",
-        "if event is not None and user:",
+        "if event is None or entry.user_id != user:",
+        "if event is None or not user:",
         "broker/test_rabbitmq.py::"
         "test_only_what_the_worker_itself_has_noted_is_believed_and_listeners_to_events_hear_no_note",
     ),

@@ -198,11 +198,30 @@ async def test_only_what_came_before_asks_whether_it_was_told() -> None:
 async def test_a_history_that_cannot_be_read_costs_a_second_look_and_no_more() -> None:
     class Forgetful(Inbox):
         async def told(self, *_what: object) -> Told | None:
-            raise BrokerError("no right to read it")
+            raise TopologyError("no right to read it")
 
     inbox = Forgetful(replace(good(), redeliveries=1), asyncio.Event())
     await consumer_of(inbox, FakeGateway(stored(), {"a.example.com": False})).run()
     assert inbox.log == ["event", "ack"]
+
+
+def test_a_history_that_is_away_is_waited_for() -> None:
+    class Away(Inbox):
+        tries = 0
+
+        async def told(self, *_what: object) -> Told | None:
+            self.tries += 1
+            if self.tries < 3:
+                raise BrokerLostError("away")
+            return Told("succeeded", "rotated", "then")
+
+    async def scenario() -> Away:
+        inbox = Away(replace(good(), redeliveries=1), asyncio.Event())
+        await consumer_of(inbox, FakeGateway(stored(), {"a.example.com": False})).run()
+        return inbox
+
+    inbox = run_virtual(scenario())
+    assert (inbox.log, inbox.tries) == (["ack"], 3)
 
 
 async def test_a_machine_without_room_is_nobodys_fault() -> None:

@@ -13,7 +13,7 @@ from tests.support.fake_gateway import FakeGateway
 from tests.support.values import day, stored
 from tests.support.virtual_time import run_virtual
 from tests.worker.test_consumer import AUTHORITY, NAMES, Inbox, consumer_of
-from worker.broker.base import BrokerError, BrokerLostError, Message
+from worker.broker.base import BrokerError, BrokerLostError, Message, TopologyError
 from worker.core.note import Note
 from worker.core.snapshot import Snapshot
 
@@ -42,7 +42,7 @@ class Keeper(Inbox):
         assert (certificate, len(leaf)) == ("shop", 64)
         self.asked += 1
         if self.unread:
-            raise BrokerError("no right to read it")
+            raise TopologyError("no right to read it")
         return self.left
 
 

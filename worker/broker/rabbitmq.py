@@ -1,6 +1,7 @@
 """RabbitMQ as a Broker: deliveries and their settlement, dead letters, history, state."""
 
 import json
+import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from worker.broker.stream import Stream
 from worker.broker.topology import AGAIN, DEAD, NOTE, parking_key, parking_queue, topology
 from worker.core.backoff import step_for
 from worker.core.message import TYPE
+from worker.core.note import TYPE as NOTE_TYPE
 from worker.core.note import Note, entry_of
 from worker.core.renewal import OWN_PRODUCER
 from worker.core.secret import Secret
@@ -159,9 +161,11 @@ class RabbitBroker:
         return told_at(latest[0]) if latest and latest[0].get("id") != self._told_last else None
 
     async def _of_late(self) -> Sequence[Mapping[str, object]]:
+        mark = {"type": NOTE_TYPE, "id": str(uuid.uuid4())}
+        await self.copy(NOTE, Sending(json.dumps(mark).encode(), _NOTE, {}))
         async with self._connector.connected() as connection:
             stream = Stream(connection, self._settings.history_stream, self.timeout)
-            return await stream.since(datetime.now(UTC) - FOR, self.user)
+            return await stream.since(datetime.now(UTC) - FOR, self.user, mark["id"])
 
     async def publish_renewal(self, message: Message) -> None:
         sending = Sending(

@@ -61,28 +61,21 @@ class Stream:
                     found.appendleft(event)
         return list(found), is_beginning
 
-    async def since(self, at: datetime, user: str) -> Sequence[Mapping[str, object]]:
-        """Oldest first; what this user has published since then, up to what was the end when this began."""
-        end = await self._end()
+    async def since(self, at: datetime, user: str, mark: str) -> Sequence[Mapping[str, object]]:
+        """Oldest first; what this user has published since then, up to the entry whose id is `mark`.
+
+        Silence would tell no end: a link may be slow.
+        """
         found: list[Mapping[str, object]] = []
-        if end is None:
-            return found
         async with self._reading(at) as entries:
-            offset = -1
-            while offset < end:
-                if offset < 0:
-                    try:
-                        async with asyncio.timeout(_FIRST_SILENCE):
-                            entry = await self._taken(entries)
-                    except TimeoutError:
-                        break  # nothing is so young
-                else:
-                    entry = await self._taken(entries)
-                offset = _offset(entry, offset)
+            while True:
+                entry = await self._taken(entries)
                 event = _event(entry.body)
-                if event is not None and entry.user_id == user:
-                    found.append(event)
-        return found
+                if event is None or entry.user_id != user:
+                    continue
+                if event.get("id") == mark:
+                    return found
+                found.append(event)
 
     async def _end(self) -> int | None:
         """The offset of the last entry; None for an empty stream."""
