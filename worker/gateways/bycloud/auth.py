@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
-from worker.gateways.credentials import read_secret
+from worker.settings.credentials import read_secret
 from worker.settings.model import ApiKeyAuth, BearerAuth
 
 

@@ -18,10 +18,10 @@ from yarl import URL
 from worker.core.errors import PermanentError, RotationError, TransientError
 from worker.core.secret import Secret
 from worker.gateways.bodies import lenient
-from worker.gateways.credentials import read_password, read_secret
 from worker.gateways.exchange import AmbiguousError, client_session, exchange
 from worker.gateways.huawei_apig.wire import ApigDialect, is_stale_code
 from worker.gateways.redaction import shown
+from worker.settings.credentials import read_password, read_secret
 from worker.settings.model import AkSkAuth, PasswordAuth, TokenAuth
 
 _RENEW_BEFORE: Final = timedelta(minutes=5)

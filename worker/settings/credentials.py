@@ -1,4 +1,4 @@
-"""Secrets of gateway accounts, from files: read when they are used, so that a changed file needs no restart."""
+"""Secrets of accounts elsewhere, from files: read when they are used, so that a changed file needs no restart."""
 
 from pathlib import Path
 

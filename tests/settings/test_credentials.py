@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from worker.core.errors import PermanentError
-from worker.gateways.credentials import read_password, read_secret
+from worker.settings.credentials import read_password, read_secret
 
 
 def written(folder: Path, content: bytes) -> Path:
