@@ -30,6 +30,7 @@ from worker.core.errors import Failure
 from worker.core.outcome import Report
 from worker.core.renewal import InFiles
 from worker.gateways import open_gateway
+from worker.gateways.asking import Asking
 from worker.gateways.base import Gateway
 from worker.intake import Intake
 from worker.rotation import Rotator, Unwatched, Watcher
@@ -39,6 +40,7 @@ from worker.sweep import Sweeper, Sweeping
 from worker.telemetry import Metrics
 from worker.trust.keys import Recipients, Signers, problem_of
 from worker.trust.opening import TrustPolicy
+from worker.trust.vault import LONGEST_ANSWER, Vault, open_vault
 from worker.verification import Expected, ExpectedEither, ExpectedExpiry, ExpectedLeaf, Probe, parse_endpoint, verify
 from worker.web.server import GatewayState, Health, serving
 
@@ -63,7 +65,7 @@ def certificates_of(settings: Settings) -> Mapping[str, Certificate]:
     return {name: Certificate(name, deployments_of(settings, name)) for name in settings.certificates}
 
 
-def intake_of(settings: Settings) -> Intake:
+def intake_of(settings: Settings, vault: Vault | None = None) -> Intake:
     """Who may renew what, and what a certificate must be like."""
     trust = TrustPolicy(
         producers=producers_by_certificate(settings),
@@ -81,7 +83,21 @@ def intake_of(settings: Settings) -> Intake:
         minimum_remaining=settings.trust.minimum_remaining_seconds,
         expires_before_2038=any(gateway.kind == "huawei_apig" for gateway in settings.gateways.values()),
     )
-    return Intake(trust, rules, settings.trust.roots.files, utc_now, Recipients.at(settings.trust.recipient_keys))
+    recipients = Recipients.at(settings.trust.recipient_keys)
+    return Intake(trust, rules, settings.trust.roots.files, utc_now, recipients, vault=vault)
+
+
+@asynccontextmanager
+async def vault_of(settings: Settings) -> AsyncIterator[Vault | None]:
+    """Vault, where the settings have one; closed at the end."""
+    own = settings.trust.vault
+    if own is None:
+        yield None
+        return
+    async with AsyncExitStack() as stack:
+        asking = Asking(own.address, own.ca_file, own.timeout_seconds, longest=LONGEST_ANSWER)
+        stack.push_async_callback(asking.close)
+        yield open_vault(own, asking)
 
 
 def check_keys(settings: Settings) -> None:
@@ -218,11 +234,12 @@ def broker_of(settings: Settings) -> Broker:
 
 async def run(settings: Settings, *, stopping: asyncio.Event | None = None, watcher: Watcher | None = None) -> None:
     """The service, until SIGTERM or SIGINT, or `stopping`; a second signal cancels what is still in hand."""
-    metrics, intake = Metrics(), intake_of(settings)
+    metrics = Metrics()
     if stopping is None:
         stopping = asyncio.Event()
         _stop_on_signals(stopping)
     async with AsyncExitStack() as stack:
+        intake = intake_of(settings, await stack.enter_async_context(vault_of(settings)))
         rotator = await stack.enter_async_context(rotator_of(settings, metrics, watcher))
         broker = broker_of(settings)
         stack.push_async_callback(broker.close)

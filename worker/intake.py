@@ -15,6 +15,7 @@ from worker.trust import material_in, material_of
 from worker.trust.keycheck import KeyCheck
 from worker.trust.keys import Recipients
 from worker.trust.opening import TrustPolicy, open_message
+from worker.trust.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +29,14 @@ class Intake:
     recipients: Recipients = field(default_factory=Recipients)
     """The worker's own keys, for sealed material."""
     key_check: KeyCheck = field(default_factory=KeyCheck)
+    vault: Vault | None = None
 
     def renewal_of(self, message: Message) -> Renewal:
         return open_message(message, self.trust, self.now())
 
     async def bundle_of(self, renewal: Renewal) -> Bundle | None:
         """The renewal's certificate; None where the platform holds it."""
-        material = await material_of(renewal, self.roots, self.recipients)
+        material = await material_of(renewal, self.roots, self.recipients, self.vault)
         if material is None:
             return None
         try:

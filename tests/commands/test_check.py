@@ -10,6 +10,7 @@ import pytest
 from tests.broker.places import event, renewal, retry
 from tests.commands.processes import run
 from tests.settings.files import written
+from tests.support.fake_vault import FakeVault, serving
 from tests.support.rabbit import broker_settings, running
 from tests.support.service import toml
 from worker.broker import open_broker
@@ -118,3 +119,20 @@ async def test_a_mistake_in_the_settings_is_told_once(tmp_path: Path) -> None:
     status, said, complaints = await run("check", "--config", written(tmp_path, "foo = 1"))
     assert (status, complaints) == (78, "")
     assert said.count("foo: unknown key") == 1
+
+
+async def test_a_vault_is_found_that_lets_the_worker_in_or_does_not(tmp_path: Path) -> None:
+    (tmp_path / "secret").touch(mode=0o600)
+    names = ("settings", "broker: connect", "vault")
+    async with serving(FakeVault(tokens={"hvs.good": 0})) as vault:
+        app_role = {"kind": "app_role", "role_id": vault.role_id, "secret_id_file": "secret"}
+        for auth, good in ((app_role, vault.secret_id), ({"kind": "token", "token_file": "secret"}, "hvs.good")):
+            trust = {"vault": {"address": vault.address, "auth": auth}}
+            text = f'broker = {{url = "sqlite:///queue.db"}}\ntrust = {toml(trust)}\n'
+            (tmp_path / "secret").write_text(good)
+            assert await checked(written(tmp_path, text)) == (0, dict.fromkeys(names, ""))
+            (tmp_path / "secret").write_text("hunter2")
+            status, found = await checked(written(tmp_path, text))
+            assert (status, list(found)) == (78, list(names))
+            assert found["vault"].startswith("vault_auth_failed: Vault refuses the ")
+            assert "hunter2" not in found["vault"]

@@ -20,6 +20,11 @@ endpoint = "https://api.example.com"
 region = "sao1"
 auth = {kind = "bearer", token_file = "token"}
 """
+VAULT = """
+[trust.vault]
+address = "https://vault.example.com:8200"
+auth = AUTH
+"""
 GATEWAYS = APIG + BYCLOUD
 LISTENER = 'listeners = [{id = "6f6f1f8e-6d2c-4c4f-9a53-0d7a4f3b8c11"}]'
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.settings.files import APIG, GATEWAYS, LISTENER, certificate, in_place, loaded, problems
+from tests.settings.files import APIG, GATEWAYS, LISTENER, VAULT, certificate, in_place, loaded, problems
 
 SINGLE = '{instance_id = "i1", group_id = "g1", domain_id = "d1"}'
 PASSWORD = '{kind = "password", iam_endpoint = "IAM", account = "a", user = "u", password_file = "p", project = "eu"}'
@@ -266,3 +266,34 @@ def test_a_lineage_lies_below_a_root(tmp_path: Path, root: str, chain: str, prob
     text = f"[trust.roots]\nfiles = {root}\n" + GATEWAYS + certificate(in_place(), more=lineage)
     expected = [] if problem is None else [f"certificates.shop.lineage{problem}"]
     assert problems(tmp_path, text) == expected
+
+
+TOKEN = '{kind = "token", token_file = "t"}'
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (VAULT.replace("AUTH", TOKEN) + 'mount = "kv/certs"\nnamespace = "acme/prod"', None),
+        (VAULT.replace("AUTH", '{kind = "app_role", role_id_file = "r", secret_id_file = "s"}'), None),
+        (VAULT.replace("AUTH", '{kind = "kubernetes", role = "r"}'), None),
+        (VAULT.replace("AUTH", TOKEN).replace("https", "http") + "insecure = true", None),
+        (VAULT.replace("AUTH", TOKEN).replace("https", "http"), ".address: http:// to a host that is not loopback"),
+        (VAULT.replace("AUTH", TOKEN).replace("https://", "https://u:hunter2@"), ".address: not an https:// address"),
+        (VAULT.replace("AUTH", TOKEN).replace("8200", "8200?x=hunter2"), ".address: not an https:// address"),
+        (VAULT.replace("AUTH", TOKEN) + 'mount = "../hunter2"', ".mount: String should match pattern"),
+        (VAULT.replace("AUTH", TOKEN) + 'namespace = "a//hunter2"', ".namespace: String should match pattern"),
+        (VAULT.replace("AUTH", '{kind = "kubernetes", role = "r", mount = "a/../hunter2"}'), ".auth.mount: String"),
+        (VAULT.replace("AUTH", '{kind = "app_role", secret_id_file = "s"}'), ".auth: needs role_id or role_id_file"),
+        (
+            VAULT.replace("AUTH", '{kind = "app_role", role_id = "hunter2", role_id_file = "r", secret_id_file = "s"}'),
+            ".auth: needs role_id or role_id_file",
+        ),
+        (VAULT.replace("AUTH", '{kind = "token", token = "hunter2"}'), ".auth.token: unknown key"),
+        (VAULT.replace("AUTH", TOKEN) + "timeout_seconds = 0", ".timeout_seconds: Input should be greater than 0"),
+    ],
+)
+def test_vault_is_reached_safely_or_not_at_all(tmp_path: Path, text: str, problem: str | None) -> None:
+    found = problems(tmp_path, text)
+    assert any(one.startswith(f"trust.vault{problem}") for one in found) if problem else found == [], found
+    assert "hunter2" not in "".join(found)

@@ -63,6 +63,8 @@ def test_every_setting_is_mentioned() -> None:
     assert fields - sections == set()
 
 
-@pytest.mark.parametrize("word", ["huawei_apig", "bycloud", "password", "ak_sk", "token", "api_key", "bearer"])
+@pytest.mark.parametrize(
+    "word", ["huawei_apig", "bycloud", "password", "ak_sk", "token", "api_key", "bearer", "app_role", "kubernetes"]
+)
 def test_every_kind_is_shown(word: str) -> None:
     assert f'kind = "{word}"' in EXAMPLE.read_text()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.settings.files import APIG, GATEWAYS, certificate, in_place, loaded, problems, written
+from tests.settings.files import APIG, GATEWAYS, VAULT, certificate, in_place, loaded, problems, written
 from worker.settings import Settings, SettingsError
 from worker.settings.loading import check_secret_files, load, load_for_publishing, problems_of_secret_files
 from worker.settings.sources import LARGEST
@@ -224,6 +224,12 @@ def test_a_secret_file_that_everybody_can_read_is_named_by_its_key(tmp_path: Pat
     check_secret_files(settings)
 
 
+def test_the_token_of_a_pod_has_the_mode_that_kubernetes_gives_it(tmp_path: Path) -> None:
+    written(tmp_path, "jwt", "jwt").chmod(0o644)
+    settings = loaded(tmp_path, VAULT.replace("AUTH", '{kind = "kubernetes", role = "r", jwt_file = "jwt"}'))
+    check_secret_files(settings)
+
+
 @pytest.mark.parametrize(
     ("text", "key"),
     [
@@ -244,6 +250,11 @@ def test_a_secret_file_that_everybody_can_read_is_named_by_its_key(tmp_path: Pat
                 '{kind = "token", token_file = "token"}', '{kind = "ak_sk", access_key = "a", secret_key_file = "n"}'
             ),
             "gateways.apig-main.auth.secret_key_file",
+        ),
+        (VAULT.replace("AUTH", '{kind = "token", token_file = "none"}'), "trust.vault.auth.token_file"),
+        (
+            VAULT.replace("AUTH", '{kind = "app_role", role_id = "r", secret_id_file = "none"}'),
+            "trust.vault.auth.secret_id_file",
         ),
     ],
 )

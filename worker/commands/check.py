@@ -1,4 +1,4 @@
-"""`rotation-worker check`: settings, broker rights and gateway credentials, each named."""
+"""`rotation-worker check`: settings, broker rights, and credentials of gateways and Vault, each named."""
 
 import argparse
 import asyncio
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from worker.app import broker_of, certificates_of, check_keys, gateways_of, intake_of
+from worker.app import broker_of, certificates_of, check_keys, gateways_of, intake_of, vault_of
 from worker.broker.base import Broker, BrokerError, TopologyError
 from worker.commands.exits import OK, WRONG_SETTINGS
 from worker.commands.loading import log_level, settings_of
@@ -64,7 +64,8 @@ async def _outside(settings: Settings) -> Sequence[Finding]:
     findings = list(await _of_broker(settings))
     async with gateways_of(settings, Metrics()) as gateways:
         findings += [await _tried(f"gateway {name}", gateway.check()) for name, gateway in gateways.items()]
-    return findings
+    async with vault_of(settings) as vault:
+        return findings if vault is None else [*findings, await _tried("vault", vault.check())]
 
 
 async def _of_broker(settings: Settings) -> Sequence[Finding]:

@@ -59,9 +59,14 @@ def client_session(
 
 
 async def exchange(
-    session: aiohttp.ClientSession, method: str, url: URL, headers: Mapping[str, str], body: bytes
+    session: aiohttp.ClientSession,
+    method: str,
+    url: URL,
+    headers: Mapping[str, str],
+    body: bytes,
+    longest: int = LONGEST_BODY,
 ) -> tuple[int, Mapping[str, str], bytes]:
-    """Status, headers (by name in any case), and the body up to its limit. No redirect is followed.
+    """Status, headers (by name in any case), and the body of at most `longest` bytes. No redirect is followed.
 
     Raises TransientError(`gateway_unavailable`), as AmbiguousError once something may have been sent, and
     PermanentError(`gateway_untrusted`).
@@ -73,15 +78,15 @@ async def exchange(
             answer = bytearray()
             while chunk := await response.content.readany():
                 answer += chunk
-                if len(answer) > LONGEST_BODY:
+                if len(answer) > longest:
                     raise AmbiguousError("gateway_unavailable", "the answer is too long", status=response.status)
             return response.status, response.headers, bytes(answer)
     except aiohttp.ClientConnectorCertificateError:
-        raise PermanentError("gateway_untrusted", "the gateway's own TLS certificate does not verify") from None
+        raise PermanentError("gateway_untrusted", "its own TLS certificate does not verify") from None
     except aiohttp.ClientConnectorDNSError:
-        raise TransientError("gateway_unavailable", "the gateway's name is not found") from None
+        raise TransientError("gateway_unavailable", "its name is not found") from None
     except aiohttp.ClientConnectorError:
-        raise TransientError("gateway_unavailable", "no connection to the gateway") from None
+        raise TransientError("gateway_unavailable", "no connection") from None
     except TimeoutError:
         raise AmbiguousError("gateway_unavailable", "no answer in time") from None
     except (aiohttp.ClientError, OSError, ValueError):

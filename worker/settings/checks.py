@@ -21,6 +21,8 @@ from worker.settings.model import (
     PasswordAuth,
     Publish,
     Settings,
+    Vault,
+    VaultAppRole,
 )
 
 _APIG_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{3,49}")
@@ -41,6 +43,7 @@ def problems_in(settings: Settings) -> Sequence[str]:
         *_parking(settings.retry.parking_seconds),
         *_listen(settings.http.listen),
         *_publish(settings.publish),
+        *_vault(settings.trust.vault),
         *(problem for name, gateway in settings.gateways.items() for problem in _gateway(f"gateways.{name}", gateway)),
         *(problem for name, one in settings.certificates.items() for problem in _certificate(settings, name, one)),
         *_stored_twice(settings),
@@ -50,6 +53,14 @@ def problems_in(settings: Settings) -> Sequence[str]:
 def _publish(publish: Publish) -> Iterator[str]:
     if publish.producer_key is not None and publish.producer is None:
         yield "publish.producer: missing: producer_key signs in whose name?"
+
+
+def _vault(vault: Vault | None) -> Iterator[str]:
+    if vault is None:
+        return
+    yield from _endpoint("trust.vault.address", vault.address, insecure=vault.insecure)
+    if isinstance(vault.auth, VaultAppRole) and (vault.auth.role_id is None) == (vault.auth.role_id_file is None):
+        yield "trust.vault.auth: needs role_id or role_id_file, and not both"
 
 
 def _broker(broker: Broker) -> Iterator[str]:

@@ -232,6 +232,10 @@ def secret_files(settings: Settings) -> Iterator[tuple[str, Path]]:
         ("publish.producer_key", settings.publish.producer_key),
     ]
     named += [(f"trust.recipient_keys.{number}", key) for number, key in enumerate(settings.trust.recipient_keys)]
+    # Not `jwt_file`: Kubernetes chooses its mode, and nobody else is in the pod.
+    for key in ("token_file", "role_id_file", "secret_id_file"):
+        if settings.trust.vault is not None:
+            named.append((f"trust.vault.auth.{key}", getattr(settings.trust.vault.auth, key, None)))
     for name, gateway in settings.gateways.items():
         for key in ("password_file", "secret_key_file", "token_file", "secret_file"):
             named.append((f"gateways.{name}.auth.{key}", getattr(gateway.auth, key, None)))

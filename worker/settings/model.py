@@ -14,6 +14,10 @@ ApigName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{3,49
 CERTIFICATE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 CertificateName = Annotated[str, StringConstraints(pattern=rf"^{CERTIFICATE_NAME.pattern}$")]
 
+VAULT_PATH: Final = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*(?:/[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)*"
+VaultPath = Annotated[str, StringConstraints(pattern=rf"^{VAULT_PATH}$")]
+"""Of a mount or a secret: it goes into URLs, and nothing in it can leave its place."""
+
 
 class Model(BaseModel):
     """Frozen, without unknown keys, and silent about its input in errors."""
@@ -86,6 +90,39 @@ class Roots(Model):
     files: tuple[Path, ...] = ()
 
 
+class TokenAuth(Model):
+    kind: Literal["token"]
+    token_file: Path
+
+
+class VaultAppRole(Model):
+    kind: Literal["app_role"]
+    role_id: str | None = Field(default=None, repr=False)
+    role_id_file: Path | None = None
+    secret_id_file: Path
+    mount: VaultPath = "approle"
+
+
+class VaultKubernetes(Model):
+    kind: Literal["kubernetes"]
+    role: str
+    jwt_file: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+    mount: VaultPath = "kubernetes"
+
+
+class Vault(Model):
+    """`[trust.vault]`: a KV engine, version 2, for `vault` material."""
+
+    address: str
+    insecure: bool = False
+    """Allows `http://` to a host that is not loopback."""
+    ca_file: Path | None = None
+    mount: VaultPath = "secret"
+    namespace: VaultPath | None = None
+    auth: Annotated[TokenAuth | VaultAppRole | VaultKubernetes, Field(discriminator="kind")]
+    timeout_seconds: Seconds = 10
+
+
 class Trust(Model):
     """`[trust]`."""
 
@@ -96,6 +133,7 @@ class Trust(Model):
     audience: str = "rotation-worker"
     producers: dict[str, Producer] = {}
     roots: Roots = Roots()
+    vault: Vault | None = None
     ca_bundle: str = "system"
     minimum_remaining_seconds: float = Field(default=0, ge=0, allow_inf_nan=False)
 
@@ -120,11 +158,6 @@ class AkSkAuth(Model):
     kind: Literal["ak_sk"]
     access_key: str
     secret_key_file: Path
-
-
-class TokenAuth(Model):
-    kind: Literal["token"]
-    token_file: Path
 
 
 class ApiKeyAuth(Model):
