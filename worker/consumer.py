@@ -68,7 +68,7 @@ class Consumer:
     _at_work: dict[str, Effort] = field(default_factory=dict)
     """By certificate."""
     _idle_slices: dict[str, int] = field(default_factory=dict)
-    """By a message's digest: slices in a row in which it only read and waited."""
+    """By a message's digest: slices in a row in which it only read what it had read before, and waited."""
 
     async def run(self) -> None:
         """Until `stopping` is set: consumes, and connects again whenever the broker is lost.
@@ -219,12 +219,16 @@ class Consumer:
             return Report.refused(Failure.of(error))
         except Exception as bug:  # noqa: BLE001 - one bug must not stop the other rotations
             if time_slice.expired():
-                return self._after_slice(digest, effort, idle + (1 if effort.calls and not effort.changes else -idle))
+                return self._after_slice(digest, effort, idle)
             _log.error("rotation.crashed", exc_info=bug)
             return replace(Report.refused(failure_of(bug)), gateway_calls=effort.calls)
 
     def _after_slice(self, digest: str, effort: Effort, idle: int) -> Report | None:
-        """A rotation goes on in another slice, but not for ever without any change: somebody has to hear of that."""
+        """A rotation goes on in another slice, but not for ever without getting on: somebody has to hear of that.
+
+        `idle`: slices in a row before this one in which it did not, although it asked.
+        """
+        idle = idle + 1 if effort.calls and not effort.has_got_on else 0
         if idle > _MOST_IDLE_SLICES or not effort.is_getting_on:
             return replace(Report.refused(STANDSTILL), gateway_calls=effort.calls)
         self._idle_slices[digest] = idle

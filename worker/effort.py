@@ -35,14 +35,21 @@ class Effort:
     calls: int = 0
     """Gateway calls sent."""
     changes: int = 0
-    """What was reached at the clouds: certificates stored, bindings attached."""
+    """What was reached at the clouds: certificates stored or retired, bindings attached."""
+    learned: int = 0
+    """What was read and is remembered: a later time slice need not read it again."""
     was_queueing: bool = False
     """It was interrupted while one of its steps waited for its turn."""
 
     @property
+    def has_got_on(self) -> bool:
+        """Whether less is left to do than before."""
+        return bool(self.changes or self.learned)
+
+    @property
     def is_getting_on(self) -> bool:
         """Whether it may go on as it does: waiting its turn is no standstill."""
-        return bool(self.changes or self.was_queueing)
+        return self.has_got_on or self.was_queueing
 
     @contextmanager
     def queueing(self) -> Iterator[None]:

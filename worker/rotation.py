@@ -276,6 +276,7 @@ class Rotator:
             except RotationError as error:
                 _log.warning("certificate.not_retired", certificate_id=stored.certificate_id, reason=error.reason)
             else:
+                current_effort().changes += is_gone
                 _log.info("certificate.retired", certificate_id=stored.certificate_id, gone=is_gone)
 
     async def _proven(self, certificate: Certificate, bundle: Bundle | None, report: Report) -> Report:

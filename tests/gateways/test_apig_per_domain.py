@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.support.apig_shop import NAMES, NEW, NEW_ISSUED, OLD, Shop, shop
-from tests.support.gateways import unheard
+from tests.support.gateways import AUTHORITY, unheard
 from worker.core.deployment import Binding
 from worker.core.errors import PermanentError, TransientError
 from worker.core.outcome import BindingResult
@@ -17,6 +18,8 @@ from worker.sandbox.world import Fault
 
 FORBIDDEN = {"error_code": "APIG.1005", "error_msg": "no"}
 GONE = {"error_code": "APIG.3021", "error_msg": "gone"}
+OTHER = AUTHORITY.issue(NAMES, not_before=NEW.leaf.not_before, not_after=NEW.leaf.not_after)
+"""Of another serial number, and else as NEW."""
 AWAY = {"error_code": "APIGW.0613", "error_msg": "away"}
 
 
@@ -129,6 +132,53 @@ async def test_a_certificate_that_cannot_be_read_harms_no_other_domain(
         bound = await observe(one)
         assert [each.stored is not None for each in bound] == [True, False, True]
         assert [each.binding.name for each in bound] == list(NAMES)
+
+
+async def test_of_uploads_of_one_leaf_one_is_looked_at(tmp_path: Path) -> None:
+    async with shop(tmp_path) as one:
+        await add(one)
+        bound = await observe(one)
+        assert [each.stored and each.stored.serial_number for each in bound] == [NEW.leaf.serial_number] * 3
+        assert len({each.stored and each.stored.certificate_id for each in bound}) == 3
+        assert journal(one)["show_certificate"] == 1
+
+
+async def test_where_the_one_that_is_looked_at_cannot_be_read_the_others_are(tmp_path: Path) -> None:
+    async with shop(tmp_path) as one:
+        await add(one)
+        first = one.world.domains[one.domains[0][0]].certificate_id or ""
+        one.world.faults.append(Fault("show_certificate", status=403, body=FORBIDDEN, match=first))
+        bound = await observe(one)
+        assert [each.stored and each.stored.serial_number for each in bound] == [None, *[NEW.leaf.serial_number] * 2]
+        assert journal(one)["show_certificate"] == 3
+
+
+async def test_an_upload_that_somebody_has_changed_is_looked_at(tmp_path: Path) -> None:
+    async with shop(tmp_path) as one:
+        await add(one)
+        changed = one.world.certificates[one.world.domains[one.domains[0][2]].certificate_id or ""]
+        changed.updated_at += timedelta(minutes=1)
+        changed.leaf = OTHER.certificate
+        *_, last = await observe(one)
+        assert last.stored is not None
+        assert last.stored.serial_number == OTHER.serial_number
+
+
+@pytest.mark.parametrize("trouble", ["too long", "never at rest"])
+async def test_where_no_list_tells_what_is_unchanged_all_is_read_again(tmp_path: Path, trouble: str) -> None:
+    async with shop(tmp_path) as one:
+        for domain in one.domains[0]:
+            one.world.bind(one.world.add_certificate(OLD, f"other_{domain}"), domain)
+        await observe(one)
+        uploads: dict[str, object] = {"total": 0, "certs": []}
+        one.world.faults.append(Fault("list_certificates", status=200, body=uploads))
+        if trouble == "too long":
+            one.world.faults.append(Fault("list_certificates", status=200, body={"total": 5000, "certs": []}))
+        else:
+            one.world.faults.append(Fault("list_certificates", status=200, body={"total": 4, "certs": []}, times=9))
+        bound = await observe(one)
+        assert [each.stored is not None for each in bound] == [True] * 3
+        assert journal(one)["show_certificate"] == 6
 
 
 @pytest.mark.parametrize(("status", "body"), [(403, FORBIDDEN), (404, GONE)])

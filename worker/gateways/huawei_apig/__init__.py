@@ -14,6 +14,7 @@ from worker.gateways.base import Discovered, OnResult
 from worker.gateways.huawei_apig.attaching import Attaching
 from worker.gateways.huawei_apig.auth import PasswordToken, Signature, StaticToken
 from worker.gateways.huawei_apig.client import PAGE, ApigClient
+from worker.gateways.huawei_apig.facts import Facts
 from worker.gateways.huawei_apig.observing import observe_in_place
 from worker.gateways.huawei_apig.per_domain import Adding, calls_per_domain, observe_per_domain
 from worker.gateways.huawei_apig.storing import Storing
@@ -70,6 +71,7 @@ class HuaweiApig:
         self.name = name
         self.account = transport
         self._client = ApigClient(transport, project_id)
+        self._facts = Facts(self._client)
         self._storing = Storing(self._client, chance)
         self._domains_per_attach = domains_per_attach
         self._chance = chance
@@ -85,7 +87,7 @@ class HuaweiApig:
 
     async def observe(self, deployment: Deployment, leaf: Leaf | None, *, elsewhere: bool = True) -> Observed:
         if deployment.strategy == "per_domain":
-            return await observe_per_domain(self._client, deployment, leaf)
+            return await observe_per_domain(self._client, self._facts, deployment, leaf)
         return await observe_in_place(self._client, deployment, elsewhere=elsewhere)
 
     async def replace(self, deployment: Deployment, how: Modify | Create, bundle: Bundle) -> Stored:

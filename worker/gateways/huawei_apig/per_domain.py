@@ -1,60 +1,73 @@
 """`per_domain`: every domain has a stored certificate of its own, uploaded in the call that binds it."""
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import count
-from typing import Final, TypeVar
+from typing import Final
 
 from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Binding, Deployment
-from worker.core.errors import Failure, PermanentError, RotationError
+from worker.core.errors import Failure, RotationError
 from worker.core.outcome import BindingResult
 from worker.core.planning import Bound, Observed, Plan, Stored, age_of
 from worker.gateways.base import OnResult
 from worker.gateways.huawei_apig.client import ApigClient
+from worker.gateways.huawei_apig.facts import Facts, readable
 from worker.gateways.huawei_apig.storing import leaves_doubt, pause_or_raise
 from worker.gateways.huawei_apig.wire import BoundDomain, GroupDomain
 from worker.gateways.together import together
 
 _LONGEST_BASE: Final = 24
 _DIGITS: Final = 8
-# Refusals that are about one group or certificate. All others are about the account.
-_OF_ONE: Final = frozenset({"not_found", "forbidden", "bad_request"})
-A = TypeVar("A")
-T = TypeVar("T")
 Place = tuple[str | None, str | None, str | None]
 _Row = tuple[str, BoundDomain]
 """A certificate's id, and a domain that it is bound to."""
 
 
-async def observe_per_domain(client: ApigClient, deployment: Deployment, leaf: Leaf | None) -> Observed:
+async def observe_per_domain(client: ApigClient, facts: Facts, deployment: Deployment, leaf: Leaf | None) -> Observed:
     """What is bound to each domain, and earlier uploads of this deployment that nothing is bound to any more."""
     bindings, base = deployment.bindings or (), deployment.name or ""
     shown = await _domains(client, bindings)
-    uploads = [one.stored() for one in await client.listed(_prefix(base)) if _is_ours(one.name, base)]
+    uploads = {one.id: one for one in await client.listed(_prefix(base)) if _is_ours(one.name, base)}
     told = {one for domain in shown.values() for one in domain.certificate_ids()}
-    # Where the group tells what is bound, only what it does not name is asked for.
-    bound_to = await _bound_to(client, [one for one in uploads if one.certificate_id not in told])
+    # Where the group tells what is bound, only what it does not name may be bound elsewhere, or to nothing.
+    unnamed = [one.stored() for one in uploads.values() if one.id not in told]
+    replaced = _replaced(unnamed, [one for one in bindings if _tells(shown.get(_place(one)))])
+    bound_to = await _bound_to(client, [one for one in unnamed if one not in replaced])
     rows = _by_domain(bound_to)
     domains = {place: shown.get(place) or _as_bound(place, rows) for place in map(_place, bindings)}
     at = {place: _ids_at(domain, rows) for place, domain in domains.items() if domain is not None}
-    stored = await _shown(client, dict.fromkeys(one for ids in at.values() for one in ids))
+    stored = await facts.of(dict.fromkeys(one for ids in at.values() for one in ids), uploads)
     bound = tuple(
         _bound(one, domains[_place(one)], [stored[key] for key in at.get(_place(one), ()) if key in stored], leaf)
         for one in bindings
     )
-    unbound = [one for one in uploads if bound_to.get(one.certificate_id) == ()]
+    unbound = [one for one in unnamed if one in replaced or bound_to.get(one.certificate_id) == ()]
     leftovers = [one for one in unbound if not _is_of(one, base, leaf)]
     return Observed(None, bound, tuple(leftovers))
 
 
+def _tells(domain: GroupDomain | None) -> bool:
+    return domain is not None and bool(domain.certificate_ids())
+
+
+def _replaced(unnamed: Sequence[Stored], telling: Sequence[Binding]) -> frozenset[Stored]:
+    """Uploads for domains that tell that something else is bound there.
+
+    Whether they are bound anywhere else is asked before one is deleted, and not here as well: where a rotation ended
+    half way there are as many of them as it has domains.
+    """
+    marks = {_mark(one) for one in telling}
+    return frozenset(one for one in unnamed if one.name.rpartition("_")[2] in marks)
+
+
 def calls_per_domain(todo: Plan) -> int:
-    """A list, an upload each and its flag where it has one; as many again to read back; two to delete one."""
+    """A list, an upload each and its flag where it has one; a few to read them all back; two to delete one."""
     flags = sum(bool(one.client_verification) for one in todo.attach)
     groups = {_place(one)[:2] for one in (*todo.attach, *todo.unchanged)}
-    reading = 1 + len(groups) + len(todo.attach) + len(todo.unchanged)
+    reading = 1 + len(groups) + 1
     return 1 + len(todo.attach) + flags + reading + 2 * len(todo.retire)
 
 
@@ -63,34 +76,22 @@ def _place(binding: Binding) -> Place:
 
 
 async def _domains(client: ApigClient, bindings: Sequence[Binding]) -> Mapping[Place, GroupDomain]:
-    """The wanted domains as their groups show them; each group is asked once.
+    """All domains of the wanted ones' groups; each group is asked once.
 
     A group that cannot be read shows none: its domains fail one by one, and the others do not fail with them.
     """
     groups = list({_place(one)[:2]: one for one in bindings}.values())
-    shown = await together(_readable(client.group, one) for one in groups)
-    wanted = {_place(one) for one in bindings}
-    found = {
+    shown = await together(readable(client.group, one) for one in groups)
+    return {
         (asked.instance_id, asked.group_id, domain.id): domain
         for asked, group in zip(groups, shown, strict=True)
         for domain in (() if group is None else group.url_domains or ())
     }
-    return {place: domain for place, domain in found.items() if place in wanted}
-
-
-async def _readable(read: Callable[[A], Awaitable[T]], one: A) -> T | None:
-    """None where this one alone cannot be read. What passes, and what is about the account, fails the observation."""
-    try:
-        return await read(one)
-    except PermanentError as error:
-        if error.reason not in _OF_ONE:
-            raise
-        return None
 
 
 async def _bound_to(client: ApigClient, uploads: Sequence[Stored]) -> Mapping[str, Sequence[BoundDomain]]:
     """The domains bound to each upload that can be read."""
-    rows = await together(_readable(client.bound_domains, one.certificate_id) for one in uploads)
+    rows = await together(readable(client.bound_domains, one.certificate_id) for one in uploads)
     return {one.certificate_id: tuple(bound) for one, bound in zip(uploads, rows, strict=True) if bound is not None}
 
 
@@ -116,12 +117,6 @@ def _as_bound(place: Place, rows: Mapping[str, Sequence[_Row]]) -> GroupDomain |
 def _ids_at(domain: GroupDomain, rows: Mapping[str, Sequence[_Row]]) -> Sequence[str]:
     """The certificates bound there: as the group tells, or as those do that were asked."""
     return domain.certificate_ids() or [certificate_id for certificate_id, _row in rows.get(domain.id, ())]
-
-
-async def _shown(client: ApigClient, ids: Iterable[str]) -> Mapping[str, Stored]:
-    """Lists tell no serial numbers. What is gone meanwhile, or cannot be read, is left out."""
-    shown = await together(_readable(client.show, one) for one in ids)
-    return {one.id: one.stored() for one in shown if one is not None}
 
 
 def _bound(binding: Binding, domain: GroupDomain | None, stored: Sequence[Stored], leaf: Leaf | None) -> Bound:
@@ -204,8 +199,9 @@ class Adding:
 
     async def _holding(self, ids: Sequence[str]) -> str | None:
         """The first of them that holds the leaf."""
-        shown = await _shown(self.client, ids)
-        return next((key for key, one in shown.items() if age_of(one, self.bundle.leaf) == "same"), None)
+        shown = await together(readable(self.client.show, one) for one in ids)
+        mine = (one.id for one in shown if one is not None and age_of(one.stored(), self.bundle.leaf) == "same")
+        return next(mine, None)
 
 
 def _told(binding: Binding, error: RotationError | None, on_result: OnResult) -> BindingResult:
@@ -225,8 +221,13 @@ def _prefix_for(base: str, leaf: Leaf) -> str:
 
 def upload_name(base: str, binding: Binding, leaf: Leaf) -> str:
     """Tells deployment, leaf and domain, in the characters and the length that APIG allows."""
+    return f"{_prefix_for(base, leaf)}{_mark(binding)}"
+
+
+def _mark(binding: Binding) -> str:
+    """Tells the domain, at the end of an upload's name."""
     place = f"{binding.instance_id}/{binding.group_id}/{binding.domain_id}".encode()
-    return f"{_prefix_for(base, leaf)}{sha256(place).hexdigest()[:_DIGITS]}"
+    return sha256(place).hexdigest()[:_DIGITS]
 
 
 def _is_ours(name: str, base: str) -> bool:

@@ -43,6 +43,8 @@ class Certificate(Body):
     serial_number: Serial = None
     san: Texts = ()
     is_has_trusted_root_ca: bool | None = None
+    create_time: Time = None
+    update_time: Time = None
 
     def may_serve(self, covering: frozenset[str]) -> bool:
         """Whether one of its names is among these; where its names are not told, it may serve anything."""
