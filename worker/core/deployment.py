@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from worker.core.values import value
+
 Strategy = Literal["in_place", "per_domain", "blue_green", "rebind", "replace"]
 BindingKind = Literal["domain", "listener"]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Binding:
     """One place where a stored certificate is, or shall be, served.
 

@@ -1,7 +1,7 @@
 """Reading back: what is missing between what a rotation meant to reach and what the gateway shows afterwards."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from worker.core.bundle import Leaf
@@ -18,7 +18,11 @@ def confirmed(results: Sequence[BindingResult], observed: Observed, leaf: Leaf |
     rows: dict[_Place, list[Bound]] = defaultdict(list)
     for row in observed.bound:
         rows[_place(row.binding)].append(row)
-    return tuple(_confirm(result, rows, leaf) for result in results)
+    others = _others(observed, leaf)
+    return tuple(
+        result if result.state == "failed" else _confirm(result, rows.get(_place(result.binding), ()), others)
+        for result in results
+    )
 
 
 _Place = tuple[str, bool]
@@ -29,26 +33,28 @@ def _place(binding: Binding) -> _Place:
     return binding.domain_id or binding.name, binding.sni
 
 
-def _confirm(result: BindingResult, rows: Mapping[_Place, Sequence[Bound]], leaf: Leaf | None) -> BindingResult:
-    if result.state == "failed":
-        return result
-    mine = [row for row in rows.get(_place(result.binding), ()) if _is_at(row.binding, result.binding)]
-    failure = _shortfall(result.binding, mine, leaf)
-    return result if failure is None else BindingResult(result.binding, "failed", failure)
+def _others(observed: Observed, leaf: Leaf | None) -> frozenset[int]:
+    """What is bound and is not the leaf, by `id`: thousands of rows may share one, and each is looked at once."""
+    bound = {id(row.stored): row.stored for row in observed.bound if row.stored is not None}
+    return frozenset(key for key, one in bound.items() if leaf is not None and age_of(one, leaf) != "same")
 
 
-def _is_at(row: Binding, wanted: Binding) -> bool:
-    """Whether a row that was read is on the wanted instance; a binding without one is every instance's."""
-    return wanted.instance_id in (None, row.instance_id)
+def _confirm(result: BindingResult, rows: Sequence[Bound], others: Collection[int]) -> BindingResult:
+    wanted = result.binding
+    # A binding without an instance is every instance's.
+    mine = [row for row in rows if wanted.instance_id in (None, row.binding.instance_id)]
+    failure = _shortfall(wanted, mine, others)
+    return result if failure is None else BindingResult(wanted, "failed", failure)
 
 
-def _shortfall(wanted: Binding, rows: Sequence[Bound], leaf: Leaf | None) -> Failure | None:
-    if not rows or any(row.stored is None for row in rows):
+def _shortfall(wanted: Binding, rows: Sequence[Bound], others: Collection[int]) -> Failure | None:
+    shown = {None if row.stored is None else id(row.stored) for row in rows}
+    if not shown or None in shown:
         return Failure("binding_failed", "accepted, but not bound when read back", transient=True)
-    if leaf is not None and any(row.stored is not None and age_of(row.stored, leaf) != "same" for row in rows):
+    if not shown.isdisjoint(others):
         return Failure("still_old", "accepted, but another certificate is stored when read back", transient=True)
-    flags = {row.client_verification for row in rows} - {None}
-    if wanted.client_verification is not None and flags - {wanted.client_verification}:
+    flags = {row.client_verification for row in rows}
+    if wanted.client_verification is not None and flags - {None, wanted.client_verification}:
         return Failure(FLAG_MOVED, "client verification is not as it was before", transient=False)
     return None
 

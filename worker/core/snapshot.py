@@ -40,9 +40,10 @@ class Snapshot:
 
     def _pinned(self, bound: Bound) -> Bound:
         binding = bound.binding
-        settled = binding.client_verification
-        flag = self.flags.get(_place(binding)) if settled is None else settled
-        return replace(bound, binding=replace(binding, client_verification=flag))
+        if binding.client_verification is not None:
+            return bound
+        flag = self.flags.get(_place(binding))
+        return Bound(binding.with_flag(flag), bound.stored, bound.client_verification)
 
     def told(self, step: Plan | Superseded) -> Plan | Superseded:
         """The step, with what earlier attempts have done."""
