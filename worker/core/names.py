@@ -20,20 +20,17 @@ def is_domain(name: str) -> bool:
 
 def uncovered(names: Iterable[str], san: Sequence[str]) -> tuple[str, ...]:
     """Those of `names` that no entry of `san` covers, each once, in order."""
-    entries = {entry.lower() for entry in san}
+    entries = {entry for entry in map(str.lower, san) if is_domain(entry) or is_address(entry)}
     return tuple(dict.fromkeys(name for name in names if not _is_covered(name.lower(), entries)))
 
 
 def _is_covered(name: str, entries: set[str]) -> bool:
-    """A wildcard stands for exactly one label, at the left, with two labels or more behind it.
+    """A wildcard stands for exactly one label, at the left, with two labels or more behind it: others are no domains.
 
     A wildcard *name* needs that very entry, and so does an address.
     """
-    if not is_domain(name) or is_address(name):
-        return name in entries and is_address(name)
-    _label, _, parent = name.partition(".")
-    is_wild = name.startswith("*.")
-    return name in entries or (not is_wild and "." in parent and f"*.{parent}" in entries)
+    wildcard = f"*.{name.partition('.')[2]}"
+    return name in entries or (wildcard in entries and is_domain(name) and not is_address(name))
 
 
 def is_address(name: str) -> bool:
