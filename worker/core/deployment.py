@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from worker.core.values import value
-
 Strategy = Literal["in_place", "per_domain", "blue_green", "rebind", "replace"]
 BindingKind = Literal["domain", "listener"]
 
 
-@value(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Binding:
     """One place where a stored certificate is, or shall be, served.
 

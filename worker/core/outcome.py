@@ -9,7 +9,6 @@ from worker.core.backoff import RetryPolicy
 from worker.core.bundle import Leaf
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import Failure
-from worker.core.values import value
 
 Outcome = Literal["succeeded", "failed", "superseded"]
 BindingState = Literal["attached", "unchanged", "failed", "rolled_back"]
@@ -23,7 +22,7 @@ class Previous:
     not_after: datetime | None
 
 
-@value(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class BindingResult:
     """How one binding ended; `failure` exactly when `state` is "failed"."""
 

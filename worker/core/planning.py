@@ -10,7 +10,6 @@ from worker.core.deployment import Binding, Deployment
 from worker.core.errors import RefusedError
 from worker.core.names import uncovered
 from worker.core.outcome import Previous
-from worker.core.values import value
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class Stored:
     """The gateway instance it is limited to; None for a global one."""
 
 
-@value(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Bound:
     """A wanted binding as it is: what is served there, and its client-verification flag."""
 
