@@ -6,9 +6,9 @@ import random
 import signal
 import ssl
 import warnings
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,16 +19,18 @@ from cryptography import x509
 from cryptography.utils import CryptographyDeprecationWarning
 
 from worker.admission import Admission
+from worker.beside import beside
 from worker.broker import open_broker
-from worker.broker.base import Broker
-from worker.consumer import Consumer, Policy
+from worker.broker.base import Broker, Message
+from worker.consumer import Consumer, Policy, Sieve
 from worker.core.backoff import RetryPolicy
 from worker.core.bundle import Bundle
 from worker.core.certificate import Rules
 from worker.core.deployment import Certificate
 from worker.core.errors import Failure
+from worker.core.message import identify
 from worker.core.outcome import Report
-from worker.core.renewal import InFiles
+from worker.core.renewal import OWN_PRODUCER, InFiles
 from worker.gateways import open_gateway
 from worker.gateways.asking import Asking
 from worker.gateways.base import Gateway
@@ -36,6 +38,7 @@ from worker.intake import Intake
 from worker.rotation import Rotator, Unwatched, Watcher
 from worker.settings import Settings, SettingsError
 from worker.settings.resolve import broker_url, deployments_of, holds, producers_by_certificate
+from worker.substitute import Substitute
 from worker.sweep import Sweeper, Sweeping
 from worker.telemetry import Metrics
 from worker.trust.keys import Recipients, Signers, problem_of
@@ -209,17 +212,6 @@ def sweeper_of(settings: Settings, rotator: Rotator) -> Sweeper:
     return Sweeper(intake_of(settings), rotator, certificates_of(settings), lineages)
 
 
-@asynccontextmanager
-async def sweeping(sweep: Sweeping) -> AsyncIterator[None]:
-    """Sweeps inside the block."""
-    task = asyncio.create_task(sweep.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
 def gateway_states(rotator: Rotator) -> Mapping[str, GatewayState]:
     """Of every gateway of the settings."""
     return {
@@ -247,24 +239,44 @@ async def run(settings: Settings, *, stopping: asyncio.Event | None = None, watc
         host, _, port = settings.http.listen.rpartition(":")
         bound = await stack.enter_async_context(serving(health, host.strip("[]"), int(port)))
         sweep = _sweeping(settings, rotator, broker, metrics)
-        await stack.enter_async_context(sweeping(sweep))
-        consumer = Consumer(
-            broker,
-            intake,
-            rotator,
-            certificates_of(settings),
-            _policy(settings),
-            metrics,
-            utc_now,
-            _chance,
-            stopping,
-            Admission(settings.broker.prefetch, is_shared=len(settings.gateways) > 1),
-            sweep.ended,
-        )
+        await stack.enter_async_context(beside(sweep.run()))
+        consumer = replace(consumer_of(settings, intake, broker, rotator, metrics, stopping), on_ended=sweep.ended)
         _log.info("worker.started", listen=f"{host}:{bound}", certificates=len(settings.certificates))
         spare_the_collector()
         await consumer.run()
     _log.info("worker.stopped")
+
+
+def consumer_of(
+    settings: Settings, intake: Intake, broker: Broker, rotator: Rotator, metrics: Metrics, stopping: asyncio.Event
+) -> Consumer:
+    return Consumer(
+        broker,
+        intake,
+        rotator,
+        certificates_of(settings),
+        _policy(settings),
+        metrics,
+        utc_now,
+        _chance,
+        stopping,
+        Admission(settings.broker.prefetch, is_shared=len(settings.gateways) > 1),
+    )
+
+
+def substitute_of(settings: Settings, broker: Broker, rotator: Rotator, names: Collection[str]) -> Substitute:
+    """For the sweep's renewals of these certificates."""
+
+    def consumer(leaving: asyncio.Event, sieve: Sieve) -> Consumer:
+        one = consumer_of(settings, intake_of(settings), broker, rotator, Metrics(), leaving)
+        # What is in hand when others are to be let in ends first, or is put back at its slice's end.
+        patient = replace(one.policy, drain_seconds=one.policy.slice_seconds)
+        return replace(one, policy=patient, sieve=sieve)
+
+    def is_own(message: Message) -> bool:
+        return message.user_id == OWN_PRODUCER and identify(message.body)[0] in names
+
+    return Substitute(broker, consumer, is_own, settings.retry.parking_seconds[0])
 
 
 def spare_the_collector() -> None:

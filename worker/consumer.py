@@ -16,7 +16,7 @@ from worker.broker.recall import Told
 from worker.core.backoff import RetryPolicy, jittered
 from worker.core.bundle import Bundle
 from worker.core.deployment import Certificate
-from worker.core.errors import Failure, RotationError
+from worker.core.errors import Failure, RotationError, TransientError
 from worker.core.outcome import Report, Timing
 from worker.core.renewal import OWN_PRODUCER, Renewal
 from worker.core.withdrawal import was_taken_back
@@ -29,6 +29,8 @@ from worker.settlement import Identity, Settlement
 from worker.telemetry import Metrics
 
 T = TypeVar("T")
+Sieve = Callable[[AsyncIterator[Delivery]], AsyncIterator[Delivery]]
+"""Keeps back what a consumer is not to work on, and settles it."""
 
 _log = structlog.get_logger()
 STANDSTILL: Final = Failure("gateway_unavailable", "nothing was reached in a whole time slice", transient=True)
@@ -63,6 +65,7 @@ class Consumer:
     admission: Admission = field(default_factory=lambda: Admission(32))
     on_ended: Callable[[str | None, str], None] = lambda _certificate, _outcome: None
     """Hears of every certificate whose renewal has its outcome."""
+    sieve: Sieve = lambda deliveries: deliveries
     _in_hand: InHand = field(default_factory=InHand)
     _certificates: KeyedLock = field(default_factory=KeyedLock)
     _at_work: dict[str, Effort] = field(default_factory=dict)
@@ -128,7 +131,7 @@ class Consumer:
             raise BrokerLostError(str(lost)) from None
 
     async def _pump(self, deliveries: AsyncIterator[Delivery], group: asyncio.TaskGroup) -> None:
-        async for delivery in deliveries:
+        async for delivery in self.sieve(deliveries):
             if self.stopping.is_set():
                 continue  # it goes back unsettled
             message = delivery.message
@@ -270,8 +273,7 @@ class Consumer:
         try:
             return was_taken_back(bundle.leaf, await self.broker.history(renewal.certificate))
         except BrokerError as error:
-            _log.warning("history.unread", error=str(error))
-            return False
+            raise TransientError("broker_unavailable", f"the history cannot be read ({error})") from None
 
     @asynccontextmanager
     async def _turn(self, certificate: str, effort: Effort) -> AsyncIterator[None]:

@@ -2,46 +2,67 @@
 
 import argparse
 import asyncio
+import math
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
 from rich.console import Console
 from rich.progress import Progress
 
-from worker.app import rotator_of, sweeper_of, utc_now
-from worker.broker.base import Broker, BrokerError, Message
+from worker.app import rotator_of, substitute_of, sweeper_of, utc_now
+from worker.awaiting import Awaited
+from worker.beside import beside
+from worker.broker.base import Broker, BrokerError
 from worker.broker.recall import Told
 from worker.commands.exits import FAILED, OK
 from worker.commands.loading import log_level, settings_of
 from worker.commands.material import certificate_named
-from worker.commands.output import print_json, print_table
+from worker.commands.output import print_json, print_table, shown
 from worker.commands.reading import broker_to_read
 from worker.commands.refusals import in_json
+from worker.core.errors import Failure
+from worker.rotation import Rotator, failure_of
 from worker.settings import Settings, SettingsError
+from worker.substitute import Substitute
 from worker.sweep import Finding, Sweeper
 from worker.telemetry import Metrics, configure_logs
 
+_log = structlog.get_logger()
 _AT_ONCE: Final = 8
-_PATIENCE: Final = 10.0
-"""Seconds for the broker to say whether a worker is at work."""
+_UNKNOWN: Final = Told("unknown", "not_told")
+
+
+def seconds(text: str) -> float:
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise ValueError
+    return number
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("certificate", nargs="?", help="its name in the settings; all that have a lineage without it")
+    parser.add_argument(
+        "--wait", type=seconds, default=3600.0, help="seconds to wait for a renewal in the queue (default 3600)"
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """The broker, where there is one to be asked, and whether a worker is at work: then that one rotates, and alone."""
+    """Where a broker is: one renewal after the other is put there, and whoever is at work rotates, and alone."""
 
-    broker: Broker | None
-    is_served: bool
+    broker: Broker
+    substitute: Substitute
+    awaited: Awaited
 
-    async def past(self, certificate: str) -> Sequence[Mapping[str, object]]:
-        return () if self.broker is None else await self.broker.history(certificate)
+    async def put_right(self, sweeper: Sweeper, name: str) -> Told:
+        renewal_id, message = sweeper.renewal(name, utc_now())
+        with self.substitute.needed():
+            await self.broker.publish_own(message)
+            return await self.awaited.outcome(renewal_id, name) or _UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +74,9 @@ class Swept:
 
     @property
     def is_good(self) -> bool:
-        return self.finding.state != "failed" and (self.ended is None or self.ended.outcome != "failed")
+        return self.finding.state != "failed" and (
+            self.ended is None or self.ended.outcome not in ("failed", "unknown")
+        )
 
     @property
     def outcome(self) -> str | None:
@@ -66,18 +89,58 @@ class Swept:
             return self.ended.reason
         return None if failure is None else failure.reason
 
+    @property
+    def message(self) -> str | None:
+        if self.ended is _UNKNOWN:
+            return f"it was put into the queue: `rotation-worker history {self.finding.certificate}` will tell"
+        return None if self.finding.failure is None else self.finding.failure.message
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Over certificates: what befalls one of them stops no other."""
+
+    sweeper: Sweeper
+    queue: Queue | None
+    """None where the settings name no broker, and none is where it is by default."""
+
+    async def over(self, name: str) -> Swept:
+        try:
+            return await self._over(name)
+        except BrokerError as error:
+            failure = Failure("broker_unavailable", str(error), transient=True)
+        except Exception as bug:  # noqa: BLE001 - the others may be between two of their steps
+            _log.error("sweep.crashed", certificate=name, exc_info=bug)
+            failure = failure_of(bug)
+        return Swept(Finding(name, "failed", failure))
+
+    async def _over(self, name: str) -> Swept:
+        finding = await self.sweeper.look_back(name, self._past)
+        if not finding.is_to_be_put_right:
+            return Swept(finding)
+        if self.queue is not None:
+            return Swept(finding, await self.queue.put_right(self.sweeper, name))
+        report = await self.sweeper.rotator.rotate(self.sweeper.certificates[name], finding.bundle)
+        return Swept(finding, Told(report.outcome, report.reason))
+
+    async def _past(self, certificate: str) -> Sequence[Mapping[str, object]]:
+        return () if self.queue is None else await self.queue.broker.history(certificate)
+
 
 def execute(args: argparse.Namespace) -> int:
     configure_logs(log_level(args))
     with in_json(args):
         settings = settings_of(args)
         names = _names(settings, args.certificate)
-        swept = asyncio.run(_sweep(settings, names, is_shown=not args.json))
+        swept = asyncio.run(_sweep(settings, names, args.wait, is_shown=not args.json))
     if args.json:
         print_json([_described(one) for one in swept])
     else:
         rows = [(one.finding.certificate, one.finding.state, one.outcome, one.reason) for one in swept]
         print_table(("certificate", "found", "then", "reason"), rows, empty="No certificate has a lineage.")
+        for one in swept:
+            if one.message is not None:
+                sys.stderr.write(f"rotation-worker: {one.finding.certificate}: {shown(one.message)}\n")
     return OK if all(one.is_good for one in swept) else FAILED
 
 
@@ -91,69 +154,76 @@ def _names(settings: Settings, wanted: str | None) -> Sequence[str]:
     return [wanted]
 
 
-async def _sweep(settings: Settings, names: Sequence[str], *, is_shown: bool) -> Sequence[Swept]:
-    turns = asyncio.Semaphore(_AT_ONCE)
+async def _sweep(settings: Settings, names: Sequence[str], wait: float, *, is_shown: bool) -> Sequence[Swept]:
     progress = Progress(console=Console(stderr=True), disable=not (is_shown and sys.stderr.isatty()))
-    with progress:
-        bar = progress.add_task("sweep", total=len(names))
-        async with (
-            _queue_of(settings) as queue,
-            rotator_of(settings, Metrics()) as rotator,
-            asyncio.TaskGroup() as group,
-        ):
-            sweeper = sweeper_of(settings, rotator)
+    if not names:
+        return ()
+    async with AsyncExitStack() as stack:
+        rotator = await stack.enter_async_context(rotator_of(settings, Metrics()))
+        queue = await stack.enter_async_context(_queue_of(settings, rotator, names, wait))
+        one = Pass(sweeper_of(settings, rotator), queue)
+        with progress:
+            bar = progress.add_task("sweep", total=len(names))
+            return await _each(names, one.over, lambda: progress.advance(bar))
 
-            async def one(name: str) -> Swept:
-                async with turns:
-                    swept = await _swept(sweeper, name, queue)
-                progress.advance(bar)
-                return swept
 
-            tasks = [group.create_task(one(name)) for name in names]
+async def _each(
+    names: Sequence[str], over: Callable[[str], Awaitable[Swept]], on_ended: Callable[[], None]
+) -> Sequence[Swept]:
+    """A few at once."""
+    turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def in_turn(name: str) -> Swept:
+        async with turns:
+            swept = await over(name)
+        on_ended()
+        return swept
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(in_turn(name)) for name in names]
     return [task.result() for task in tasks]
 
 
 @asynccontextmanager
-async def _queue_of(settings: Settings) -> AsyncIterator[Queue]:
-    """Where nobody can be asked, no worker is at work: it would find out as well, and change nothing."""
+async def _queue_of(
+    settings: Settings, rotator: Rotator, names: Sequence[str], wait: float
+) -> AsyncIterator[Queue | None]:
     async with AsyncExitStack() as stack:
+        broker = await _asked(settings)
+        if broker is None:
+            yield None
+            return
+        stack.push_async_callback(broker.close)
+        substitute, awaited = substitute_of(settings, broker, rotator, names), Awaited(broker, wait)
+        await stack.enter_async_context(substitute.at_hand(settings.retry.drain_seconds))
+        await stack.enter_async_context(beside(awaited.look_on()))
+        yield Queue(broker, substitute, awaited)
+
+
+async def _asked(settings: Settings) -> Broker | None:
+    """The broker, which has answered. Raises BrokerError where one is named and does not.
+
+    A worker may be at work then, and a certificate on disk be one that was taken back: nobody knows.
+    """
+    try:
+        broker = broker_to_read(settings)
         try:
-            async with asyncio.timeout(_PATIENCE):
-                broker = broker_to_read(settings)
-                stack.push_async_callback(broker.close)
-                is_served = await broker.is_served()
-        except (BrokerError, TimeoutError):
-            yield Queue(None, is_served=False)
-        else:
-            yield Queue(broker, is_served=is_served)
-
-
-async def _carried_out(broker: Broker, renewal_id: str, message: Message) -> Told:
-    """By the worker: however long it takes."""
-    await broker.publish_own(message)
-    while True:
-        events = [event for event in await broker.history() if event.get("causationid") == renewal_id]
-        if events and isinstance(data := events[0].get("data"), dict):
-            return Told(str(data.get("outcome")), str(data.get("reason")))
-        await asyncio.sleep(1)
-
-
-async def _swept(sweeper: Sweeper, name: str, queue: Queue) -> Swept:
-    finding = await sweeper.look_back(name, queue.past)
-    if not finding.is_to_be_put_right:
-        return Swept(finding)
-    if queue.broker is not None and queue.is_served:
-        return Swept(finding, await _carried_out(queue.broker, *sweeper.renewal(name, utc_now())))
-    report = await sweeper.rotator.rotate(sweeper.certificates[name], finding.bundle)
-    return Swept(finding, Told(report.outcome, report.reason))
+            await broker.is_served()
+        except BrokerError:
+            await broker.close()
+            raise
+    except BrokerError as error:
+        if not settings.names_broker:
+            return None
+        raise type(error)(f"{error}; without it nothing is swept") from None
+    return broker
 
 
 def _described(one: Swept) -> dict[str, object]:
-    failure = one.finding.failure
     return {
         "certificate": one.finding.certificate,
         "found": one.finding.state,
         "outcome": one.outcome,
         "reason": one.reason,
-        "message": None if failure is None else failure.message,
+        "message": one.message,
     }

@@ -175,6 +175,8 @@ def _shown(key: str) -> str:
 def _anchored(settings: Settings, folder: Path) -> Settings:
     """Relative paths are meant from the file's folder."""
     tree = _anchor(settings, folder)
+    if not settings.names_broker:
+        del tree["broker"]  # what is not named stays so
     if settings.trust.ca_bundle != "system":
         tree["trust"]["ca_bundle"] = str(folder / settings.trust.ca_bundle)
     embedded = settings.broker.url.removeprefix(EMBEDDED)

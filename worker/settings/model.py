@@ -309,3 +309,8 @@ class Settings(Model):
     sweep: Sweep = Sweep()
     publish: Publish = Publish()
     http: Http = Http()
+
+    @property
+    def names_broker(self) -> bool:
+        """Whether anything is said of it, be it the default."""
+        return "broker" in self.model_fields_set

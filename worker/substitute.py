@@ -1,0 +1,97 @@
+"""In a worker's place while none is at work: takes the renewals that were put into the queue for it, and no others.
+
+It is a consumer like any other, so the broker lets one of them be at work: where a worker comes meanwhile, that one
+stands by, and where one was faster, the substitute does.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from worker.beside import beside
+from worker.broker.base import Broker, BrokerError, BrokerLostError, Delivery, Message
+from worker.consumer import Consumer, Sieve
+
+_log = structlog.get_logger()
+_LOOK_EVERY: Final = 1.0
+_GIVES_WAY_AFTER: Final = 1.0
+"""Seconds from somebody else's renewal on: what came together with it is put off as well."""
+
+
+@dataclass(slots=True)
+class Substitute:
+    """Works as long as something of its own is in the queue and no worker serves it."""
+
+    broker: Broker
+    consumer: Callable[[asyncio.Event, Sieve], Consumer]
+    """One that stops when it is told to, and takes what the sieve lets through."""
+    is_own: Callable[[Message], bool]
+    put_off: float
+    """Seconds for which the renewals of others are parked."""
+    _open: int = 0
+    _is_needed: asyncio.Event = field(default_factory=asyncio.Event)
+    _leaving: asyncio.Event = field(default_factory=asyncio.Event)
+    _at_work: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @contextmanager
+    def needed(self) -> Iterator[None]:
+        """Inside the block something of its own is in the queue, or about to be."""
+        self._open += 1
+        self._is_needed.set()
+        try:
+            yield
+        finally:
+            self._open -= 1
+            if not self._open:
+                self._is_needed.clear()
+                self._leaving.set()
+
+    @asynccontextmanager
+    async def at_hand(self, drain: float) -> AsyncIterator[None]:
+        """Inside the block it steps in where it is needed; at its end what is in hand has so many seconds left."""
+        async with beside(self._run()):
+            yield
+            self._leaving.set()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(drain), self._at_work:
+                    pass
+
+    async def _run(self) -> None:
+        while True:
+            await self._is_needed.wait()
+            try:
+                if not await self.broker.is_served():
+                    await self._stand_in()
+            except BrokerError as error:
+                _log.warning("substitute.refused", error=str(error))
+            await asyncio.sleep(_LOOK_EVERY)
+
+    async def _stand_in(self) -> None:
+        """Until nothing of its own is there any more, or others have to be let in."""
+        self._leaving = leaving = asyncio.Event()
+        if not self._open:
+            return
+        _log.info("substitute.began")
+        async with self._at_work:
+            await self.consumer(leaving, self._sieved).run()
+
+    async def _sieved(self, deliveries: AsyncIterator[Delivery]) -> AsyncIterator[Delivery]:
+        """What others have sent comes again by and by, its attempts uncounted: a worker may be there by then.
+
+        Where one waits already, it is let in as soon as what is in hand has ended.
+        """
+        async for delivery in deliveries:
+            if self.is_own(delivery.message):
+                yield delivery
+                continue
+            asyncio.get_running_loop().call_later(_GIVES_WAY_AFTER, self._leaving.set)
+            try:
+                await delivery.park(self.put_off, attempt=delivery.message.attempt)
+            except BrokerLostError:
+                raise
+            except BrokerError as error:
+                raise BrokerLostError(str(error)) from None
