@@ -268,10 +268,7 @@ def substitute_of(settings: Settings, broker: Broker, rotator: Rotator, names: C
     """For the sweep's renewals of these certificates."""
 
     def consumer(leaving: asyncio.Event, sieve: Sieve) -> Consumer:
-        one = consumer_of(settings, intake_of(settings), broker, rotator, Metrics(), leaving)
-        # What is in hand when others are to be let in ends first, or is put back at its slice's end.
-        patient = replace(one.policy, drain_seconds=one.policy.slice_seconds)
-        return replace(one, policy=patient, sieve=sieve)
+        return replace(consumer_of(settings, intake_of(settings), broker, rotator, Metrics(), leaving), sieve=sieve)
 
     def is_own(message: Message) -> bool:
         return message.user_id == OWN_PRODUCER and identify(message.body)[0] in names

@@ -73,6 +73,10 @@ class Consumer:
     _idle_slices: dict[str, int] = field(default_factory=dict)
     """By a message's digest: slices in a row in which it only read what it had read before, and waited."""
 
+    @property
+    def is_idle(self) -> bool:
+        return not self._in_hand.tasks
+
     async def run(self) -> None:
         """Until `stopping` is set: consumes, and connects again whenever the broker is lost.
 

@@ -6,8 +6,9 @@ stands by, and where one was faster, the substitute does.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import structlog
@@ -19,7 +20,9 @@ from worker.consumer import Consumer, Sieve
 _log = structlog.get_logger()
 _LOOK_EVERY: Final = 1.0
 _GIVES_WAY_AFTER: Final = 1.0
-"""Seconds from somebody else's renewal on: what came together with it is put off as well."""
+"""Seconds from the first renewal of others on: what came together with it is put off as well."""
+_GIVES_UP_AFTER: Final = 30.0
+"""The same while nothing of its own has come: it may lie behind those, or be parked for long."""
 
 
 @dataclass(slots=True)
@@ -51,14 +54,13 @@ class Substitute:
                 self._leaving.set()
 
     @asynccontextmanager
-    async def at_hand(self, drain: float) -> AsyncIterator[None]:
-        """Inside the block it steps in where it is needed; at its end what is in hand has so many seconds left."""
+    async def at_hand(self) -> AsyncIterator[None]:
+        """Inside the block it steps in where it is needed; at its end what is in hand may end."""
         async with beside(self._run()):
             yield
             self._leaving.set()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(drain), self._at_work:
-                    pass
+            async with self._at_work:
+                pass
 
     async def _run(self) -> None:
         while True:
@@ -76,22 +78,41 @@ class Substitute:
         if not self._open:
             return
         _log.info("substitute.began")
-        async with self._at_work:
-            await self.consumer(leaving, self._sieved).run()
+        giving_way = asyncio.Event()
+        consumer = self.consumer(leaving, partial(self._sieved, giving_way))
+        async with self._at_work, beside(_leave(consumer, giving_way)):
+            await consumer.run()
 
-    async def _sieved(self, deliveries: AsyncIterator[Delivery]) -> AsyncIterator[Delivery]:
+    async def _sieved(self, giving_way: asyncio.Event, deliveries: AsyncIterator[Delivery]) -> AsyncIterator[Delivery]:
         """What others have sent comes again by and by, its attempts uncounted: a worker may be there by then.
 
-        Where one waits already, it is let in as soon as what is in hand has ended.
+        Where one waits already it is let in, once something of its own was taken and what is in hand has ended. What
+        comes of its own meanwhile is put off too: a delivery that is not settled counts against it.
         """
+        later = asyncio.get_running_loop().call_later
+        has_own = has_others = False
         async for delivery in deliveries:
-            if self.is_own(delivery.message):
+            if self.is_own(delivery.message) and not giving_way.is_set():
+                has_own = True
                 yield delivery
-                continue
-            asyncio.get_running_loop().call_later(_GIVES_WAY_AFTER, self._leaving.set)
-            try:
-                await delivery.park(self.put_off, attempt=delivery.message.attempt)
-            except BrokerLostError:
-                raise
-            except BrokerError as error:
-                raise BrokerLostError(str(error)) from None
+            else:
+                has_others = True
+                await self._put_off(delivery)
+            if has_others:
+                later(_GIVES_WAY_AFTER if has_own else _GIVES_UP_AFTER, giving_way.set)
+
+    async def _put_off(self, delivery: Delivery) -> None:
+        try:
+            await delivery.park(self.put_off, attempt=delivery.message.attempt)
+        except BrokerLostError:
+            raise
+        except BrokerError as error:
+            raise BrokerLostError(str(error)) from None
+
+
+async def _leave(consumer: Consumer, giving_way: asyncio.Event) -> None:
+    """Told to stop, a consumer puts back unsettled what has not begun."""
+    await giving_way.wait()
+    while not consumer.is_idle:  # noqa: ASYNC110 - its tasks come and go
+        await asyncio.sleep(_LOOK_EVERY)
+    consumer.stopping.set()

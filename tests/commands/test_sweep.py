@@ -1,14 +1,21 @@
 """`rotation-worker sweep`: one pass over what lies on disk."""
 
+import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 from tests.commands.processes import run
 from tests.support.clouds import renewal, running
+from tests.support.ports import free_port
 from tests.worker.test_sweep import Shop, issued
+from worker.broker.base import BrokerError
+from worker.commands.sweep import Pass, each
 from worker.sandbox import Sandbox
 from worker.sandbox.world import Fault
 from worker.settings import Settings
+from worker.settings.loading import load
+from worker.sweep import Finding
 
 HEAD = """
 [trust]
@@ -69,6 +76,49 @@ async def test_what_fails_is_named_and_is_the_exit_status(tmp_path: Path) -> Non
     assert status == 1
     assert "shop" in said
     assert "forbidden" in said
+
+
+async def test_a_broker_that_cannot_be_asked_is_named_and_nothing_is_changed(tmp_path: Path) -> None:
+    """A worker may be at work, and what lies on disk have been taken back."""
+    async with Sandbox() as sandbox:
+        shop = Shop(sandbox, tmp_path)
+        shop.lie(issued())
+        config = written(shop, tmp_path)
+        text = config.read_text()
+        for url in (f"amqp://127.0.0.1:{free_port()}/", f"sqlite:///{tmp_path}/none.db"):
+            config.write_text(f'[broker]\nurl = "{url}"\n' + text)
+            status, told, complained = await run("sweep", "--json", "--config", config)
+            assert (status, json.loads(told)["error"]["reason"]) == (69, "broker_unavailable")
+            assert "nothing is swept" in complained
+        assert (shop.changes(), (tmp_path / "none.db").exists()) == (0, False)
+
+
+async def test_the_default_broker_is_one_that_is_named_where_the_settings_say_so(tmp_path: Path) -> None:
+    async with Sandbox() as sandbox:
+        config = written(Shop(sandbox, tmp_path), tmp_path)
+        assert not load(config, {}).names_broker
+        assert load(config, {"ROTATION_BROKER__PREFETCH": "32"}).names_broker
+        config.write_text('[broker]\nurl = "amqp://guest:guest@127.0.0.1:5672/"\n' + config.read_text())
+        assert load(config, {}).names_broker
+
+
+class Eventful:
+    """A sweeper of certificates whose names say what befalls the look at them."""
+
+    async def look_back(self, name: str, _past: object) -> Finding:
+        if name == "unread":
+            raise BrokerError("the history is away")
+        if name == "bug":
+            raise KeyError(name)
+        await asyncio.sleep(0.01)
+        return Finding(name, "current")
+
+
+async def test_what_befalls_one_certificate_stops_no_other() -> None:
+    eventful: Any = Eventful()
+    swept = await each(["bug", "sound", "unread"], Pass(eventful, None).over, lambda: None)
+    assert [one.reason for one in swept] == ["internal_error", None, "broker_unavailable"]
+    assert [one.finding.state for one in swept] == ["failed", "current", "failed"]
 
 
 async def test_one_without_a_lineage_has_nothing_to_be_compared_with(tmp_path: Path) -> None:

@@ -2,11 +2,12 @@
 
 import asyncio
 import errno
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Unpack
 
 import pytest
@@ -24,6 +25,7 @@ from worker.core.certificate import Rules
 from worker.core.errors import PermanentError, TransientError
 from worker.core.note import Note
 from worker.core.outcome import Report
+from worker.core.renewal import OWN_PRODUCER
 from worker.core.snapshot import Snapshot
 from worker.effort import current_effort
 from worker.intake import Intake
@@ -187,6 +189,27 @@ async def test_what_may_be_in_other_hands_is_not_told() -> None:
     consumer = consumer_of(inbox, FakeGateway(stored(), {"a.example.com": False}))
     await replace(consumer, policy=replace(consumer.policy, drain_seconds=0.01)).run()
     assert inbox.log == ["fence"]
+
+
+@dataclass
+class Forgetful(Inbox):
+    """Its history cannot be read."""
+
+    async def history(self, _certificate: str) -> Sequence[Mapping[str, object]]:
+        raise BrokerError("no such stream")
+
+
+async def test_a_renewal_of_the_sweep_waits_while_nobody_can_say_whether_it_was_taken_back(tmp_path: Path) -> None:
+    issued = AUTHORITY.issue(NAMES)
+    (tmp_path / "key.pem").touch(mode=0o600)
+    (tmp_path / "key.pem").write_text(issued.private_key_pem)
+    (tmp_path / "chain.pem").write_text(issued.chain_pem)
+    files = {"kind": "file", "chain": "chain.pem", "private_key": "key.pem"}
+    cloud = FakeGateway(stored(), {"a.example.com": False})
+    inbox = Forgetful(replace(renewal(issued, material=files), user_id=OWN_PRODUCER), asyncio.Event())
+    usual = consumer_of(inbox, cloud)
+    await replace(usual, intake=replace(usual.intake, roots=(tmp_path,))).run()
+    assert (inbox.log, cloud.journal) == (["park 30 as 2"], [])
 
 
 async def test_only_what_came_before_asks_whether_it_was_told() -> None:

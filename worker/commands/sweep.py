@@ -164,10 +164,10 @@ async def _sweep(settings: Settings, names: Sequence[str], wait: float, *, is_sh
         one = Pass(sweeper_of(settings, rotator), queue)
         with progress:
             bar = progress.add_task("sweep", total=len(names))
-            return await _each(names, one.over, lambda: progress.advance(bar))
+            return await each(names, one.over, lambda: progress.advance(bar))
 
 
-async def _each(
+async def each(
     names: Sequence[str], over: Callable[[str], Awaitable[Swept]], on_ended: Callable[[], None]
 ) -> Sequence[Swept]:
     """A few at once."""
@@ -195,7 +195,7 @@ async def _queue_of(
             return
         stack.push_async_callback(broker.close)
         substitute, awaited = substitute_of(settings, broker, rotator, names), Awaited(broker, wait)
-        await stack.enter_async_context(substitute.at_hand(settings.retry.drain_seconds))
+        await stack.enter_async_context(substitute.at_hand())
         await stack.enter_async_context(beside(awaited.look_on()))
         yield Queue(broker, substitute, awaited)
 

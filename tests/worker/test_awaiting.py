@@ -1,0 +1,66 @@
+"""Waiting for outcomes in virtual time: bounded, and not deceived by a history that moves on."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.support.virtual_time import run_virtual
+from worker.awaiting import Awaited
+from worker.beside import beside
+from worker.broker.base import BrokerError
+from worker.broker.recall import Told
+
+
+def event(renewal_id: str, certificate: str = "shop") -> dict[str, Any]:
+    return {
+        "causationid": renewal_id,
+        "subject": certificate,
+        "data": {"outcome": "succeeded", "reason": "rotated"},
+    }
+
+
+@dataclass
+class Past:
+    """A history, newest first."""
+
+    events: list[dict[str, Any]] = field(default_factory=list)
+    failures: int = 0
+
+    async def history(self, certificate: str | None = None, *, limit: int = 100) -> Sequence[Mapping[str, object]]:
+        if self.failures:
+            self.failures -= 1
+            raise BrokerError("away")
+        return [one for one in self.events if certificate in (None, one["subject"])][:limit]
+
+
+def waited(past: Any, *, told_after: float = 5, told: Sequence[dict[str, Any]] = ()) -> tuple[Told | None, float]:
+    """The outcome of `mine` with a minute's patience, and when it was known."""
+
+    async def scenario() -> tuple[Told | None, float]:
+        loop = asyncio.get_running_loop()
+        awaited = Awaited(past, 60)
+        loop.call_later(told_after, past.events.extend, told)
+        async with beside(awaited.look_on()):
+            return await awaited.outcome("mine", "shop"), loop.time()
+
+    return run_virtual(scenario())
+
+
+def test_an_outcome_is_heard_of_soon_after_it_is_told() -> None:
+    assert waited(Past(), told=[event("mine")], told_after=4.5) == (Told("succeeded", "rotated"), 5)
+
+
+def test_a_history_that_cannot_be_read_for_a_while_is_asked_again() -> None:
+    told, at = waited(Past(failures=8), told=[event("mine")])
+    assert (told, at) == (Told("succeeded", "rotated"), 9)
+
+
+def test_what_is_never_told_is_not_waited_for_for_ever() -> None:
+    assert waited(Past()) == (None, 60)
+    assert waited(Past(failures=1000)) == (None, 60)
+
+
+def test_an_outcome_behind_more_others_than_one_look_reads_is_found_in_the_end() -> None:
+    crowd = [event(f"other-{number}", "blog") for number in range(5000)]
+    assert waited(Past(), told=[*crowd, event("mine")]) == (Told("succeeded", "rotated"), 60)
