@@ -70,6 +70,8 @@ class Substitute:
                     await self._stand_in()
             except BrokerError as error:
                 _log.warning("substitute.refused", error=str(error))
+            except Exception as bug:  # noqa: BLE001 - what is in the queue waits for somebody
+                _log.error("substitute.crashed", exc_info=bug)
             await asyncio.sleep(_LOOK_EVERY)
 
     async def _stand_in(self) -> None:
