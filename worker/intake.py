@@ -7,8 +7,9 @@ from pathlib import Path
 
 from worker.broker.base import Message
 from worker.core.bundle import Bundle
-from worker.core.certificate import SKEW, Rules, check
-from worker.core.errors import RefusedError, RotationError, TransientError
+from worker.core.certificate import Rules, check
+from worker.core.clock import is_ahead, slow_clock
+from worker.core.errors import RefusedError
 from worker.core.renewal import InFiles, Renewal
 from worker.core.secret import Secret
 from worker.trust import material_in, material_of
@@ -42,13 +43,11 @@ class Intake:
         try:
             return await self.checked(*material)
         except RefusedError as error:
-            raise self._unless_it_is_our_clock(error, renewal) from None
-
-    def _unless_it_is_our_clock(self, error: RefusedError, renewal: Renewal) -> RotationError:
-        """Where the renewal itself is of the future too, it is not the certificate that begins too late."""
-        if error.reason != "not_yet_valid" or renewal.time is None or renewal.time <= self.now() + SKEW:
-            return error
-        return TransientError(error.reason, f"{error.message}; this machine's clock may be slow")
+            # Where the renewal itself is of the future too, it is not the certificate that begins too late.
+            is_of_the_future = renewal.time is not None and is_ahead(renewal.time.timestamp(), self.now())
+            if error.reason == "not_yet_valid" and is_of_the_future:
+                raise slow_clock(error.reason, error.message) from None
+            raise
 
     async def bundle_in(self, files: InFiles) -> Bundle:
         """What lies on disk below the roots."""

@@ -17,7 +17,7 @@ from joserfc.jwk import ECKey, OctKey
 from joserfc.jws import JWSRegistry
 
 from worker.broker.base import Message
-from worker.core.errors import RefusedError
+from worker.core.errors import RefusedError, TransientError
 from worker.core.message import composed
 from worker.trust.keys import Signers, made, read_key
 from worker.trust.opening import TrustPolicy, open_message
@@ -79,7 +79,7 @@ def signed(header: dict[str, Any], pair: tuple[Path, Path], payload: bytes = EVE
         ({"aud": "another"}, "wrong_audience"),
         ({"typ": "JWT"}, "bad_signature"),
         ({"kid": "mallory"}, "unauthorized_producer"),
-        ({"iat": int(NOW.timestamp()) + 3600}, "stale_message"),
+        ({"iat": int(NOW.timestamp()) + WEEK + 1}, "stale_message"),
         ({"exp": int(NOW.timestamp())}, "stale_message"),
         ({"exp": True}, "malformed"),
         ({"iat": "1"}, "malformed"),
@@ -109,6 +109,23 @@ def test_a_message_is_good_for_as_long_as_it_says(pair: tuple[Path, Path]) -> No
     body = sign(EVENT, signing(pair), NOW)
     assert open_signed(body, signers(pair), "rotation-worker", NOW + timedelta(days=6))[1] == "acme-1"
     assert refusal(body, pair, NOW + timedelta(days=8)) == "stale_message"
+
+
+@pytest.mark.parametrize("behind", [timedelta(minutes=6), timedelta(days=3)])
+def test_what_is_signed_ahead_of_a_slow_clock_is_worth_another_try(pair: tuple[Path, Path], behind: timedelta) -> None:
+    body = sign(EVENT, signing(pair), NOW)
+    with pytest.raises(TransientError, match="clock may be slow") as caught:
+        open_signed(body, signers(pair), "rotation-worker", NOW - behind)
+    assert caught.value.reason == "stale_message"
+    assert open_signed(body, signers(pair), "rotation-worker", NOW - timedelta(minutes=4))[1] == "acme-1"
+
+
+@pytest.mark.parametrize("changes", [{"aud": "another"}, {"exp": 1}, {"kid": "mallory"}, {"iat": 10**30}])
+def test_what_is_signed_ahead_and_not_good_either_is_final(pair: tuple[Path, Path], changes: dict[str, Any]) -> None:
+    header = parts(sign(EVENT, signing(pair), NOW))
+    refusal(signed({**header, **changes}, pair), pair, NOW - timedelta(days=3))
+    refusal(signed(header, pair, b"{}"), pair, NOW - timedelta(days=3))
+    refusal(sign(EVENT, signing(pair), NOW).replace(b".", b".A", 1), pair, NOW - timedelta(days=3))
 
 
 @pytest.mark.parametrize("alg", ["none", "HS256", "ES256", "PS256", ""])

@@ -23,6 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
 from worker.core.bundle import Bundle, Leaf
+from worker.core.clock import SKEW
 from worker.core.errors import RefusedError
 from worker.core.names import is_address, is_domain
 from worker.core.pem import certificates_in, private_key_in
@@ -30,7 +31,6 @@ from worker.core.secret import Secret
 
 V = TypeVar("V", bound=x509.ExtensionType)
 
-SKEW: Final = timedelta(minutes=5)
 _MOST_NAMES: Final = 200
 _RSA_SIZES: Final = frozenset({2048, 3072, 4096})
 _SMALLEST_EXPONENT: Final = 65537

@@ -6,11 +6,27 @@ from dataclasses import replace
 
 from worker.core.bundle import Leaf
 from worker.core.deployment import Binding
-from worker.core.errors import Failure
+from worker.core.errors import Failure, TransientError
 from worker.core.outcome import BindingResult
-from worker.core.planning import Bound, Observed, age_of
+from worker.core.planning import Bound, Observed, Stored, age_of
 
 FLAG_MOVED = "client_verification_changed"
+
+
+def is_written(found: Stored, before: Stored | None, leaf: Leaf) -> bool:
+    """Whether a write whose answer was lost, of the leaf in the place of `before`, can be seen to have had its effect.
+
+    Raises TransientError(`downgrade`) where something newer has come there meanwhile: what was planned is no reason to
+    write over that, and whether anything else is shall be judged anew.
+    """
+    age = age_of(found, leaf)
+    if age == "newer" and (before is None or _facts(found) != _facts(before)):
+        raise TransientError("downgrade", "a newer certificate was stored meanwhile")
+    return age == "same"
+
+
+def _facts(stored: Stored) -> tuple[object, ...]:
+    return stored.serial_number, stored.not_before, stored.not_after
 
 
 def confirmed(results: Sequence[BindingResult], observed: Observed, leaf: Leaf | None) -> tuple[BindingResult, ...]:

@@ -13,6 +13,7 @@ from joserfc.errors import SecurityWarning
 from joserfc.jws import JWSRegistry
 from joserfc.registry import HeaderParameter
 
+from worker.core.clock import is_ahead, slow_clock
 from worker.core.errors import RefusedError
 from worker.core.message import LONGEST_BODY, RenewalEvent, parse
 from worker.trust.keys import Key, Signers
@@ -23,7 +24,6 @@ _ALGORITHM: Final = "Ed25519"
 # The name that the same algorithm had before RFC 9864.
 _ACCEPTED: Final = frozenset({_ALGORITHM, "EdDSA"})
 _NAMES: Final = frozenset({"alg", "kid", "typ", "aud", "iat", "exp"})
-_SKEW: Final = 300
 _LONGEST_HEADER: Final = 4096
 _REGISTRY: Final = JWSRegistry(
     header_registry={
@@ -57,7 +57,8 @@ def open_signed(body: bytes, signers: Signers, audience: str, now: datetime) -> 
     """The event, and the producer that signed it.
 
     Reasons: `malformed`, `too_large`, `unauthorized_producer` (nobody's key that is known), `bad_signature`,
-    `wrong_audience`, `stale_message`, and those of the event itself. TransientError when a key file cannot be read.
+    `wrong_audience`, `stale_message`, and those of the event itself. TransientError when a key file cannot be read, and
+    for a good message that is signed in the future: `stale_message`, for it is this machine's clock that may be wrong.
     """
     if len(body) > LONGEST_BODY:
         raise RefusedError("too_large", f"the message has over {LONGEST_BODY} bytes")
@@ -68,7 +69,11 @@ def open_signed(body: bytes, signers: Signers, audience: str, now: datetime) -> 
         raise RefusedError("unauthorized_producer", "kid: no producer whose key is known")
     payload = _verified(text, key)
     _check_claims(header, audience, now)
-    return parse(payload), producer
+    event = parse(payload)
+    # Last of all: only what is good in everything else is worth another try.
+    if is_ahead(header["iat"], now):
+        raise slow_clock("stale_message", "iat: not valid yet")
+    return event, producer
 
 
 def _split(body: bytes) -> tuple[str, Mapping[str, Any]]:
@@ -100,6 +105,6 @@ def _verified(text: str, key: Key) -> bytes:
 def _check_claims(header: Mapping[str, Any], audience: str, now: datetime) -> None:
     if header["aud"] != audience:
         raise RefusedError("wrong_audience", "aud: meant for another worker")
-    issued, expires, at = header["iat"], header["exp"], now.timestamp()
-    if issued > at + _SKEW or expires <= at or expires < issued:
-        raise RefusedError("stale_message", "iat, exp: not valid now")
+    issued, expires = header["iat"], header["exp"]
+    if expires <= now.timestamp() or expires < issued:
+        raise RefusedError("stale_message", "exp: not valid any more")

@@ -15,6 +15,7 @@ from worker.core.deployment import Binding, Deployment
 from worker.core.errors import Failure, PermanentError, RotationError, TransientError
 from worker.core.outcome import BindingResult
 from worker.core.planning import Bound, Create, Keep, Modify, Observed, Plan, Stored, age_of
+from worker.core.readback import is_written
 from worker.gateways.base import Discovered, OnResult
 from worker.gateways.bycloud.auth import Credentials
 from worker.gateways.bycloud.binding import Binder
@@ -120,13 +121,26 @@ class ByCloud:
         return next((one.id for one in same if age_of(one.stored(), leaf) == "same"), None)
 
     async def _modify(self, stored: Stored, bundle: Bundle) -> None:
-        try:
-            await self._client.modify(stored.certificate_id, stored.name, bundle)
-        except PermanentError as error:
-            if error.status not in _NO_PUT:
-                raise
-            told = "this cloud has no call to modify a certificate: use rebind or replace"
-            raise PermanentError("unsupported", told, status=error.status) from None
+        for tries in count(1):
+            try:
+                return await self._client.modify(stored.certificate_id, stored.name, bundle)
+            except PermanentError as error:
+                if error.status not in _NO_PUT:
+                    raise
+                told = "this cloud has no call to modify a certificate: use rebind or replace"
+                raise PermanentError("unsupported", told, status=error.status) from None
+            except AmbiguousError as error:
+                if await self._is_modified(stored, bundle.leaf):
+                    return None
+                if tries == _MOST_TRIES:
+                    raise
+                await asyncio.sleep(max(error.hold, jittered(tries, self._chance())))
+        raise AssertionError("unreachable")
+
+    async def _is_modified(self, stored: Stored, leaf: Leaf) -> bool:
+        """By what is shown now. Its name is the one that it had before, whatever it ends like."""
+        found = (await self._client.show(stored.certificate_id)).stored()
+        return is_written(dataclasses.replace(found, fingerprint_prefix=None), stored, leaf)
 
     async def _until_active(self, certificate_id: str, expires_at: datetime | None) -> Certificate:
         """Active, and where it was modified also with its new date: what is read may be late."""

@@ -72,8 +72,7 @@ class ByCloudClient:
         """For clouds that have this call; ByCloud's own reference does not document it."""
         path = path_of("v1", "certificates", certificate_id)
         body = {"name": name, **_material(bundle)}
-        request = Request("modify_certificate", "PUT", path, body=body, repeatable=True, expect=_MODIFIED)
-        await self._transport.send(request)
+        await self._transport.send(Request("modify_certificate", "PUT", path, body=body, expect=_MODIFIED))
 
     async def bind(self, certificate_id: str, listener: Binding) -> Bound | None:
         """Create certificate binding; None where the answer does not show it."""

@@ -10,7 +10,7 @@ from worker.core.backoff import jittered
 from worker.core.bundle import Bundle, Leaf
 from worker.core.errors import PermanentError, RotationError
 from worker.core.planning import Stored, age_of
-from worker.core.readback import FLAG_MOVED
+from worker.core.readback import FLAG_MOVED, is_written
 from worker.gateways.huawei_apig.client import ApigClient
 from worker.gateways.huawei_apig.observing import find_certificate
 from worker.gateways.huawei_apig.wire import NAME_EXISTS, Certificate
@@ -39,7 +39,7 @@ class Storing:
         async def look() -> Certificate | None:
             return await self.client.show(stored.certificate_id)
 
-        written = await self._written(put, look, bundle.leaf)
+        written = await self._written(put, look, stored, bundle.leaf)
         return await self._with_ca(written, stored.name) if stored.has_trusted_root_ca else written.stored()
 
     async def create(self, name: str, trusted_root_ca: str | None, bundle: Bundle) -> Stored:
@@ -51,11 +51,15 @@ class Storing:
         async def look() -> Certificate | None:
             return await find_certificate(self.client, None, name)
 
-        written = await self._written(post, look, bundle.leaf)
+        written = await self._written(post, look, None, bundle.leaf)
         return await self._with_ca(written, name) if trusted_root_ca is not None else written.stored()
 
     async def _written(
-        self, write: Callable[[], Awaitable[Certificate]], look: Callable[[], Awaitable[Certificate | None]], leaf: Leaf
+        self,
+        write: Callable[[], Awaitable[Certificate]],
+        look: Callable[[], Awaitable[Certificate | None]],
+        before: Stored | None,
+        leaf: Leaf,
     ) -> Certificate:
         for tries in count(1):
             try:
@@ -65,7 +69,7 @@ class Storing:
                 if not leaves_doubt(error):
                     raise
                 found = await look()
-                if found is not None and age_of(found.stored(), leaf) == "same":
+                if found is not None and is_written(found.stored(), before, leaf):
                     return found
                 await pause_or_raise(error, tries, self.chance)
             else:
