@@ -1,5 +1,6 @@
 """From renewed files to a confirmed message: check, write down, send what waits, forget what was confirmed."""
 
+import asyncio
 import socket
 import uuid
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,8 @@ from worker.trust.signing import CONTENT_TYPE as SIGNED
 from worker.trust.signing import Signing, sign
 
 _URGENT_PRIORITY: Final = 9
+_PAUSES: Final = (0.5, 2.0, 5.0)
+"""Seconds between the tries to send what cannot be written down."""
 # What is asked of a chain depends on the worker's settings: its roots, test CAs, remaining validity. The worker asks.
 _RULES: Final = Rules(allow_staging=True)
 
@@ -258,10 +261,25 @@ async def _send_unspooled(
 ) -> Published:
     """What cannot be written down is sent at once. What waits is left to a call that can use the spool."""
     try:
-        await broker.publish_renewal(message)
+        await _insist(broker, message, () if mistakes else _PAUSES)
     except BrokerError as error:
         if mistakes:
             raise SettingsError([*mistakes, f"the renewal could not be written down: {why}"]) from None
         told = f"the renewal could neither be written down ({why}) nor sent ({error}): repeat the call"
         raise SpoolError(told) from None
     return replace(so_far, sent=(so_far.renewal_id,), problem=f"sent without having been written down: {why}")
+
+
+async def _insist(broker: Recipient, message: Message, pauses: Sequence[float]) -> None:
+    """Where only the confirm was lost, another call would send the renewal under another id: so it is this call's task.
+
+    A repeat has the very same id; what the broker refuses is not repeated.
+    """
+    for pause in pauses:
+        try:
+            return await broker.publish_renewal(message)
+        except BrokerRefusedError:
+            raise
+        except BrokerError:
+            await asyncio.sleep(pause)
+    return await broker.publish_renewal(message)

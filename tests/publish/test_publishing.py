@@ -1,5 +1,6 @@
 """From renewed files to a confirmed message."""
 
+import asyncio
 import json
 import stat
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.publish.lineages import Inbox, material, renewed, settings
+from tests.support.virtual_time import run_virtual
 from worker.core.errors import RefusedError
 from worker.core.message import parse
 from worker.publishing import Published, Wish, publish
@@ -219,10 +221,33 @@ async def test_what_cannot_be_written_down_is_sent_at_once(tmp_path: Path) -> No
     assert "without having been written down" in published.problem
 
 
-async def test_what_can_neither_be_written_down_nor_sent_is_an_error(tmp_path: Path) -> None:
-    lineage = renewed(tmp_path)
+@pytest.mark.parametrize("is_confirm_lost", [True, False])
+def test_what_cannot_be_written_down_and_is_lost_on_the_way_is_repeated_under_the_same_id(
+    tmp_path: Path, is_confirm_lost: bool
+) -> None:
+    lineage, inbox = renewed(tmp_path), Inbox(losses=2, is_confirm_lost=is_confirm_lost)
+    published = run_virtual(sent(lineage.wish(), inbox, settings(tmp_path, spool=lineage.chain / "spool")))
+    assert inbox.ids == [published.renewal_id] * (3 if is_confirm_lost else 1)
+    assert published.sent == (published.renewal_id,)
+
+
+def test_what_can_neither_be_written_down_nor_sent_is_an_error(tmp_path: Path) -> None:
+    lineage, inbox = renewed(tmp_path), Inbox(losses=100)
     with pytest.raises(SpoolError, match=r"neither be written down .* nor sent .*: repeat the call"):
-        await sent(lineage.wish(), Inbox(losses=1), settings(tmp_path, spool=lineage.chain / "spool"))
+        run_virtual(sent(lineage.wish(), inbox, settings(tmp_path, spool=lineage.chain / "spool")))
+    assert inbox.losses == 96
+
+
+def test_what_can_neither_be_written_down_nor_is_taken_is_told_at_once(tmp_path: Path) -> None:
+    lineage, inbox = renewed(tmp_path), Inbox(refuses=frozenset({"shop"}))
+    spool = lineage.chain / "spool"
+
+    async def seconds() -> float:
+        with pytest.raises(SpoolError, match="no queue took the message"):
+            await sent(lineage.wish(), inbox, settings(tmp_path, spool=spool))
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(seconds()) == 0
 
 
 async def test_a_mistake_in_the_settings_does_not_cost_the_renewal(tmp_path: Path) -> None:
