@@ -86,6 +86,8 @@ async def exchange(
     except aiohttp.ClientConnectorDNSError:
         raise TransientError("gateway_unavailable", "its name is not found") from None
     except aiohttp.ClientConnectorError:
+        if isinstance(session.connector, aiohttp.TCPConnector):
+            session.connector.clear_dns_cache()  # its name may lead elsewhere by now
         raise TransientError("gateway_unavailable", "no connection") from None
     except TimeoutError:
         raise AmbiguousError("gateway_unavailable", "no answer in time") from None
