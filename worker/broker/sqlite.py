@@ -194,7 +194,10 @@ class SqliteBroker:
 
     @contextmanager
     def _lock_file(self) -> Iterator[int]:
-        lock = os.open(f"{self._path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            lock = os.open(f"{self._path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise BrokerLostError(f"the embedded broker's lock cannot be used: {_told(error)}") from None
         try:
             yield lock
         finally:
