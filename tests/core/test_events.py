@@ -1,6 +1,7 @@
 """The outcome event, and the schemas of both messages."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import jsonschema
 
 from tests.support.values import day, deployment, domain, leaf
 from worker.core.errors import Failure
-from worker.core.events import MOST_FAILURES, event_id, outcome_event
+from worker.core.events import MOST_FAILURES, event_id, outcome_event, shorter
 from worker.core.outcome import BindingResult, BindingState, DeploymentReport, Previous, Report, Timing, conclude
 from worker.core.schemas import as_text, schemas
 
@@ -152,3 +153,26 @@ def test_events_and_renewals_keep_to_their_schemas() -> None:
     jsonschema.validate(
         {"specversion": "1.0", "id": "1", "source": "/x", "type": "certificate.renewed", "data": data}, renewal
     )
+
+
+def test_an_event_that_is_too_large_is_told_ever_shorter_and_says_so() -> None:
+    full = event(failed(500))
+    steps = list(shorter(full))
+    sizes = [len(json.dumps(one)) for one in (full, *steps)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-1] < 1200
+    kept = [
+        [(len(found["failures"]), found["truncated"], found["bindings"]["failed"]) for found in deployments(one)]
+        for one in steps
+    ]
+    assert kept == [[(100, True, 500)], [(10, True, 500)], [(0, True, 500)], []]
+    for one in steps:
+        jsonschema.validate(one, json.loads((SCHEMAS / "outcome.v1.json").read_text(encoding="utf-8")))
+        assert {name: value for name, value in one.items() if name != "data"} == {
+            name: value for name, value in full.items() if name != "data"
+        }
+
+
+def deployments(told: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    found: Sequence[Mapping[str, Any]] = told["data"]["deployments"]
+    return found

@@ -20,6 +20,9 @@ from worker.settings.model import Broker
 
 pytestmark = pytest.mark.rabbitmq
 
+UNABLE = {"ROTATION_BROKER__DECLARE": "false"}
+"""To make anything again by itself."""
+
 
 async def unbound(channel: AbstractChannel, names: Broker) -> None:
     """Events go nowhere any more."""
@@ -78,7 +81,7 @@ async def test_an_event_that_nobody_takes_is_held_back_and_so_is_its_renewal(
 ) -> None:
     async with administered(tmp_path, rabbit) as (stage, channel):
         names = stage.loaded.broker
-        async with stage.worker() as worker:
+        async with stage.worker(environ=UNABLE) as worker:
             if what == "the exchange":
                 await channel.exchange_delete(names.events_exchange)
             else:
@@ -95,7 +98,7 @@ async def test_an_event_that_nobody_takes_is_held_back_and_so_is_its_renewal(
 async def test_a_worker_that_dies_while_its_event_is_held_back_tells_it_after_all(tmp_path: Path, rabbit: str) -> None:
     async with administered(tmp_path, rabbit) as (stage, channel):
         names = stage.loaded.broker
-        async with stage.worker() as worker:
+        async with stage.worker(environ=UNABLE) as worker:
             await unbound(channel, names)
             await stage.renew()
             await worker.tells("broker.refused")

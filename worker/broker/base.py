@@ -34,6 +34,10 @@ class BrokerRefusedError(BrokerError):
     """The broker is there and does not take this message: too large, no right, no queue. Others may fare better."""
 
 
+class TooLargeError(BrokerRefusedError):
+    """Over the broker's own limit: nothing but a smaller message will be taken."""
+
+
 class TopologyError(BrokerError):
     """A broker object is missing or exists with other arguments; the text names the object and the difference."""
 

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from aio_pika import DeliveryMode
 from aio_pika import Message as Outgoing
 from aio_pika.abc import AbstractChannel, AbstractConnection
-from aio_pika.exceptions import DeliveryError
+from aio_pika.exceptions import ChannelPreconditionFailed, DeliveryError
 
-from worker.broker.base import BrokerError, BrokerLostError, BrokerRefusedError, TopologyError
-from worker.broker.connection import Connector, guarded
+from worker.broker.base import BrokerError, BrokerLostError, BrokerRefusedError, TooLargeError, TopologyError
+from worker.broker.connection import Connector, guarded, words
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,11 @@ class Publisher:
         except DeliveryError:
             self.is_taken = False
             raise BrokerRefusedError(f"exchange {exchange}: no queue took the message") from None
+        except ChannelPreconditionFailed as error:
+            # It closes the channel, also on what others publish there just now: their sizes are others.
+            if not words(error).startswith(f"message size {len(sending.body)} "):
+                raise
+            raise TooLargeError(f"exchange {exchange}: {words(error)}") from None
 
     def _message(self, sending: Sending) -> Outgoing:
         """Every try has a message id of its own: two in flight with one id would swap their confirms."""

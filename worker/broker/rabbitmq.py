@@ -8,9 +8,21 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, Unpack
 
+import structlog
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
-from worker.broker.base import About, BrokerError, BrokerState, Dead, Delivery, Message, Right, redelivered
+from worker.broker.base import (
+    About,
+    BrokerError,
+    BrokerRefusedError,
+    BrokerState,
+    Dead,
+    Delivery,
+    Message,
+    Right,
+    TooLargeError,
+    redelivered,
+)
 from worker.broker.connection import Connector, counted, guarded
 from worker.broker.consuming import Session, consuming
 from worker.broker.copies import again, dead_id, dead_letter, given_up, opened, redeliveries, traced
@@ -20,7 +32,9 @@ from worker.broker.recall import FOR, Recall, Told, told_at
 from worker.broker.rights import tried
 from worker.broker.stream import Stream
 from worker.broker.topology import AGAIN, DEAD, NOTE, parking_key, parking_queue, topology
+from worker.broker.ways import Ways
 from worker.core.backoff import step_for
+from worker.core.events import shorter
 from worker.core.message import TYPE
 from worker.core.note import TYPE as NOTE_TYPE
 from worker.core.note import Note, entry_of
@@ -30,10 +44,12 @@ from worker.core.snapshot import Snapshot
 from worker.settings.model import Broker as Settings
 from worker.settings.model import Retry
 
+_log = structlog.get_logger()
 _EVENT: Final = "application/cloudevents+json"
 _NOTE: Final = "application/json"
 _LOOK_EVERY: Final = 20.0
 _COUNTING_SECONDS: Final = 5.0
+_LOOKS_PER_MENDING: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +118,9 @@ class RabbitBroker:
         self._session: Session | None = None
         self._recall = Recall(self._of_late)
         self._told_last: object = None
+        self._ways = Ways(
+            self._connector, self._topology, may_declare=settings.declare_, every=_LOOKS_PER_MENDING * look_every
+        )
         steps = [parking_queue(settings, step) for step in self.parking_seconds]
         self._others = (settings.dead_queue, settings.history_stream, *steps)
 
@@ -121,9 +140,10 @@ class RabbitBroker:
     async def deliveries(self) -> AsyncGenerator[AsyncIterator[Delivery]]:
         async with self._connector.connected() as connection:
             await self._prepare(connection)
-            async with consuming(
-                connection, self._settings, self._look_every, self._connector.lease, self._others
-            ) as session:
+            async with (
+                consuming(connection, self._settings, self._look_every, self._connector.lease, self._others) as session,
+                self._ways.kept(connection),
+            ):
                 self._session, self._recall = session, Recall(self._of_late)
                 self._publisher.is_taken = True  # what was refused before is told by another one by now, or again
                 try:
@@ -131,17 +151,43 @@ class RabbitBroker:
                 finally:
                     self._session = None
 
+    async def _published(self, exchange: str, routing_key: str, sending: Sending) -> None:
+        """Confirmed. What nothing takes may lack an exchange or a binding: they are made again, for the next try."""
+        try:
+            await self._publisher.publish(exchange, routing_key, sending)
+        except TooLargeError:
+            raise
+        except BrokerRefusedError:
+            await self._ways.mend()
+            raise
+
     def begin_turn(self) -> None:
         """Others may have told more since this was read."""
         self._recall.forget()
 
     async def copy(self, routing_key: str, copy: Sending) -> None:
         """To a parking step, to the dead queue, back, or a note to the history; returns when confirmed."""
-        await self._publisher.publish(self._settings.parking_exchange, routing_key, copy)
+        await self._published(self._settings.parking_exchange, routing_key, copy)
 
     async def publish_event(self, event: Mapping[str, object]) -> None:
+        try:
+            await self._tell(event)
+        except TooLargeError as error:
+            await self._tell_in_short(event, error)
+
+    async def _tell_in_short(self, event: Mapping[str, object], error: TooLargeError) -> None:
+        """As much of it as the broker takes: insisting on the whole would keep the certificate's turn for ever."""
+        for told in shorter(event):
+            _log.warning("event.shortened", error=str(error))
+            try:
+                return await self._tell(told)
+            except TooLargeError as still:
+                error = still
+        raise error
+
+    async def _tell(self, event: Mapping[str, object]) -> None:
         sending = Sending(json.dumps(event).encode(), _EVENT, traced(event.get("traceparent")))
-        await self._publisher.publish(self._settings.events_exchange, str(event["type"]), sending)
+        await self._published(self._settings.events_exchange, str(event["type"]), sending)
         self._recall.learn(event)
         self._told_last = event["id"]
 

@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, Literal, get_args
 
@@ -14,6 +14,8 @@ from worker.core.outcome import BindingResult, BindingState, DeploymentReport, O
 
 SCHEMA: Final = "urn:cert-rotation-worker:outcome:1"
 MOST_FAILURES: Final = 1000
+_FEWER_FAILURES: Final = (100, 10, 0)
+_IN_SHORT: Final = "told in short: the broker takes no event of this size"
 LONGEST_MESSAGE: Final = 200
 _IDS: Final = uuid.UUID("6f1d2c5e-9b6a-5d0e-8a54-3f1c7be0a9d2")
 _PEM: Final = re.compile(r"-----BEGIN.*", re.DOTALL)
@@ -122,8 +124,31 @@ def outcome_event(
         traceparent=traceparent,
         data=outcome_data(report, renewal_id, certificate, timing),
     )
+    return _dumped(event)
+
+
+def _dumped(event: OutcomeEvent) -> dict[str, object]:
     absent = {name for name in ("subject", "causationid", "traceparent") if getattr(event, name) is None}
     return event.model_dump(mode="json", exclude=absent)
+
+
+def shorter(event: Mapping[str, object]) -> Iterator[dict[str, object]]:
+    """The same event with ever less in it, for a broker that takes none of its size; the outcome is in each."""
+    full = OutcomeEvent.model_validate(event)
+    for most in _FEWER_FAILURES:
+        deployments = [_with_failures(one, most) for one in full.data.deployments]
+        yield _dumped(_with(full, deployments=deployments))
+    leaf = None if full.data.leaf is None else full.data.leaf.model_copy(update={"names": []})
+    yield _dumped(_with(full, deployments=[], leaf=leaf, message=full.data.message or _IN_SHORT))
+
+
+def _with(event: OutcomeEvent, **fields: object) -> OutcomeEvent:
+    return event.model_copy(update={"data": event.data.model_copy(update=fields)})
+
+
+def _with_failures(deployment: DeploymentFacts, most: int) -> DeploymentFacts:
+    is_cut = deployment.truncated or len(deployment.failures) > most
+    return deployment.model_copy(update={"failures": deployment.failures[:most], "truncated": is_cut})
 
 
 def event_id(renewal_id: str, outcome: Outcome) -> str:
