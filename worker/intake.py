@@ -12,9 +12,9 @@ from worker.core.clock import is_ahead, slow_clock
 from worker.core.errors import RefusedError
 from worker.core.renewal import InFiles, Renewal
 from worker.core.secret import Secret
-from worker.trust import material_in, material_of
 from worker.trust.keycheck import KeyCheck
 from worker.trust.keys import Recipients
+from worker.trust.material import material_in, material_of
 from worker.trust.opening import TrustPolicy, open_message
 from worker.trust.vault import Vault
 

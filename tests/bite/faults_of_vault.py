@@ -78,7 +78,7 @@ OF_VAULT: Final = (
     ),
     Fault(
         "half a secret is refused at once",
-        "trust/__init__.py",
+        "trust/material.py",
         'frozenset({"vault_not_found"})\n_PASSING_OF_NEWEST: Final = _PASSING_OF_PINNED | {"vault_malformed"}',
         'frozenset({"vault_not_found"})\n_PASSING_OF_NEWEST: Final = _PASSING_OF_PINNED',
         "trust/test_vault.py::test_a_secret_that_is_written_in_two_steps_is_waited_for",

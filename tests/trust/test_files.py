@@ -13,9 +13,9 @@ from worker.core.errors import PermanentError, RotationError, TransientError
 from worker.core.pem import certificates_in, private_key_in
 from worker.core.renewal import InFiles, Renewal
 from worker.sandbox.ca import Authority
-from worker.trust import material_of
 from worker.trust.files import _unreadable, fit, read_material
 from worker.trust.keys import Recipients
+from worker.trust.material import material_of
 
 
 def write(folder: Path, number: int, chain: str, key: str) -> None:

@@ -25,8 +25,8 @@ from tests.trust.vaults import (
 )
 from worker.core.errors import PermanentError, TransientError
 from worker.core.renewal import InVault, Renewal
-from worker.trust import Pair, material_of
 from worker.trust.keys import Recipients
+from worker.trust.material import Pair, material_of
 from worker.trust.vault import LONGEST_ANSWER, Vault
 
 

@@ -14,7 +14,7 @@ from worker.core.errors import RotationError
 from worker.gateways.asking import Asking
 from worker.sandbox.ca import Issued
 from worker.settings.model import Vault as Settings
-from worker.trust import Pair
+from worker.trust.material import Pair
 from worker.trust.vault import LONGEST_ANSWER, Vault, open_vault
 
 CANARY = "quoted-by-vault"
