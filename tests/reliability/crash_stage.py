@@ -10,10 +10,11 @@ from typing import Any, Final, cast
 import aiohttp
 from structlog.testing import capture_logs
 
+from tests.reliability.books import Books, Heard, Sent
 from tests.reliability.crash_broker import PARKING, Desk, Store
 from tests.reliability.crash_cloud import PROJECT, Cloud, Wire
 from tests.reliability.crash_life import Life
-from tests.reliability.oracle import Books, Heard, Sent, broken_promises
+from tests.reliability.oracle import broken_promises, canaries
 from tests.support.clouds import renewal
 from worker.broker.base import Broker, Message
 from worker.consumer import Consumer, Policy
@@ -100,9 +101,10 @@ class Stage:
         self.messages.append(message)
         self.store.put(message)
         renewal_id = str(json.loads(message.body)["id"])
-        may_go_back = bool(overrides.get("allow_shorter_validity"))
-        self.sent.append(Sent(renewal_id, "shop", one.serial_number, one.certificate.not_valid_before_utc, may_go_back))
-        self.secrets.append(one.private_key_pem.splitlines()[1])
+        until = _utc_now() if overrides.get("allow_shorter_validity") else None
+        begins, since = one.certificate.not_valid_before_utc, len(self.world.changes)
+        self.sent.append(Sent(renewal_id, "shop", one.serial_number, begins, until, since))
+        self.secrets += canaries(one.private_key_pem)
         return renewal_id
 
     def send_again(self, number: int) -> None:
@@ -151,7 +153,8 @@ class Stage:
         heard = [Heard(one.event, one.changes) for one in self.store.told]
         dead = {one.renewal_id: one.reason or "" for one in self.store.dead()}
         waiting = {one.renewal_id for one in self.store.waiting()}
-        texts = [json.dumps(one.event) for one in heard] + list(dead.values()) + self.logs
+        told = json.dumps([one.event for one in heard])
+        texts = {"the events": told, "the dead letters": "\n".join(dead.values()), "the logs": "\n".join(self.logs)}
         return Books(
             self.sent,
             heard,

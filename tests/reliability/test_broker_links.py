@@ -8,7 +8,8 @@ import pytest
 from yarl import URL
 
 from tests.broker.proxy import Link, Proxy, proxied
-from tests.support.stage import DAY, Stage, Worker, rabbit_at, staged
+from tests.support.stage import DAY, Stage, rabbit_at, staged
+from tests.support.worker_process import Worker
 from worker.sandbox import SandboxConfig
 
 pytestmark = pytest.mark.rabbitmq

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
-from tests.support.stage import DAY, Stage, Worker, rabbit_at, staged
+from tests.support.stage import DAY, Stage, rabbit_at, staged
+from tests.support.worker_process import Worker
 from worker.sandbox import SandboxConfig
 from worker.sandbox.rabbit_node import RabbitNode
 from worker.sandbox.world import Fault
@@ -142,42 +143,53 @@ async def test_rights_that_are_withdrawn_and_given_back_lose_nothing(tmp_path: P
         assert stage.calls("modify_certificate") == len(NAMES)
 
 
-@asynccontextmanager
-async def impatient(node: RabbitNode, milliseconds: int) -> AsyncIterator[None]:
+async def be_patient(node: RabbitNode, seconds: float = 1800) -> None:
     """It closes the channel of a consumer that settles nothing for so long."""
+    tick = min(seconds / 3, 60)
+    await ctl(node, "eval", f"application:set_env(rabbit, channel_tick_interval, {tick * 1000:.0f}).")
+    await ctl(node, "eval", f"application:set_env(rabbit, consumer_timeout, {seconds * 1000:.0f}).")
+
+
+@asynccontextmanager
+async def impatient(node: RabbitNode, seconds: float) -> AsyncIterator[None]:
     try:
-        await ctl(node, "eval", "application:set_env(rabbit, channel_tick_interval, 500).")
-        await ctl(node, "eval", f"application:set_env(rabbit, consumer_timeout, {milliseconds}).")
+        await be_patient(node, seconds)
         yield
     finally:
-        await ctl(node, "eval", "application:set_env(rabbit, consumer_timeout, 1800000).")
-        await ctl(node, "eval", "application:set_env(rabbit, channel_tick_interval, 60000).")
+        await be_patient(node)
 
 
 async def test_a_rotation_longer_than_the_brokers_patience_goes_on_in_slices(
     tmp_path: Path, own_node: RabbitNode
 ) -> None:
-    tight = {"limits": ({"calls": 1, "seconds": 1},)}
-    retry = {"parking_seconds": [0.2], "slice_seconds": 4.5}
-    broker = rabbit_at(own_node.url)
-    async with impatient(own_node, 7000), staged(tmp_path, broker, retry=retry, gateway=tight) as stage:
+    """Its PUT hangs four times: four slices are longer than the broker waits, and each of them is far shorter."""
+    patience, slices = 18.0, 4
+    retry = {"parking_seconds": [0.2], "slice_seconds": 5}
+    async with impatient(own_node, patience), staged(tmp_path, rabbit_at(own_node.url), retry=retry) as stage:
+        stage.sandbox.world.faults.append(Fault("modify_certificate", kind="hang", times=slices))
         async with stage.worker() as worker:
-            await stage.renew()
+            renewal_id = await stage.renew()
             await stage.books()
-            assert worker.told("rotation.finished", outcome="sliced") >= 1
+            [first, *_, last] = [call.at for call in stage.sandbox.world.journal]
+            assert last - first > patience
+            assert worker.told("rotation.finished", outcome="sliced") == slices
             assert worker.told("consumer.disconnected") == 0
         await stage.idle()
-        assert stage.calls("modify_certificate") == 1
+        assert (await stage.ended())[renewal_id]["data"]["attempt"] == 1
+        assert stage.calls("modify_certificate") == slices + 1
 
 
 async def test_a_broker_that_loses_its_patience_takes_the_rotation_back_and_it_ends_once(
     tmp_path: Path, own_node: RabbitNode
 ) -> None:
-    async with impatient(own_node, 1500), staged(tmp_path, rabbit_at(own_node.url)) as stage:
+    async with impatient(own_node, 6), staged(tmp_path, rabbit_at(own_node.url)) as stage:
         stage.sandbox.world.faults.append(Fault("attach_domains", kind="hang", after_effect=True))
         async with stage.worker() as worker:
             await stage.renew()
+            await stage.called("attach_domains")
+            assert worker.told("consumer.disconnected") == 0
             await worker.tells("consumer.disconnected")
+            await be_patient(own_node)
             await stage.books()
         await stage.idle()
         assert stage.calls("modify_certificate") == 1

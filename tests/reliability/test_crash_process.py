@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.test_crash import NAME, publish, shop
-from tests.reliability.oracle import Books, Heard, Sent, broken_promises
+from tests.reliability.books import Books, Heard, Sent
+from tests.reliability.oracle import broken_promises
 from tests.support.clouds import renewal
 from tests.support.service import outcomes, service
 from worker.core.message import identify

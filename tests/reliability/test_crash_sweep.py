@@ -12,10 +12,11 @@ from typing import Any, Final
 
 import pytest
 
+from tests.reliability.books import Heard
 from tests.reliability.crash_broker import Watched, sqlite
 from tests.reliability.crash_life import Life
 from tests.reliability.crash_stage import NAMES, Stage, issued, staged, until_idle, worker
-from tests.reliability.oracle import Heard, broken_promises, told_twice
+from tests.reliability.oracle import broken_promises, told_twice
 from tests.support.virtual_time import run_virtual
 from worker.core.deployment import Binding
 

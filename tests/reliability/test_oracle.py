@@ -1,15 +1,16 @@
 """Does the oracle bite? Books that balance, and for each promise books that break it."""
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import pytest
 
-from tests.reliability.oracle import Books, Heard, Sent, broken_promises
+from tests.reliability.books import Books, Heard, Sent, Unrest
+from tests.reliability.oracle import broken_promises
 from worker.sandbox.world import Call, Change
 
+KEY: Final = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49"
 END: Final = datetime(2026, 12, 1, tzinfo=UTC)
 
 
@@ -21,37 +22,81 @@ def change(place: str, serial: int, flag: bool | None = False) -> Change:  # noq
     return Change(0.0, place, "c1", serial, day(serial), END, flag)
 
 
+def both(serial: int) -> list[Change]:
+    return [change("a", serial), change("b", serial, flag=True)]
+
+
+def sent(serial: int, **overrides: Any) -> Sent:
+    fields: dict[str, Any] = {
+        "renewal_id": f"r{serial}",
+        "certificate": "shop",
+        "serial": serial,
+        "begins": day(serial),
+    }
+    return Sent(**{**fields, **overrides})
+
+
 def heard(renewal_id: str, outcome: str = "succeeded", changes: int | None = None, **overrides: Any) -> Heard:
     told = {"renewal_id": renewal_id, "outcome": outcome, "leaf": None}
-    return Heard({"id": f"{renewal_id}|{outcome}", "data": told, **overrides}, changes)
+    began = overrides.pop("began", 0)
+    return Heard({"id": f"{renewal_id}|{outcome}", "data": told, **overrides}, changes, began)
 
 
 def calls(*at: float) -> list[Call]:
     return [Call(one, "show_certificate", "GET", "/", 200, {}) for one in at]
 
 
-BEFORE: Final = (change("a", 1), change("b", 1, flag=True))
-DURING: Final = (change("a", 2), change("b", 2, flag=True))
 GOOD: Final = Books(
-    [Sent("r2", "shop", 2, day(2))],
+    [sent(2, since=2)],
     [heard("r2", changes=4)],
-    [*BEFORE, *DURING],
+    [*both(1), *both(2)],
     {"shop": {"a", "b"}},
     calls=calls(0.0, 0.5, 1.0, 1.5),
     windows=[(2, 1.0)],
-    secrets=["MIGH"],
-    texts=[json.dumps({"a": "b"})],
+    pauses={"r2": [4]},
+    secrets=["MIGH", KEY],
+    texts={"a log": '{"a": "MIG"}', "another": "MIGxAgEAMBMGByqGSM49AgEGCCqGSM49"},
 )
-DEAD: Final = replace(GOOD, heard=[heard("r2", "failed")], dead={"r2": "quota"})
-BACK: Final = replace(GOOD, changes=[*GOOD.changes, change("a", 1)])
+DEAD: Final = replace(GOOD, heard=[heard("r2", "failed", 4)], dead={"r2": "quota"})
+BACK: Final = replace(GOOD, changes=[*GOOD.changes, *both(1)])
+URGENT: Final = sent(1, undo_until=day(3), since=4)
+LATE: Final = replace(
+    GOOD,
+    sent=[sent(2, since=2), sent(3, since=2)],
+    heard=[heard("r3", changes=4), heard("r2", "superseded", 4)],
+    changes=[*both(1), *both(3)],
+    pauses={"r3": [4]},
+)
+"""The older one comes after the newer one."""
+TWO: Final = replace(
+    LATE,
+    heard=[heard("r2", changes=4), heard("r3", changes=6)],
+    changes=[*both(1), *both(2), *both(3)],
+    pauses={"r2": [4], "r3": [6]},
+)
+"""One after the other."""
+BROUGHT_BACK: Final = replace(
+    TWO,
+    sent=[*TWO.sent, sent(2, renewal_id="u2", undo_until=day(4), since=6)],
+    heard=[*TWO.heard, heard("u2", changes=8, began=6)],
+    changes=[*TWO.changes, *both(2)],
+    pauses={"r2": [4], "r3": [6], "u2": [8]},
+)
 
 
 def test_books_that_balance_are_not_complained_of() -> None:
     parked = replace(GOOD, heard=[], waiting={"r2"})
     repeated = replace(GOOD, heard=[*GOOD.heard, *GOOD.heard])
-    urgent = replace(BACK, sent=[*GOOD.sent, Sent("r1", "shop", 1, day(1), may_go_back=True)], waiting={"r1"})
-    for books in (GOOD, DEAD, parked, repeated, urgent):
+    urgent = replace(BACK, sent=[*GOOD.sent, URGENT], waiting={"r1"})
+    half = replace(DEAD, half_done={"r2"})
+    for books in (GOOD, DEAD, parked, repeated, urgent, half, LATE, TWO, BROUGHT_BACK):
         assert broken_promises(books) == []
+
+
+def test_a_worker_that_may_have_lost_its_place_may_be_at_work_beside_its_heir() -> None:
+    crossed = replace(TWO, pauses={"r2": [5], "r3": [6]}, unrest=[Unrest(4, 4)])
+    assert broken_promises(crossed) == []
+    assert len(broken_promises(replace(crossed, unrest=[Unrest(0, 1)]))) == 1
 
 
 BAD: Final = {
@@ -63,14 +108,15 @@ BAD: Final = {
     "failed and not kept: r2": replace(DEAD, dead={}),
     "told twice: r2: succeeded, failed": replace(GOOD, heard=[*GOOD.heard, heard("r2", "failed")], dead={"r2": "x"}),
     "ids that do not follow from the outcome: r2": replace(
-        GOOD, heard=[*GOOD.heard, heard("r2", id="other")], may_be_told_twice={"r2"}
+        GOOD, heard=[*GOOD.heard, heard("r2", changes=4, id="other")], may_be_told_twice={"r2"}
     ),
-    "went back: a": BACK,
     "success without proof: r2": replace(GOOD, heard=[heard("r2", changes=3)]),
-    "done again: modify_certificate": replace(GOOD, in_vain=["modify_certificate"]),
-    "superseded by nothing: r2": replace(GOOD, heard=[heard("r2", "superseded")]),
-    "more than 2 calls in 1 seconds": replace(GOOD, calls=calls(0.0, 0.5, 0.9)),
-    "a secret leaked": replace(GOOD, texts=["-----BEGIN PRIVATE KEY-----\nMIGH"]),
+    "stored though refused: r2": replace(GOOD, sent=[sent(2, since=2, must_fail=True)]),
+    "done again: c1": replace(GOOD, in_vain=["c1"]),
+    "more than 2 calls in 1 seconds, 1 too many": replace(GOOD, calls=calls(0.0, 0.5, 0.9)),
+    "a secret leaked into a log": replace(GOOD, texts={"a log": "-----BEGIN PRIVATE KEY-----\nMIGH"}),
+    "a secret leaked into it": replace(GOOD, secrets=[KEY], texts={"it": f'"x\\n{KEY}"'}),
+    "two rotations at once: shop: a and a": replace(TWO, pauses={"r2": [5], "r3": [6]}),
 }
 
 
@@ -79,6 +125,69 @@ def test_books_that_break_one_promise_are_told_by_its_name(complaint: str) -> No
     assert broken_promises(BAD[complaint]) == [complaint]
 
 
-def test_a_success_with_a_flag_moved_is_none() -> None:
-    moved = replace(GOOD, changes=[*BEFORE, change("a", 2), change("b", 2, flag=False)])
-    assert broken_promises(moved) == ["success without proof: r2"]
+WENT_BACK: Final = {
+    "nobody asked for it": BACK,
+    "who asked for it asked later": replace(BACK, sent=[*GOOD.sent, replace(URGENT, since=5)], waiting={"r1"}),
+    "over what was issued later": replace(BACK, sent=[*GOOD.sent, replace(URGENT, undo_until=day(1))], waiting={"r1"}),
+}
+
+
+@pytest.mark.parametrize("how", WENT_BACK)
+def test_no_place_goes_back(how: str) -> None:
+    complaints = broken_promises(WENT_BACK[how])
+    assert "went back: a from 2026-01-02 00:00:00+00:00 to 2026-01-01 00:00:00+00:00" in complaints
+
+
+WITHOUT_PROOF: Final = {
+    "a flag moved": replace(GOOD, changes=[*both(1), change("a", 2), change("b", 2, flag=False)]),
+    "all at some time, and never at once": replace(
+        GOOD, changes=[*both(1), change("a", 2), change("a", 1), change("b", 2, flag=True)]
+    ),
+    "replaced before its rotation began": replace(
+        BROUGHT_BACK, heard=[*BROUGHT_BACK.heard[:2], heard("u2", changes=6, began=6)]
+    ),
+    "everywhere before it was sent, and replaced since": replace(
+        TWO, sent=[*TWO.sent, sent(2, renewal_id="again", since=6)], heard=[*TWO.heard, heard("again", changes=6)]
+    ),
+}
+
+
+@pytest.mark.parametrize("how", WITHOUT_PROOF)
+def test_a_success_is_proven_by_its_own_rotation(how: str) -> None:
+    assert any(words.startswith("success without proof") for words in broken_promises(WITHOUT_PROOF[how]))
+
+
+FALSELY_SUPERSEDED: Final = {
+    "by nothing": replace(GOOD, heard=[heard("r2", "superseded", 4)]),
+    "by what came later": replace(LATE, heard=[heard("r2", "superseded", 2), heard("r3", changes=4)]),
+    "by what was only sent": replace(
+        GOOD, sent=[*GOOD.sent, sent(3, must_fail=True)], heard=[heard("r2", "superseded", 2), heard("r3", "failed", 4)]
+    ),
+    "by what was gone before it was sent": replace(
+        LATE,
+        sent=[sent(2, since=6), sent(3, since=2), replace(URGENT, undo_until=day(4))],
+        heard=[heard("r3", changes=4), heard("r1", changes=6), heard("r2", "superseded", 6)],
+        changes=[*LATE.changes, *both(1)],
+    ),
+}
+
+
+@pytest.mark.parametrize("how", FALSELY_SUPERSEDED)
+def test_superseded_is_what_met_something_newer_that_was_stored(how: str) -> None:
+    assert "superseded by nothing: r2" in broken_promises(FALSELY_SUPERSEDED[how])
+
+
+NOT_SERVED: Final = {
+    "the newest was never stored": replace(GOOD, heard=[heard("r2", "superseded", 4)], changes=both(1)),
+    "it was not stored everywhere": replace(GOOD, changes=GOOD.changes[:-1]),
+    "it was undone by nobody": BACK,
+    "nothing is there at all": replace(GOOD, changes=[change("a", 1), change("a", 2)]),
+    "it fails at one place and is missing at another": replace(
+        DEAD, changes=[*both(1), change("a", 2)], half_done={"r2"}
+    ),
+}
+
+
+@pytest.mark.parametrize("how", NOT_SERVED)
+def test_the_newest_good_one_is_served_at_the_end(how: str) -> None:
+    assert any(words.startswith("not served: r2") for words in broken_promises(NOT_SERVED[how]))

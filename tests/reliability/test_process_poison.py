@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.stage import Stage, Worker, rabbit_at, staged
+from tests.support.stage import Stage, rabbit_at, staged
+from tests.support.worker_process import Worker
 from worker.sandbox import SandboxConfig
 
 pytestmark = pytest.mark.rabbitmq
@@ -65,7 +66,7 @@ async def test_the_neighbours_of_a_renewal_that_kills_the_process_are_rotated(tm
     async with staged(tmp_path, rabbit_at(rabbit, delivery_limit=LIMIT), names, config=slow) as stage:
         for name in names:
             await stage.renew(name)
-        [poison] = [one for one, (name, _) in stage.sent.items() if name == "poison"]
+        [poison] = [one for one, sent in stage.sent.items() if sent.certificate == "poison"]
         async with killed_by(stage, "poison"):
             await stage.ended(poison)
             await stage.books(failed=[poison])

@@ -1,6 +1,5 @@
 """Several workers on one queue: killed, replaced, frozen and woken again."""
 
-import asyncio
 import os
 import signal
 from pathlib import Path
@@ -14,8 +13,6 @@ from worker.sandbox import SandboxConfig
 from worker.sandbox.world import Fault
 
 pytestmark = pytest.mark.rabbitmq
-
-HALF = SandboxConfig(latency=0.5)
 
 
 def quick(rabbit: str) -> str:
@@ -42,37 +39,42 @@ async def test_a_standby_takes_over_from_one_that_was_killed(tmp_path: Path, rab
 async def test_a_replica_that_is_replaced_under_load_lets_nothing_be_done_twice_at_once(
     tmp_path: Path, rabbit: str
 ) -> None:
+    """The books know of two rotations of one certificate at once, and nobody is killed or cut off to excuse them."""
     names = [f"shop{number}" for number in range(10)]
     async with staged(tmp_path, rabbit_at(rabbit), names, config=SandboxConfig(latency=0.02)) as stage:
-        for age in (3, 2, 1):
+        answer = stage.sandbox.hold("modify_certificate")
+        for age in (3, 2):
             for name in names:
                 await stage.renew(name, age=age * DAY)
-        async with stage.worker():
-            await stage.called("modify_certificate", 5)
-            async with stage.worker():
-                pass
-        async with stage.worker():
-            await stage.books()
+        async with stage.worker() as old:
+            await answer.reached.wait()
+            async with stage.worker() as new:
+                old.child.send_signal(signal.SIGTERM)
+                await old.tells("consumer.draining")
+                for name in names:
+                    await stage.renew(name, age=DAY)
+                assert new.told("rotation.finished") == 0
+                answer.release()
+                await stage.books()
+            assert min(old.told("rotation.finished"), new.told("rotation.finished")) > 0
+            assert old.told("consumer.disconnected") == 0
         await stage.idle()
         assert stage.calls("modify_certificate") <= len(stage.sent)
 
 
-@pytest.mark.parametrize(
-    "last",
-    [
-        "obtain_token",
-        "modify_certificate",
-    ],
-)
+@pytest.mark.parametrize("last", ["obtain_token", "show_certificate", "modify_certificate"])
 async def test_a_frozen_worker_that_wakes_up_does_no_harm(tmp_path: Path, rabbit: str, last: str) -> None:
     """It slept in the middle of a rotation, with an answer already at its door; a newer certificate came meanwhile."""
-    async with staged(tmp_path, rabbit_at(quick(rabbit)), config=HALF) as stage:
+    async with staged(tmp_path, rabbit_at(quick(rabbit))) as stage:
+        answer = stage.sandbox.hold(last)
         async with stage.worker() as frozen, stage.worker() as standby:
             await stage.renew(age=2 * DAY)
-            await stage.called(last)
-            await asyncio.sleep(0.1)  # the next call is under way: its answer comes while nobody is awake
+            await answer.reached.wait()
             os.kill(frozen.pid, signal.SIGSTOP)
+            answer.release()
             await stage.ended()
+            await standby.tells("rotation.finished")
+            assert frozen.told("rotation.finished") == 0
             await stage.renew(age=DAY)
             await stage.ended()
             os.kill(frozen.pid, signal.SIGCONT)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import worker.app
-from tests.support.stage import DAY, rabbit_at, staged, until
+from tests.support.stage import DAY, rabbit_at, staged
+from tests.support.worker_process import until
 
 
 @pytest.mark.rabbitmq
@@ -51,6 +52,7 @@ async def test_a_clock_that_jumps_in_the_middle_of_a_rotation_does_no_harm(
 ) -> None:
     broker = {"url": f"sqlite:///{tmp_path}/broker.sqlite"}
     async with staged(tmp_path, broker) as stage:
+        stage.has_right_clock = False
         monkeypatch.setattr(worker.app, "utc_now", jumping(lambda: stage.calls("modify_certificate") > 0, jump))
         async with stage.running():
             for age in (3, 2):
@@ -71,6 +73,7 @@ async def test_a_certificate_that_begins_ahead_of_a_slow_clock_is_waited_for(
         return asked < 10
 
     async with staged(tmp_path, broker, retry={"parking_seconds": [0.2]}) as stage:
+        stage.has_right_clock = False
         monkeypatch.setattr(worker.app, "utc_now", jumping(is_slow, timedelta(days=-2)))
         async with stage.running():
             await stage.renew()

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.support.stage import rabbit_at, staged
-from worker.sandbox import SandboxConfig
 from worker.sandbox.world import Fault
 
 pytestmark = pytest.mark.rabbitmq
@@ -30,12 +29,16 @@ FOREVER = {**PATIENT, "drain_seconds": 3600}
 async def test_a_worker_told_to_stop_finishes_what_is_in_hand(
     tmp_path: Path, rabbit: str, step: str, number: signal.Signals
 ) -> None:
-    slow = SandboxConfig(latency=0.1)
-    async with staged(tmp_path, rabbit_at(rabbit), config=slow, retry=PATIENT) as stage:
+    async with staged(tmp_path, rabbit_at(rabbit), retry=FOREVER) as stage:
+        answer = stage.sandbox.hold(step)
         async with stage.worker() as worker:
             await stage.renew()
-            await stage.called(step)
-            assert await worker.stop(number) == 0
+            await answer.reached.wait()
+            worker.child.send_signal(number)
+            await worker.tells("consumer.draining")
+            assert worker.told("rotation.finished") == 0
+            answer.release()
+            assert await worker.child.wait() == 0
         await stage.books()
         await stage.idle()
         assert stage.calls("modify_certificate") == 1
@@ -99,5 +102,5 @@ async def test_a_worker_whose_broker_takes_calls_and_says_nothing_stops_when_tol
         mute = {"ROTATION_BROKER__URL": f"amqp://guest:guest@127.0.0.1:{port}/"}
         async with stage.worker(environ=mute, wait=False) as worker:
             await heard.wait()
-            async with asyncio.timeout(15):
-                assert await worker.stop() == 0
+            assert worker.told("consumer.connected") == 0
+            assert await worker.stop() == 0

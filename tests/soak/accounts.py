@@ -1,17 +1,27 @@
 """The books of a soak: every promise, checked for each certificate from what the cloud, the broker and events tell."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
 from statistics import linear_regression
 from typing import Any, Final
 
-from tests.reliability.oracle import Books, Heard, Sent, superseded_by_nothing, told_twice, unaccounted
-from tests.reliability.oracle import unproven as unproven_by
+from tests.reliability.books import Books, Heard, Sent
+from tests.reliability.holding import (
+    not_served,
+    steps_back,
+    stored_though_refused,
+    superseded_by_nothing,
+    unproven,
+)
+from tests.reliability.oracle import leaked, surplus, told_twice, unaccounted
+from tests.reliability.turns import overlaps
 from tests.soak.estate import Item
 from tests.soak.load import Order
+from tests.support import ledger
+from tests.support.ledger import Moments
 from worker.sandbox.world import Call, Change
 
 _STARTING: Final = 60.0
@@ -19,10 +29,11 @@ _LONG_ENOUGH: Final = 240.0
 _MOST_GROWTH: Final = 1.0
 """Megabytes a minute; with `_MOST_GROWN` megabytes in all."""
 _MOST_GROWN: Final = 10.0
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/=_-]{24,}")
-_CANARY: Final = 24
 _ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_ROUNDING: Final = 1e-6
+_SLACK: Final = 0.01
+"""Seconds by which the clocks of cloud, workers and events may differ; a rotation looks for longer before it acts."""
+_IN_FLIGHT: Final = 5.0
+"""Seconds for which a call may be under way: then its caller has given up."""
 _MOST_OF: Final = 0.8
 """What the cloud waits is not counted by the same clock to the last millisecond."""
 _CHANGES: Final = frozenset({"modify_certificate", "attach_domains"})
@@ -45,7 +56,11 @@ class Evidence:
     windows: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
     """By cloud."""
     latency: float = 0.0
-    secrets: Collection[str] = ()
+    in_vain: Sequence[tuple[float, str]] = ()
+    """When, and in which stored certificate, the very same was stored once more."""
+    unrest: Sequence[tuple[float, float]] = ()
+    """Between which times a worker may have lost its place."""
+    secrets: Sequence[str] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
     memory: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
     """By process: seconds of its life, megabytes."""
@@ -69,8 +84,8 @@ def broken(evidence: Evidence) -> list[Broken]:
     return [
         *_accounted(evidence),
         *_as_expected(evidence),
-        *_never_back(evidence),
-        *_proven(evidence),
+        *_of_each(evidence),
+        *_done_again(evidence),
         *_one_at_a_time(evidence),
         *_within_limits(evidence),
         *_secret(evidence),
@@ -88,24 +103,28 @@ def _cause(event: Mapping[str, Any]) -> str:
     return str(event["data"]["renewal_id"])
 
 
-def _sent(order: Order) -> Sent:
-    return Sent(order.renewal_id, order.certificate, order.serial, order.begins, may_go_back=order.may_go_back)
+def _sent(order: Order, moments: Moments) -> Sent:
+    since = moments.before(order.at.timestamp())
+    fields = (order.renewal_id, order.certificate, order.serial, order.begins, order.undo_until, since)
+    return Sent(*fields, must_fail=bool(order.reason))
 
 
 def _accounted(evidence: Evidence) -> Iterator[Broken]:
     """1: attempted = succeeded + failed + superseded + dead, one outcome each."""
-    orders = attempted(evidence)
-    twice = {one.renewal_id for one in orders if one.accepted + one.in_doubt > 1}
     books = Books(
-        [_sent(one) for one in orders],
+        [_sent(one, Moments((), 0.0)) for one in attempted(evidence)],
         [Heard(event) for event in evidence.events],
         (),
         {},
         dead=evidence.dead,
-        may_be_told_twice=twice,
+        may_be_told_twice=_sent_twice(evidence),
     )
     for words in (*unaccounted(books), *told_twice(books)):
         yield _about(evidence, 1, words)
+
+
+def _sent_twice(evidence: Evidence) -> Collection[str]:
+    return {one.renewal_id for one in attempted(evidence) if one.accepted + one.in_doubt > 1}
 
 
 def _as_expected(evidence: Evidence) -> Iterator[Broken]:
@@ -123,56 +142,78 @@ def _as_expected(evidence: Evidence) -> Iterator[Broken]:
             yield _about(evidence, 1, words)
 
 
-def _never_back(evidence: Evidence) -> Iterator[Broken]:
+def _of_each(evidence: Evidence) -> Iterator[Broken]:
+    """2 to 5, for one certificate after the other."""
+    lines = _lines(evidence)
+    for item in evidence.items:
+        mine = list(changes_of(evidence, item))
+        moments = Moments([change.at for change in mine], _SLACK)
+        books = _books(evidence, item, mine, moments)
+        strays = [ledger.unrest(begins - _IN_FLIGHT, ends, moments) for begins, ends in evidence.unrest]
+        books = replace(books, pauses=ledger.pauses(lines, moments), unrest=[*strays, *ledger.losses(lines, moments)])
+        yield from _never_back(evidence, item, books)
+        proven = (*unproven(books), *superseded_by_nothing(books), *stored_though_refused(books), *not_served(books))
+        yield from (_about(evidence, 3, words, item) for words in proven)
+        for one, other in overlaps(books, item.name):
+            words = f"two rotations at once: {one.change.place} and {other.change.place} at {other.change.at:.3f}"
+            yield Broken(5, words, item.name, _of_serial(evidence, other.change.serial), other.change.at)
+
+
+def _books(evidence: Evidence, item: Item, changes: Sequence[Change], moments: Moments) -> Books:
+    told = [event for event in evidence.events if event["data"]["certificate"] == item.name]
+    sent = [_sent(one, moments) for one in evidence.orders if one.certificate == item.name]
+    half_done = {one.renewal_id for one in sent if item.must_fail and not one.must_fail}
+    heard = [ledger.heard(event, moments) for event in told]
+    return Books(sent, heard, changes, {item.name: item.places}, half_done=half_done)
+
+
+def _never_back(evidence: Evidence, item: Item, books: Books) -> Iterator[Broken]:
     """2: but for an urgent one that says so, and over nothing that was issued after it was sent."""
-    back = {one.serial: one for one in evidence.orders if one.may_go_back}
-    before: dict[str, Change] = {}
+    for old, new in steps_back(books):
+        words = f"went back: {new.place} at {new.at:.3f} from {old.not_before} to {new.not_before}"
+        yield Broken(2, words, item.name, _of_serial(evidence, new.serial), new.at)
+
+
+def changes_of(evidence: Evidence, item: Item) -> Iterator[Change]:
+    """At its places, of what was stored for it in the beginning, and of what was sent for it."""
+    serials = {one.serial for one in evidence.orders if one.certificate == item.name}
     for change in evidence.changes:
-        old, urgent = before.get(change.place, change), back.get(change.serial)
-        is_older = (change.not_before, change.not_after) < (old.not_before, old.not_after)
-        if is_older and (urgent is None or (old.not_before > urgent.at and not _is_listener(change.place))):
-            words = f"went back: {change.place} at {change.at:.3f} from {old.not_before} to {change.not_before}"
-            yield Broken(2, words, _owner(evidence, change), _of_serial(evidence, change.serial), change.at)
-        before[change.place] = change
+        if change.place in item.places or change.certificate_id in item.stored or change.serial in serials:
+            yield change
 
 
-def _is_listener(place: str) -> bool:
-    """ByCloud tells no beginnings: whether what is stored was issued after the urgent one was sent nobody can know."""
-    return "/sni=" in place
+def _lines(evidence: Evidence) -> Sequence[Mapping[str, Any]]:
+    """Of the workers' logs."""
+    texts = (text for name, text in evidence.texts.items() if name.startswith("worker-"))
+    return [line for text in texts for line in map(fields_of, text.splitlines()) if line.get("timestamp")]
 
 
-def _owner(evidence: Evidence, change: Change) -> str | None:
-    return next((item.name for item in evidence.items if _is_of(item, change)), None)
-
-
-def _is_of(item: Item, change: Change) -> bool:
-    return change.place in item.places or change.certificate_id in item.stored
+def fields_of(line: str) -> Mapping[str, Any]:
+    """Of a line of a log; none where it is none."""
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _of_serial(evidence: Evidence, serial: int) -> str | None:
     return next((one.renewal_id for one in evidence.orders if one.serial == serial), None)
 
 
-def _proven(evidence: Evidence) -> Iterator[Broken]:
-    """3: `succeeded` is proven by what the cloud did until then, `superseded` by something newer."""
-    whose = {item.name: item for item in evidence.items}
-    for name, item in whose.items():
-        sent = [_sent(one) for one in evidence.orders if one.certificate == name]
-        changes = [change for change in evidence.changes if _is_of(item, change)]
-        heard = [_heard(event, changes) for event in evidence.events if event["data"]["certificate"] == name]
-        books = Books(sent, heard, changes, {name: item.places})
-        for words in (*unproven_by(books), *superseded_by_nothing(books)):
-            yield _about(evidence, 3, words)
+def _done_again(evidence: Evidence) -> Iterator[Broken]:
+    """4: nothing was stored where the very same could be seen, but by a worker that may have lost its place."""
+    for at, key in evidence.in_vain:
+        if not any(begins - _IN_FLIGHT <= at <= ends + _IN_FLIGHT for begins, ends in evidence.unrest):
+            yield Broken(4, f"done again: {key} at {at:.3f}", _owner(evidence, key), at=at)
 
 
-def _heard(event: Mapping[str, Any], changes: Sequence[Change]) -> Heard:
-    # To the millisecond, rounded down, as the event tells it.
-    until = (datetime.fromisoformat(event["data"]["finished_at"]) + timedelta(milliseconds=2)).timestamp()
-    return Heard(event, sum(change.at <= until for change in changes))
+def _owner(evidence: Evidence, certificate_id: str) -> str | None:
+    return next((item.name for item in evidence.items if certificate_id in item.stored), None)
 
 
 def _one_at_a_time(evidence: Evidence) -> Iterator[Broken]:
-    """5: no two changes of one certificate are under way at once."""
+    """5: no two changes of one stored certificate are under way at once."""
     last: dict[str, Call] = {}
     for call in (one for one in evidence.calls if one.operation in _CHANGES):
         key = call.path.split("/certificates/")[1].partition("/")[0]
@@ -182,8 +223,7 @@ def _one_at_a_time(evidence: Evidence) -> Iterator[Broken]:
             continue  # a rotation attaches in several calls
         if call.at - before.at < evidence.latency * _MOST_OF:
             words = f"two changes at once: {before.operation} and {call.operation} at {call.at:.3f} of {key}"
-            owner = next((item.name for item in evidence.items if key in item.stored), None)
-            yield Broken(5, words, owner, at=call.at)
+            yield Broken(5, words, _owner(evidence, key), at=call.at)
 
 
 def cloud_of(call: Call) -> str:
@@ -195,15 +235,10 @@ def _within_limits(evidence: Evidence) -> Iterator[Broken]:
     for cloud, windows in evidence.windows.items():
         calls = [call for call in evidence.calls if cloud_of(call) == cloud]
         for most, seconds in windows:
-            over = list(_over(sorted(call.at for call in calls), most, seconds))
+            over = list(surplus(sorted(call.at for call in calls), most, seconds))
             if over:
                 words = f"{cloud}: more than {most} calls in {seconds:g} seconds, {len(over)} calls too many"
                 yield Broken(6, words, at=over[0])
-
-
-def _over(times: Sequence[float], most: int, seconds: float) -> Iterator[float]:
-    """The calls that a sliding window had no room for."""
-    return (later for earlier, later in zip(times, times[most:], strict=False) if later - earlier < seconds - _ROUNDING)
 
 
 def fullest(evidence: Evidence) -> Mapping[str, int]:
@@ -223,17 +258,8 @@ def fullest(evidence: Evidence) -> Mapping[str, int]:
 
 def _secret(evidence: Evidence) -> Iterator[Broken]:
     """7: no key, password or token in anything that people read."""
-    pieces = {secret[:_CANARY] for secret in evidence.secrets if len(secret) >= _CANARY}
-    for name, text in evidence.texts.items():
-        for run in _BASE64.findall(text):
-            if any(run[at : at + _CANARY] in pieces for at in range(len(run) - _CANARY + 1)):
-                yield Broken(7, f"a secret leaked into {name}")
-                break
-
-
-def canaries(private_key_pem: str) -> Sequence[str]:
-    """Its lines but the first, whose beginning is the same for all keys of a kind."""
-    return [line for line in private_key_pem.splitlines() if not line.startswith("-----")][1:]
+    books = Books((), (), (), {}, secrets=evidence.secrets, texts=evidence.texts)
+    yield from (Broken(7, words) for words in leaked(books))
 
 
 def slopes(memory: Mapping[str, Sequence[tuple[float, float]]]) -> Mapping[str, float]:
@@ -257,11 +283,12 @@ def _quiet(evidence: Evidence) -> Iterator[Broken]:
             yield Broken(8, f"{name} grows by {slope:.1f} MB a minute")
 
 
-def _about(evidence: Evidence, promise: int, words: str) -> Broken:
+def _about(evidence: Evidence, promise: int, words: str, item: Item | None = None) -> Broken:
     """With the renewal that the words name."""
     found = _ID.search(words)
     order = next((one for one in evidence.orders if found and one.renewal_id == found[0]), None)
-    return Broken(promise, words, order.certificate if order else None, found[0] if found else None)
+    name = order.certificate if order else item.name if item else None
+    return Broken(promise, words, name, found[0] if found else None)
 
 
 def outcomes(evidence: Evidence) -> Counter[str]:

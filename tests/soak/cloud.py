@@ -8,77 +8,22 @@ import json
 import secrets
 import signal
 import sys
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
 from tests.soak.estate import APIG_LIMITS, BYCLOUD_LIMITS, Layout, described, planned
-from worker.sandbox import Sandbox, SandboxConfig
-from worker.sandbox.answering import Answering, Result
-from worker.sandbox.apig import Apig
-from worker.sandbox.credentials import ApigCheck
-from worker.sandbox.server import _MALFORMED
-from worker.sandbox.world import Fault, Stored
+from tests.support.odd_cloud import OddSandbox
+from worker.sandbox import SandboxConfig
+from worker.sandbox.world import Fault
 
 LATENCY: Final = 0.03
 
 
-@dataclass(slots=True)
-class Sight:
-    """Changes are read `lag` seconds late."""
-
-    lag: float = 0.0
-    before: dict[str, tuple[float, Stored]] = field(default_factory=dict)
-    in_vain: list[tuple[float, str]] = field(default_factory=list)
-    """When, and what, was stored where the same was stored already."""
-
-
-@dataclass(frozen=True, slots=True)
-class LateApig(Apig):
-    """Shows what was stored before for a while; what it does, it does at once."""
-
-    sight: Sight = field(default_factory=Sight)
-
-    def show(self, request: web.Request, body: Mapping[str, object]) -> Result:
-        certificates, key = self.world.certificates, request.match_info["certificate"]
-        until, before = self.sight.before.get(key, (0.0, None))
-        if before is None or time.monotonic() >= until or key not in certificates:
-            return Apig.show(self, request, body)
-        now = certificates[key]
-        certificates[key] = before
-        try:
-            return Apig.show(self, request, body)
-        finally:
-            certificates[key] = now
-
-    def modify(self, request: web.Request, body: Mapping[str, object]) -> Result:
-        key = request.match_info["certificate"]
-        before = self.world.certificates.get(key)
-        result = Apig.modify(self, request, body)
-        if before is not None and result.is_good:
-            if self.sight.lag:
-                self.sight.before[key] = (time.monotonic() + self.sight.lag, before)
-            if before.leaf.serial_number == self.world.certificates[key].leaf.serial_number:
-                self.sight.in_vain.append((time.monotonic(), key))
-        return result
-
-
-class Cloud(Sandbox):
-    """The sandbox, with late sight at APIG and a way to its books."""
-
-    def __init__(self, config: SandboxConfig) -> None:
-        self.sight = Sight()
-        super().__init__(config)
-
-    def _routes_of_apig(self) -> Sequence[web.RouteDef]:
-        own = self.config
-        check = ApigCheck(self.apig_throttle, self.iam, own.project_id, own.access_key, own.secret_key)
-        apig = LateApig(self.world, own.project_id, self.sight)
-        return apig.routes(Answering(self.world, check, _MALFORMED, own.latency))
+class Cloud(OddSandbox):
+    """With a way to its books."""
 
     async def open_books(self) -> str:
         return await self._serve(

@@ -52,8 +52,9 @@ class Order:
     in_doubt: int = 0
 
     @property
-    def may_go_back(self) -> bool:
-        return self.sort == "back"
+    def undo_until(self) -> datetime | None:
+        """What was issued until then it may undo."""
+        return self.at if self.sort == "back" else None
 
 
 @dataclass(slots=True)

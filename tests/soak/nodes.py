@@ -1,19 +1,17 @@
 """The broker of a soak: private RabbitMQ nodes, one or a cluster, and what can be done to them."""
 
 import asyncio
-import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import Final
 
 from yarl import URL
 
 from tests.broker.proxy import Proxy
-from worker.sandbox.rabbit_node import SERVER, RabbitNode, _wait
+from tests.support.cluster import end, freeze, start_again, thaw
+from worker.sandbox.rabbit_node import RabbitNode
 
 USERS: Final = ("worker", "acme")
 _ALL: Final = (".*", ".*", ".*")
@@ -59,22 +57,18 @@ class Nodes:
         await self._down(node, signal.SIGTERM, seconds)
 
     async def _down(self, node: RabbitNode, number: signal.Signals, seconds: float) -> None:
-        """The node, and not the name server that others may need."""
         others = [one for one in self.nodes if one is not node]
         self.entrance.lead_to((others or [node])[0].url)
-        await asyncio.to_thread(node._signal, "server", number)
+        await asyncio.to_thread(end, node, number)
         await asyncio.sleep(seconds)
-        await asyncio.to_thread(node._spawn, "server", [str(SERVER)])
-        await asyncio.to_thread(_wait, node._greets, "RabbitMQ does not come back")
-        await self.ctl(node, "await_startup")
+        await asyncio.to_thread(start_again, node)
 
     async def _freeze(self, node: RabbitNode, seconds: float) -> None:
-        group = int((node.home / "server.pid").read_text(encoding="ascii"))
-        os.killpg(group, signal.SIGSTOP)
+        freeze(node)
         try:
             await asyncio.sleep(seconds)
         finally:
-            os.killpg(group, signal.SIGCONT)
+            thaw(node)
 
     async def _alarm(self, node: RabbitNode, seconds: float) -> None:
         await self.ctl(node, "set_vm_memory_high_watermark", "0.00001")
@@ -90,29 +84,3 @@ class Nodes:
             await asyncio.sleep(seconds)
         finally:
             await self.ctl(node, "set_permissions", "worker", *_ALL)
-
-
-@asynccontextmanager
-async def started(home: Path, count: int) -> AsyncIterator[Sequence[RabbitNode]]:
-    """So many nodes that know each other; the others use the first one's name server."""
-    first = RabbitNode.below(home / "1")
-    others = [
-        replace(RabbitNode.below(home / str(number)), epmd_port=first.epmd_port) for number in range(2, count + 1)
-    ]
-    running: list[RabbitNode] = []
-    try:
-        for node in (first, *others):
-            if node is not first:
-                cookie = node.home / ".erlang.cookie"
-                cookie.write_text((first.home / ".erlang.cookie").read_text(encoding="ascii"), encoding="ascii")
-                cookie.chmod(0o400)
-            await asyncio.to_thread(node.start)
-            running.append(node)
-            await asyncio.to_thread(node.ctl, "await_startup")
-            if node is not first:
-                for words in (["stop_app"], ["join_cluster", first.name], ["start_app"]):
-                    await asyncio.to_thread(node.ctl, *words)
-        yield running
-    finally:
-        for node in reversed(running):
-            await asyncio.to_thread(node.stop)

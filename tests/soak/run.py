@@ -17,17 +17,20 @@ import aiohttp
 from yarl import URL
 
 from tests.broker.proxy import Proxy, proxied
-from tests.soak.accounts import Evidence, canaries
-from tests.soak.breaking import Breaker, CloudControl, Links, Way
+from tests.reliability.oracle import canaries
+from tests.soak.accounts import Evidence
+from tests.soak.breaking import Breaker, CloudControl, Done, Links, Way
 from tests.soak.cloud import LATENCY
 from tests.soak.estate import APIG_LIMITS, BYCLOUD_LIMITS, PRODUCER, STRANGER, Item, windows
 from tests.soak.load import Producer
-from tests.soak.nodes import USERS, Nodes, started
+from tests.soak.nodes import USERS, Nodes
 from tests.soak.schedule import schedule
 from tests.soak.workers import Workers
+from tests.support.cluster import clustered
+from tests.support.ledger import headers_of
 from tests.support.service import toml
 from worker.app import broker_of
-from worker.broker.base import Broker, BrokerError, Dead
+from worker.broker.base import Broker, BrokerError
 from worker.sandbox.ca import Authority
 from worker.sandbox.world import Call, Change
 from worker.settings.loading import load
@@ -140,7 +143,7 @@ async def standing(plan: Plan) -> AsyncIterator[Scene]:
     """Everything is there inside the block, and nothing works yet."""
     folder, passwords = plan.folder, {user: f"canary-{secrets.token_hex(16)}" for user in USERS} | {"guest": "guest"}
     async with AsyncExitStack() as stack:
-        running = await stack.enter_async_context(started(folder / "rabbitmq", plan.nodes))
+        running = stack.enter_context(clustered(folder / "rabbitmq", plan.nodes))
         entrance = await stack.enter_async_context(proxied(running[0].url))
         nodes = Nodes(running, passwords, entrance)
         await nodes.prepared()
@@ -276,15 +279,18 @@ async def _evidence(scene: Scene) -> Evidence:
         waiting=await _waiting(scene),
         windows={"apig": APIG_LIMITS, "bycloud": BYCLOUD_LIMITS},
         latency=LATENCY,
+        in_vain=[(at + offset, key) for at, key in books["in_vain"]],
+        unrest=_unrest(scene.breaker.done, offset),
         secrets=[*private, *known],
-        texts={**logs, "the events": json.dumps(events), "the dead letters": _headers(dead)},
+        texts={**logs, "the events": json.dumps(events), "the dead letters": headers_of(dead)},
         memory={life.log.name: life.samples for life in scene.workers.lives},
         complaints=[*scene.workers.complaints, *scene.own_complaints],
     )
 
 
-def _headers(dead: Sequence[Dead]) -> str:
-    return "\n".join(f"{one.id} {one.reason} {one.certificate} {one.renewal_id} {one.since}" for one in dead)
+def _unrest(done: Sequence[Done], offset: float) -> Sequence[tuple[float, float]]:
+    """When workers were killed, frozen, or cut off from the broker, or the broker was."""
+    return [(one.began + offset, one.ended + offset) for one in done if one.step.actor in ("worker", "broker", "link")]
 
 
 async def _cloud_books(scene: Scene) -> Any:

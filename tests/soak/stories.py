@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from tests.soak.accounts import Broken, Evidence, _is_of
+from tests.soak.accounts import Broken, Evidence, changes_of, fields_of
 from tests.soak.run import Scene
 
 _BEFORE: Final = 45.0
@@ -31,20 +31,12 @@ def _clock(at: float) -> str:
 def _logged(one: Broken, evidence: Evidence) -> Iterator[Line]:
     for name, text in evidence.texts.items():
         for line in text.splitlines() if name.startswith("worker-") else ():
-            told = _fields(line)
+            told = dict(fields_of(line))
             about = {told.get("certificate"), told.get("renewal_id")} & {one.certificate, one.renewal_id} - {None}
             general = "certificate" not in told and told.get("timestamp")
             if told.get("timestamp") and (about or general):
                 at = datetime.fromisoformat(str(told.pop("timestamp"))).timestamp()
                 yield at, f"{name}: {json.dumps(told)}"
-
-
-def _fields(line: str) -> dict[str, object]:
-    try:
-        told = json.loads(line)
-    except ValueError:
-        return {}
-    return told if isinstance(told, dict) else {}
 
 
 def _called(one: Broken, evidence: Evidence) -> Iterator[Line]:
@@ -57,10 +49,9 @@ def _called(one: Broken, evidence: Evidence) -> Iterator[Line]:
         if any(key in call.path for key in item.stored) or item.name in json.dumps(call.facts, default=str):
             yield call.at, f"cloud: {call.operation} {call.status}"
     serials = {order.serial: order.renewal_id for order in evidence.orders if order.certificate == one.certificate}
-    for change in evidence.changes:
-        if _is_of(item, change):
-            told = f"{change.place} begins {change.not_before:%H:%M:%S}, {serials.get(change.serial, 'the past')}"
-            yield change.at, f"changed: {told}"
+    for change in changes_of(evidence, item):
+        told = f"{change.place} begins {change.not_before:%H:%M:%S}, {serials.get(change.serial, 'the past')}"
+        yield change.at, f"changed: {told}"
 
 
 def _broke(scene: Scene) -> Iterator[Line]:

@@ -1,5 +1,6 @@
 """Do the schedule and the books of the soak bite? The soak itself is `make soak`."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -40,7 +41,8 @@ def changes(number: int, at: float) -> list[Change]:
 
 def event(renewal_id: str, at: float, outcome: str = "succeeded", reason: str = "rotated") -> Mapping[str, Any]:
     finished = minute(at).isoformat()
-    told = {"certificate": "shop", "renewal_id": renewal_id, "finished_at": finished}
+    began = minute(at - 0.5).isoformat()
+    told = {"certificate": "shop", "renewal_id": renewal_id, "started_at": began, "finished_at": finished}
     return {"id": f"{renewal_id}|{outcome}", "data": {**told, "outcome": outcome, "reason": reason}}
 
 
@@ -66,6 +68,35 @@ SICK: Final = replace(
     GOOD, events=[GOOD.events[0], event(SECOND, 2.9, "failed", "throttled")], dead={SECOND: "throttled"}
 )
 
+BEFORE_ITS_TIME: Final = replace(GOOD, events=[event(FIRST, 1.4, "superseded", "downgrade"), GOOD.events[1]])
+"""What is newer was not stored until then, and had not even been sent."""
+NEVER_STORED: Final = replace(
+    GOOD,
+    orders=[*GOOD.orders, order(SECOND[:-1] + "3", 3, reason="key_mismatch")],
+    events=[
+        GOOD.events[0],
+        event(SECOND, 2.9, "superseded", "downgrade"),
+        event(SECOND[:-1] + "3", 3.9, "failed", "key_mismatch"),
+    ],
+    dead={SECOND[:-1] + "3": "key_mismatch"},
+    changes=GOOD.changes[:-2],
+)
+"""What is newer must be refused."""
+
+
+def finished(renewal_id: str, at: float) -> str:
+    return json.dumps({"event": "rotation.finished", "renewal_id": renewal_id, "timestamp": minute(at).isoformat()})
+
+
+CROSSED: Final = replace(GOOD, texts={"worker-1": f"{finished(FIRST, 2.6)}\n{finished(SECOND, 2.8)}"})
+"""The second one was stored before the first one had ended."""
+
+
+def test_two_rotations_at_once_are_excused_where_a_worker_may_have_lost_its_place() -> None:
+    frozen = (minute(2.1).timestamp(), minute(2.2).timestamp())
+    assert broken(replace(CROSSED, unrest=[frozen])) == []
+    assert broken(replace(GOOD, in_vain=[(minute(2.2).timestamp() + 1, "c1")], unrest=[frozen])) == []
+
 
 def test_books_that_balance_are_not_complained_of() -> None:
     unheard = replace(GOOD, orders=[*GOOD.orders, order(FIRST[:-1] + "3", 3, accepted=0, in_doubt=4)])
@@ -90,10 +121,15 @@ BAD: Final = {
     "went back: stored/c1": (2, BACK),
     "went back: i/www": (2, replace(BACK, orders=[order(FIRST, 1, sort="back", at=minute(1)), order(SECOND, 2)])),
     "success without proof:": (3, replace(GOOD, changes=GOOD.changes[:-1])),
-    "superseded by nothing:": (
+    f"superseded by nothing: {FIRST}": (3, BEFORE_ITS_TIME),
+    f"superseded by nothing: {SECOND}": (3, NEVER_STORED),
+    f"not served: {SECOND} at i/www": (3, NEVER_STORED),
+    f"stored though refused: {SECOND}": (
         3,
-        replace(GOOD, events=[GOOD.events[0], event(SECOND, 2.9, "superseded", "downgrade")]),
+        replace(GOOD, orders=[order(FIRST, 1), order(SECOND, 2, reason="expired")]),
     ),
+    "done again: c1": (4, replace(GOOD, in_vain=[(minute(2.6).timestamp(), "c1")])),
+    "two rotations at once: stored/c1": (5, CROSSED),
     "two changes at once:": (5, replace(GOOD, calls=[put(1.5), put(1.5)], windows={})),
     "apig: more than 1 calls in 60 seconds": (6, replace(GOOD, calls=[put(1.5), put(2)])),
     "a secret leaked into a log": (7, replace(GOOD, texts={"a log": f'{{"a": "x\\n{CANARY}"}}'})),

@@ -4,28 +4,31 @@ import asyncio
 import json
 import os
 import signal
-import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
-from tests.reliability.oracle import Books, Heard, Sent, broken_promises
+from tests.reliability.books import Books, Heard, Sent
+from tests.reliability.oracle import broken_promises, canaries
+from tests.support import ledger
 from tests.support.acme import SCRIPT
 from tests.support.clouds import apig_gateway, renewal
+from tests.support.ledger import Moments
+from tests.support.odd_cloud import OddSandbox
 from tests.support.ports import free_port
 from tests.support.rabbit import broker_settings
 from tests.support.service import write_settings
+from tests.support.worker_process import Worker, until
 from worker.app import broker_of, run
 from worker.broker.base import Broker, BrokerError, Dead, Message
+from worker.broker.connection import counted
+from worker.broker.rabbitmq import RabbitBroker
+from worker.broker.topology import parking_queue
 from worker.sandbox import Sandbox, SandboxConfig
 from worker.sandbox.ca import Authority, Issued
-from worker.sandbox.world import Stored
 from worker.settings import Settings
 from worker.settings.loading import load
 
@@ -33,101 +36,27 @@ AUTHORITY = Authority.create()
 DAY = timedelta(days=1)
 
 
-async def until(is_so: Callable[[], bool]) -> None:
-    """What other processes do can only be looked at, again and again; the test's timeout is the end."""
-    while not is_so():
-        await asyncio.sleep(0.02)
-
-
-class Kept(dict[str, Stored]):
-    """Stored certificates, which may be read as they were a while ago."""
-
-    def __init__(self, stored: Mapping[str, Stored]) -> None:
-        self.lag = 0.0
-        """Seconds for which what is stored is read as it was before."""
-        self._before: dict[str, tuple[float, Stored]] = {}
-        super().__init__()
-        for key, one in stored.items():
-            self[key] = one
-
-    def __setitem__(self, key: str, stored: Stored) -> None:
-        if self.lag and key in self:
-            self._before[key] = (time.monotonic() + self.lag, super().__getitem__(key))
-        super().__setitem__(key, stored)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """As the cloud's calls read it."""
-        end, before = self._before.get(key, (0.0, None))
-        return before if time.monotonic() < end else super().get(key, default)
-
-
-@dataclass(slots=True)
-class Worker:
-    """`rotation-worker run` as a process; its log is a file."""
-
-    child: asyncio.subprocess.Process
-    log: Path
-    listen: str
-
-    @property
-    def pid(self) -> int:
-        return self.child.pid
-
-    def lines(self) -> Sequence[Mapping[str, Any]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
-
-    def told(self, event: str, **fields: object) -> int:
-        """How often its log says so."""
-        wanted = {"event": event, **fields}
-        return sum(
-            wanted.items() <= {name: str(value) if name == "error" else value for name, value in line.items()}.items()
-            for line in self.lines()
-        )
-
-    async def tells(self, event: str, *, times: int = 1, **fields: object) -> None:
-        await until(lambda: self.told(event, **fields) >= times)
-
-    async def ready(self) -> tuple[int, Mapping[str, Any]]:
-        """Status and body of `/readyz`; status 0 while it does not listen."""
-        async with aiohttp.ClientSession() as session:
-            with suppress(aiohttp.ClientConnectorError):
-                async with session.get(f"http://{self.listen}/readyz") as answer:
-                    return answer.status, await answer.json()
-        return 0, {}
-
-    async def is_up(self) -> None:
-        while (await self.ready())[0] != HTTPStatus.OK:
-            assert self.child.returncode is None, self.log.read_text()
-            await asyncio.sleep(0.05)
-
-    async def kill(self) -> None:
-        self.child.send_signal(signal.SIGKILL)
-        await self.child.wait()
-
-    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Its exit status."""
-        if self.child.returncode is None:
-            self.child.send_signal(number)
-        return await self.child.wait()
-
-
 @dataclass(slots=True)
 class Stage:
     """Several certificates at one APIG, each bound to one domain, and a queue that renews them."""
 
-    sandbox: Sandbox
+    sandbox: OddSandbox
     folder: Path
     settings: Path
     stored: Mapping[str, str]
     """Certificate name → id at the gateway."""
-    kept: Kept
     door: Broker
     """The queue, as others see it."""
-    sent: dict[str, tuple[str, Issued]] = field(default_factory=dict)
-    """Renewal id → certificate name and what was sent."""
+    sent: dict[str, Sent] = field(default_factory=dict)
+    """By renewal id."""
+    issued: dict[str, Issued] = field(default_factory=dict)
+    """Renewal id → what was sent."""
     messages: dict[str, Message] = field(default_factory=dict)
     """Renewal id → as it was published."""
-    _started: int = 0
+    workers: list[Worker] = field(default_factory=list)
+    """All that were started as processes."""
+    has_right_clock: bool = True
+    """Whether what workers say of times can be believed."""
 
     @property
     def loaded(self) -> Settings:
@@ -141,12 +70,14 @@ class Stage:
 
     async def renew_again(self, renewal_id: str) -> str:
         """The same certificate in a message of its own."""
-        return await self._publish(*self.sent[renewal_id], {})
+        return await self._publish(self.sent[renewal_id].certificate, self.issued[renewal_id], {})
 
     async def _publish(self, certificate: str, issued: Issued, overrides: Mapping[str, Any]) -> str:
         message = renewal(issued, certificate, **overrides)
         renewal_id = str(json.loads(message.body)["id"])
-        self.sent[renewal_id], self.messages[renewal_id] = (certificate, issued), message
+        begins, moment = issued.certificate.not_valid_before_utc, len(self.sandbox.world.changes)
+        self.sent[renewal_id] = Sent(renewal_id, certificate, issued.serial_number, begins, since=moment)
+        self.issued[renewal_id], self.messages[renewal_id] = issued, message
         await self.door.publish_renewal(message)
         return renewal_id
 
@@ -170,57 +101,73 @@ class Stage:
                     return outcomes
             await asyncio.sleep(0.2)
 
-    async def books(self, *, failed: Sequence[str] = (), strangers: int = 0) -> None:
-        """Every promise, once all that was sent has ended.
+    async def books(self, *, failed: Collection[str] = (), again: Collection[str] = (), strangers: int = 0) -> None:
+        """Every promise, once all that was sent has ended and nothing is left to be done.
 
-        `failed` names the renewals that may have failed; `strangers`: outcomes of messages that name no renewal.
+        `failed` names the renewals that must have failed; `again`: those that were put back, or may fail at first;
+        `strangers`: outcomes of messages that name no renewal.
         """
         outcomes = await self.ended()
-        ids: dict[str, set[str]] = {}
-        for event in await self.events():
-            ids.setdefault(cause_of(event), set()).add(str(event["id"]))
-        assert len(ids.pop("", ())) == strangers
-        assert {renewal_id: len(found) for renewal_id, found in ids.items() if len(found) > 1} == {}
-        assert set(ids) == set(self.sent)
-        for renewal_id in self.sent:
-            outcome = outcomes[renewal_id]["data"]["outcome"]
-            assert outcome == "failed" if renewal_id in failed else outcome in ("succeeded", "superseded"), outcomes[
-                renewal_id
-            ]["data"]
-        if not self.kept.lag:  # else the cloud's own books are late, too
-            assert broken_promises(await self._account(failed)) == []
-        self._newest_is_served(failed)
+        events, dead = await self.events(), await self._settled(outcomes)
+        assert len({event["id"] for event in events if cause_of(event) == ""}) == strangers
+        told = {one: outcomes[one]["data"]["outcome"] for one in self.sent}
+        assert {one for one, outcome in told.items() if outcome == "failed"} == set(failed), outcomes
+        assert broken_promises(self._account(events, dead, again)) == []
+        for name, certificate_id in self.stored.items():
+            bound = [one for one in self.sandbox.world.domains.values() if one.name == domain_of(name)]
+            assert [one.certificate_id for one in bound] == [certificate_id]
 
-    async def _account(self, failed: Sequence[str]) -> Books:
-        """What the oracle reads. Who failed is in the dead queue by and by: `idle` counts that."""
-        changes = self.sandbox.world.changes
-        events = await self.events()
+    async def _settled(self, outcomes: Mapping[str, Mapping[str, Any]]) -> Sequence[Dead]:
+        """Once the queues hold what they shall: the failed ones lie dead, and nothing else is left. The dead ones."""
+        failed = {one for one, event in outcomes.items() if event["data"]["outcome"] == "failed" and one}
+        while True:
+            dead = await self.door.dead()
+            if {one.renewal_id for one in dead} >= failed and await self._left() == 0:
+                return dead
+            await asyncio.sleep(0.2)
+
+    async def _left(self) -> int:
+        """Messages that are ready or parked."""
+        if isinstance(self.door, RabbitBroker):
+            settings, retry = self.loaded.broker, self.loaded.retry
+            parking = [parking_queue(settings, step) for step in retry.parking_seconds]
+            async with self.door._connector.connected() as connection:
+                return sum(ready for ready, _ in await counted(connection, settings.queue, *parking))
+        state = await self.door.state()
+        return state.ready + state.parked
+
+    def _account(self, events: Sequence[Mapping[str, Any]], dead: Sequence[Dead], again: Collection[str]) -> Books:
+        """What the oracle reads."""
+        world, moments = self.sandbox.world, Moments.of(self.sandbox.world.changes)
+        mine = [event for event in events if cause_of(event) in self.sent]
+        lines = [line for worker in self.workers for line in worker.lines()]
+        ends = [worker.killed_at for worker in self.workers if worker.killed_at is not None]
+        gateway = self.loaded.gateways["apig"]
+        logs = {worker.log.name: worker.log.read_text() for worker in self.workers}
         return Books(
-            [
-                Sent(one, name, issued.serial_number, issued.certificate.not_valid_before_utc)
-                for one, (name, issued) in self.sent.items()
-            ],
-            [Heard(event) for event in events if cause_of(event) in self.sent],
-            changes,
-            {
-                name: {change.place for change in changes if change.certificate_id == certificate_id}
-                for name, certificate_id in self.stored.items()
-            },
-            dead=dict.fromkeys(failed, "failed"),
-            secrets=[issued.private_key_pem.splitlines()[1] for _, issued in self.sent.values()],
-            texts=[json.dumps(event) for event in events],
+            list(self.sent.values()),
+            [ledger.heard(event, moments) if self.has_right_clock else Heard(event) for event in mine],
+            world.changes,
+            {name: self._places(name, one) for name, one in self.stored.items()},
+            dead={str(one.renewal_id): one.reason for one in dead if one.renewal_id},
+            calls=[call for call in world.journal if call.path.startswith("/v2/")],
+            windows=[(limit.calls, limit.seconds) for limit in gateway.limits],
+            in_vain=[key for _, key in self.sandbox.sight.in_vain],
+            pauses=ledger.pauses(lines, moments) if self.workers else None,
+            unrest=[*ledger.losses(lines, moments), *(ledger.unrest(at, at, moments) for at in ends)],
+            may_be_told_twice=again,
+            secrets=self._secrets(),
+            texts={**logs, "the events": json.dumps(events), "the dead letters": ledger.headers_of(dead)},
         )
 
-    def _newest_is_served(self, failed: Sequence[str]) -> None:
+    def _places(self, name: str, certificate_id: str) -> Collection[str]:
         world = self.sandbox.world
-        for name, certificate_id in self.stored.items():
-            sent = [issued for one, (whose, issued) in self.sent.items() if whose == name and one not in failed]
-            if sent:
-                newest = max(sent, key=lambda one: one.certificate.not_valid_before_utc)
-                assert self.kept[certificate_id].leaf.serial_number == newest.serial_number, name
-                assert [one.certificate_id for one in world.domains.values() if one.name == domain_of(name)] == [
-                    certificate_id
-                ]
+        bound = [f"{one.instance_id}/{one.name}" for one in world.domains.values() if one.name == domain_of(name)]
+        return {f"stored/{certificate_id}", *bound}
+
+    def _secrets(self) -> Sequence[str]:
+        keys = [line for issued in self.issued.values() for line in canaries(issued.private_key_pem)]
+        return [*keys, self.sandbox.config.password, *self.sandbox.iam.tokens]
 
     async def idle(self, *, dead: int = 0) -> None:
         """Until nothing waits, is parked or in hand, and nothing was left: no worker may be there any more."""
@@ -241,15 +188,15 @@ class Stage:
 
     async def start(self, *, environ: Mapping[str, str] | None = None) -> Worker:
         """One more worker, as soon as it is ready. It is not stopped by itself: `worker` does that."""
-        self._started += 1
-        log, listen = self.folder / f"worker-{self._started}.log", f"127.0.0.1:{free_port()}"
+        log, listen = self.folder / f"worker-{len(self.workers) + 1}.log", f"127.0.0.1:{free_port()}"
         with log.open("wb") as out:
             child = await asyncio.create_subprocess_exec(
                 *(SCRIPT, "run", "--config", self.settings),
                 env={**os.environ, "ROTATION_HTTP__LISTEN": listen, **(environ or {})},
                 stderr=out,
             )
-        return Worker(child, log, listen)
+        self.workers.append(Worker(child, log, listen))
+        return self.workers[-1]
 
     @asynccontextmanager
     async def worker(self, *, environ: Mapping[str, str] | None = None, wait: bool = True) -> AsyncIterator[Worker]:
@@ -308,15 +255,14 @@ async def staged(
 ) -> AsyncIterator[Stage]:
     """A stage inside the block. `door`: where the test itself meets the broker, where that is another way in."""
     async with AsyncExitStack() as stack:
-        sandbox = await stack.enter_async_context(Sandbox(config))
+        sandbox = await stack.enter_async_context(OddSandbox(config))
         stored = _laid_out(sandbox, names)
         settings = _written(sandbox, folder, broker, stored, gateway or {}, more)
         loaded = load(settings, {} if door is None else {"ROTATION_BROKER__URL": door})
         entrance = broker_of(loaded)
         stack.push_async_callback(entrance.close)
         await entrance.declare()
-        kept = sandbox.world.certificates = Kept(sandbox.world.certificates)
-        yield Stage(sandbox, folder, settings, stored, kept, entrance)
+        yield Stage(sandbox, folder, settings, stored, entrance)
 
 
 def _laid_out(sandbox: Sandbox, names: Sequence[str]) -> Mapping[str, str]:

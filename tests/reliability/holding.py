@@ -1,0 +1,144 @@
+"""The oracle's part about certificates at their places: never back, success by proof, superseded by something newer."""
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from tests.reliability.books import Books, Heard, Sent, held, numbered, validity
+from worker.sandbox.world import Change
+
+_LONGEST_QUEUE: Final = timedelta(hours=1)
+"""Where nobody can know when a certificate was issued, when it was stored says so with this uncertainty."""
+
+
+def gone_back(books: Books) -> Iterator[str]:
+    """2: no place ever holds an older certificate than before, unless a renewal allowed just that."""
+    for old, new in steps_back(books):
+        yield f"went back: {new.place} from {old.not_before} to {new.not_before}"
+
+
+def steps_back(books: Books) -> Iterator[tuple[Change, Change]]:
+    """What was held, and the older one that took its place."""
+    at: dict[str, Change] = {}
+    for moment, change in enumerate(books.changes):
+        old = at.get(change.place, change)
+        if validity(change) < validity(old) and not any(_may_undo(one, old, change, moment) for one in books.sent):
+            yield old, change
+        at[change.place] = change
+
+
+def _may_undo(one: Sent, old: Change, change: Change, moment: int) -> bool:
+    """An urgent one, once it was sent, and over nothing that was issued after it was."""
+    if one.serial != change.serial or one.undo_until is None or one.since > moment:
+        return False
+    # ByCloud tells no beginnings: whether what is stored was issued after that nobody can know to the second.
+    slack = _LONGEST_QUEUE if "/sni=" in change.place else timedelta()
+    return old.not_before <= one.undo_until + slack
+
+
+def unproven(books: Books) -> Iterator[str]:
+    """3: during the rotation that `succeeded` tells of there was a moment at which every binding held its leaf.
+
+    All at once, each with its flag as it was. To have been everywhere at some time in the past is not enough: what was
+    replaced since then by anything else, older or newer, must have been brought back by this rotation, or it was none.
+    Nor need it be there any more when the event arrives: a newer renewal has its turn right after, or an urgent one.
+    """
+    sent = {one.renewal_id: one for one in books.sent}
+    for heard in books.heard:
+        wanted = sent.get(heard.renewal_id)
+        if heard.outcome == "succeeded" and wanted is not None:
+            begins = max(heard.began, wanted.since)
+            if not _was_everywhere(wanted.serial, books.places[wanted.certificate], books.changes, begins, heard):
+                yield f"success without proof: {heard.renewal_id}"
+
+
+def _was_everywhere(serial: int, places: Collection[str], changes: Sequence[Change], begins: int, heard: Heard) -> bool:
+    """Whether there was a moment between that one and the event at which all places held it."""
+    first: dict[str, Change] = {}
+    for change in changes:
+        first.setdefault(change.place, change)
+    at = {place: change for place, change in held(changes, begins).items() if place in places}
+    if _hold_all(at, first, places, serial):
+        return True
+    for change in changes[begins : heard.changes]:
+        if change.place in places:
+            at[change.place] = change
+            if change.serial == serial and _hold_all(at, first, places, serial):
+                return True
+    return False
+
+
+def _hold_all(at: dict[str, Change], first: dict[str, Change], places: Collection[str], serial: int) -> bool:
+    return all(
+        place in at and at[place].serial == serial and at[place].client_verification == first[place].client_verification
+        for place in places
+    )
+
+
+def superseded_by_nothing(books: Books) -> Iterator[str]:
+    """3, the other way: whoever is told `superseded` met something newer on its way, stored before it was told.
+
+    What was only sent is no excuse: it may be refused, and it may come later. Nor is what was gone before it was sent.
+    """
+    sent = {one.renewal_id: one for one in books.sent}
+    for heard in books.heard:
+        mine = sent.get(heard.renewal_id)
+        if heard.outcome == "superseded" and mine is not None and not _met_newer(books, mine, heard):
+            yield f"superseded by nothing: {heard.renewal_id}"
+
+
+def _met_newer(books: Books, mine: Sent, heard: Heard) -> bool:
+    """Held anywhere for its certificate at any moment between its sending and its event."""
+    before: dict[str, Change] = {}
+    for moment, change in numbered(books, mine.certificate):
+        if heard.changes is not None and moment >= heard.changes:
+            break
+        if moment < mine.since:
+            before[change.place] = change
+        elif _is_newer(change, mine):
+            return True
+    return any(_is_newer(change, mine) for change in before.values())
+
+
+def _is_newer(change: Change, mine: Sent) -> bool:
+    return change.serial != mine.serial and change.not_before > mine.begins
+
+
+def stored_though_refused(books: Books) -> Iterator[str]:
+    """3, of what must be refused: it is stored nowhere."""
+    refused = {one.serial: one.renewal_id for one in books.sent if one.must_fail}
+    stored = {change.serial for change in books.changes}
+    yield from (f"stored though refused: {one}" for serial, one in refused.items() if serial in stored)
+
+
+def not_served(books: Books) -> Iterator[str]:
+    """3, at the end: no place of a certificate holds an older one than the newest that was well and was not undone."""
+    at = held(books.changes, len(books.changes))
+    for certificate, places in books.places.items():
+        if lasting := list(_lasting(books, certificate)):
+            newest = max(lasting, key=lambda one: one.begins)
+            old = [place for place in places if place not in at or at[place].not_before < newest.begins]
+            yield from (f"not served: {newest.renewal_id} at {place}" for place in old)
+
+
+def _lasting(books: Books, certificate: str) -> Iterator[Sent]:
+    """Its renewals whose last word was good, and which no urgent one undid after it."""
+    last = {one.renewal_id: one for one in books.heard}
+    mine = [one for one in books.sent if one.certificate == certificate]
+    undoing = [one for one in mine if one.undo_until is not None]
+    for one in mine:
+        heard = last.get(one.renewal_id)
+        is_good = heard is not None and (heard.outcome != "failed" or one.renewal_id in books.half_done)
+        if heard is not None and is_good and not any(_undid(books, urgent, one, heard) for urgent in undoing):
+            yield one
+
+
+def _undid(books: Books, urgent: Sent, one: Sent, heard: Heard) -> bool:
+    """Whether it was put anywhere after this older word of a newer one."""
+    is_in_reach = urgent.begins < one.begins <= _reach(urgent)
+    told = 0 if heard.changes is None else min(heard.changes, heard.began or heard.changes)
+    return is_in_reach and any(change.serial == urgent.serial for change in books.changes[told:])
+
+
+def _reach(urgent: Sent) -> datetime:
+    return urgent.begins if urgent.undo_until is None else urgent.undo_until + _LONGEST_QUEUE
