@@ -65,6 +65,19 @@ SETTLING: Final = (
         "worker/test_consumer.py::test_what_was_told_before_and_not_settled_is_settled_as_it_was_told",
     ),
     Fault(
+        "what is put back is taken out first",
+        "broker/rabbitmq.py",
+        """                    await self.copy(AGAIN, again(opened(one, self.user)))
+                    async with guarded("settling", self.timeout):
+                        await one.ack()
+""",
+        """                    async with guarded("settling", self.timeout):
+                        await one.ack()
+                    await self.copy(AGAIN, again(opened(one, self.user)))
+""",
+        "reliability/test_process_dead.py::test_a_replay_that_does_not_come_to_its_end_loses_nothing",
+    ),
+    Fault(
         "attempts are not counted",
         "settlement.py",
         "attempt=timing.attempt + counted",

@@ -63,6 +63,11 @@ class Proxy:
     links: list[Link] = field(default_factory=list)
     _held: dict[str, bool] | None = None
     _drip: float = 0.0
+    _held_from: float = float("inf")
+
+    def hold_from(self, number: int) -> None:
+        """Freezes that connection, counted from 0, and those that come after it, each from its beginning."""
+        self._held_from = number
 
     def hold(self, **directions: bool) -> None:
         """Freezes all connections, those that come later too."""
@@ -93,8 +98,8 @@ class Proxy:
             return
         link = Link(near, far, drip=self._drip)
         link.thaw()
-        if self._held is not None:
-            link.freeze(**self._held)
+        if self._held is not None or len(self.links) >= self._held_from:
+            link.freeze(**(self._held or {}))
         self.links.append(link)
         with suppress(asyncio.CancelledError):  # the server's end
             await asyncio.gather(link.ask(reader), link.answer(far_reader))

@@ -162,21 +162,24 @@ async def impatient(node: RabbitNode, seconds: float) -> AsyncIterator[None]:
 async def test_a_rotation_longer_than_the_brokers_patience_goes_on_in_slices(
     tmp_path: Path, own_node: RabbitNode
 ) -> None:
-    """Its PUT hangs four times: four slices are longer than the broker waits, and each of them is far shorter."""
-    patience, slices = 18.0, 4
-    retry = {"parking_seconds": [0.2], "slice_seconds": 5}
-    async with impatient(own_node, patience), staged(tmp_path, rabbit_at(own_node.url), retry=retry) as stage:
-        stage.sandbox.world.faults.append(Fault("modify_certificate", kind="hang", times=slices))
+    """A call in six seconds: whatever the machine does, all of them take longer than the broker waits.
+
+    A slice is seven seconds shorter than that, and long enough for the PUT.
+    """
+    patience, slow = 22.0, {"limits": ({"calls": 1, "seconds": 6},)}
+    retry = {"parking_seconds": [0.2], "slice_seconds": 15}
+    broker = rabbit_at(own_node.url)
+    async with impatient(own_node, patience), staged(tmp_path, broker, retry=retry, gateway=slow) as stage:
         async with stage.worker() as worker:
             renewal_id = await stage.renew()
             await stage.books()
-            [first, *_, last] = [call.at for call in stage.sandbox.world.journal]
-            assert last - first > patience
-            assert worker.told("rotation.finished", outcome="sliced") == slices
+            assert worker.told("rotation.finished", outcome="sliced") >= 1
             assert worker.told("consumer.disconnected") == 0
         await stage.idle()
+        [first, *_, last] = [call.at for call in stage.sandbox.world.journal if call.operation != "obtain_token"]
+        assert last - first > patience
         assert (await stage.ended())[renewal_id]["data"]["attempt"] == 1
-        assert stage.calls("modify_certificate") == slices + 1
+        assert stage.calls("modify_certificate") == 1
 
 
 async def test_a_broker_that_loses_its_patience_takes_the_rotation_back_and_it_ends_once(

@@ -100,7 +100,12 @@ def test_two_rotations_at_once_are_excused_where_a_worker_may_have_lost_its_plac
 
 def test_books_that_balance_are_not_complained_of() -> None:
     unheard = replace(GOOD, orders=[*GOOD.orders, order(FIRST[:-1] + "3", 3, accepted=0, in_doubt=4)])
-    urgent = replace(BACK, orders=[order(FIRST, 1, sort="back", at=minute(2.7)), order(SECOND, 2)])
+    urgent = replace(
+        GOOD,
+        orders=[order(FIRST, 1, sort="back", at=minute(2.7)), order(SECOND, 2)],
+        events=[event(SECOND, 2.6), event(FIRST, 2.9)],
+        changes=[*changes(0, 0), *changes(2, 2.5), *changes(1, 2.8)],
+    )
     for evidence in (GOOD, unheard, urgent):
         assert broken(evidence) == []
 
@@ -110,7 +115,8 @@ def test_where_the_cloud_tells_no_beginnings_an_urgent_one_may_go_back_over_any(
     listener = [change("l/sni=False", number, at) for number, at in ((0, 0), (1, 1.5), (2, 2.5), (1, 2.8))]
     orders = [order(FIRST, 1, sort="back", at=minute(1)), order(SECOND, 2)]
     both = sorted([*GOOD.changes, *listener], key=lambda one: one.at)
-    assert broken(replace(GOOD, items=items, orders=orders, changes=both)) == []
+    logs = {"worker-1": "\n".join([finished(FIRST, 1.9), finished(SECOND, 2.6), finished(FIRST, 2.9)])}
+    assert broken(replace(GOOD, items=items, orders=orders, changes=both, texts=logs)) == []
 
 
 BAD: Final = {

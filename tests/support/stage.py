@@ -122,11 +122,11 @@ class Stage:
         failed = {one for one, event in outcomes.items() if event["data"]["outcome"] == "failed" and one}
         while True:
             dead = await self.door.dead()
-            if {one.renewal_id for one in dead} >= failed and await self._left() == 0:
+            if {one.renewal_id for one in dead} >= failed and await self.left() == 0:
                 return dead
             await asyncio.sleep(0.2)
 
-    async def _left(self) -> int:
+    async def left(self) -> int:
         """Messages that are ready or parked."""
         if isinstance(self.door, RabbitBroker):
             settings, retry = self.loaded.broker, self.loaded.retry
