@@ -11,7 +11,7 @@ from tests.reliability.books import Heard, Unrest
 from worker.broker.base import Dead
 from worker.sandbox.world import Change
 
-_LOSSES: Final = frozenset({"consumer.connected", "consumer.disconnected", "consumer.refused", "delivery.spared"})
+_LOSSES: Final = frozenset({"consumer.disconnected", "consumer.refused"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def pauses(lines: Iterable[Mapping[str, Any]], moments: Moments) -> Mapping[str,
 
 
 def losses(lines: Iterable[Mapping[str, Any]], moments: Moments) -> Sequence[Unrest]:
-    """When a worker was given its place, or noticed that it had lost it."""
+    """When a worker noticed that it had lost its place."""
     times = [logged_at(line) for line in lines if line.get("event") in _LOSSES]
     return [unrest(at, at, moments) for at in times]
 
