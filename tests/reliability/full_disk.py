@@ -7,7 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tests.support.stage import Worker, staged, until
+from tests.support.stage import staged
+from tests.support.worker_process import Worker, until
 from worker.broker.base import BrokerError
 from worker.sandbox import SandboxConfig
 

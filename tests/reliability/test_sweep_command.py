@@ -55,7 +55,7 @@ async def swept(stage: Stage, *words: str) -> tuple[int, str, str]:
 
 
 def stored(stage: Stage) -> int:
-    return stage.kept[stage.stored["shop"]].leaf.serial_number
+    return stage.sandbox.world.certificates[stage.stored["shop"]].leaf.serial_number
 
 
 async def test_a_worker_that_starts_while_the_sweep_rotates_stands_by_until_it_is_done(stage: Stage) -> None:
@@ -76,7 +76,7 @@ async def test_a_worker_that_starts_while_the_sweep_rotates_stands_by_until_it_i
         change.not_before for change in stage.sandbox.world.changes if change.certificate_id == stage.stored["shop"]
     ]
     assert begins == sorted(begins)
-    assert stored(stage) == stage.sent[newer][1].serial_number
+    assert stored(stage) == stage.sent[newer].serial
     await stage.idle()
 
 
@@ -85,11 +85,11 @@ async def test_what_others_have_sent_is_not_worked_on_by_a_sweep_and_not_lost(st
     newer = await stage.renew(age=DAY)
     status, told, complained = await swept(stage)
     assert (status, json.loads(told)[0]["outcome"]) == (0, "succeeded"), (told, complained)
-    assert stored(stage) != stage.sent[newer][1].serial_number
+    assert stored(stage) != stage.sent[newer].serial
     assert [event["data"]["renewal_id"][:6] for event in await stage.events()] == ["sweep-"]
     async with stage.worker():
         await stage.ended(newer)
-    assert stored(stage) == stage.sent[newer][1].serial_number
+    assert stored(stage) == stage.sent[newer].serial
     assert (await stage.events())[-1]["data"]["attempt"] == 1
     await stage.idle()
 
