@@ -78,6 +78,15 @@ def test_what_is_no_regular_file_is_refused_without_waiting_for_it(tmp_path: Pat
     assert refusal(SHOP, tmp_path) == "file_not_regular"
 
 
+def test_a_folder_is_no_regular_file_and_is_closed_again(tmp_path: Path) -> None:
+    live = lineage(tmp_path)
+    (live / "fullchain.pem").unlink()
+    (live / "fullchain.pem").mkdir()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    assert refusal(SHOP, tmp_path) == "file_not_regular"
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o666])
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
     lineage(tmp_path)

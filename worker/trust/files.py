@@ -77,9 +77,13 @@ def read_pem(path: Path, place: str, longest: int, check: Callable[[os.stat_resu
     """
     # Does not wait for a FIFO's writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         check(os.fstat(descriptor))
-        content = file.read(longest + 1)
+        # Only now: of a folder Python makes no file.
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            content = file.read(longest + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > longest:
         raise RefusedError("too_large", f"{place}: over {longest} bytes")
     try:
