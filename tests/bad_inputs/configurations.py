@@ -1,0 +1,163 @@
+"""B80 to B86: settings with which the worker does not start."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from joserfc.jwk import ECKey, RSAKey
+
+from tests.settings.files import APIG, GATEWAYS, certificate, in_place, written
+from worker.trust.keys import made
+
+SECRET: Final = "hunter2"
+SHOP: Final = GATEWAYS + certificate(in_place())
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """Ends with status 78 and one line, which begins with the place and never holds the value."""
+
+    number: str
+    what: str
+    place: str
+    write: Callable[[Path], Path]
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+
+def text(content: str) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        (folder / "token").touch(mode=0o600)
+        return written(folder, content)
+
+    return write
+
+
+def huge(folder: Path) -> Path:
+    path = written(folder, "")
+    with path.open("r+b") as file:
+        file.truncate(100_000_000)
+    return path
+
+
+def for_everybody(folder: Path) -> Path:
+    path = written(folder, "")
+    path.chmod(0o666)
+    return path
+
+
+def recipient(fields: Callable[[], Mapping[str, object]]) -> Callable[[Path], Path]:
+    """The worker's own key file holds this."""
+
+    def write(folder: Path) -> Path:
+        key = folder / "worker.jwk"
+        key.touch(mode=0o600)
+        key.write_text(json.dumps(fields()))
+        return written(folder, '[trust]\nrecipient_keys = ["worker.jwk"]')
+
+    return write
+
+
+def signing_key(folder: Path) -> Path:
+    """A producer's key where the worker's own belongs."""
+    private, _ = made(folder, "producer", signs=True)
+    return written(folder, f'[trust]\nrecipient_keys = ["{private.name}"]')
+
+
+def key_of_all(folder: Path) -> Path:
+    private, _ = made(folder, "worker", signs=False)
+    private.chmod(0o644)
+    return written(folder, f'[trust]\nrecipient_keys = ["{private.name}"]')
+
+
+def broker(url: str) -> Callable[[Path], Path]:
+    return text(f'[broker]\nurl = "{url}"')
+
+
+ROWS: Final = (
+    Wrong(
+        "B80",
+        "`no_verify_ssl` in the broker's URL",
+        "broker.url: ",
+        broker(f"amqps://u:{SECRET}@mq.example.com/?no_verify_ssl=1"),
+    ),
+    Wrong("B80", "`amqp://` to another host", "broker.url: ", broker(f"amqp://u:{SECRET}@mq.example.com/")),
+    Wrong(
+        "B80", "`http://` endpoint", "gateways.apig-main.endpoint: ", text(APIG.replace("https://apig", "http://apig"))
+    ),
+    Wrong(
+        "B80",
+        "a password in an endpoint",
+        "gateways.apig-main.endpoint: ",
+        text(APIG.replace("https://", f"https://u:{SECRET}@")),
+    ),
+    Wrong(
+        "B81",
+        "a secret in the file",
+        "gateways.apig-main.auth.token: unknown key",
+        text(APIG.replace('token_file = "token"', f'token_file = "token", token = "{SECRET}"')),
+    ),
+    Wrong(
+        "B81",
+        "a secret in the environment",
+        "ROTATION_GATEWAYS__APIG_MAIN__AUTH__TOKEN: ",
+        text(APIG),
+        {"ROTATION_GATEWAYS__APIG_MAIN__AUTH__TOKEN": SECRET},
+    ),
+    Wrong(
+        "B82",
+        "a certificate called `../x`",
+        "certificates.../x",
+        text(GATEWAYS + certificate(in_place(), name='"../x"')),
+    ),
+    Wrong(
+        "B82",
+        "a stored certificate `../x`",
+        "certificates.shop.deployments.0.certificate_id: ",
+        text(GATEWAYS + certificate(in_place(certificate_id=f'"../{SECRET}"'))),
+    ),
+    Wrong(
+        "B83",
+        "one stored certificate twice",
+        "certificates.blog.deployments.0.certificate_id: ",
+        text(SHOP + certificate(in_place(), name="blog")),
+    ),
+    Wrong("B84", "a key twice", "line 3: queue stands twice", text(f'[broker]\nqueue = "a"\nqueue = "{SECRET}"')),
+    Wrong(
+        "B84",
+        "NaN for a limit",
+        "gateways.apig-main.limits.0.seconds: ",
+        text(APIG + "limits = [{calls = 1, seconds = nan}]"),
+    ),
+    Wrong("B84", "10,000 nested arrays", "nested too deeply", text("a = " + "[" * 10_000 + "]" * 10_000)),
+    Wrong("B84", "100 MB", "over 1048576 bytes", huge),
+    Wrong("B84", "a file that everybody may write", "can be written by everybody", for_everybody),
+    Wrong("B84", "a file that is not there", "No such file or directory", lambda folder: folder / "none.toml"),
+    Wrong("B84", "no UTF-8", "not in UTF-8", lambda folder: _bytes(folder, b'[broker]\nqueue = "\xff"')),
+    Wrong(
+        "B85",
+        "the public half of the worker's key",
+        "trust.recipient_keys.0: no private key",
+        recipient(lambda: ECKey.generate_key("P-256").as_dict(private=False)),
+    ),
+    Wrong(
+        "B85",
+        "an RSA key",
+        "trust.recipient_keys.0: no JWK",
+        recipient(lambda: RSAKey.generate_key(2048).as_dict(private=True)),
+    ),
+    Wrong("B85", "a producer's key", "trust.recipient_keys.0: neither an EC nor an X25519 key", signing_key),
+    Wrong(
+        "B85", "a key that everybody can read", "trust.recipient_keys.0: the file can be read by everybody", key_of_all
+    ),
+    Wrong(
+        "B86", "nobody may renew a certificate", "certificates.shop.producers: ", text(SHOP.replace('["acme-1"]', "[]"))
+    ),
+)
+
+
+def _bytes(folder: Path, content: bytes) -> Path:
+    path = folder / "worker.toml"
+    path.write_bytes(content)
+    return path
