@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from joserfc import jwe, jws
+from joserfc import jwe
 from joserfc.jwe import JWERegistry
 from joserfc.jws import JWSRegistry
 
@@ -76,12 +76,6 @@ def changes(good: bytes) -> Iterator[bytes]:
         yield from (good[:at] + more + good[at:] for more in (b"=", b"\n", b"."))
 
 
-def meaning(body: bytes) -> tuple[bytes, Sequence[bytes]]:
-    """The header as it is written, which is what is proved, and what the other parts stand for."""
-    header, *rest = body.split(b".")
-    return header, [base64.urlsafe_b64decode(part + b"==") for part in rest]
-
-
 def taken(good: bytes, open_: Callable[[bytes], object]) -> list[bytes]:
     """The changed ones that are opened all the same."""
     found = []
@@ -93,20 +87,16 @@ def taken(good: bytes, open_: Callable[[bytes], object]) -> list[bytes]:
 
 
 def test_a_sealed_key_with_any_byte_changed_is_refused(keys: Keys) -> None:
+    """Also where base64 has bits to spare, and where it could be read past what does not belong to it."""
     good = keys.sealed()
     assert keys.unsealed(good) == KEY
-    same = taken(good, keys.unsealed)
-    # The last character of a part has bits to spare, and what is no base64 is read past: the bytes are the very same.
-    assert [body for body in same if meaning(body) != meaning(good)] == []
+    assert taken(good, keys.unsealed) == []
 
 
 def test_a_signed_renewal_with_any_byte_changed_is_refused(keys: Keys) -> None:
     good = keys.signed()
     assert keys.opened(good)
-    same = taken(good, keys.opened)
-    assert [body for body in same if meaning(body) != meaning(good)] == []
-    # What is signed are header and payload as they are written: only the signature's own writing may differ.
-    assert [body for body in same if body.rsplit(b".", 1)[0] != good.rsplit(b".", 1)[0]] == []
+    assert taken(good, keys.opened) == []
 
 
 @SHORT
@@ -118,7 +108,7 @@ def test_no_header_of_a_sealed_key_surprises(keys: Keys, data: st.DataObject) ->
     body = ".".join((encoded(dumped(header)).decode(), *parts))
     with suppress(RefusedError):
         assert unseal(Secret(body), "shop", "r1", keys.recipients) == KEY
-        assert meaning(body.encode()) == meaning(good)
+        assert body.encode() == good
 
 
 @SHORT
@@ -163,5 +153,4 @@ def key_signed(header: bytes, payload: bytes, key: Key, registry: JWSRegistry) -
     """As the library signs, which takes no such headers: over header and payload as they are written."""
     content = header + b"." + encoded(payload)
     algorithm = registry.get_alg("Ed25519")
-    assert isinstance(algorithm, jws.JWSAlgModel)
     return content + b"." + encoded(algorithm.sign(content, key))
