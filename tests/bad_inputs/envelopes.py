@@ -191,6 +191,7 @@ ROWS: Final = (
     Bad("B20", "`alg: none`", unsigned, "bad_signature"),
     Bad("B20", "HS256 with the public key as the secret", with_shared_secret, "bad_signature", is_withheld=True),
     Bad("B20", "`alg: ES256`", relabelled(alg="ES256"), "bad_signature"),
+    Bad("B20", "`alg: []`", relabelled(alg=[]), "bad_signature"),
     Bad("B21", "unknown `kid`", signed(producer="stranger"), "unauthorized_producer"),
     Bad("B22", "`crit`", relabelled(crit=["x"], x=1), "malformed"),
     Bad("B22", "`b64: false`", relabelled(b64=False, crit=["b64"]), "malformed"),

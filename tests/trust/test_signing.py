@@ -81,6 +81,8 @@ def signed(header: dict[str, Any], pair: tuple[Path, Path], payload: bytes = EVE
         ({"kid": "mallory"}, "unauthorized_producer"),
         ({"iat": int(NOW.timestamp()) + WEEK + 1}, "stale_message"),
         ({"exp": int(NOW.timestamp())}, "stale_message"),
+        ({"alg": ["Ed25519"]}, "bad_signature"),
+        ({"alg": {}}, "bad_signature"),
         ({"exp": True}, "malformed"),
         ({"iat": "1"}, "malformed"),
         ({"kid": ["acme-1"]}, "malformed"),
