@@ -13,7 +13,9 @@ from joserfc import jws
 from joserfc.jwk import ECKey, OctKey, OKPKey
 from joserfc.jws import JWSRegistry
 
-from tests.bad_inputs.stage import Stage, event_of, header_of, unsigned_with
+from tests.bad_inputs.der import integer, tlv
+from tests.bad_inputs.forging import forged, replaced
+from tests.bad_inputs.stage import AUTHORITY, Stage, event_of, header_of, unsigned_with
 from tests.bad_inputs.table import Bad
 from tests.support.clouds import message
 from worker.broker.base import Message
@@ -184,6 +186,16 @@ def hard_link(stage: Stage) -> Mapping[str, str]:
     return {"chain": "hard.pem", "private_key": "hard.pem"}
 
 
+def unreadable_leaf(stage: Stage) -> Mapping[str, str]:
+    """Of a version that there is not."""
+    one = stage.issue()
+    (stage.lineages / "v7.pem").write_text(forged(one, AUTHORITY, replaced(0, tlv(0xA0, integer(6)))).chain_pem)
+    (stage.lineages / "v7.key").touch(mode=0o600)
+    (stage.lineages / "v7.key").write_text(one.private_key_pem)
+    stage.keep_secret(one.private_key_pem)
+    return {"chain": "v7.pem", "private_key": "v7.key"}
+
+
 ROWS: Final = (
     Bad("B19", "a signature over something else", spoiled_signature, "bad_signature"),
     Bad("B19", "another payload than the signed one", other_payload, "bad_signature"),
@@ -272,5 +284,6 @@ ROWS: Final = (
     Bad("B41", "a FIFO", lying(fifo), "file_not_regular"),
     Bad("B41", "a folder", material(kind="file", chain=".", private_key="."), "file_not_regular"),
     Bad("B41", "a hard link to what is no PEM", lying(hard_link), "pem_garbage"),
+    Bad("B41", "a certificate of version 7 in a file", lying(unreadable_leaf), "cert_unparseable"),
     Bad("B42", "Vault, where none is known", material(kind="vault", path="certificates/shop"), "vault_unavailable"),
 )

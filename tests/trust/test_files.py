@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.bad_inputs.der import integer, tlv
+from tests.bad_inputs.forging import forged, replaced
 from worker.core.errors import PermanentError, RotationError, TransientError
 from worker.core.pem import certificates_in, private_key_in
 from worker.core.renewal import InFiles, Renewal
+from worker.core.secret import Secret
 from worker.sandbox.ca import Authority
 from worker.trust.files import _unreadable, fit, read_material
 from worker.trust.keys import Recipients
@@ -219,3 +222,11 @@ def test_files_that_fit_are_known_as_such_whatever_their_numbers(tmp_path: Path)
     (archive / "fullchain1.pem").rename(archive / "fullchain2.pem")
     link(tmp_path, fullchain=2, privkey=1)
     assert fit(*read_material(SHOP, [tmp_path]))
+
+
+def test_a_pair_that_cannot_be_read_is_left_to_the_rules() -> None:
+    """Whatever the library raises: for another version of certificates it is no error of value."""
+    authority = Authority.create()
+    issued = authority.issue(["shop.example.com"])
+    for change in (replaced(0, tlv(0xA0, integer(6))), replaced(1, integer(7) * 2)):
+        assert fit(forged(issued, authority, change).chain_pem, Secret(issued.private_key_pem))

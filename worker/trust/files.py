@@ -147,5 +147,5 @@ def fit(chain: str, key: Secret) -> bool:
         block = private_key_in(key.reveal()).encode()
         held = load_pem_private_key(block, None, unsafe_skip_rsa_key_validation=True)
         return held.public_key() == leaf.public_key()
-    except (RefusedError, ValueError, TypeError, UnsupportedAlgorithm):
+    except (RefusedError, ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
         return True
