@@ -111,8 +111,8 @@ class Stage:
         return "".join([json.dumps(events), *letters, *files, json.dumps(self.logs, default=repr)])
 
     def finished(self) -> int:
-        """How many deliveries have ended, as the log says."""
-        return sum(one["event"] == "rotation.finished" for one in self.logs)
+        """How many renewals have ended, as the log says."""
+        return sum(one["event"] == "rotation.finished" and one["outcome"] != "parked" for one in self.logs)
 
 
 def event_of(data: Mapping[str, Any], renewal_id: str | None = None) -> dict[str, Any]:

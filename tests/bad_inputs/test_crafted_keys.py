@@ -21,7 +21,7 @@ from tests.bad_inputs.forging import (
     with_exponent,
     with_key,
 )
-from worker.core.certificate import Rules, check
+from tests.support.judging import judged, rules
 from worker.core.errors import RefusedError
 from worker.core.secret import Secret
 from worker.intake import Intake
@@ -74,8 +74,7 @@ def intake(folder: Path) -> tuple[Intake, Path]:
     child.write_text(f"#!/bin/sh\ntouch {started}\nexit 1\n")
     child.chmod(0o755)
     check = KeyCheck(interpreter=str(child))
-    rules = Rules(roots=[AUTHORITY.root])
-    return Intake(TrustPolicy({}), rules, (), lambda: datetime.now(UTC), key_check=check), started
+    return Intake(TrustPolicy({}), rules(AUTHORITY.root), (), lambda: datetime.now(UTC), key_check=check), started
 
 
 CRAFTED: dict[str, tuple[Callable[[], Forged], str, int]] = {
@@ -130,4 +129,4 @@ def spelled_out() -> Forged:
 def test_a_leaf_whose_key_is_written_as_no_client_takes_it_is_refused(make: Callable[[], Forged]) -> None:
     made = make()
     with pytest.raises(RefusedError):
-        check(made.chain_pem, Secret(made.private_key_pem), now=datetime.now(UTC), rules=Rules(roots=[AUTHORITY.root]))
+        judged(made.chain_pem, made.private_key_pem, [AUTHORITY.root])

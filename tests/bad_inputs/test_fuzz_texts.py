@@ -15,13 +15,12 @@ from tests.bad_inputs.forging import numbers_of, sound
 from tests.bad_inputs.mutations import CASES, dumped, mutated, spoiled
 from tests.bad_inputs.stage import event_of
 from tests.settings.files import GATEWAYS, LISTENER, certificate, in_place
+from tests.support.judging import judged
 from tests.support.service import toml
 from worker.broker.base import Message
-from worker.core.certificate import Rules, check
 from worker.core.errors import RefusedError
 from worker.core.message import identify, parse, renewal_from
 from worker.core.pem import certificates_in, private_key_in
-from worker.core.secret import Secret
 from worker.sandbox.ca import Authority
 from worker.settings import SettingsError
 from worker.settings.loading import load
@@ -29,7 +28,6 @@ from worker.trust.opening import TrustPolicy, may_keep_body, open_message
 
 AUTHORITY = Authority.create()
 SOUND = AUTHORITY.issue(["www.example.com"])
-RULES = Rules(roots=[AUTHORITY.root])
 NOW = datetime.now(UTC)
 SHORT = settings(max_examples=CASES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 PIECES = st.sampled_from(
@@ -90,7 +88,7 @@ def test_whatever_a_pem_is_made_of_only_whole_blocks_come_out(text: str) -> None
 def test_a_certificate_that_is_nearly_one_is_taken_or_refused_in_our_own_words(chain: str, key: str) -> None:
     for pair in ((chain, SOUND.private_key_pem), (SOUND.chain_pem, key)):
         with suppress(RefusedError):
-            bundle = check(pair[0], Secret(pair[1]), now=NOW, rules=RULES)
+            bundle = judged(*pair, [AUTHORITY.root])
             assert bundle.private_key_pem.reveal() == SOUND.private_key_pem
 
 

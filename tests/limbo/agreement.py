@@ -13,10 +13,9 @@ from typing import Any, Final, Literal
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from worker.core.certificate import Rules, check
+from tests.support.judging import judged
 from worker.core.errors import RefusedError
 from worker.core.names import uncovered
-from worker.core.secret import Secret
 from worker.sandbox.ca import key_pem
 
 Verdict = Literal["SUCCESS", "FAILURE"]
@@ -80,8 +79,8 @@ def agreement(cases: Sequence[Mapping[str, Any]]) -> Agreement:
     skipped = Counter(why for case in cases if (why := _not_ours(case)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        judged = [_judged(case) for case in cases if not _not_ours(case)]
-    return Agreement(judged, skipped)
+        ours = [_judged(case) for case in cases if not _not_ours(case)]
+    return Agreement(ours, skipped)
 
 
 def _not_ours(case: Mapping[str, Any]) -> str:
@@ -103,10 +102,9 @@ def _reason(case: Mapping[str, Any]) -> str:
     now = datetime.fromisoformat(told) if told else datetime.now(UTC)
     chain = "".join(f"{pem.strip()}\n" for pem in (case["peer_certificate"], *case["untrusted_intermediates"]))
     try:
-        rules = Rules(roots=list(_roots(case["trusted_certs"])))
         # A case without a key is about the certificate alone: then only the last rule can refuse the stranger's.
         own = case["peer_certificate_key"]
-        bundle = check(chain, Secret(own or _STRANGER), now=now, rules=rules)
+        bundle = judged(chain, own or _STRANGER, list(_roots(case["trusted_certs"])), now)
     except RefusedError as error:
         is_last = error.reason == "key_mismatch" and not case["peer_certificate_key"]
         return _uncovered(case, _names(case)) if is_last else error.reason
