@@ -1,5 +1,5 @@
 # Each target works by itself on a fresh machine with Python 3.11+, git and make.
-.PHONY: demo test bite soak lint bench sbom format lock
+.PHONY: demo test bite vectors soak lint bench sbom format lock
 .DEFAULT_GOAL := test
 
 BIN := .venv/bin
@@ -41,6 +41,11 @@ lint: .venv/.test
 bench: .venv-bench/.bench
 	.ci/services
 	.venv-bench/bin/python -m benchmarks $(BENCH_ARGS)
+
+# cryptography's own test vectors (56 MB) through everything that reads certificates and keys: docs/conformance.md.
+vectors: .venv/.test
+	$(BIN)/python -m pip install --require-hashes --no-deps -r requirements-vectors.lock
+	$(BIN)/python -m pytest tests/bad_inputs/test_vectors.py $(PYTEST_ARGS)
 
 # Everything broken at random under load, and the books at the end. MINUTES, SEED, NODES=3 for a cluster, SOAK_ARGS.
 MINUTES ?= 10

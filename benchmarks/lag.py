@@ -93,7 +93,7 @@ async def _rotations(standin: Standin, issued: Sequence[Issued], rounds: int) ->
     intake = Intake(trust, Rules(), (), lambda: datetime.now(UTC))
     async with gateway(standin, Account(concurrency=_IN_FLIGHT)) as opened:
         began = time.monotonic()
-        async with _lags() as lags:
+        async with loop_lags() as lags:
             for number in range(rounds):
                 messages = [renewal(name, issued[at % len(issued)]) for at, name in enumerate(names)]
                 await asyncio.gather(*(_rotated(intake, opened, one, number) for one in messages))
@@ -105,7 +105,7 @@ async def _big(standin: Standin) -> list[float]:
     bundle = bundle_of(issue(Authority.create()))
     async with gateway(standin, Account()) as opened:
         await rotated(opened, certificate("small", "d1-small"), bundle)
-        async with _lags() as lags:
+        async with loop_lags() as lags:
             await rotated(opened, certificate("big", f"d{_MANY}-big"), bundle)
     return lags
 
@@ -120,7 +120,7 @@ async def _rotated(intake: Intake, opened: Gateway, message: Message, number: in
 
 
 @asynccontextmanager
-async def _lags() -> AsyncIterator[list[float]]:
+async def loop_lags() -> AsyncIterator[list[float]]:
     """How much later than it asked for a sleeper wakes, look by look, by a clock that is not the loop's."""
     lags: list[float] = []
 

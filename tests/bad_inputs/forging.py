@@ -174,8 +174,9 @@ def pss(key: rsa.RSAPrivateKey) -> tuple[bytes, str]:
     return public, pem("PRIVATE KEY", sequence(integer(0), RSA_PSS, octets(numbers_of(key).der)))
 
 
-def explicit(key: ec.EllipticCurvePrivateKey) -> tuple[bytes, str]:
+def explicit(key: PrivateKeyTypes) -> tuple[bytes, str]:
     """Both halves of a P-256 key whose curve is spelled out instead of named."""
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
     p = 2**256 - 2**224 + 2**192 + 2**96 - 1
     b = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
     order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551

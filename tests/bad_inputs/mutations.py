@@ -8,7 +8,7 @@ from typing import Any, Final
 from hypothesis import settings
 from hypothesis import strategies as st
 
-CASES: Final = 1000 if settings.get_current_profile_name() == "ci" else 60
+CASES: Final = 500 if settings.get_current_profile_name() == "ci" else 60
 """How many are tried of each."""
 TEXTS: Final = (
     st.text(max_size=20)

@@ -17,7 +17,7 @@ from tests.reliability.crash_stage import Stage, staged
 from tests.support.virtual_time import run_virtual
 from worker.core.deployment import Strategy
 
-CASES: Final = 300 if settings.get_current_profile_name() == "ci" else 25
+CASES: Final = 150 if settings.get_current_profile_name() == "ci" else 25
 SHORT: Final = settings(
     max_examples=CASES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
