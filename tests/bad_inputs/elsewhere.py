@@ -33,6 +33,31 @@ ROWS: Final = (
         ),
     ),
     Elsewhere(
+        "B42",
+        "Vault says 403 or 404",
+        "`vault_forbidden`, `vault_not_found`, final",
+        (
+            "test_what_is_forbidden_to_a_new_token_too_is_forbidden_and_costs_no_login_each_time",
+            "test_a_secret_that_is_not_there_or_was_deleted_is_no_reason_to_come_again",
+        ),
+    ),
+    Elsewhere(
+        "B42",
+        "Vault is away, sealed, or answers 503",
+        "`vault_unavailable`, tried again",
+        ("test_what_passes_at_vault_is_worth_another_try", "test_a_vault_that_does_not_answer_is_given_up_in_time"),
+    ),
+    Elsewhere(
+        "B42",
+        "a path that leads elsewhere, a redirect, a strange host",
+        "refused; nothing is sent there",
+        (
+            "test_a_path_that_leads_elsewhere_is_refused_without_a_call",
+            "test_no_redirect_of_vault_is_followed",
+            "test_a_vault_that_does_not_verify_hears_nothing",
+        ),
+    ),
+    Elsewhere(
         "B49",
         "RSA keys of any size in a message",
         "refused without a slow load",

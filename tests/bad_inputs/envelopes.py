@@ -285,5 +285,5 @@ ROWS: Final = (
     Bad("B41", "a folder", material(kind="file", chain=".", private_key="."), "file_not_regular"),
     Bad("B41", "a hard link to what is no PEM", lying(hard_link), "pem_garbage"),
     Bad("B41", "a certificate of version 7 in a file", lying(unreadable_leaf), "cert_unparseable"),
-    Bad("B42", "Vault, where none is known", material(kind="vault", path="certificates/shop"), "vault_unavailable"),
+    Bad("B42", "Vault, where none is known", material(kind="vault", path="certificates/shop"), "vault_not_configured"),
 )
