@@ -1,0 +1,46 @@
+"""Faults of what lets bad input in, or stumbles over it."""
+
+from typing import Final
+
+from tests.bite.fault import Fault
+
+_CRAFTED: Final = "bad_inputs/test_crafted_keys.py::test_no_crafted_key_is_loaded_slowly"
+_JSON: Final = "bad_inputs/test_json_bodies.py::test_a_renewal_that_holds_anything_else_is_refused_as_a_whole"
+
+OF_INPUT: Final = (
+    Fault(
+        "keys of any length are read",
+        "core/pem.py",
+        "if len(text) > LONGEST_KEY:",
+        "if len(text) > LONGEST_CHAIN:",
+        _CRAFTED,
+    ),
+    Fault(
+        "an algorithm is looked up by its hash",
+        "trust/signing.py",
+        '_ACCEPTED: Final = (_ALGORITHM, "EdDSA")',
+        '_ACCEPTED: Final = frozenset({_ALGORITHM, "EdDSA"})',
+        "trust/test_signing.py::test_another_header_is_refused_though_the_signature_is_sound",
+    ),
+    Fault(
+        "files of an unknown version are a bug",
+        "trust/files.py",
+        ", UnsupportedAlgorithm, x509.InvalidVersion)",
+        ", UnsupportedAlgorithm)",
+        "trust/test_files.py::test_a_pair_that_cannot_be_read_is_left_to_the_rules",
+    ),
+    Fault(
+        "of a name that stands twice the last counts",
+        "core/message.py",
+        "object_pairs_hook=_without_repeats, parse_constant=_refuse",
+        "parse_constant=_refuse",
+        _JSON,
+    ),
+    Fault(
+        "half a character is taken for one",
+        "core/message.py",
+        "if _SURROGATE.search(text):",
+        "if False:",
+        _JSON,
+    ),
+)
