@@ -12,11 +12,14 @@ from tests.commands.processes import run
 from tests.settings.files import written
 from tests.support.fake_vault import FakeVault, serving
 from tests.support.rabbit import broker_settings, running
-from tests.support.service import toml
+from tests.support.service import toml, write_settings
 from worker.broker import open_broker
 from worker.broker.topology import definitions
 from worker.core.secret import Secret
+from worker.sandbox import Sandbox
+from worker.sandbox.ca import Authority
 from worker.sandbox.rabbit_node import RabbitNode
+from worker.sandbox.world import Fault
 from worker.settings.model import Broker as Settings
 
 PASSWORD = "least-privilege"
@@ -136,3 +139,93 @@ async def test_a_vault_is_found_that_lets_the_worker_in_or_does_not(tmp_path: Pa
             assert (status, list(found)) == (78, list(names))
             assert found["vault"].startswith("vault_auth_failed: Vault refuses the ")
             assert "hunter2" not in found["vault"]
+
+
+AT_APIG = {
+    "show": "show certificates (GET /v2/{project}/apigw/certificates/{id})",
+    "bound": "list bound domains (GET /v2/{project}/apigw/certificates/{id}/attached-domains)",
+    "modify": "modify certificates (PUT /v2/{project}/apigw/certificates/{id})",
+    "attach": "attach certificates (POST /v2/{project}/apigw/certificates/{id}/domains/attach)",
+}
+AT_BYCLOUD = {
+    "show": "show certificates (GET /v1/certificates/{id})",
+    "bind": "bind certificates (POST /v1/certificates/{id}/bindings)",
+}
+NAMES = [
+    "settings",
+    "broker: connect",
+    "gateway apig",
+    *(f"gateway apig: {right}" for right in AT_APIG.values()),
+    "gateway bycloud",
+    *(f"gateway bycloud: {right}" for right in AT_BYCLOUD.values()),
+]
+
+
+def deployed(sandbox: Sandbox, folder: Path) -> Path:
+    """Settings of a certificate that is deployed at both clouds."""
+    authority = Authority.create()
+    issued, world = authority.issue(("shop.example.com",)), sandbox.world
+    (folder / "roots.pem").write_text(authority.root_pem)
+    at_apig = {"gateway": "apig", "certificate_id": world.add_certificate(issued, "shop"), "domains": "attached"}
+    at_bycloud = {
+        "gateway": "bycloud",
+        "strategy": "rebind",
+        "certificate_id": world.add_upload(issued, "shop"),
+        "listeners": [{"id": world.add_listener()}],
+    }
+    certificates = {"shop": {"producers": ["acme"], "deployments": [at_apig, at_bycloud]}}
+    return write_settings(sandbox, folder, folder / "roots.pem", {"url": f"sqlite:///{folder}/q.db"}, certificates)
+
+
+async def test_every_right_that_deployments_need_at_a_cloud_is_tried_and_what_is_missing_is_named(
+    tmp_path: Path,
+) -> None:
+    async with Sandbox() as sandbox:
+        path = deployed(sandbox, tmp_path)
+        assert await checked(path) == (0, dict.fromkeys(NAMES, ""))
+        sandbox.world.faults += [
+            Fault("modify_certificate", status=403, body={"error_code": "APIG.1005", "error_msg": "No permissions"}),
+            Fault("create_binding", status=403, body={"error": {"code": 403, "message": "Insufficient permissions"}}),
+        ]
+        status, found = await checked(path)
+        assert (status, {what: problem for what, problem in found.items() if problem}) == (
+            78,
+            {
+                f"gateway apig: {AT_APIG['modify']}": (
+                    "it is not allowed; allow apig:certificate:update (the gateway says: No permissions)"
+                ),
+                f"gateway bycloud: {AT_BYCLOUD['bind']}": (
+                    "it is not allowed (the gateway says: Insufficient permissions)"
+                ),
+            },
+        )
+        assert not sandbox.world.changes
+
+
+async def test_who_may_not_list_is_not_asked_to_where_no_deployment_lists(tmp_path: Path) -> None:
+    async with Sandbox() as sandbox:
+        path = deployed(sandbox, tmp_path)
+        sandbox.world.faults += [Fault(one, status=403, times=9) for one in ("list_certificates", "list_uploads")]
+        assert await checked(path) == (0, dict.fromkeys(NAMES, ""))
+
+
+async def test_a_right_that_cannot_be_found_out_is_told_and_is_no_failure(tmp_path: Path) -> None:
+    async with Sandbox() as sandbox:
+        path = deployed(sandbox, tmp_path)
+        sandbox.world.faults.append(Fault("attach_domains", status=500, body={"error_msg": "oops"}))
+        status, said, _ = await run("check", "--config", path)
+    lines = said.splitlines()
+    assert status == 0
+    assert f"✓ gateway apig: {AT_APIG['modify']}" in lines
+    assert f"? gateway apig: {AT_APIG['attach']}: not known: gateway_unavailable: oops" in lines
+
+
+async def test_no_right_is_tried_with_credentials_that_are_refused(tmp_path: Path) -> None:
+    async with Sandbox() as sandbox:
+        path = deployed(sandbox, tmp_path)
+        (tmp_path / "password").write_text("hunter2")
+        status, found = await checked(path)
+        assert (status, [what for what in found if what.startswith("gateway apig")]) == (78, ["gateway apig"])
+        assert found["gateway apig"].startswith("auth_failed: IAM gives no token")
+        assert "hunter2" not in str(found)
+        assert len(sandbox.world.calls("obtain_token")) == 1

@@ -8,7 +8,7 @@ from worker.core.deployment import Binding, Deployment
 from worker.core.errors import Failure, NotAskedError, RotationError
 from worker.core.outcome import BindingResult
 from worker.core.planning import Bound, Create, Modify, Observed, Plan, Stored
-from worker.gateways.base import Discovered, OnResult
+from worker.gateways.base import Discovered, OnResult, Right
 
 
 @dataclass(slots=True)
@@ -104,5 +104,8 @@ class FakeGateway:
 
     async def check(self) -> None:
         self._called("check")
+
+    async def rights(self, deployments: Sequence[Deployment]) -> Sequence[Right]:
+        return ()
 
     async def close(self) -> None: ...

@@ -1,4 +1,4 @@
-"""`rotation-worker check`: settings, broker rights, and credentials of gateways and Vault, each named."""
+"""`rotation-worker check`: settings, rights at broker and gateways, and credentials, each named."""
 
 import argparse
 import asyncio
@@ -14,7 +14,9 @@ from worker.commands.loading import log_level, settings_of
 from worker.commands.output import print_json, shown
 from worker.commands.reading import embedded_file
 from worker.commands.refusals import in_json
+from worker.core.deployment import Deployment
 from worker.core.errors import RotationError
+from worker.gateways.base import Gateway, Right
 from worker.settings import Settings, SettingsError
 from worker.settings.loading import check_secret_files
 from worker.settings.resolve import broker_url
@@ -32,6 +34,13 @@ class Finding:
     what: str
     is_good: bool
     message: str = ""
+    is_known: bool = True
+    """False where it could not be found out: that is no failure, and the message says why."""
+
+    @property
+    def line(self) -> str:
+        mark = "?" if not self.is_known else "✓" if self.is_good else "✗"
+        return f"{mark} {self.what}{self.message and f': {self.message}'}"
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -42,8 +51,7 @@ def execute(args: argparse.Namespace) -> int:
         print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            mark, told = "✓" if finding.is_good else "✗", finding.message and f": {finding.message}"
-            print(shown(f"{mark} {finding.what}{told}"))
+            print(shown(finding.line))
     return OK if all(finding.is_good for finding in findings) else WRONG_SETTINGS
 
 
@@ -63,9 +71,35 @@ def _findings(args: argparse.Namespace) -> Sequence[Finding]:
 async def _outside(settings: Settings) -> Sequence[Finding]:
     findings = list(await _of_broker(settings))
     async with gateways_of(settings, Metrics()) as gateways:
-        findings += [await _tried(f"gateway {name}", gateway.check()) for name, gateway in gateways.items()]
+        for name, gateway in gateways.items():
+            findings += await _of_gateway(gateway, _deployments_at(settings, name))
     async with vault_of(settings) as vault:
         return findings if vault is None else [*findings, await _tried("vault", vault.check())]
+
+
+def _deployments_at(settings: Settings, gateway: str) -> Sequence[Deployment]:
+    everything = (one for certificate in certificates_of(settings).values() for one in certificate.deployments)
+    return [one for one in everything if one.gateway == gateway]
+
+
+async def _of_gateway(gateway: Gateway, deployments: Sequence[Deployment]) -> Sequence[Finding]:
+    """Credentials first: where they are refused, no right need be tried, and no account be locked by it.
+
+    Whoever may not list has shown who it is all the same; whether its deployments need lists, their rights tell.
+    """
+    what = f"gateway {gateway.name}"
+    try:
+        await gateway.check()
+    except RotationError as error:
+        if error.reason != "forbidden" or not deployments:
+            return [Finding(what, is_good=False, message=f"{error.reason}: {error.message}")]
+    rights = await gateway.rights(deployments)
+    return [Finding(what, is_good=True), *(_of_right(what, one) for one in rights)]
+
+
+def _of_right(what: str, right: Right) -> Finding:
+    is_known = right.state != "unknown"
+    return Finding(f"{what}: {right.what}", right.state != "missing", right.message, is_known)
 
 
 async def _of_broker(settings: Settings) -> Sequence[Finding]:

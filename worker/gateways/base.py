@@ -8,7 +8,7 @@ binding instead of raising it, so that one sick binding never stops its siblings
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Binding, Deployment
@@ -27,6 +27,16 @@ class Discovered:
     bindings: Sequence[Binding]
     is_uploaded: bool = True
     """False where the platform renews it by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """Something that deployments need be allowed at an account, as it was found by trying."""
+
+    what: str
+    state: Literal["there", "missing", "unknown"]
+    message: str = ""
+    """What is missing, or why it is not known."""
 
 
 class Account(Protocol):
@@ -98,6 +108,10 @@ class Gateway(Protocol):
 
     async def check(self) -> None:
         """One cheap read, to learn whether endpoint and credentials are good."""
+        ...
+
+    async def rights(self, deployments: Sequence[Deployment]) -> Sequence[Right]:
+        """Every right that these deployments of the account need, each tried by a call that changes nothing."""
         ...
 
     async def close(self) -> None:

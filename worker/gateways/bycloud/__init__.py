@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 from itertools import count
 from typing import Final, assert_never
+from uuid import uuid4
 
 from worker.core.backoff import jittered
 from worker.core.bundle import Bundle, Leaf
@@ -16,13 +17,15 @@ from worker.core.errors import Failure, PermanentError, RotationError, Transient
 from worker.core.outcome import BindingResult
 from worker.core.planning import Bound, Create, Keep, Modify, Observed, Plan, Stored, age_of
 from worker.core.readback import is_written
-from worker.gateways.base import Discovered, OnResult
+from worker.gateways.base import Discovered, OnResult, Right
 from worker.gateways.bycloud.auth import Credentials
 from worker.gateways.bycloud.binding import Binder
 from worker.gateways.bycloud.client import ByCloudClient, Sender
 from worker.gateways.bycloud.finding import Finder
+from worker.gateways.bycloud.rights import calls
 from worker.gateways.bycloud.sight import Sight, check_active, pauses
 from worker.gateways.bycloud.wire import PENDING, ByCloudDialect, Certificate
+from worker.gateways.rights import tried
 from worker.gateways.together import together
 from worker.gateways.transport import AmbiguousError, OnCall, Transport
 from worker.limits import KeyedLock, Limits, Window
@@ -203,6 +206,9 @@ class ByCloud:
 
     async def check(self) -> None:
         await self._client.page(1)
+
+    async def rights(self, deployments: Sequence[Deployment]) -> Sequence[Right]:
+        return [await tried(self.account.send, *one) for one in calls(deployments, nobody=str(uuid4()))]
 
     async def close(self) -> None:
         await self.account.close()

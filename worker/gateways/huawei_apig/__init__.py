@@ -4,21 +4,24 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from math import ceil
 from typing import assert_never
+from uuid import uuid4
 
 from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import PermanentError, RotationError
 from worker.core.outcome import BindingResult
 from worker.core.planning import Create, Keep, Modify, Observed, Plan, Stored
-from worker.gateways.base import Discovered, OnResult
+from worker.gateways.base import Discovered, OnResult, Right
 from worker.gateways.huawei_apig.attaching import Attaching
 from worker.gateways.huawei_apig.auth import PasswordToken, Signature, StaticToken
 from worker.gateways.huawei_apig.client import PAGE, ApigClient
 from worker.gateways.huawei_apig.facts import Facts
 from worker.gateways.huawei_apig.observing import observe_in_place
 from worker.gateways.huawei_apig.per_domain import Adding, calls_per_domain, observe_per_domain
+from worker.gateways.huawei_apig.rights import calls
 from worker.gateways.huawei_apig.storing import Storing
 from worker.gateways.huawei_apig.wire import ApigDialect, Certificate
+from worker.gateways.rights import tried
 from worker.gateways.together import together
 from worker.gateways.transport import Authenticator, OnCall, Transport
 from worker.limits import Limits, Window
@@ -72,6 +75,7 @@ class HuaweiApig:
         self.account = transport
         self._client = ApigClient(transport, project_id)
         self._facts = Facts(self._client)
+        self._project_id = project_id
         self._storing = Storing(self._client, chance)
         self._domains_per_attach = domains_per_attach
         self._chance = chance
@@ -138,6 +142,10 @@ class HuaweiApig:
 
     async def check(self) -> None:
         await self._client.page(0, 1)
+
+    async def rights(self, deployments: Sequence[Deployment]) -> Sequence[Right]:
+        needed = calls(self._project_id, deployments, nobody=uuid4().hex)
+        return [await tried(self.account.send, *one) for one in needed]
 
     async def close(self) -> None:
         await self.account.close()
