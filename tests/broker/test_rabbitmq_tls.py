@@ -133,3 +133,23 @@ async def test_a_password_that_is_changed_in_its_file_needs_no_restart(place: Pl
     file.write_text(url.format("second", place.port))
     await broker.declare()
     await broker.close()
+
+
+async def test_a_client_certificate_that_is_replaced_in_its_files_needs_no_restart(place: Place) -> None:
+    files = {"ca_file": "current-ca.pem", "cert_file": "current.pem", "key_file": "current.key"}
+    client: dict[str, Any] = {"usage": (ExtendedKeyUsageOID.CLIENT_AUTH,)}
+    written(place.folder, "current", "rotation-worker", **client)
+    (place.folder / "current-ca.pem").write_text(AUTHORITY.root_pem)
+    broker = place.opened("amqps://rotation-worker@127.0.0.1:{port}/", **files)
+    await broker.declare()
+    await broker.close()
+    written(place.folder, "current", "rotation-worker", authority=Authority.create(), **client)
+    with pytest.raises(BrokerLostError):
+        await broker.declare()
+    written(place.folder, "current", "rotation-worker", **client)
+    (place.folder / "current-ca.pem").write_text(Authority.create().root_pem)
+    with pytest.raises(BrokerLostError, match="its certificate does not verify"):
+        await broker.declare()
+    (place.folder / "current-ca.pem").write_text(AUTHORITY.root_pem)
+    await broker.declare()
+    await broker.close()

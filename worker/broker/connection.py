@@ -70,8 +70,11 @@ def is_missing(error: Exception) -> bool:
 
 def _kind(error: BaseException) -> str:
     """Its cause says more than the library's word for all of them."""
+    seen: list[BaseException] = []
     cause: BaseException | None = error
-    while cause is not None:
+    # Of a connection that is reset while TLS is agreed on, the library makes errors that are causes of each other.
+    while cause is not None and cause not in seen:
+        seen.append(cause)
         if isinstance(cause, socket.gaierror):
             return "its name is not found"
         if isinstance(cause, ssl.SSLCertVerificationError):
