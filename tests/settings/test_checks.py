@@ -1,10 +1,11 @@
 """What no single setting shows: addresses that would leak, names that lead nowhere, one thing configured twice."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.settings.files import APIG, GATEWAYS, LISTENER, VAULT, certificate, in_place, loaded, problems
+from tests.settings.files import APIG, BYCLOUD, GATEWAYS, LISTENER, VAULT, certificate, in_place, loaded, problems
 
 SINGLE = '{instance_id = "i1", group_id = "g1", domain_id = "d1"}'
 PASSWORD = '{kind = "password", iam_endpoint = "IAM", account = "a", user = "u", password_file = "p", project = "eu"}'
@@ -81,6 +82,28 @@ def test_an_endpoint_is_refused_without_being_shown(tmp_path: Path, key: str, en
     (found,) = problems(tmp_path, text if is_iam else text.replace("https://apig.example.com", endpoint))
     assert found.startswith(f"gateways.apig-main.{key}: {problem}"), found
     assert "hunter2" not in found
+
+
+@pytest.mark.parametrize(
+    ("gateway", "kind", "identity", "secret"),
+    [
+        (APIG, "ak_sk", "access_key", "secret_key_file"),
+        (BYCLOUD, "api_key", "key_id", "secret_file"),
+    ],
+)
+def test_what_goes_with_a_secret_stands_in_the_settings_or_in_a_file(
+    tmp_path: Path, gateway: str, kind: str, identity: str, secret: str
+) -> None:
+    def found(**more: str) -> list[str]:
+        fields = {"kind": kind, secret: "s", **more}
+        auth = ", ".join(f'{key} = "{value}"' for key, value in fields.items())
+        return list(problems(tmp_path, re.sub(r"auth = .*", f"auth = {{{auth}}}", gateway)))
+
+    assert found(**{identity: "a"}) == found(**{f"{identity}_file": "a"}) == []
+    for wrong in (found(), found(**{identity: "hunter2", f"{identity}_file": "a"})):
+        (told,) = wrong
+        assert told.endswith(f".auth: needs {identity} or {identity}_file, and not both")
+        assert "hunter2" not in told
 
 
 def test_a_plain_endpoint_elsewhere_has_to_be_asked_for(tmp_path: Path) -> None:

@@ -264,6 +264,15 @@ def test_a_missing_secret_file_is_named_by_its_key(tmp_path: Path, text: str, ke
     assert caught.value.problems == (f"{key}: No such file or directory",)
 
 
+def test_both_files_of_a_pair_are_looked_for(tmp_path: Path) -> None:
+    pair = '{kind = "ak_sk", access_key_file = "none", secret_key_file = "none"}'
+    settings = loaded(tmp_path, APIG.replace('{kind = "token", token_file = "token"}', pair))
+    places = [
+        f"gateways.apig-main.auth.{key}: No such file or directory" for key in ("access_key_file", "secret_key_file")
+    ]
+    assert problems_of_secret_files(settings) == places
+
+
 def test_only_the_named_sections_secret_files_are_asked_for(tmp_path: Path) -> None:
     settings = loaded(tmp_path, APIG + '[broker]\nkey_file = "none"')
     assert problems_of_secret_files(settings, "trust", "publish") == []

@@ -54,6 +54,17 @@ def test_what_a_producer_signed_is_opened(pair: tuple[Path, Path]) -> None:
     assert (event.id, event.data.certificate, producer) == ("r1", "shop", "acme-1")
 
 
+def test_a_producers_key_that_is_replaced_in_its_file_needs_no_restart(tmp_path: Path) -> None:
+    pair = made(tmp_path, "first", signs=True)
+    old, known = sign(EVENT, signing(pair), NOW), signers(pair)
+    assert open_signed(old, known, "rotation-worker", NOW)[1] == "acme-1"
+    new = made(tmp_path, "next", signs=True)
+    new[1].replace(pair[1])
+    assert open_signed(sign(EVENT, signing(new), NOW), known, "rotation-worker", NOW)[1] == "acme-1"
+    with pytest.raises(RefusedError):
+        open_signed(old, known, "rotation-worker", NOW)
+
+
 def test_the_older_name_of_the_algorithm_is_accepted(pair: tuple[Path, Path]) -> None:
     header = {**parts(sign(EVENT, signing(pair), NOW)), "alg": "EdDSA"}
     assert open_signed(signed(header, pair), signers(pair), "rotation-worker", NOW)[1] == "acme-1"

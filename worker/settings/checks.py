@@ -9,13 +9,15 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from worker.core.names import is_domain
 from worker.settings.model import (
+    AkSkAuth,
+    ApiKeyAuth,
     Broker,
     ByCloud,
     Certificate,
     Deployment,
     Domain,
     Endpoint,
-    GatewayCommon,
+    Gateway,
     HuaweiApig,
     Lineage,
     PasswordAuth,
@@ -121,10 +123,19 @@ def _is_address(text: str, *, first_port: int = 1) -> bool:
     return found is not None and first_port <= int(found[1]) <= _LAST_PORT
 
 
-def _gateway(place: str, gateway: GatewayCommon) -> Iterator[str]:
+def _gateway(place: str, gateway: Gateway) -> Iterator[str]:
     yield from _endpoint(f"{place}.endpoint", gateway.endpoint, insecure=gateway.insecure)
+    yield from _pair(f"{place}.auth", gateway)
     if isinstance(gateway, HuaweiApig) and isinstance(gateway.auth, PasswordAuth):
         yield from _endpoint(f"{place}.auth.iam_endpoint", gateway.auth.iam_endpoint, insecure=gateway.insecure)
+
+
+def _pair(place: str, gateway: Gateway) -> Iterator[str]:
+    match gateway.auth:
+        case AkSkAuth() as auth if (auth.access_key is None) == (auth.access_key_file is None):
+            yield f"{place}: needs access_key or access_key_file, and not both"
+        case ApiKeyAuth() as auth if (auth.key_id is None) == (auth.key_id_file is None):
+            yield f"{place}: needs key_id or key_id_file, and not both"
 
 
 def _endpoint(place: str, endpoint: str, *, insecure: bool) -> Iterator[str]:

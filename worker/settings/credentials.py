@@ -14,6 +14,15 @@ def read_secret(path: Path, place: str) -> Secret:
     return _one_line(_text(path, place, "ascii").strip(), place)
 
 
+def read_id(text: str | None, path: Path | None, place: str) -> str:
+    """What goes with a secret, from the settings or from its file. Errors as `read_secret`."""
+    if path is not None:
+        return read_secret(path, place).reveal()
+    if text is None:
+        raise PermanentError("auth_failed", f"{place}: is missing")
+    return text
+
+
 def read_password(path: Path, place: str) -> Secret:
     """For a JSON body: the file's one line in UTF-8, as it stands; spaces may belong to it. Errors as `read_secret`."""
     return _one_line(_text(path, place, "utf-8-sig").removesuffix("\n").removesuffix("\r"), place)

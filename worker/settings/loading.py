@@ -239,6 +239,6 @@ def secret_files(settings: Settings) -> Iterator[tuple[str, Path]]:
         if settings.trust.vault is not None:
             named.append((f"trust.vault.auth.{key}", getattr(settings.trust.vault.auth, key, None)))
     for name, gateway in settings.gateways.items():
-        for key in ("password_file", "secret_key_file", "token_file", "secret_file"):
+        for key in ("password_file", "access_key_file", "secret_key_file", "token_file", "key_id_file", "secret_file"):
             named.append((f"gateways.{name}.auth.{key}", getattr(gateway.auth, key, None)))
     yield from ((place, path) for place, path in named if path is not None)

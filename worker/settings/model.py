@@ -156,13 +156,17 @@ class PasswordAuth(Model):
 
 class AkSkAuth(Model):
     kind: Literal["ak_sk"]
-    access_key: str
+    access_key: str | None = None
+    access_key_file: Path | None = None
+    """Keys are replaced in pairs: where both are files, without a restart."""
     secret_key_file: Path
 
 
 class ApiKeyAuth(Model):
     kind: Literal["api_key"]
-    key_id: str
+    key_id: str | None = None
+    key_id_file: Path | None = None
+    """As `access_key_file`."""
     secret_file: Path
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
-from worker.settings.credentials import read_secret
+from worker.settings.credentials import read_id, read_secret
 from worker.settings.model import ApiKeyAuth, BearerAuth
 
 
@@ -17,8 +17,9 @@ class Credentials:
 
     async def headers(self, _method: str, _path: str, _query: Mapping[str, str], _body: bytes) -> Mapping[str, str]:
         match self.settings:
-            case ApiKeyAuth(key_id=key_id, secret_file=path):
-                proof = {"X-Api-Key": f"{key_id}:{read_secret(path, 'auth.secret_file').reveal()}"}
+            case ApiKeyAuth() as pair:
+                key_id = read_id(pair.key_id, pair.key_id_file, "auth.key_id_file")
+                proof = {"X-Api-Key": f"{key_id}:{read_secret(pair.secret_file, 'auth.secret_file').reveal()}"}
             case BearerAuth(token_file=path):
                 proof = {"Authorization": f"Bearer {read_secret(path, 'auth.token_file').reveal()}"}
             case _:

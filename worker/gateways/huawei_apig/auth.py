@@ -21,7 +21,7 @@ from worker.gateways.bodies import lenient
 from worker.gateways.exchange import AmbiguousError, client_session, exchange
 from worker.gateways.huawei_apig.wire import ApigDialect, is_stale_code
 from worker.gateways.redaction import shown
-from worker.settings.credentials import read_password, read_secret
+from worker.settings.credentials import read_id, read_password, read_secret
 from worker.settings.model import AkSkAuth, PasswordAuth, TokenAuth
 
 _RENEW_BEFORE: Final = timedelta(minutes=5)
@@ -209,6 +209,7 @@ class Signature:
     now: Callable[[], datetime]
 
     async def headers(self, method: str, path: str, query: Mapping[str, str], body: bytes) -> Mapping[str, str]:
+        access_key = read_id(self.settings.access_key, self.settings.access_key_file, "auth.access_key_file")
         secret = read_secret(self.settings.secret_key_file, "auth.secret_key_file")
         signed = {
             "host": urlsplit(self.endpoint).netloc,
@@ -216,7 +217,7 @@ class Signature:
             "x-sdk-date": self.now().strftime("%Y%m%dT%H%M%SZ"),
         }
         full_path = urlsplit(self.endpoint).path.rstrip("/") + path
-        authorization = sign(self.settings.access_key, secret, method, full_path, query, signed, body)
+        authorization = sign(access_key, secret, method, full_path, query, signed, body)
         return {
             "Host": signed["host"],
             "X-Project-Id": signed["x-project-id"],
