@@ -19,12 +19,16 @@ from benchmarks.recording import iam
 from benchmarks.rig import Contestant, Rig, rig, run_once, worker_settings
 from benchmarks.standin import Standin
 
+_CHECKS: Final = tuple(
+    f"worker/core/{name}.py"
+    for name in ("certificate", "pem", "reading", "case", "rules", "leaf_rules", "chain_rules", "private_key")
+)
 _PARTS: Final = (
     ("HTTP client", ("/aiohttp/", "/yarl/", "/multidict/", "gateways/links.py")),
     ("transport: limits", ("worker/limits/", "worker/effort.py")),
     ("transport: calls, bodies", ("worker/gateways/transport.py", "gateways/exchange.py", "gateways/bodies.py")),
     ("gateway: reads, binding", ("worker/gateways/",)),
-    ("certificate checks", ("worker/core/certificate.py", "worker/core/pem.py", "/cryptography/", "worker/trust/")),
+    ("certificate checks", (*_CHECKS, "/cryptography/", "worker/trust/")),
     ("planning, reading back", ("worker/core/", "worker/rotation.py")),
     ("metrics, logs", ("/prometheus_client/", "/structlog/", "worker/telemetry.py")),
     ("AMQP", ("/aio_pika/", "/aiormq/", "/pamqp/", "worker/broker/")),

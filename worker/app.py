@@ -80,14 +80,28 @@ def intake_of(settings: Settings, vault: Vault | None = None) -> Intake:
         ),
         audience=settings.trust.audience,
     )
-    rules = Rules(
-        roots=trusted_roots(settings.trust.ca_bundle),
-        allow_staging=settings.trust.allow_staging_issuers,
-        minimum_remaining=settings.trust.minimum_remaining_seconds,
-        expires_before_2038=any(gateway.kind == "huawei_apig" for gateway in settings.gateways.values()),
-    )
     recipients = Recipients.at(settings.trust.recipient_keys)
-    return Intake(trust, rules, settings.trust.roots.files, utc_now, recipients, vault=vault)
+    return Intake(trust, rules_of(settings), settings.trust.roots.files, utc_now, recipients, vault=vault)
+
+
+def rules_of(settings: Settings) -> Rules:
+    """What is asked of a certificate beyond what is asked of all."""
+    trust, told = settings.trust, settings.trust.rules
+    is_private = trust.ca_bundle != "system" if told.private_ca is None else told.private_ca
+    return Rules(
+        roots=trusted_roots(trust.ca_bundle),
+        allow_staging=trust.allow_staging_issuers,
+        allow_p521=told.allow_p521,
+        is_private_ca=is_private,
+        minimum_remaining=trust.minimum_remaining_seconds,
+        expires_before_2038=any(gateway.kind == "huawei_apig" for gateway in settings.gateways.values()),
+        stances={
+            "no_sct": told.no_sct or ("allow" if is_private else "warn"),
+            "must_staple": told.must_staple,
+            "cn_not_in_san": told.cn_not_in_san,
+            "key_reused": told.key_reused,
+        },
+    )
 
 
 @asynccontextmanager
@@ -240,6 +254,8 @@ async def run(settings: Settings, *, stopping: asyncio.Event | None = None, watc
         bound = await stack.enter_async_context(serving(health, host.strip("[]"), int(port)))
         sweep = _sweeping(settings, rotator, broker, metrics)
         await stack.enter_async_context(beside(sweep.run()))
+        if settings.trust.rules.key_reused != "allow":
+            await stack.enter_async_context(beside(intake.keys.recall(broker)))
         consumer = replace(consumer_of(settings, intake, broker, rotator, metrics, stopping), on_ended=sweep.ended)
         _log.info("worker.started", listen=f"{host}:{bound}", certificates=len(settings.certificates))
         spare_the_collector()

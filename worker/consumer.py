@@ -210,7 +210,10 @@ class Consumer:
 
     @property
     def _settlement(self) -> Settlement:
-        return Settlement(self.broker, self.policy.retry, self.intake.trust, self.metrics, self.chance, self.on_ended)
+        intake = self.intake
+        return Settlement(
+            self.broker, self.policy.retry, intake.trust, self.metrics, self.chance, self.on_ended, intake.keys
+        )
 
     async def _report(self, delivery: Delivery, identity: Identity, turn: AsyncExitStack) -> Report | Told | None:
         """What came of it, now or before; None when its time slice is over and it shall go on later."""

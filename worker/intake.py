@@ -6,12 +6,13 @@ from datetime import datetime
 from pathlib import Path
 
 from worker.broker.base import Message
-from worker.core.bundle import Bundle
+from worker.core.bundle import Bundle, UsedKey
 from worker.core.certificate import Rules, check
 from worker.core.clock import is_ahead, slow_clock
 from worker.core.errors import RefusedError
 from worker.core.renewal import InFiles, Renewal
 from worker.core.secret import Secret
+from worker.key_memory import KeyMemory
 from worker.trust.keycheck import KeyCheck
 from worker.trust.keys import Recipients
 from worker.trust.material import material_in, material_of
@@ -31,6 +32,7 @@ class Intake:
     """The worker's own keys, for sealed material."""
     key_check: KeyCheck = field(default_factory=KeyCheck)
     vault: Vault | None = None
+    keys: KeyMemory = field(default_factory=KeyMemory)
 
     def renewal_of(self, message: Message) -> Renewal:
         return open_message(message, self.trust, self.now())
@@ -41,7 +43,7 @@ class Intake:
         if material is None:
             return None
         try:
-            return await self.checked(*material)
+            return await self.checked(*material, before=self.keys.of(renewal.certificate))
         except RefusedError as error:
             # Where the renewal itself is of the future too, it is not the certificate that begins too late.
             is_of_the_future = renewal.time is not None and is_ahead(renewal.time.timestamp(), self.now())
@@ -53,9 +55,9 @@ class Intake:
         """What lies on disk below the roots."""
         return await self.checked(*await material_in(files, self.roots))
 
-    async def checked(self, chain_pem: str, private_key_pem: Secret) -> Bundle:
+    async def checked(self, chain_pem: str, private_key_pem: Secret, before: UsedKey | None = None) -> Bundle:
         # Here and not in a thread: it is bounded, takes half a millisecond, and would hold the GIL there as well.
-        bundle = check(chain_pem, private_key_pem, now=self.now(), rules=self.rules)
+        bundle = check(chain_pem, private_key_pem, now=self.now(), rules=self.rules, before=before)
         if bundle.has_rsa_key:
             await self.key_check(bundle.private_key_pem)
         return bundle

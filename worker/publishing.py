@@ -11,11 +11,12 @@ from typing import Final, Protocol
 from urllib.parse import quote
 
 from worker.broker.base import BrokerError, BrokerRefusedError, Message
-from worker.core.certificate import Rules, check
+from worker.core.certificate import check
 from worker.core.errors import RefusedError, RotationError
 from worker.core.message import CONTENT_TYPE, composed
 from worker.core.pem import LONGEST_CHAIN, LONGEST_KEY
 from worker.core.renewal import URGENT, InFiles, Reason
+from worker.core.rules import LENIENT
 from worker.core.secret import Secret
 from worker.settings import Settings, SettingsError
 from worker.settings.loading import problems_of_secret_files
@@ -31,8 +32,6 @@ from worker.trust.signing import Signing, sign
 _URGENT_PRIORITY: Final = 9
 _PAUSES: Final = (0.5, 2.0, 5.0)
 """Seconds between the tries to send what cannot be written down."""
-# What is asked of a chain depends on the worker's settings: its roots, test CAs, remaining validity. The worker asks.
-_RULES: Final = Rules(allow_staging=True)
 
 
 class Recipient(Protocol):
@@ -177,7 +176,7 @@ def _material(wish: Wish, certificate: str, settings: Settings, renewal_id: str,
     roots = settings.trust.roots.files
     chain, key = (_below(path, roots) for path in (wish.chain, wish.private_key))
     if chain is not None and key is not None:
-        check(*_as_the_worker_reads(InFiles(chain, key), roots), now=now, rules=_RULES)
+        check(*_as_the_worker_reads(InFiles(chain, key), roots), now=now, rules=LENIENT)
         return {"kind": "file", "chain": chain, "private_key": key}
     if not settings.publish.plain:
         raise SettingsError(
@@ -191,7 +190,7 @@ def _named(wish: Wish, now: datetime) -> tuple[str, Secret]:
     """What the files hold, after every check that can be made here."""
     chain_pem = read_named(wish.chain, "chain", LONGEST_CHAIN)
     private_key = Secret(read_named(wish.private_key, "key", LONGEST_KEY))
-    check(chain_pem, private_key, now=now, rules=_RULES)
+    check(chain_pem, private_key, now=now, rules=LENIENT)
     return chain_pem, private_key
 
 

@@ -88,7 +88,7 @@ class Rotator:
             report = await self._rotate(certificate, bundle, undo_until=undo_until)
         if not any(failure.transient for failure in report.failures):
             self._snapshots.forget(certificate)
-        return replace(report, gateway_calls=effort.calls)
+        return replace(report, gateway_calls=effort.calls, warnings=() if bundle is None else bundle.warnings)
 
     async def _rotate(self, certificate: Certificate, bundle: Bundle | None, *, undo_until: datetime | None) -> Report:
         leaf = None if bundle is None else bundle.leaf

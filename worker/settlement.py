@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeVar, assert_never
 
 import structlog
@@ -17,6 +17,7 @@ from worker.core.message import identify
 from worker.core.note import Note
 from worker.core.outcome import Disposition, Done, GiveUp, ParkFor, Report, Timing, dispose
 from worker.core.snapshot import Snapshot
+from worker.key_memory import KeyMemory
 from worker.rotation import INTERNAL
 from worker.telemetry import Metrics
 from worker.trust.opening import TrustPolicy, may_keep_body
@@ -56,6 +57,7 @@ class Settlement:
     metrics: Metrics
     chance: Callable[[], float]
     on_ended: Callable[[str | None, str], None]
+    keys: KeyMemory = field(default_factory=KeyMemory)
 
     async def conclude(self, delivery: Delivery, identity: Identity, report: Report, timing: Timing) -> None:
         """Exactly one `rotation.finished`."""
@@ -149,6 +151,7 @@ class Settlement:
             await self.broker.publish_event(event)
 
         await self.insist(publish)
+        self.keys.learn(event)
         return str(event["time"])
 
     async def insist(self, step: Callable[[], Awaitable[None]]) -> None:
@@ -174,6 +177,8 @@ class Settlement:
             case Done() | GiveUp():
                 self._measure(identity, report, timing)
                 self.on_ended(identity.certificate, report.outcome)
+                if report.warnings:
+                    _log.warning("certificate.warned", warnings=list(report.warnings))
                 _log.info(
                     "rotation.finished",
                     outcome=report.outcome,

@@ -12,9 +12,9 @@ from typing import Final, Protocol
 from cryptography import x509
 
 from worker.core.bundle import Bundle, Leaf
-from worker.core.certificate import UNREADABLE, leaf_facts
 from worker.core.errors import Failure
 from worker.core.names import uncovered
+from worker.core.reading import UNREADABLE, leaf_facts
 from worker.settings.model import Endpoint
 
 _AT_ONCE: Final = 16

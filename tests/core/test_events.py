@@ -84,6 +84,14 @@ def test_the_event_says_what_the_contract_promises() -> None:
     }
 
 
+def test_warnings_and_the_keys_hash_are_told_where_there_are_any() -> None:
+    assert "warnings" not in event(failed())["data"]
+    assert "public_key_sha256" not in event(failed())["data"]["leaf"]
+    told = event(replace(conclude(leaf(public_key_sha256="cd" * 32), []), warnings=("no_sct", "key_reused")))["data"]
+    assert told["warnings"] == ["no_sct", "key_reused"]
+    assert told["leaf"]["public_key_sha256"] == "cd" * 32
+
+
 def test_a_repeat_carries_the_same_id_and_another_outcome_another() -> None:
     assert event(failed())["id"] == event(failed(2))["id"]
     assert event(failed())["id"] != event(conclude(leaf(), []))["id"]
@@ -149,6 +157,7 @@ def test_the_published_schemas_are_those_of_the_models() -> None:
 def test_events_and_renewals_keep_to_their_schemas() -> None:
     outcome, renewal = (json.loads((SCHEMAS / name).read_text()) for name in ("outcome.v1.json", "renewal.v1.json"))
     jsonschema.validate(event(failed()), outcome)
+    jsonschema.validate(event(replace(conclude(leaf(public_key_sha256="cd" * 32), []), warnings=("no_sct",))), outcome)
     data = {"certificate": "shop", "material": {"kind": "held"}}
     jsonschema.validate(
         {"specversion": "1.0", "id": "1", "source": "/x", "type": "certificate.renewed", "data": data}, renewal

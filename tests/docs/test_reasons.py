@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-RAISED = {"TransientError", "PermanentError", "RefusedError", "AmbiguousError", "Failure"}
+RAISED = {"TransientError", "PermanentError", "RefusedError", "AmbiguousError", "Failure", "Rule"}
 # Reasons that are chosen before they are given to an error.
 CHOSEN = {
     *("rotated", "already_current", "downgrade", "binding_failed", "client_verification_changed"),

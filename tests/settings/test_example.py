@@ -56,7 +56,7 @@ def test_every_default_is_stated() -> None:
 
 def test_every_setting_is_mentioned() -> None:
     """As a key of its own, or within a table on one line; commented or not."""
-    mentioned = set(re.findall(r"([a-z_]+) = ", EXAMPLE.read_text()))
+    mentioned = set(re.findall(r"([a-z0-9_]+) = ", EXAMPLE.read_text()))
     mentioned |= set(re.findall(r"\[\[?([a-z_.-]+)\]", EXAMPLE.read_text()))
     sections = {part for header in mentioned for part in header.split(".")}
     fields = {field.alias or name for model in models(Settings) for name, field in model.model_fields.items()}

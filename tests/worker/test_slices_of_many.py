@@ -21,8 +21,8 @@ from tests.worker.test_consumer import AUTHORITY, Inbox, consumer_of
 from worker.admission import Admission
 from worker.consumer import Consumer
 from worker.core.bundle import Leaf
-from worker.core.certificate import leaf_facts
 from worker.core.deployment import Binding
+from worker.core.reading import leaf_facts
 from worker.gateways.huawei_apig import HuaweiApig
 from worker.gateways.huawei_apig.per_domain import upload_name
 from worker.gateways.huawei_apig.wire import ApigDialect

@@ -62,13 +62,14 @@ def execute(args: argparse.Namespace) -> int:
 
 async def _plan(settings: Settings, name: str, material: Material | None) -> Sequence[Described]:
     certificate = certificates_of(settings)[name]
-    leaf = None if material is None else (await intake_of(settings).checked(*material)).leaf
+    bundle = None if material is None else await intake_of(settings).checked(*material)
     async with rotator_of(settings, Metrics()) as rotator:
-        if leaf is None:
+        if bundle is None:
             return await _without_leaf(rotator, certificate)
-        steps = await rotator.plans(certificate, leaf)
+        steps = await rotator.plans(certificate, bundle.leaf)
+        warned = {"warnings": list(bundle.warnings)} if bundle.warnings else {}
         return [
-            _described(rotator.gateways[deployment.gateway], deployment, step)
+            {**_described(rotator.gateways[deployment.gateway], deployment, step), **warned}
             for deployment, step in zip(certificate.deployments, steps, strict=True)
         ]
 
@@ -142,7 +143,7 @@ def _lines(described: Described) -> Iterator[str]:
     else:
         yield f"{head}{described['does']}"
     yield from _lines_of_what_is(described)
-    for step in ("replacement", "attach", "retire"):
+    for step in ("warnings", "replacement", "attach", "retire"):
         value = described.get(step)
         if value:
             yield f"  {step}: {', '.join(value) if isinstance(value, list) else value}"

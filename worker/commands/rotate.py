@@ -89,6 +89,8 @@ def _described(report: Report, certificate: str, started_at: datetime) -> object
 
 def _print(certificate: str, report: Report) -> None:
     print(f"{certificate}: {report.outcome} ({report.reason}), {report.gateway_calls} gateway calls")
+    for warning in report.warnings:
+        print(f"  warning: {warning}")
     if report.failure is not None:
         print(shown(f"  {report.failure.message}"))
     for deployment in report.deployments:

@@ -17,6 +17,16 @@ class Leaf:
     not_after: datetime
     names: tuple[str, ...]
     """DNS names and IP addresses of the SAN, lower-case, in the certificate's order."""
+    public_key_sha256: str | None = None
+    """Lower-case hex of the SHA-256 of its public key (DER); None where nobody asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsedKey:
+    """Which certificate has which public key; both as in `Leaf`."""
+
+    fingerprint_sha256: str
+    public_key_sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +39,8 @@ class Bundle:
     private_key_pem: Secret
     has_rsa_key: bool
     """It was compared with the leaf, and not validated: that is slow. An EC key was, by being loaded."""
+    warnings: tuple[str, ...] = ()
+    """Reasons of the rules that it breaks and that only warn."""
 
     @property
     def chain_pem(self) -> str:

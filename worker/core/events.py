@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from worker.core.bundle import Leaf
 from worker.core.errors import Failure
@@ -31,6 +31,8 @@ class LeafFacts(_Model):
     not_before: str
     not_after: str
     names: list[str]
+    public_key_sha256: str | None = Field(default=None, exclude_if=lambda told: told is None)
+    """Of the public key in DER: it tells whether the next certificate has another one."""
 
 
 class PreviousFacts(_Model):
@@ -83,6 +85,8 @@ class OutcomeData(_Model):
     finished_at: str
     duration_seconds: float
     gateway_calls: int
+    warnings: list[str] = Field(default=[], exclude_if=lambda told: not told)
+    """Reasons of the certificate's rules that only warn; only where there are any."""
     deployments: list[DeploymentFacts]
 
 
@@ -173,6 +177,7 @@ def outcome_data(report: Report, renewal_id: str | None, certificate: str | None
         finished_at=rfc3339(timing.finished_at),
         duration_seconds=round(timing.duration_seconds, 3),
         gateway_calls=report.gateway_calls,
+        warnings=list(report.warnings),
         deployments=[_deployment(one) for one in report.deployments],
     )
 
@@ -186,6 +191,7 @@ def _leaf(leaf: Leaf | None) -> LeafFacts | None:
         not_before=rfc3339(leaf.not_before),
         not_after=rfc3339(leaf.not_after),
         names=list(leaf.names),
+        public_key_sha256=leaf.public_key_sha256,
     )
 
 

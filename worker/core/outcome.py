@@ -76,6 +76,8 @@ class Report:
     failure: Failure | None = None
     """What failed before any deployment was looked at."""
     gateway_calls: int = 0
+    warnings: tuple[str, ...] = ()
+    """Reasons of the certificate's rules that only warn."""
 
     @classmethod
     def refused(cls, failure: Failure, leaf: Leaf | None = None) -> "Report":

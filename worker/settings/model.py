@@ -6,6 +6,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from worker.core.stance import Stance
+
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 """An id of a cloud object: it goes into URLs."""
@@ -123,6 +125,20 @@ class Vault(Model):
     timeout_seconds: Seconds = 10
 
 
+class CertificateRules(Model):
+    """`[trust.rules]`: what becomes of a certificate that breaks a rule which is not everybody's."""
+
+    private_ca: bool | None = None
+    """Its certificates need no CT and no authority key identifiers. Unless said: whether `ca_bundle` is a file."""
+    no_sct: Stance | None = None
+    """Unless said: "warn", and "allow" for a private CA."""
+    must_staple: Stance = "refuse"
+    cn_not_in_san: Stance = "warn"
+    key_reused: Literal["warn", "allow"] = "warn"
+    """Nobody is refused for it: the worker may not remember."""
+    allow_p521: bool = False
+
+
 class Trust(Model):
     """`[trust]`."""
 
@@ -136,6 +152,7 @@ class Trust(Model):
     vault: Vault | None = None
     ca_bundle: str = "system"
     minimum_remaining_seconds: float = Field(default=0, ge=0, allow_inf_nan=False)
+    rules: CertificateRules = CertificateRules()
 
 
 class Limit(Model):

@@ -1,0 +1,116 @@
+"""The rules about the first certificate. Each says what is wrong in words, or None."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from worker.core.case import Case
+from worker.core.names import is_address, is_domain
+from worker.core.reading import extension
+
+_MOST_NAMES: Final = 200
+_RSA_SIZES: Final = frozenset({2048, 3072, 4096})
+_SMALLEST_EXPONENT: Final = 65537
+_CURVES: Final = frozenset({"secp256r1", "secp384r1"})
+_OPTIONAL_CURVE: Final = "secp521r1"
+_END_OF_TIME: Final = datetime(2038, 1, 19, 3, 14, 7, tzinfo=UTC)
+# How many logs browsers ask for, by the certificate's lifetime: https://googlechrome.github.io/CertificateTransparency
+_SHORT_LIFE: Final = timedelta(days=180)
+_LOGS_OF_A_SHORT_LIFE: Final = 2
+_LOGS_OF_A_LONG_LIFE: Final = 3
+
+
+def is_a_ca(case: Case) -> str | None:
+    constraints = extension(case.leaf, x509.BasicConstraints)
+    return "the first certificate is a CA's" if constraints is not None and constraints.ca else None
+
+
+def is_a_precertificate(case: Case) -> str | None:
+    is_poisoned = extension(case.leaf, x509.PrecertPoison) is not None
+    return "the first certificate is a precertificate" if is_poisoned else None
+
+
+def is_for_no_server(case: Case) -> str | None:
+    usage = extension(case.leaf, x509.ExtendedKeyUsage)
+    serves = usage is not None and ExtendedKeyUsageOID.SERVER_AUTH in usage
+    return None if serves else "the certificate is not for TLS servers"
+
+
+def names_nothing(case: Case) -> str | None:
+    return None if case.names else "the certificate names no domain in its SAN"
+
+
+def names_too_much(case: Case) -> str | None:
+    return f"the certificate has over {_MOST_NAMES} names" if len(case.names) > _MOST_NAMES else None
+
+
+def has_unsound_names(case: Case) -> str | None:
+    """An address among the DNS names is none: it would pass for one of the addresses."""
+    san = extension(case.leaf, x509.SubjectAlternativeName)
+    for number, name in enumerate([] if san is None else san.get_values_for_type(x509.DNSName), 1):
+        if not is_domain(name.lower()) or is_address(name):
+            return f"name {number} of the certificate is no domain name"
+    return None
+
+
+def has_a_strange_key(case: Case) -> str | None:
+    is_known = isinstance(case.key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey)
+    return None if is_known else "the key is neither RSA nor EC"
+
+
+def has_a_weak_key(case: Case) -> str | None:
+    is_weak = isinstance(case.key, rsa.RSAPublicKey) and case.key.key_size not in _RSA_SIZES
+    return "the RSA key has not 2048, 3072 or 4096 bits" if is_weak else None
+
+
+def has_a_weak_exponent(case: Case) -> str | None:
+    if not isinstance(case.key, rsa.RSAPublicKey):
+        return None
+    exponent = case.key.public_numbers().e
+    is_weak = exponent < _SMALLEST_EXPONENT or exponent % 2 == 0
+    return "the RSA key's exponent is not odd and at least 65537" if is_weak else None
+
+
+def is_on_another_curve(case: Case) -> str | None:
+    if not isinstance(case.key, ec.EllipticCurvePublicKey):
+        return None
+    curve = case.key.curve.name
+    is_known = curve in _CURVES or (case.rules.allow_p521 and curve == _OPTIONAL_CURVE)
+    return None if is_known else "the EC key is not on P-256 or P-384, nor on P-521 where that is allowed"
+
+
+def outlives_the_gateway(case: Case) -> str | None:
+    is_late = case.rules.expires_before_2038 and case.leaf.not_valid_after_utc >= _END_OF_TIME
+    return "the gateway takes no certificate that expires after 2038-01-19" if is_late else None
+
+
+def demands_stapling(case: Case) -> str | None:
+    demands = extension(case.leaf, x509.TLSFeature) is not None
+    return "the certificate demands OCSP stapling, which the gateways do not promise" if demands else None
+
+
+def is_not_logged(case: Case) -> str | None:
+    """What is embedded is counted, by log, and not verified: which logs count changes from month to month."""
+    stamps = extension(case.leaf, x509.PrecertificateSignedCertificateTimestamps)
+    logs = {stamp.log_id for stamp in stamps or ()}
+    is_short = case.leaf.not_valid_after_utc - case.leaf.not_valid_before_utc <= _SHORT_LIFE
+    asked = _LOGS_OF_A_SHORT_LIFE if is_short else _LOGS_OF_A_LONG_LIFE
+    return None if len(logs) >= asked else f"the certificate has the timestamps of {len(logs)} logs, not of {asked}"
+
+
+def has_another_common_name(case: Case) -> str | None:
+    common_names = case.leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    is_known = all(str(one.value).lower() in case.names for one in common_names)
+    return None if is_known else "the certificate's common name is not among its names"
+
+
+def keeps_its_key(case: Case) -> str | None:
+    """The same certificate once more is no new one with an old key."""
+    before = case.before
+    if before is None or before.fingerprint_sha256 == case.used.fingerprint_sha256:
+        return None
+    is_kept = before.public_key_sha256 == case.used.public_key_sha256
+    return "the key is that of the certificate before" if is_kept else None

@@ -1,0 +1,37 @@
+"""The private key: compared with the leaf and written again, not validated."""
+
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from worker.core.errors import RefusedError
+from worker.core.pem import private_key_in
+from worker.core.reading import UNREADABLE, public_bytes
+from worker.core.secret import Secret
+
+
+def matching_key(private_key_pem: Secret, public_key: bytes) -> Secret:
+    """The key as unencrypted PKCS#8, if `public_key` (DER) is its other half.
+
+    An RSA key is loaded without its slow validation, and nothing is computed with it: it is compared and written again.
+
+    Reasons: those of `pem.private_key_in`, `key_unparseable`, `key_type`, `key_mismatch`.
+    """
+    block = private_key_in(private_key_pem.reveal())
+    try:
+        key = load_pem_private_key(block.encode(), None, unsafe_skip_rsa_key_validation=True)
+    except UNREADABLE:
+        raise RefusedError("key_unparseable", "key: cannot be read") from None
+    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+        raise RefusedError("key_type", "key: neither RSA nor EC")
+    if public_bytes(key) != public_key:
+        raise RefusedError("key_mismatch", "key: is not the certificate's")
+    try:
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    except UNREADABLE:
+        raise RefusedError("key_unparseable", "key: cannot be written again") from None
+    return Secret(pem.decode())

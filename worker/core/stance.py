@@ -1,0 +1,5 @@
+"""What becomes of a certificate that breaks a rule."""
+
+from typing import Literal
+
+Stance = Literal["refuse", "warn", "allow"]
