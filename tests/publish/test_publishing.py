@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.publish.lineages import Inbox, material, renewed, settings
 from tests.support.virtual_time import run_virtual
@@ -139,8 +141,9 @@ async def test_a_key_that_the_worker_would_not_take_from_disk_is_refused_at_once
 
 
 async def test_what_only_the_worker_can_judge_is_left_to_it(tmp_path: Path) -> None:
-    """Its roots, and whether it takes test CAs."""
-    issued = Authority.create("Pebble").issue(["shop.example.com"])
+    """Its roots, whether it takes test CAs, and what else its settings may allow."""
+    extra, key = [x509.TLSFeature([x509.TLSFeatureType.status_request])], ec.generate_private_key(ec.SECP521R1())
+    issued = Authority.create("Pebble").issue(["shop.example.com"], extra=extra, key=key)
     lineage, inbox = renewed(tmp_path), Inbox()
     lineage.chain.write_text(issued.chain_pem)
     lineage.private_key.write_text(issued.private_key_pem)
