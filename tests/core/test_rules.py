@@ -16,6 +16,7 @@ from tests.support.certificates import (
     NOW,
     RSA,
     SOUND,
+    STRANGER,
     chained,
     checked,
     patched,
@@ -269,6 +270,20 @@ def test_an_intermediate_that_ends_before_the_leaf_counts() -> None:
         short = builder.sign(AUTHORITY.key, hashes.SHA256())
         chain = pem(authority.issue(NAMES).certificate) + pem(short)
         assert refused(replace(SOUND, chain_pem=chain), minimum_remaining=86400.0 * 2) == reason
+
+
+def test_it_is_told_where_a_chain_breaks_off() -> None:
+    """An issuer that is not known is another thing than one that has signed nothing of this."""
+    alone = replace(SOUND, chain_pem=pem(SOUND.certificate))
+    imitator = Authority.create().root
+    for issued, roots, told in (
+        (SOUND, [STRANGER.root], "the issuer of certificate 2 is neither sent nor trusted"),
+        (alone, [STRANGER.root], "the issuer of certificate 1 is neither sent nor trusted"),
+        (SOUND, [STRANGER.root, imitator], "the chain does not verify up to a trusted root"),
+        (SOUND, [], "the chain does not verify up to a trusted root"),
+    ):
+        with pytest.raises(RefusedError, match=f"^{told}$"):
+            checked(issued, roots=roots)
 
 
 def test_a_certificate_that_breaks_no_rule_is_not_warned_of() -> None:
