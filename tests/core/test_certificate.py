@@ -285,12 +285,20 @@ def test_a_chain_that_ends_soon_has_not_ended() -> None:
     assert checked(ending, roots=[AUTHORITY.root]).leaf.serial_number == ending.serial_number
 
 
+def behind_the_leaf(*certificates: x509.Certificate) -> Issued:
+    return replace(SOUND, chain_pem="".join(pem(one) for one in (SOUND.certificate, *certificates)))
+
+
 @pytest.mark.parametrize(
     ("issued", "told"),
     [
         (AUTHORITY.issue(["a.example.com", "*.com"]), "name 2 of the certificate is no domain name"),
         (AUTHORITY.issue(NAMES, not_before=NOW - timedelta(days=2), not_after=NOW), "certificate 1 has expired"),
         (signed(hashes.SHA224()), "certificate 1 is not signed with"),
+        (AUTHORITY.issue(NAMES, not_before=NOW + timedelta(hours=1)), "certificate 1 is not valid yet"),
+        (behind_the_leaf(Authority.create().intermediate), "certificate 1: its issuer's signature is wrong"),
+        (behind_the_leaf(STRANGER.intermediate), "certificate 1 was not issued by the one behind it, nor by any"),
+        (behind_the_leaf(STRANGER.intermediate, AUTHORITY.intermediate), "certificate 1 was not issued by the one"),
     ],
 )
 def test_it_is_told_which_certificate_and_which_name(issued: Issued, told: str) -> None:
