@@ -130,7 +130,7 @@ ROWS: Final = (
     ),
     Bad("B57", "1,000 certificates", chain(lambda leaf, issuer: leaf + issuer * 1000), "too_large"),
     Bad("B57", "nine certificates", chain(lambda leaf, issuer: leaf + issuer * 8), "too_many_certs"),
-    Bad("B57", "seven intermediates of one key", chain(lambda leaf, _issuer: leaf + of_one_key(7)), "chain_order"),
+    Bad("B57", "seven intermediates of one key", chain(lambda leaf, _issuer: leaf + of_one_key(7)), "chain_extra"),
     Bad("B57", "100 intermediates of one key", chain(lambda leaf, _issuer: leaf + of_one_key(100)), "too_many_certs"),
     Bad("B57", "no chain", chain(lambda _leaf, _issuer: ""), "pem_empty"),
     Bad(

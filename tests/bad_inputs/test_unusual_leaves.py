@@ -40,7 +40,6 @@ def test_a_leaf_whose_key_is_written_as_no_client_takes_it_is_refused(make: Call
         judged(made.chain_pem, made.private_key_pem, [AUTHORITY.root])
 
 
-@pytest.mark.xfail(strict=True, reason="the library raises an error of its own for it, which nobody expects")
 def test_a_leaf_with_a_name_of_an_unknown_kind_is_refused() -> None:
     made = of_an_unknown_kind()
     with pytest.raises(RefusedError):

@@ -26,6 +26,7 @@ UNREADABLE: Final = (
     UnsupportedAlgorithm,
     x509.InvalidVersion,
     x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
 )
 
 
