@@ -1,4 +1,4 @@
-"""The one thing that tests share: a RabbitMQ."""
+"""What tests share: a RabbitMQ, and the leak canary under which each runs."""
 
 import os
 from collections.abc import Iterator
@@ -6,8 +6,11 @@ from collections.abc import Iterator
 import hypothesis.strategies  # noqa: F401 - its plugin would load it at the end, in the middle of a summary
 import pytest
 
+import tests.support.keys_made  # noqa: F401 - before whatever makes keys
 from tests.support.rabbit import shared
 from worker.sandbox.rabbit_node import SERVER
+
+pytest_plugins = ["tests.support.canary"]
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,9 @@ never what the value was.
 """
 
 import errno
+from contextlib import ContextDecorator
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Final
 
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EAGAIN})
@@ -66,6 +68,26 @@ class PermanentError(RotationError):
 
 class RefusedError(PermanentError):
     """The input itself is bad: the message or its certificate. No cloud was changed because of it."""
+
+
+class _Unchained(ContextDecorator):
+    """What is raised `from None` inside forgets what it was raised for: readers' own errors hold the whole input.
+
+    Alone, `from None` only hides that from tracebacks: it stays in `__context__`, for whoever prints it from there.
+    """
+
+    def __enter__(self) -> None:
+        """Nothing is held."""
+
+    def __exit__(
+        self, _type: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if error is not None and error.__suppress_context__ and error.__cause__ is None:
+            error.__context__ = None
+
+
+unchained: Final = _Unchained()
+"""For a function that reads (`@unchained`; not a coroutine's), or a block of one (`with unchained:`)."""
 
 
 @dataclass(frozen=True, slots=True)

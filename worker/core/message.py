@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, Never
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from worker.core.errors import RefusedError
+from worker.core.errors import RefusedError, unchained
 from worker.core.renewal import Held, InFiles, InVault, Material, Plain, Reason, Renewal, Sealed
 from worker.core.secret import Secret
 
@@ -88,6 +88,7 @@ class RenewalEvent(_Model):
     data: RenewalData
 
 
+@unchained
 def parse(body: bytes) -> RenewalEvent:
     """Reasons: `too_large`, `malformed`, `unsupported_version`."""
     if len(body) > LONGEST_BODY:
@@ -116,6 +117,7 @@ def _places(error: ValidationError) -> str:
     return "; ".join(places[:5])
 
 
+@unchained
 def _document(body: bytes) -> dict[str, Any]:
     """A JSON object in UTF-8, without what Python's reader lets pass: repeats, NaN, depth, lone surrogates."""
     try:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
+from worker.core.errors import unchained
 from worker.core.secret import Secret
 from worker.gateways.exchange import AmbiguousError
 
@@ -31,6 +32,7 @@ Time = Annotated[datetime | None, BeforeValidator(_seconds)]
 M = TypeVar("M", bound=BaseModel)
 
 
+@unchained
 def read_as(model: type[M], body: Any) -> M:
     """An answer of another shape leaves in doubt what was done."""
     try:
@@ -58,6 +60,7 @@ def secrets_in(body: Mapping[str, object] | None) -> Iterator[str]:
     yield from (value.reveal() for value in (body or {}).values() if isinstance(value, Secret))
 
 
+@unchained
 def parsed(content: bytes, status: int) -> Any:
     """The JSON of an answer that says success, None for an empty one: anything else leaves the effect in doubt."""
     if not content:

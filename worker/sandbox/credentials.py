@@ -19,6 +19,8 @@ from worker.sandbox.world import Throttle
 
 _UNITS: Final = ((60, "minute"), (1, "second"))
 _SKEW: Final = 900.0
+TOKEN_BEGINS: Final = "MIIsandboxtoken0"  # noqa: S105 - made up
+"""Of every token, so that one is known wherever it turns up: real ones begin alike too."""
 
 
 def in_words(calls: int, seconds: float) -> str:
@@ -56,7 +58,7 @@ class Iam:
         if body != wanted:
             return refused(401, "IAM.0011", "The username or password is wrong")
         # Real tokens are several kilobytes long.
-        token = base64.b64encode(secrets.token_bytes(9000)).decode()
+        token = TOKEN_BEGINS + base64.b64encode(secrets.token_bytes(9000)).decode()
         self.tokens[token] = time.monotonic() + self.lifetime
         self.issued += 1
         ends = datetime.now(UTC) + timedelta(seconds=self.lifetime)

@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from worker.core.errors import PermanentError, RefusedError, RotationError, TransientError
+from worker.core.errors import PermanentError, RefusedError, RotationError, TransientError, unchained
 from worker.core.pem import LONGEST_CHAIN, LONGEST_KEY, certificates_in, private_key_in
 from worker.core.renewal import InFiles
 from worker.core.secret import Secret
@@ -35,6 +35,7 @@ class _Sight:
     identity: tuple[int, ...]
 
 
+@unchained
 def read_material(material: InFiles, roots: Sequence[Path]) -> tuple[str, Secret]:
     """Chain and key. Paths are relative to a root; symlinks are followed first and must end inside a root.
 
@@ -68,6 +69,7 @@ def _read(path: Path, place: str, longest: int, *, is_key: bool) -> str:
         raise _unreadable(place, error) from None
 
 
+@unchained
 def read_pem(path: Path, place: str, longest: int, check: Callable[[os.stat_result], None], flags: int = 0) -> str:
     """The text of a file, once `check` has seen what it is. OSError where it cannot be read.
 

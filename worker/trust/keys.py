@@ -11,7 +11,7 @@ from typing import Any, Final
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey
 
-from worker.core.errors import TransientError
+from worker.core.errors import TransientError, unchained
 
 _LONGEST: Final = 8192
 _CURVES: Final = frozenset({"P-256", "P-384", "P-521", "X25519"})
@@ -23,6 +23,7 @@ class KeyFileError(Exception):
     """The file holds no key of the wanted kind, or cannot be read; the text never quotes it."""
 
 
+@unchained
 def read_key(path: Path, *, is_private: bool, signs: bool) -> Key:
     """A JWK: for sealing EC (P-256, P-384, P-521) or X25519, for signing Ed25519. Raises KeyFileError."""
     try:
@@ -42,6 +43,7 @@ def read_key(path: Path, *, is_private: bool, signs: bool) -> Key:
     return key
 
 
+@unchained
 def _imported(content: bytes) -> Key:
     try:
         fields = json.loads(content)

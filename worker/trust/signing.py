@@ -14,7 +14,7 @@ from joserfc.jws import JWSRegistry
 from joserfc.registry import HeaderParameter
 
 from worker.core.clock import is_ahead, slow_clock
-from worker.core.errors import RefusedError
+from worker.core.errors import RefusedError, unchained
 from worker.core.message import LONGEST_BODY, RenewalEvent, parse
 from worker.trust.keys import Key, Signers
 
@@ -53,6 +53,7 @@ def sign(event: bytes, signing: Signing, now: datetime) -> bytes:
     return jws.serialize_compact(header, event, signing.key, registry=_REGISTRY).encode()
 
 
+@unchained
 def open_signed(body: bytes, signers: Signers, audience: str, now: datetime) -> tuple[RenewalEvent, str]:
     """The event, and the producer that signed it.
 
@@ -76,6 +77,7 @@ def open_signed(body: bytes, signers: Signers, audience: str, now: datetime) -> 
     return event, producer
 
 
+@unchained
 def _split(body: bytes) -> tuple[str, Mapping[str, Any]]:
     """The compact form and its header, every part of it as it shall be."""
     try:
@@ -93,6 +95,7 @@ def _split(body: bytes) -> tuple[str, Mapping[str, Any]]:
     return text, header
 
 
+@unchained
 def _verified(text: str, key: Key) -> bytes:
     try:
         with warnings.catch_warnings():
