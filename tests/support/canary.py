@@ -149,7 +149,7 @@ def pytest_runtest_protocol() -> Generator[None, object, object]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    said = [(door.lower(), text) for door, text in report.sections if door.endswith(report.when or "")]
+    said = [(door.lower(), text) for door, text in report.sections if door.endswith(str(report.when))]
     doors = WATCH.leaks(said)
     if doors:
         _fail(report, f"a secret came out: {', '.join(doors)}")

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | x25519.X25519PrivateKey
-P, K = ParamSpec("P"), TypeVar("K", bound=Key)
+P = ParamSpec("P")
+K = TypeVar("K", bound=Key)
 MADE: Final[list[Key]] = []
 # Base64 of twelve bytes: a PEM line is four of them, so that a line cut in two still holds a whole one.
 _PIECE: Final = 16

@@ -8,7 +8,7 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
-from worker.core.errors import PermanentError, TransientError
+from worker.core.errors import PermanentError, TransientError, unchained
 from worker.effort import current_effort
 
 LONGEST_BODY: Final = 4 * 1024 * 1024
@@ -71,6 +71,13 @@ async def exchange(
     Raises TransientError(`gateway_unavailable`), as AmbiguousError once something may have been sent, and
     PermanentError(`gateway_untrusted`).
     """
+    with unchained:  # aiohttp's errors hold the request, and so its token
+        return await _exchanged(session, method, url, headers, body)
+
+
+async def _exchanged(
+    session: aiohttp.ClientSession, method: str, url: URL, headers: Mapping[str, str], body: bytes
+) -> tuple[int, Mapping[str, str], bytes]:
     try:
         async with session.request(
             method, url, data=body or None, headers={"Accept-Encoding": "identity", **headers}, allow_redirects=False

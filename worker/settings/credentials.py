@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from worker.core.errors import PermanentError
+from worker.core.errors import PermanentError, unchained
 from worker.core.secret import Secret
 
 
@@ -28,6 +28,7 @@ def read_password(path: Path, place: str) -> Secret:
     return _one_line(_text(path, place, "utf-8-sig").removesuffix("\n").removesuffix("\r"), place)
 
 
+@unchained
 def _text(path: Path, place: str, encoding: str) -> str:
     try:
         return path.read_bytes().decode(encoding)

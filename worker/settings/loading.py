@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
+from worker.core.errors import unchained
 from worker.settings.checks import EMBEDDED, problems_in
 from worker.settings.errors import SettingsError
 from worker.settings.model import Settings
@@ -89,6 +90,7 @@ def _file(path: Path | None, environ: Mapping[str, str]) -> Path:
     return path or Path(environ.get("ROTATION_CONFIG") or DEFAULT)
 
 
+@unchained
 def _checked(tree: Tree, file: Path, origins: Origins) -> Settings:
     try:
         settings = Settings.model_validate(tree)

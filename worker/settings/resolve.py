@@ -5,6 +5,7 @@ from pathlib import Path
 
 from worker.core.deployment import Binding
 from worker.core.deployment import Deployment as Target
+from worker.core.errors import unchained
 from worker.core.secret import Secret
 from worker.settings.checks import broker_url_problems
 from worker.settings.errors import SettingsError
@@ -54,6 +55,7 @@ def _domain(domain: Domain) -> Iterator[Binding]:
         yield Binding("domain", (domain.domain or "").lower(), instance_id, flag)
 
 
+@unchained
 def _text(path: Path | None, place: str) -> str | None:
     if path is None:
         return None

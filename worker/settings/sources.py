@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final
 
+from worker.core.errors import unchained
 from worker.settings.errors import SettingsError
 
 LARGEST: Final = 1024 * 1024
@@ -17,6 +18,7 @@ _REPEATS: Final = ("overwrite", "twice", "redefine", "immutable")
 Tree = dict[str, Any]
 
 
+@unchained
 def read_toml(file: Path) -> Tree:
     """Raises SettingsError."""
     text = _text(file)
@@ -30,6 +32,7 @@ def read_toml(file: Path) -> Tree:
         raise SettingsError([f"{file}: a number or a date that cannot be read"]) from None
 
 
+@unchained
 def _text(file: Path) -> str:
     try:
         if file.stat().st_mode & stat.S_IWOTH:
