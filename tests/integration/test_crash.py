@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.support.clouds import renewal
+from tests.support.leaks import assert_nothing_came_out
 from tests.support.rabbit import broker_table
 from tests.support.service import outcomes, service, write_settings
 from worker.app import broker_of
@@ -71,6 +72,7 @@ async def kill_between_put_and_attach(folder: Path, broker: Mapping[str, Any], p
             await first.wait()
         async with service(settings):
             [event] = await outcomes(settings, 1)
+            await assert_nothing_came_out(settings)
         assert event["data"]["outcome"] == "succeeded"
         assert event["causationid"] == json.loads(sent.body)["id"]
         assert len(sandbox.world.calls("modify_certificate")) == 1

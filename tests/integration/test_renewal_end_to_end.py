@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from tests.support.acme import SCRIPT, Pebble, pebble
-from tests.support.rabbit import broker_table
+from tests.support.acme import SCRIPT, Pebble, pebble, succeed
+from tests.support.leaks import assert_nothing_came_out, assert_nothing_lies_below
+from tests.support.rabbit import broker_table, running
 from tests.support.service import outcomes, service, write_settings
 from worker.sandbox import Sandbox, SandboxConfig
 from worker.sandbox.ca import Authority
+from worker.trust.keys import made
 from worker.verification import served_chain
 
 NAMES = ("www.example.com", "api.example.com")
@@ -54,7 +56,16 @@ class World:
             },
         ]
         certificates = {"shop": {"producers": [producer], "deployments": deployments}}
-        more = {"publish": {"spool": folder / "spool", "producer": producer, "names": {NAMES[0]: "shop"}}}
+        publish: dict[str, Any] = {"spool": folder / "spool", "producer": producer, "names": {NAMES[0]: "shop"}}
+        trust: dict[str, Any] = {"allow_staging_issuers": True, "ca_bundle": authority.roots}
+        if (folder / "keys").is_dir():
+            publish["recipient_key"], trust["recipient_keys"] = [
+                folder / "keys" / "worker.pub.jwk",
+                [folder / "keys" / "worker.jwk"],
+            ]
+        else:
+            trust["roots"] = {"files": [folder]}
+        more = {"publish": publish, "trust": trust}
         self.settings = write_settings(sandbox, folder, authority.roots, broker, certificates, **more)
         self.hook = f"{shlex.quote(str(SCRIPT))} publish --config {shlex.quote(str(self.settings))}"
 
@@ -85,6 +96,7 @@ async def renew_with_lego(folder: Path, broker: Mapping[str, Any], producer: str
         await authority.lego("renew", NAMES, world.hook)
         second = await world.check((await outcomes(world.settings, 2))[1])
         assert first != second
+        await assert_nothing_came_out(world.settings)
 
 
 async def renew_with_certbot(folder: Path, broker: Mapping[str, Any], producer: str) -> None:
@@ -96,6 +108,7 @@ async def renew_with_certbot(folder: Path, broker: Mapping[str, Any], producer: 
         await authority.certbot(["renew", "--force-renewal", "--no-random-sleep-on-renew"], (), world.hook)
         second = await world.check((await outcomes(world.settings, 2))[1])
         assert first != second
+        await assert_nothing_came_out(world.settings)
 
 
 async def renew_with_dehydrated(folder: Path, broker: Mapping[str, Any], producer: str) -> None:
@@ -107,6 +120,29 @@ async def renew_with_dehydrated(folder: Path, broker: Mapping[str, Any], produce
         await authority.dehydrated(NAMES, world.hook)
         second = await world.check((await outcomes(world.settings, 2))[1])
         assert first != second
+        await assert_nothing_came_out(world.settings)
+
+
+@pytest.mark.acme
+@pytest.mark.rabbitmq
+@pytest.mark.usefixtures("rabbit")
+async def test_sealed_keys_lie_nowhere_on_their_way_not_even_on_the_brokers_disk(tmp_path: Path) -> None:
+    """Nor that of a renewal which was given up."""
+    made(tmp_path / "keys", "worker", signs=False)
+    with running(tmp_path / "node") as node:
+        async with AsyncExitStack() as stack:
+            world, authority = await opened(stack, tmp_path, broker_table(node.url), "guest")
+            await authority.lego("run", NAMES, world.hook)
+            await world.check((await outcomes(world.settings, 1))[0])
+            other = Authority.create().issue(["other.example.com"])
+            (tmp_path / "chain.pem").write_text(other.chain_pem)
+            (tmp_path / "key.pem").touch(mode=0o600)
+            (tmp_path / "key.pem").write_text(other.private_key_pem)
+            files = ("--chain", tmp_path / "chain.pem", "--key", tmp_path / "key.pem")
+            await succeed(SCRIPT, "publish", "shop", "--config", world.settings, *files)
+            assert (await outcomes(world.settings, 2))[1]["data"]["outcome"] == "failed"
+            await assert_nothing_came_out(world.settings)
+    assert_nothing_lies_below(tmp_path)
 
 
 @pytest.mark.acme

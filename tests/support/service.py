@@ -52,8 +52,8 @@ def write_settings(
 
 @asynccontextmanager
 async def service(settings: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Ends by SIGTERM, which must end in a clean drain."""
-    child = await asyncio.create_subprocess_exec(SCRIPT, "run", "--config", settings)
+    """Ends by SIGTERM, which must end in a clean drain. It logs all that it can, for the leak canary to read."""
+    child = await asyncio.create_subprocess_exec(SCRIPT, "run", "-v", "--config", settings)
     try:
         await up(settings)
         yield child

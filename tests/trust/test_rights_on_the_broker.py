@@ -15,9 +15,9 @@ from aiormq.exceptions import ChannelAccessRefused
 
 from tests.support.clouds import Running, running, settings_for
 from tests.support.gateways import AUTHORITY
+from tests.support.keys_made import traces_of
 from tests.support.rabbit import broker_settings
 from tests.support.rabbit import running as node_running
-from tests.worker.test_canary import canaries
 from worker.app import broker_of
 from worker.broker.topology import definitions
 from worker.core.message import composed
@@ -193,7 +193,7 @@ async def test_what_was_signed_once_turns_nothing_back(tmp_path: Path) -> None:
         assert await world.outcome() == ("failed", "envelope_mismatch")
         assert world.changes == changes
         await world.worker.dead(3)
-        secrets = [canary for issued in world.issues for canary in canaries(issued.private_key_pem)]
+        secrets = [canary for issued in world.issues for canary in traces_of(issued.private_key_pem)]
     files = [file for file in (tmp_path / "node").rglob("*") if file.is_file()]
     found = {file.name for file in files for secret in secrets if secret.encode() in file.read_bytes()}
     assert (len(files) > 20, found) == (True, set()), "the broker's disk has no key"

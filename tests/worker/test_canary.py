@@ -5,23 +5,15 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from tests.support.clouds import renewal, running, settings_for
 from tests.support.gateways import AUTHORITY
+from tests.support.keys_made import traces_of
 from tests.support.ports import free_port
 from worker.sandbox import Sandbox
 from worker.sandbox.world import Fault
 
 NAME = "www.example.com"
-
-
-def canaries(private_key_pem: str) -> list[str]:
-    """What must be found nowhere: the PEM's lines, and the secret number in both notations."""
-    key = load_pem_private_key(private_key_pem.encode(), None)
-    secret = key.private_numbers().private_value  # type: ignore[union-attr]
-    lines = [line for line in private_key_pem.splitlines() if not line.startswith("-----")]
-    return [*lines, str(secret), f"{secret:x}"]
 
 
 async def test_a_key_in_a_file_stays_there(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -51,7 +43,7 @@ async def test_a_key_in_a_file_stays_there(tmp_path: Path, capfd: pytest.Capture
         everything += "".join(file.read_bytes().decode("latin-1") for file in work.iterdir())
     assert [one["data"]["reason"] for one in told] == ["binding_failed", "name_not_covered"]
     for issued in issues:
-        assert [canary for canary in canaries(issued.private_key_pem) if canary in everything] == []
+        assert [canary for canary in traces_of(issued.private_key_pem) if canary in everything] == []
     assert sandbox.config.password not in json.dumps(told) + "".join(dead)
 
 
