@@ -72,11 +72,11 @@ async def exchange(
     PermanentError(`gateway_untrusted`).
     """
     with unchained:  # aiohttp's errors hold the request, and so its token
-        return await _exchanged(session, method, url, headers, body)
+        return await _exchanged(session, method, url, headers, body, longest)
 
 
 async def _exchanged(
-    session: aiohttp.ClientSession, method: str, url: URL, headers: Mapping[str, str], body: bytes
+    session: aiohttp.ClientSession, method: str, url: URL, headers: Mapping[str, str], body: bytes, longest: int
 ) -> tuple[int, Mapping[str, str], bytes]:
     try:
         async with session.request(
