@@ -65,7 +65,7 @@ def raw(key: Key) -> Iterable[bytes]:
 def is_told(text: str, keys: Iterable[Key]) -> bool:
     """Whether anything of these keys is in the text."""
     # Nearly all texts have no word that is long enough, and most of the others little of such.
-    suspect = "\n".join(_SUSPECT.findall(text))
+    suspect = "\n".join(set(_SUSPECT.findall(text)))
     return bool(suspect) and any(trace in suspect for key in keys for trace in traces(key))
 
 

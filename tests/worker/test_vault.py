@@ -8,7 +8,7 @@ import pytest
 from tests.support.clouds import renewal, running, settings_for
 from tests.support.fake_vault import FakeVault, answering, serving
 from tests.support.gateways import AUTHORITY
-from tests.worker.test_canary import canaries
+from tests.support.keys_made import traces_of
 from worker.sandbox import Sandbox
 from worker.sandbox.world import Fault
 
@@ -61,5 +61,5 @@ async def test_a_renewal_waits_for_a_sealed_vault_and_its_key_goes_nowhere_else(
         ("malformed", 1),
     ]
     assert vault.logins == len(seen) == 2
-    hidden = [*seen, vault.secret_id, *(canary for one in issues for canary in canaries(one.private_key_pem))]
+    hidden = [*seen, vault.secret_id, *(canary for one in issues for canary in traces_of(one.private_key_pem))]
     assert [one for one in hidden if one in everything] == []
