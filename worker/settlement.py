@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeVar, assert_never
+from typing import TypeVar, assert_never
 
 import structlog
 
@@ -25,7 +25,6 @@ from worker.trust.opening import TrustPolicy, may_keep_body
 T = TypeVar("T")
 
 _log = structlog.get_logger()
-_TRIES_TO_RECALL: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +106,21 @@ class Settlement:
         return await self._recalled(lambda: self.broker.kept(certificate, leaf.fingerprint_sha256), {})
 
     async def _recalled(self, ask: Callable[[], Awaitable[T]], without: T) -> T:
-        """What the history says; `without` where it cannot be read for long: what is done again is looked at first."""
-        for tries in range(1, _TRIES_TO_RECALL + 1):
+        """What the history says, however long it is away; `without` where there is none, or no right to read it.
+
+        What then is done again is looked at first.
+        """
+
+        async def read() -> T:
             try:
                 return await ask()
-            except BrokerError as error:
-                _log.warning("history.unread", error=str(error), tries=tries)
-                if isinstance(error, TopologyError):
-                    break  # no right to read it, or none there
-            await asyncio.sleep(jittered(tries, self.chance()))
-        return without
+            except TopologyError as error:
+                _log.warning("history.unread", error=str(error))
+                return without
+            except BrokerLostError as error:
+                raise BrokerError(str(error)) from None
+
+        return await self.insist(read)
 
     async def repeat(self, delivery: Delivery, identity: Identity, told: Told) -> None:
         """As `conclude`, for what the world has heard of."""
@@ -154,7 +158,7 @@ class Settlement:
         self.keys.learn(event)
         return str(event["time"])
 
-    async def insist(self, step: Callable[[], Awaitable[None]]) -> None:
+    async def insist(self, step: Callable[[], Awaitable[T]]) -> T:
         """Until the broker took it: a rotation is not settled before the world knows.
 
         A broker that is lost ends this by cancellation, and the delivery comes again.

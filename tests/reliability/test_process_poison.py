@@ -10,6 +10,7 @@ import pytest
 from tests.support.stage import Stage, rabbit_at, staged
 from tests.support.worker_process import Worker
 from worker.sandbox import SandboxConfig
+from worker.sandbox.world import Fault
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -19,8 +20,13 @@ NEIGHBOURS = ("before", "behind1", "behind2")
 
 @asynccontextmanager
 async def killed_by(stage: Stage, certificate: str) -> AsyncIterator[list[Worker]]:
-    """Workers one after the other, as a supervisor starts them; each is killed as soon as it asks about that one."""
+    """Workers one after the other, as a supervisor starts them; each is killed as soon as it asks about that one.
+
+    It gets no answer: on a busy machine it might be done with it before it is killed.
+    """
     workers: list[Worker] = []
+    silence = Fault("show_certificate", kind="hang", times=10_000, match=stage.stored[certificate])
+    stage.sandbox.world.faults.append(silence)
 
     async def supervise() -> None:
         while True:
@@ -40,6 +46,7 @@ async def killed_by(stage: Stage, certificate: str) -> AsyncIterator[list[Worker
     finally:
         supervisor.cancel()
         await asyncio.gather(supervisor, return_exceptions=True)
+        stage.sandbox.world.faults.remove(silence)
         await workers[-1].stop()
 
 

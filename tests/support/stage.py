@@ -115,7 +115,7 @@ class Stage:
         assert broken_promises(self._account(events, dead, again)) == []
         for name, certificate_id in self.stored.items():
             bound = [one for one in self.sandbox.world.domains.values() if one.name == domain_of(name)]
-            assert [one.certificate_id for one in bound] == [certificate_id]
+            assert {one.certificate_id for one in bound} == {certificate_id}
 
     async def _settled(self, outcomes: Mapping[str, Mapping[str, Any]]) -> Sequence[Dead]:
         """Once the queues hold what they shall: the failed ones lie dead, and nothing else is left. The dead ones."""
