@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Final, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import CryptographyDeprecationWarning
@@ -67,9 +67,22 @@ def _touch(certificate: x509.Certificate) -> None:
 
 
 def _without_root(chain: Sequence[x509.Certificate]) -> Sequence[x509.Certificate]:
-    """Repeats and self-issued roots go: clients have the root, and the gateway does not want it. The leaf stays."""
+    """Repeats and roots go: clients have the root, and the gateway does not want it. The leaf stays."""
     distinct = list(dict.fromkeys(chain))
-    return [distinct[0], *(one for one in distinct[1:] if one.issuer != one.subject)]
+    return [distinct[0], *(one for one in distinct[1:] if not _is_root(one))]
+
+
+def _is_root(one: x509.Certificate) -> bool:
+    """A CA may issue to itself under another key: then it has its own name, and another's signature."""
+    if one.issuer != one.subject:
+        return False
+    try:
+        one.verify_directly_issued_by(one)
+    except InvalidSignature:
+        return False
+    except UNREADABLE:
+        return True  # signed in a way of long ago
+    return True
 
 
 def extension(certificate: x509.Certificate, kind: type[V]) -> V | None:
