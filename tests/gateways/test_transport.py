@@ -256,6 +256,41 @@ async def test_the_environment_names_no_proxy(monkeypatch: pytest.MonkeyPatch) -
         assert (len(proxy.requests), len(far.requests)) == (0, 1)
 
 
+async def test_a_proxy_of_the_settings_is_a_tunnel_that_reads_nothing(tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_text(AUTHORITY.root_pem)
+    heard = b""
+
+    async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal heard
+        head = await reader.readuntil(b"\r\n\r\n")
+        host, _, port = head.split()[1].decode().partition(":")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        there, back = await asyncio.open_connection(host, int(port))
+        heard += head
+
+        async def carried(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> bytes:
+            seen = b""
+            while piece := await source.read(65536):
+                seen += piece
+                target.write(piece)
+            target.close()
+            return seen
+
+        heard += b"".join(await asyncio.gather(carried(reader, back), carried(there, writer)))
+
+    server = await asyncio.start_server(tunnel, "127.0.0.1", 0)
+    proxy = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    tls = serving("127.0.0.1", tmp_path)
+    async with listening(GOOD, tls=tls) as far, transport(far.endpoint, ca_file=ca, proxy=proxy) as one:
+        assert (await one.send(GET)).body == {"a": 1}
+    server.close()
+    await server.wait_closed()
+    assert len(far.requests) == 1
+    assert heard.startswith(b"CONNECT 127.0.0.1:")
+    assert TOKEN.encode() not in heard
+
+
 async def test_tls_is_verified_against_the_ca_file(tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
     ca.write_text(AUTHORITY.root_pem)

@@ -111,6 +111,27 @@ def test_a_plain_endpoint_elsewhere_has_to_be_asked_for(tmp_path: Path) -> None:
     assert problems(tmp_path, text + "insecure = true") == []
 
 
+@pytest.mark.parametrize(
+    ("proxy", "problem"),
+    [
+        ("http://proxy.example.com:3128", None),
+        ("https://proxy.example.com:3128", "not http://HOST:PORT"),
+        ("http://u:hunter2@proxy.example.com:3128", "not http://HOST:PORT"),
+        ("proxy.example.com", "not http://HOST:PORT"),
+    ],
+)
+def test_a_proxy_is_a_host_and_a_port(tmp_path: Path, proxy: str, problem: str | None) -> None:
+    told = list(problems(tmp_path, f'{APIG}proxy = "{proxy}"'))
+    assert [one.rpartition(": ")[2] for one in told] == ([] if problem is None else [problem])
+    assert "hunter2" not in "".join(told)
+
+
+def test_what_goes_through_a_proxy_is_tls(tmp_path: Path) -> None:
+    text = APIG.replace("https://apig.example.com", "http://apig.example.com")
+    [told] = problems(tmp_path, f'{text}insecure = true\nproxy = "http://proxy.example.com:3128"')
+    assert "proxy: only for an endpoint with https://" in told
+
+
 @pytest.mark.parametrize("steps", ["[120, 30]", "[30, 30]"])
 def test_parking_steps_must_grow(tmp_path: Path, steps: str) -> None:
     assert problems(tmp_path, f"[retry]\nparking_seconds = {steps}") == [

@@ -40,14 +40,21 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
 
 
 def client_session(
-    ca_file: Path | None, timeout: float, request_class: type[aiohttp.ClientRequest] = aiohttp.ClientRequest
+    ca_file: Path | None,
+    timeout: float,
+    request_class: type[aiohttp.ClientRequest] = aiohttp.ClientRequest,
+    proxy: str | None = None,
 ) -> aiohttp.ClientSession:
-    """A session that trusts no environment, inflates nothing, and leaves the number of connections to the limits."""
+    """A session that trusts no environment, inflates nothing, and leaves the number of connections to the limits.
+
+    What goes through `proxy` is a tunnel for TLS: it sees names, and nothing else.
+    """
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=tls_context(ca_file)),
         timeout=aiohttp.ClientTimeout(total=timeout),
         auto_decompress=False,
         trust_env=False,
+        proxy=proxy,
         max_field_size=_LONGEST_HEADER,
         cookie_jar=aiohttp.DummyCookieJar(),
         request_class=request_class,

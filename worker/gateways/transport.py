@@ -108,6 +108,7 @@ class Transport:
         chance: Callable[[], float],
         wall_clock: Callable[[], datetime],
         on_call: OnCall | None = None,
+        proxy: str | None = None,
         exchange: Exchange = exchange,
     ) -> None:
         self._endpoint = endpoint.rstrip("/")
@@ -117,6 +118,7 @@ class Transport:
         self._timeout = timeout
         self._deadline = deadline
         self._ca_file = ca_file
+        self._proxy = proxy
         self._chance = chance
         self._on_call = on_call
         self._over_the_wire = exchange
@@ -250,7 +252,7 @@ class Transport:
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = client_session(self._ca_file, self._timeout, Fenced)
+            self._session = client_session(self._ca_file, self._timeout, Fenced, self._proxy)
         return self._session
 
     async def close(self) -> None:

@@ -125,6 +125,8 @@ def _is_address(text: str, *, first_port: int = 1) -> bool:
 
 def _gateway(place: str, gateway: Gateway) -> Iterator[str]:
     yield from _endpoint(f"{place}.endpoint", gateway.endpoint, insecure=gateway.insecure)
+    if gateway.proxy is not None:
+        yield from _proxy(f"{place}.proxy", gateway.proxy, gateway.endpoint)
     yield from _pair(f"{place}.auth", gateway)
     if isinstance(gateway, HuaweiApig) and isinstance(gateway.auth, PasswordAuth):
         yield from _endpoint(f"{place}.auth.iam_endpoint", gateway.auth.iam_endpoint, insecure=gateway.insecure)
@@ -136,6 +138,14 @@ def _pair(place: str, gateway: Gateway) -> Iterator[str]:
             yield f"{place}: needs access_key or access_key_file, and not both"
         case ApiKeyAuth() as auth if (auth.key_id is None) == (auth.key_id_file is None):
             yield f"{place}: needs key_id or key_id_file, and not both"
+
+
+def _proxy(place: str, proxy: str, endpoint: str) -> Iterator[str]:
+    parts = _split(proxy)
+    if parts is None or parts.scheme != "http" or "@" in parts.netloc or parts.path.strip("/") or parts.query:
+        yield f"{place}: not http://HOST:PORT"
+    if not endpoint.startswith("https://"):
+        yield f"{place}: only for an endpoint with https://, because it reads what is no TLS"
 
 
 def _endpoint(place: str, endpoint: str, *, insecure: bool) -> Iterator[str]:

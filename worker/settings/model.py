@@ -197,6 +197,8 @@ class GatewayCommon(Model):
     insecure: bool = False
     """Allows `http://` to a host that is not loopback."""
     ca_file: Path | None = None
+    proxy: str | None = None
+    """`http://HOST:PORT`: a tunnel for TLS. None in the environment is used."""
     concurrency: int = Field(default=8, ge=1, le=1000)
     """Calls under way at once."""
     call_timeout_seconds: Seconds = 30

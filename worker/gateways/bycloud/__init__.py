@@ -55,6 +55,7 @@ def open_bycloud(
         chance=chance,
         wall_clock=_now,
         on_call=on_call,
+        proxy=settings.proxy,
     )
     return ByCloud(name, transport, deadline, chance)
 

@@ -49,6 +49,7 @@ def open_huawei_apig(
         chance=chance,
         wall_clock=_now,
         on_call=on_call,
+        proxy=settings.proxy,
     )
     return HuaweiApig(name, transport, settings.project_id, settings.domains_per_attach, chance)
 
@@ -56,7 +57,7 @@ def open_huawei_apig(
 def _authenticator(settings: Settings) -> Authenticator:
     match settings.auth:
         case PasswordAuth() as auth:
-            return PasswordToken(auth, settings.ca_file, settings.call_timeout_seconds, _now)
+            return PasswordToken(auth, settings.ca_file, settings.call_timeout_seconds, _now, settings.proxy)
         case AkSkAuth() as auth:
             return Signature(auth, settings.endpoint, settings.project_id, _now)
         case TokenAuth() as auth:

@@ -80,6 +80,7 @@ class PasswordToken:
     ca_file: Path | None
     timeout: float
     now: Callable[[], datetime]
+    proxy: str | None = None
     _token: _Token | None = None
     _asked: int = 0
     _failure: RotationError | None = None
@@ -149,7 +150,7 @@ class PasswordToken:
         url = URL(f"{self.settings.iam_endpoint.rstrip('/')}/v3/auth/tokens?nocatalog=1", encoded=True)
         body = json.dumps(self._identity(password)).encode()
         try:
-            async with client_session(self.ca_file, self.timeout) as session:
+            async with client_session(self.ca_file, self.timeout, proxy=self.proxy) as session:
                 kind = {"Content-Type": "application/json"}
                 return await exchange(session, "POST", url, kind, body)
         except AmbiguousError as error:
