@@ -170,7 +170,8 @@ class Rotator:
             return DeploymentReport(deployment, "failed", failure.reason, deployment.certificate_id, failure=failure)
 
     async def _follow(self, deployment: Deployment, todo: Plan, bundle: Bundle | None) -> DeploymentReport:
-        await self._snapshots.keep(deployment, None if bundle is None else bundle.leaf, todo)
+        with current_effort().queueing():  # a broker that takes no note is no standstill of the gateway's
+            await self._snapshots.keep(deployment, None if bundle is None else bundle.leaf, todo)
         with self.forecast.of(self._gateway(deployment), deployment, todo) as work:
             self._tell(deployment, todo, work)
             # The gateway was there when it was observed: what fails now is an attempt, whatever it fails of.

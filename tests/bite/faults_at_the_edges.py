@@ -67,8 +67,8 @@ ASKING: Final = (
     Fault(
         "a PUT whose answer was lost is repeated blindly",
         "gateways/huawei_apig/storing.py",
-        "                found = await look()\n",
-        "                found = None\n",
+        "    found = await look()\n",
+        "    found = None\n",
         "gateways/test_huawei_changes.py::test_after_a_lost_answer_reading_decides",
     ),
     Fault(

@@ -12,7 +12,8 @@ OF_NOTES: Final = (
     Fault(
         "the note comes after the change",
         "rotation.py",
-        """        await self._snapshots.keep(deployment, None if bundle is None else bundle.leaf, todo)
+        """        with current_effort().queueing():  # a broker that takes no note is no standstill of the gateway's
+            await self._snapshots.keep(deployment, None if bundle is None else bundle.leaf, todo)
         with self.forecast.of(self._gateway(deployment), deployment, todo) as work:
             self._tell(deployment, todo, work)
             # The gateway was there when it was observed: what fails now is an attempt, whatever it fails of.

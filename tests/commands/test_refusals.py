@@ -40,7 +40,12 @@ async def test_what_check_finds_is_one_document(tmp_path: Path) -> None:
     ended, said, _ = await run("check", "--json", "--config", written(tmp_path, '[broker]\nurl_file = "none"'))
     assert ended == 78
     assert json.loads(said) == [
-        {"what": "settings", "is_good": False, "message": "broker.url_file: No such file or directory"}
+        {
+            "what": "settings",
+            "is_good": False,
+            "message": "broker.url_file: No such file or directory",
+            "is_known": True,
+        }
     ]
 
 

@@ -126,6 +126,8 @@ async def test_a_put_whose_answer_was_lost_is_looked_for_before_it_is_repeated(
     async with opened(tmp_path) as place:
         place.world.faults.append(Fault(place.put, kind="reset", after_effect=after_effect))
         await place.modify(RENEWED)
-        assert place.steps[: 2 * puts - 1] == [place.put, place.show, place.put][: 2 * puts - 1]
+        # After a pause it is looked for again: it may have been long.
+        expected = [place.put, place.show, *([place.show, place.put] if puts > 1 else [])]
+        assert place.steps[: len(expected)] == expected
         assert place.steps.count(place.put) == puts
         assert place.serial == RENEWED.serial_number

@@ -122,13 +122,16 @@ def not_served(books: Books) -> Iterator[str]:
 
 
 def _lasting(books: Books, certificate: str) -> Iterator[Sent]:
-    """Its renewals whose last word was good, and which no urgent one undid after it."""
+    """Its renewals whose last word was good, and which no urgent one undid after it.
+
+    What is superseded has its own promise: by something newer that is stored, be it bound or an upload that was undone.
+    """
     last = {one.renewal_id: one for one in books.heard}
     mine = [one for one in books.sent if one.certificate == certificate]
     undoing = [one for one in mine if one.undo_until is not None]
     for one in mine:
         heard = last.get(one.renewal_id)
-        is_good = heard is not None and (heard.outcome != "failed" or one.renewal_id in books.half_done)
+        is_good = heard is not None and (heard.outcome == "succeeded" or one.renewal_id in books.half_done)
         if heard is not None and is_good and not any(_undid(books, urgent, one, heard) for urgent in undoing):
             yield one
 

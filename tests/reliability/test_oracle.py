@@ -158,6 +158,7 @@ def test_a_success_is_proven_by_its_own_rotation(how: str) -> None:
 
 
 FALSELY_SUPERSEDED: Final = {
+    "the newest, which was never stored": replace(GOOD, heard=[heard("r2", "superseded", 4)], changes=both(1)),
     "by nothing": replace(GOOD, heard=[heard("r2", "superseded", 4)]),
     "by what came later": replace(LATE, heard=[heard("r2", "superseded", 2), heard("r3", changes=4)]),
     "by what was only sent": replace(
@@ -178,7 +179,6 @@ def test_superseded_is_what_met_something_newer_that_was_stored(how: str) -> Non
 
 
 NOT_SERVED: Final = {
-    "the newest was never stored": replace(GOOD, heard=[heard("r2", "superseded", 4)], changes=both(1)),
     "it was not stored everywhere": replace(GOOD, changes=GOOD.changes[:-1]),
     "it was undone by nobody": BACK,
     "nothing is there at all": replace(GOOD, changes=[change("a", 1), change("a", 2)]),

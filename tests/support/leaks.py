@@ -5,18 +5,19 @@ What it says on stderr is the test's own by then, and searched with it.
 
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from joserfc.jwk import ECKey, OKPKey
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from tests.support.acme import SCRIPT, succeed
 from tests.support.canary import is_leak
 from tests.support.keys_made import MADE, Key, raw
 
+_KINDS: Final[Mapping[str, Any]] = {"EC": ECKey, "OKP": OKPKey, "RSA": RSAKey}
 _KEYS_BELONG: Final = frozenset(
     {"lego", "certbot", "dehydrated", "keys", "api.key", "key.pem", "password", "secret", "worker.toml"}
 )
@@ -53,8 +54,7 @@ def _key_in(content: bytes) -> Iterator[Key]:
     try:
         if content.startswith(b"{"):
             fields = json.loads(content)
-            kind = ECKey if fields["kty"] == "EC" else OKPKey
-            key: object = kind.import_key(fields).private_key
+            key: object = _KINDS[fields["kty"]].import_key(fields).private_key
         else:
             key = load_pem_private_key(content, None)
     except (ValueError, KeyError, TypeError):

@@ -207,11 +207,16 @@ class RabbitBroker:
         return told_at(latest[0]) if latest and latest[0].get("id") != self._told_last else None
 
     async def _of_late(self) -> Sequence[Mapping[str, object]]:
+        async with self._connector.connected() as connection:
+            return await self._stream(connection).since(datetime.now(UTC) - FOR, self.user)
+
+    def _stream(self, connection: AbstractConnection) -> Stream:
+        return Stream(connection, self._settings.history_stream, self.timeout, self._mark)
+
+    async def _mark(self) -> str:
         mark = {"type": NOTE_TYPE, "id": str(uuid.uuid4())}
         await self.copy(NOTE, Sending(json.dumps(mark).encode(), _NOTE, {}))
-        async with self._connector.connected() as connection:
-            stream = Stream(connection, self._settings.history_stream, self.timeout)
-            return await stream.since(datetime.now(UTC) - FOR, self.user, mark["id"])
+        return mark["id"]
 
     async def publish_renewal(self, message: Message) -> None:
         sending = Sending(
@@ -257,7 +262,7 @@ class RabbitBroker:
 
     async def history(self, certificate: str | None = None, *, limit: int = 100) -> Sequence[Mapping[str, object]]:
         async with self._connector.connected() as connection:
-            return await Stream(connection, self._settings.history_stream, self.timeout).latest(certificate, limit)
+            return await self._stream(connection).latest(certificate, limit)
 
     async def is_served(self) -> bool:
         async with self._connector.connected() as connection, guarded("counting", _COUNTING_SECONDS):

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,12 +11,13 @@ from typing import Final
 
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
+from worker.broker.base import BrokerError
 from worker.broker.connection import guarded
 from worker.core.note import is_note
 
 _PREFETCH: Final = 500
 _OFFSET: Final = "x-stream-offset"
-# An empty stream says nothing, and RabbitMQ 3.10 counts 0 messages in any stream: only silence tells its end.
+# Where no mark can be set: an empty stream says nothing, and RabbitMQ 3.10 counts 0 messages in any.
 _FIRST_SILENCE: Final = 1.5
 _SILENCE: Final = 0.3
 _WIDER: Final = 4
@@ -31,6 +32,8 @@ class Stream:
     connection: AbstractConnection
     name: str
     seconds: float
+    mark: Callable[[], Awaitable[str]]
+    """Publishes an entry that says nothing; its id."""
 
     async def latest(self, certificate: str | None, limit: int) -> Sequence[Mapping[str, object]]:
         """Events, newest first; up to what was the end when this began."""
@@ -61,13 +64,17 @@ class Stream:
                     found.appendleft(event)
         return list(found), is_beginning
 
-    async def since(self, at: datetime, user: str, mark: str) -> Sequence[Mapping[str, object]]:
-        """Oldest first; what this user has published since then, up to the entry whose id is `mark`.
+    async def since(self, at: datetime, user: str) -> Sequence[Mapping[str, object]]:
+        """Oldest first; what this user has published since then, up to now."""
+        found = await self._up_to_now(at, user)
+        # Nothing: it may also be that this machine's clock is ahead of the broker's, and `at` behind the end.
+        return found or await self._up_to_now("first", user)
 
-        Silence would tell no end: a link may be slow.
-        """
+    async def _up_to_now(self, start: str | datetime, user: str) -> Sequence[Mapping[str, object]]:
+        """Up to an entry of our own: silence would tell no end, because a link may be slow."""
         found: list[Mapping[str, object]] = []
-        async with self._reading(at) as entries:
+        async with self._reading(start) as entries:
+            mark = await self.mark()
             while True:
                 entry = await self._taken(entries)
                 event = _event(entry.body)
@@ -79,14 +86,26 @@ class Stream:
 
     async def _end(self) -> int | None:
         """The offset of the last entry; None for an empty stream."""
-        end: int | None = None
         async with self._reading("last") as entries:
+            try:
+                mark = await self.mark()
+            except BrokerError:
+                return await self._silent_end(entries)  # an alarm, or no right to write: whoever reads wants to see
+            offset = -1
             while True:
-                try:
-                    async with asyncio.timeout(_FIRST_SILENCE if end is None else _SILENCE):
-                        end = _offset(await self._taken(entries), -1 if end is None else end)
-                except TimeoutError:
-                    return end
+                entry = await self._taken(entries)
+                offset = _offset(entry, offset)
+                if (_event(entry.body) or {}).get("id") == mark:
+                    return offset
+
+    async def _silent_end(self, entries: Entries) -> int | None:
+        end: int | None = None
+        while True:
+            try:
+                async with asyncio.timeout(_FIRST_SILENCE if end is None else _SILENCE):
+                    end = _offset(await self._taken(entries), -1 if end is None else end)
+            except TimeoutError:
+                return end
 
     async def _taken(self, entries: Entries) -> AbstractIncomingMessage:
         """The ack only asks for more: nothing leaves a stream."""

@@ -139,6 +139,9 @@ class ByCloud:
                 if tries == _MOST_TRIES:
                     raise
                 await asyncio.sleep(max(error.hold, jittered(tries, self._chance())))
+                # Once more: it may have been long, and others may have written meanwhile.
+                if await self._is_modified(stored, bundle.leaf):
+                    return None
         raise AssertionError("unreachable")
 
     async def _is_modified(self, stored: Stored, leaf: Leaf) -> bool:

@@ -84,11 +84,12 @@ class Facts:
         """What was shown before, and is listed as it was then."""
         for one in [one for one, seen in self._seen.items() if seen.asked_at < _now() - _FORGOTTEN_AFTER]:
             del self._seen[one]
-        seen = [one for one in ids if one in self._seen]
+        # Of its own: while the list is read, another rotation may forget what is old.
+        seen = {one: self._seen[one] for one in ids if one in self._seen}
+        for known in seen.values():
+            known.asked_at = _now()
         listed = await self._listed(len(seen))
-        for one in seen:
-            self._seen[one].asked_at = _now()
-        return {one: self._seen[one].shown for one in seen if _is_as_shown(listed.get(one), self._seen[one].shown)}
+        return {one: known.shown for one, known in seen.items() if _is_as_shown(listed.get(one), known.shown)}
 
     async def _listed(self, most: int) -> Mapping[str, Certificate]:
         """All that is stored, for fewer calls than `most`; nothing where it takes more, or does not come to rest."""

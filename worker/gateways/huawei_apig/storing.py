@@ -68,10 +68,12 @@ class Storing:
             except RotationError as error:
                 if not leaves_doubt(error):
                     raise
-                found = await look()
-                if found is not None and is_written(found.stored(), before, leaf):
+                if (found := await _seen(look, before, leaf)) is not None:
                     return found
                 await pause_or_raise(error, tries, self.chance)
+                # Once more: it may have been long, and others may have written meanwhile.
+                if (found := await _seen(look, before, leaf)) is not None:
+                    return found
             else:
                 return answer
         raise AssertionError("unreachable")
@@ -86,6 +88,14 @@ class Storing:
         if shown.is_has_trusted_root_ca is False:
             raise PermanentError(FLAG_MOVED, f"the stored certificate {name} has lost its client CA")
         return shown.stored()
+
+
+async def _seen(
+    look: Callable[[], Awaitable[Certificate | None]], before: Stored | None, leaf: Leaf
+) -> Certificate | None:
+    """What was to be written, if it is there. Raises TransientError where something newer is."""
+    found = await look()
+    return found if found is not None and is_written(found.stored(), before, leaf) else None
 
 
 def _check_is(answer: Certificate, leaf: Leaf) -> None:
