@@ -129,7 +129,7 @@ BAD: Final = {
     "success without proof:": (3, replace(GOOD, changes=GOOD.changes[:-1])),
     f"superseded by nothing: {FIRST}": (3, BEFORE_ITS_TIME),
     f"superseded by nothing: {SECOND}": (3, NEVER_STORED),
-    f"not served: {SECOND} at i/www": (3, NEVER_STORED),
+    f"not served: {SECOND} at i/www": (3, BACK),
     f"stored though refused: {SECOND}": (
         3,
         replace(GOOD, orders=[order(FIRST, 1), order(SECOND, 2, reason="expired")]),
