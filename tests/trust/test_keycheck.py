@@ -1,5 +1,7 @@
 """The slow validation of keys, in a child process."""
 
+import json
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -87,3 +89,43 @@ async def test_a_child_that_ends_without_a_verdict_says_nothing_about_the_key(tm
 async def test_a_child_that_cannot_be_started_says_nothing_about_the_key(tmp_path: Path) -> None:
     with pytest.raises(TransientError, match="cannot be started: No such file"):
         await KeyCheck(interpreter=str(tmp_path / "none"))(Secret(key_pem(RSA)))
+
+
+# An interpreter that tells how the child stands at the moment in which it asks for the key.
+TELLING = """#!{python} -I
+import ctypes, io, json, os, resource, sys, types
+least, most = resource.getrlimit(resource.RLIMIT_CORE)
+resource.setrlimit(resource.RLIMIT_CORE, (most, most))
+class Telling(io.BytesIO):
+    def read(self):
+        dumpable, limit = ctypes.CDLL(None).prctl(3), resource.getrlimit(resource.RLIMIT_CORE)
+        with open({told!r}, "w") as file:
+            json.dump([sorted(os.environ), dumpable, limit[0]], file)
+        return real.read()
+real, code = sys.stdin.buffer, sys.argv[sys.argv.index("-c") + 1]
+sys.stdin = types.SimpleNamespace(buffer=Telling())
+sys.argv = sys.argv[sys.argv.index("-c") + 1:]
+exec(code)
+"""
+
+
+async def test_the_child_has_no_credentials_and_leaves_no_picture_of_its_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child, told = tmp_path / "interpreter", tmp_path / "told.json"
+    child.write_text(TELLING.format(python=sys.executable, told=str(told)))
+    child.chmod(0o755)
+    monkeypatch.setenv("ROTATION_BROKER__URL", "amqps://u:hunter2@mq.example.com/")
+    await KeyCheck(interpreter=str(child))(Secret(key_pem(RSA)))
+    names, dumpable, core = json.loads(told.read_text())
+    # Python adds the last itself, where there is no locale.
+    assert set(names) <= {"LD_LIBRARY_PATH", "LC_CTYPE"}
+    assert (dumpable, core) == (0, 0)
+
+
+async def test_the_child_finds_the_packages_wherever_they_are(tmp_path: Path) -> None:
+    """As in the image, whose interpreter knows them by PYTHONPATH alone."""
+    child = tmp_path / "interpreter"
+    child.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
+    child.chmod(0o755)
+    await KeyCheck(interpreter=str(child))(Secret(key_pem(RSA)))

@@ -11,21 +11,27 @@ from typing import Final
 
 import cryptography
 
+import worker
 from worker.core.errors import RefusedError, TransientError
 from worker.core.secret import Secret
 
 # An isolated interpreter hears of no PYTHONPATH, which may be where the packages are.
-_PACKAGES: Final = str(Path(cryptography.__file__).parents[1])
+_PACKAGES: Final = tuple(str(Path(one.__file__ or "").parents[1]) for one in (cryptography, worker))
+# Where the interpreter's own library may be; the rest, in which credentials may stand, is not the child's business.
+_ENVIRONMENT: Final = ("LD_LIBRARY_PATH",)
 # No interpreter that cannot start or import ends with it.
 _UNSOUND: Final = 86
 # The timer counts the child's own work, however busy the machine is, and ends it without a core dump.
 _LOAD: Final = (
     "import signal, sys\n"
-    "sys.path.append(sys.argv[1])\n"
+    "sys.path.extend(sys.argv[2:])\n"
+    "from worker.hardening import deny_dumps\n"
+    # What its parent denies is allowed again by exec.
+    "deny_dumps()\n"
     "from cryptography.exceptions import UnsupportedAlgorithm\n"
     "from cryptography.hazmat.primitives.serialization import load_pem_private_key\n"
     "pem = sys.stdin.buffer.read()\n"
-    "signal.setitimer(signal.ITIMER_PROF, float(sys.argv[2]))\n"
+    "signal.setitimer(signal.ITIMER_PROF, float(sys.argv[1]))\n"
     "try: load_pem_private_key(pem, None)\n"
     f"except (ValueError, TypeError, UnsupportedAlgorithm): sys.exit({_UNSOUND})\n"
 )
@@ -72,9 +78,10 @@ class KeyCheck:
         return child.returncode
 
     async def _started(self) -> Process:
-        command = (self.interpreter, "-I", "-c", _LOAD, _PACKAGES, str(self.effort))
+        command = (self.interpreter, "-I", "-c", _LOAD, str(self.effort), *_PACKAGES)
+        kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         try:
-            return await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL)
+            return await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL, env=kept)
         except OSError as error:
             told = f"key: its validation cannot be started: {error.strerror}"
             raise TransientError("internal_error", told) from None
