@@ -256,6 +256,18 @@ async def test_the_environment_names_no_proxy(monkeypatch: pytest.MonkeyPatch) -
         assert (len(proxy.requests), len(far.requests)) == (0, 1)
 
 
+async def test_the_environment_does_not_have_the_keys_of_connections_written_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ca, keys = tmp_path / "ca.pem", tmp_path / "keys"
+    ca.write_text(AUTHORITY.root_pem)
+    tls = serving("127.0.0.1", tmp_path)
+    monkeypatch.setenv("SSLKEYLOGFILE", str(keys))
+    async with listening(GOOD, tls=tls) as far, transport(far.endpoint, ca_file=ca) as one:
+        assert (await one.send(GET)).body == {"a": 1}
+    assert not keys.exists()
+
+
 async def test_a_proxy_of_the_settings_is_a_tunnel_that_reads_nothing(tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
     ca.write_text(AUTHORITY.root_pem)

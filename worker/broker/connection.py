@@ -24,6 +24,7 @@ from worker.core.secret import Secret
 from worker.settings.errors import SettingsError
 from worker.settings.model import Broker as Settings
 from worker.settings.resolve import broker_url
+from worker.tls import verifying
 
 # A dead peer is noticed after three times (heartbeat + 1) seconds.
 _HEARTBEAT: Final = 10
@@ -146,12 +147,11 @@ class Connector:
         if url.scheme != "amqps":
             return None
         try:
-            context = ssl.create_default_context(cafile=self._settings.ca_file)
+            context = verifying(self._settings.ca_file)
             if self._settings.cert_file is not None:
                 context.load_cert_chain(self._settings.cert_file, self._settings.key_file)
         except OSError as error:
             raise BrokerError(f"broker.ca_file, cert_file, key_file: cannot be used ({type(error).__name__})") from None
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
         return context
 
     async def close(self, connection: AbstractConnection) -> None:

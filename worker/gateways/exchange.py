@@ -10,6 +10,7 @@ from yarl import URL
 
 from worker.core.errors import PermanentError, TransientError, unchained
 from worker.effort import current_effort
+from worker.tls import verifying
 
 LONGEST_BODY: Final = 4 * 1024 * 1024
 # Tokens are several kilobytes long, and aiohttp refuses a header over 8,190 bytes unless told otherwise.
@@ -32,11 +33,9 @@ class AmbiguousError(TransientError):
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     """TLS 1.2 or newer, always verified; against `ca_file` alone where there is one."""
     try:
-        context = ssl.create_default_context(cafile=ca_file)
+        return verifying(ca_file)
     except OSError:
         raise PermanentError("gateway_untrusted", "ca_file: cannot be read as certificates") from None
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
 
 
 def client_session(

@@ -1,0 +1,19 @@
+"""What every TLS client of the worker begins with."""
+
+import ssl
+from pathlib import Path
+
+
+def verifying(ca_file: Path | None) -> ssl.SSLContext:
+    """TLS 1.2 or newer, always verified; against `ca_file` alone where there is one. OSError where it cannot be read.
+
+    Not `ssl.create_default_context`: that one writes the keys of every connection to the file that `SSLKEYLOGFILE`
+    names in the environment.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ca_file is None:
+        context.load_default_certs()
+    else:
+        context.load_verify_locations(ca_file)
+    return context
