@@ -230,3 +230,24 @@ def test_a_pair_that_cannot_be_read_is_left_to_the_rules() -> None:
     issued = authority.issue(["shop.example.com"])
     for change in (replaced(0, tlv(0xA0, integer(6))), replaced(1, integer(7) * 2)):
         assert fit(forged(issued, authority, change).chain_pem, Secret(issued.private_key_pem))
+
+
+def test_a_folder_that_becomes_a_link_out_of_the_roots_for_a_moment_leads_nowhere(tmp_path: Path) -> None:
+    """After it was resolved, and until the next look."""
+    root, folder = tmp_path / "root", tmp_path / "root" / "chains"
+    lineage(root)
+    for where, text in ((folder, "chain"), (tmp_path / "elsewhere", "secret")):
+        where.mkdir()
+        (where / "fullchain.pem").write_text(text)
+
+    def lead_out() -> None:
+        folder.rename(root / "aside")
+        folder.symlink_to(tmp_path / "elsewhere")
+
+    def lead_back() -> None:
+        folder.unlink()
+        (root / "aside").rename(folder)
+
+    watched = Watched(root, {2: lead_out, 3: lead_back})
+    chain, _ = read_material(InFiles("chains/fullchain.pem", SHOP.private_key), watched)
+    assert chain == "chain"

@@ -35,6 +35,10 @@ class _Sight:
     identity: tuple[int, ...]
 
 
+class _MovedError(Exception):
+    """What was opened is not what was looked at."""
+
+
 @unchained
 def read_material(material: InFiles, roots: Sequence[Path]) -> tuple[str, Secret]:
     """Chain and key. Paths are relative to a root; symlinks are followed first and must end inside a root.
@@ -44,8 +48,11 @@ def read_material(material: InFiles, roots: Sequence[Path]) -> tuple[str, Secret
     """
     for _ in range(_LOOKS):
         before = _look(material, roots)
-        chain = _read(before[0].path, "material.chain", LONGEST_CHAIN, is_key=False)
-        key = _read(before[1].path, "material.private_key", LONGEST_KEY, is_key=True)
+        try:
+            chain = _read(before[0], "material.chain", LONGEST_CHAIN, is_key=False)
+            key = _read(before[1], "material.private_key", LONGEST_KEY, is_key=True)
+        except _MovedError:
+            continue
         if _look(material, roots) == before:
             return chain, Secret(key)
     raise TransientError("key_mismatch", "material: chain and key change while they are being read")
@@ -58,13 +65,16 @@ def _look(material: InFiles, roots: Sequence[Path]) -> tuple[_Sight, _Sight]:
     )
 
 
-def _read(path: Path, place: str, longest: int, *, is_key: bool) -> str:
+def _read(sight: _Sight, place: str, longest: int, *, is_key: bool) -> str:
     def check(status: os.stat_result) -> None:
+        # A folder on the way may have become a link that leads out of the roots.
+        if (status.st_dev, status.st_ino) != sight.identity[:2]:
+            raise _MovedError
         _check(status, place, is_key=is_key)
 
     try:
         # Follows no link that came after it was resolved.
-        return read_pem(path, place, longest, check, os.O_NOFOLLOW)
+        return read_pem(sight.path, place, longest, check, os.O_NOFOLLOW)
     except OSError as error:
         raise _unreadable(place, error) from None
 
