@@ -71,6 +71,13 @@ def key_of_all(folder: Path) -> Path:
     return written(folder, f'[trust]\nrecipient_keys = ["{private.name}"]')
 
 
+def with_password(folder: Path) -> Path:
+    """Of a broker elsewhere, in a file that everybody can read."""
+    path = written(folder, f'[broker]\nurl = "amqps://u:{SECRET}@mq.example.com/"')
+    path.chmod(0o644)
+    return path
+
+
 def broker(url: str) -> Callable[[Path], Path]:
     return text(f'[broker]\nurl = "{url}"')
 
@@ -104,6 +111,9 @@ ROWS: Final = (
         "ROTATION_GATEWAYS__APIG_MAIN__AUTH__TOKEN: ",
         text(APIG),
         {"ROTATION_GATEWAYS__APIG_MAIN__AUTH__TOKEN": SECRET},
+    ),
+    Wrong(
+        "B81", "the broker's password in a file that everybody can read", "broker.url: has a password", with_password
     ),
     Wrong(
         "B82",

@@ -43,6 +43,7 @@ def in_place(**overrides: str) -> str:
 def written(folder: Path, text: str, name: str = "worker.toml") -> Path:
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
     path.write_text(text)
     return path
 

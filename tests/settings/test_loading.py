@@ -212,6 +212,15 @@ def test_a_certificates_dir_that_is_not_there_is_an_error(tmp_path: Path) -> Non
     assert problems(tmp_path, 'certificates_dir = "d"') == ["certificates_dir: no such folder"]
 
 
+def test_a_certificates_dir_to_which_everybody_may_add_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    for mode in (0o777, 0o1777):
+        (tmp_path / "d").chmod(mode)
+        assert problems(tmp_path, 'certificates_dir = "d"') == ["certificates_dir: can be written by everybody"]
+    (tmp_path / "d").chmod(0o775)
+    assert problems(tmp_path, 'certificates_dir = "d"') == []
+
+
 def test_a_secret_file_that_everybody_can_read_is_named_by_its_key(tmp_path: Path) -> None:
     token, url = written(tmp_path, "t", "token"), written(tmp_path, "amqp://127.0.0.1/", "url")
     settings = loaded(tmp_path, '[broker]\nurl_file = "url"\n' + APIG)

@@ -8,7 +8,7 @@ from tests.settings.files import GATEWAYS, LISTENER, certificate, in_place, load
 from worker.core.deployment import Binding
 from worker.core.secret import Secret
 from worker.settings import SettingsError
-from worker.settings.resolve import broker_url, deployments_of, holds, producers_by_certificate
+from worker.settings.resolve import broker_url, deployments_of, holds, producers_by_certificate, unsigned_producers
 
 REBIND = f'gateway = "bycloud-sp"\nstrategy = "rebind"\ncertificate_id = "c1"\n{LISTENER}'
 
@@ -76,3 +76,16 @@ def test_the_platform_holds_what_is_only_rebound(tmp_path: Path) -> None:
     settings = loaded(tmp_path, GATEWAYS + certificate(REBIND) + certificate(both, name="both"))
     assert holds(settings) == {"shop"}
     assert producers_by_certificate(settings) == {"shop": {"acme-1"}, "both": {"acme-1"}}
+
+
+def test_who_shows_a_certificate_to_the_broker_has_a_name_in_url_file_too(tmp_path: Path) -> None:
+    written(tmp_path, "amqps://rabbit.example.com/", "url")
+    settings = loaded(tmp_path, '[broker]\nurl_file = "url"\ncert_file = "c"\nkey_file = "k"')
+    with pytest.raises(SettingsError, match=r"broker\.url_file: names no user"):
+        broker_url(settings.broker)
+
+
+def test_who_has_no_public_key_is_a_user_of_the_broker(tmp_path: Path) -> None:
+    shop = GATEWAYS + certificate(in_place()).replace('["acme-1"]', '["zoe", "acme-1", "acme-2", "acme-3"]')
+    trust = '[trust.producers.acme-1]\npublic_key = "a.jwk"\n[trust.producers.acme-3]\n'
+    assert unsigned_producers(loaded(tmp_path, shop + trust)) == ["acme-2", "acme-3", "zoe"]

@@ -68,10 +68,10 @@ def _vault(vault: Vault | None) -> Iterator[str]:
 def _broker(broker: Broker) -> Iterator[str]:
     if broker.url_file is not None:
         return  # read, and checked, when it is used
-    yield from broker_url_problems(broker.url, insecure=broker.insecure)
+    yield from broker_url_problems(broker.url, broker)
 
 
-def broker_url_problems(url: str, *, insecure: bool) -> Iterator[str]:
+def broker_url_problems(url: str, broker: Broker) -> Iterator[str]:
     """What is wrong with a broker URL; no part of it is shown."""
     if url.startswith("sqlite:"):
         if not url.startswith(EMBEDDED) or url == EMBEDDED:
@@ -81,12 +81,21 @@ def broker_url_problems(url: str, *, insecure: bool) -> Iterator[str]:
     if parts is None or parts.scheme not in ("amqp", "amqps") or parts.fragment:
         yield "broker.url: not an amqp://, amqps:// or sqlite:/// URL"
         return
-    if parts.scheme == "amqp" and not insecure and not _is_loopback(parts.hostname or ""):
+    if parts.scheme == "amqp" and not broker.insecure and not _is_loopback(parts.hostname or ""):
         yield "broker.url: amqp:// to a host that is not loopback: use amqps://, or set broker.insecure"
+    if broker.cert_file is not None and not parts.username and parts.password is None:
+        # The library would say `guest`, which is not whose certificate it is.
+        yield "broker.url: names no user, which the one of cert_file has to be"
     unknown = {key for key, _ in parse_qsl(parts.query, keep_blank_values=True)} - _AMQP_QUERY
     if unknown:
         allowed = ", ".join(sorted(_AMQP_QUERY))
         yield f"broker.url: {len(unknown)} query keys that are not allowed; these are: {allowed}"
+
+
+def sends_password(url: str) -> bool:
+    """Whether there is a password in a broker's URL that is for another host."""
+    parts = _split(url)
+    return parts is not None and bool(parts.password) and not _is_loopback(parts.hostname or "")
 
 
 def _split(url: str) -> SplitResult | None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from worker.core.errors import unchained
-from worker.settings.checks import EMBEDDED, problems_in
+from worker.settings.checks import EMBEDDED, problems_in, sends_password
 from worker.settings.errors import SettingsError
 from worker.settings.model import Settings
 from worker.settings.overrides import apply, overrides_in
@@ -98,10 +98,24 @@ def _checked(tree: Tree, file: Path, origins: Origins) -> Settings:
         raise _error(_described(error, tree), file, origins) from None
     wrong_types = [_shown(problem) for problem in mistyped(tree, settings.model_dump(by_alias=True))]
     settings = _anchored(settings, file.resolve().parent)
-    problems = [*wrong_types, *problems_in(settings)]
+    problems = [*wrong_types, *problems_in(settings), *_shown_to_everybody(tree, file, origins)]
     if problems:
         raise _error(problems, file, origins)
     return settings
+
+
+def _shown_to_everybody(tree: Tree, file: Path, origins: Origins) -> Iterator[str]:
+    """Where the URL was overridden, the file's own is not known any more."""
+    url = tree.get("broker", {}).get("url", "")
+    if "broker.url" not in origins and sends_password(url) and _is_for_everybody(file):
+        yield "broker.url: has a password, and everybody can read this file: use broker.url_file"
+
+
+def _is_for_everybody(file: Path) -> bool:
+    try:
+        return bool(file.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return True
 
 
 def _error(problems: Sequence[str], file: Path, origins: Origins) -> SettingsError:
@@ -121,6 +135,9 @@ def _add_certificates(tree: Tree, file: Path, folder: Path, origins: Origins) ->
         return  # left to the check of the types
     if not (folder / named).is_dir():
         raise _error([f"{_CERTIFICATES_DIR}: no such folder"], file, origins)
+    if (folder / named).stat().st_mode & stat.S_IWOTH:
+        # Also a sticky one: each file that is added to it decides who may renew what.
+        raise _error([f"{_CERTIFICATES_DIR}: can be written by everybody"], file, origins)
     for more in sorted((folder / named).glob("*.toml")):
         for name, certificate in _only_certificates(more).items():
             key = f"certificates.{name}"

@@ -1,11 +1,12 @@
 """From settings to the values that the rest of the worker uses."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from worker.core.deployment import Binding
 from worker.core.deployment import Deployment as Target
 from worker.core.errors import unchained
+from worker.core.renewal import OWN_PRODUCER
 from worker.core.secret import Secret
 from worker.settings.checks import broker_url_problems
 from worker.settings.errors import SettingsError
@@ -70,10 +71,7 @@ def broker_url(broker: Broker) -> Secret:
     if broker.url_file is None:
         return Secret(broker.url)
     url = (_text(broker.url_file, "broker.url_file") or "").strip()
-    problems = [
-        problem.replace("broker.url:", "broker.url_file:")
-        for problem in broker_url_problems(url, insecure=broker.insecure)
-    ]
+    problems = [problem.replace("broker.url:", "broker.url_file:") for problem in broker_url_problems(url, broker)]
     if problems:
         raise SettingsError(problems)
     return Secret(url)
@@ -81,6 +79,13 @@ def broker_url(broker: Broker) -> Secret:
 
 def producers_by_certificate(settings: Settings) -> Mapping[str, frozenset[str]]:
     return {name: frozenset(certificate.producers) for name, certificate in settings.certificates.items()}
+
+
+def unsigned_producers(settings: Settings) -> Sequence[str]:
+    """Those without a public key, which are AMQP users of the same name; in the order of their names."""
+    signed = {name for name, one in settings.trust.producers.items() if one.public_key is not None}
+    listed = set[str]().union(*producers_by_certificate(settings).values())
+    return sorted(listed - signed - {OWN_PRODUCER})
 
 
 def holds(settings: Settings) -> frozenset[str]:
