@@ -19,7 +19,7 @@ PASSWORD = "least-privilege"
 
 
 def add_users(node: RabbitNode, settings: Settings) -> None:
-    permissions = definitions(settings, retry().parking_seconds)["permissions"]
+    permissions = definitions(settings, retry().parking_seconds, unsigned=["acme-1"])["permissions"]
     assert isinstance(permissions, list)
     for one in permissions:
         node.ctl("add_user", one["user"], PASSWORD)
@@ -40,7 +40,8 @@ async def test_the_exported_rights_are_enough_and_no_more(tmp_path: Path) -> Non
         await owner.declare()
         await owner.close()
         add_users(node, settings)
-        worker, producer = (opened(node, settings, user) for user in ("rotation-worker", "rotation-producer"))
+        users = ("rotation-worker", "rotation-producer", "acme-1")
+        worker, producer, unsigned = (opened(node, settings, user) for user in users)
         await producer.publish_renewal(renewal(b"1"))
         await producer.publish_renewal(renewal(b"2"))
         async with worker.deliveries() as deliveries:
@@ -60,11 +61,17 @@ async def test_the_exported_rights_are_enough_and_no_more(tmp_path: Path) -> Non
             assert (back.message.attempt, back.message.user_id) == (2, "rotation-producer")
             await back.ack()
             assert len(await worker.history()) == 1
+            await unsigned.publish_renewal(renewal(b"3"))
+            third = await anext(deliveries)
+            assert third.message.user_id == "acme-1"
+            await third.ack()
         with pytest.raises(BrokerError):
             await worker.publish_renewal(renewal(b"forged"))
         with pytest.raises(BrokerError):
             await producer.publish_event(event())
         with pytest.raises(BrokerError):
+            await unsigned.publish_event(event())
+        with pytest.raises(BrokerError):
             await producer.keep("shop", note)
-        for broker in (worker, producer):
+        for broker in (worker, producer, unsigned):
             await broker.close()

@@ -105,6 +105,14 @@ def test_nobody_is_granted_more_than_needed(user: str, right: str, name: str, *,
     assert (re.search(permission[right], name) is not None) is is_granted
 
 
+def test_each_producer_that_signs_nothing_is_a_user_with_a_producers_rights() -> None:
+    exported: Any = definitions(Broker(), PARKING, "/", ["acme-1", "rotation-producer", "rotation-worker"])
+    names = ["rotation-worker", "rotation-producer", "acme-1"]
+    assert [one["name"] for one in exported["users"]] == [one["user"] for one in exported["permissions"]] == names
+    _, signed, unsigned = exported["permissions"]
+    assert unsigned == signed | {"user": "acme-1"}
+
+
 def test_the_definitions_hold_every_object_and_no_password() -> None:
     exported: Any = definitions(Broker(), PARKING)
     wanted = topology(Broker(), PARKING)

@@ -115,11 +115,9 @@ async def two_tenants(folder: Path) -> AsyncIterator[World]:
             owner = broker_of(settings)
             await owner.declare()
             await owner.close()
-            permissions: Any = definitions(settings.broker, settings.retry.parking_seconds)["permissions"]
-            worker, producer = permissions
-            add_user(node, "rotation-worker", worker)
-            for name in ("acme", "other"):
-                add_user(node, name, producer)
+            exported: Any = definitions(settings.broker, settings.retry.parking_seconds, unsigned=("acme", "other"))
+            for rights in exported["permissions"]:
+                add_user(node, rights["user"], rights)
             url = f"amqp://rotation-worker:{PASSWORD}@127.0.0.1:{node.port}/"
             own = settings.broker.model_copy(update={"url": url, "declare_": False})
             certificates = {**settings.certificates, "blog": blog}

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from worker.settings.model import Broker
 
@@ -13,6 +13,9 @@ DEAD = "dead"
 
 NOTE = "note"
 """Routing key of a note to whoever takes over."""
+
+_WORKER: Final = "rotation-worker"
+_PRODUCER: Final = "rotation-producer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +112,22 @@ def _dead_lettered(exchange: str, key: str) -> Mapping[str, str]:
     }
 
 
-def definitions(settings: Broker, parking_seconds: Sequence[float], vhost: str = "/") -> Mapping[str, object]:
-    """A RabbitMQ definitions file: all objects, and users with no more rights than they need, yet without passwords."""
+def definitions(
+    settings: Broker, parking_seconds: Sequence[float], vhost: str = "/", unsigned: Sequence[str] = ()
+) -> Mapping[str, object]:
+    """A RabbitMQ definitions file: all objects, and users with no more rights than they need, yet without passwords.
+
+    One user for all who sign their renewals, and one for each of the `unsigned`, who are known by the user's name.
+    """
+    permissions = _permissions(settings, [parking_queue(settings, step) for step in parking_seconds], vhost, unsigned)
     wanted = topology(settings, parking_seconds)
     return {
         "vhosts": [{"name": vhost}],
         "users": [
             {"name": name, "password_hash": "", "hashing_algorithm": "rabbit_password_hashing_sha256", "tags": []}
-            for name in ("rotation-worker", "rotation-producer")
+            for name in (one["user"] for one in permissions)
         ],
-        "permissions": _permissions(settings, [parking_queue(settings, step) for step in parking_seconds], vhost),
+        "permissions": permissions,
         "exchanges": [
             {"name": one.name, "vhost": vhost, "type": one.kind, "durable": True, "auto_delete": False, "arguments": {}}
             for one in wanted.exchanges
@@ -141,23 +150,23 @@ def definitions(settings: Broker, parking_seconds: Sequence[float], vhost: str =
     }
 
 
-def _permissions(settings: Broker, parking: Sequence[str], vhost: str) -> Sequence[Mapping[str, str]]:
+def _permissions(
+    settings: Broker, parking: Sequence[str], vhost: str, unsigned: Sequence[str]
+) -> Sequence[Mapping[str, str]]:
     """The worker writes events and copies, and reads its own queues; a producer writes renewals, and reads nothing."""
     return [
         {
-            "user": "rotation-worker",
+            "user": _WORKER,
             "vhost": vhost,
             "configure": "^$",
             "write": _any_of(settings.events_exchange, settings.parking_exchange),
             "read": _any_of(settings.queue, settings.dead_queue, settings.history_stream, *parking),
         },
-        {
-            "user": "rotation-producer",
-            "vhost": vhost,
-            "configure": "^$",
-            "write": _any_of(settings.exchange),
-            "read": "^$",
-        },
+        *(
+            {"user": name, "vhost": vhost, "configure": "^$", "write": _any_of(settings.exchange), "read": "^$"}
+            for name in dict.fromkeys((_PRODUCER, *unsigned))
+            if name != _WORKER
+        ),
     ]
 
 

@@ -11,7 +11,7 @@ from worker.commands.loading import log_level, settings_of
 from worker.commands.output import print_json
 from worker.commands.refusals import in_json
 from worker.settings import Settings
-from worker.settings.resolve import broker_url
+from worker.settings.resolve import broker_url, unsigned_producers
 from worker.telemetry import configure_logs
 
 
@@ -27,7 +27,8 @@ def execute(args: argparse.Namespace) -> int:
 
 def _carry_out(settings: Settings, args: argparse.Namespace) -> int:
     if args.action == "export":
-        print_json(definitions(settings.broker, settings.retry.parking_seconds, _vhost(settings)))
+        unsigned = () if settings.trust.require_signature else unsigned_producers(settings)
+        print_json(definitions(settings.broker, settings.retry.parking_seconds, _vhost(settings), unsigned))
         return OK
     asyncio.run(_apply(settings))
     if args.json:

@@ -1,0 +1,24 @@
+"""`topology export`: whose users it prints."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.settings.files import GATEWAYS, certificate, in_place, written
+from worker.cli import main
+
+SHOP = GATEWAYS + certificate(in_place()).replace('["acme-1"]', '["acme-1", "acme-2"]')
+SIGNED = '[trust.producers.acme-1]\npublic_key = "acme-1.pub.jwk"\n'
+
+
+@pytest.mark.parametrize(
+    ("trust", "unsigned"),
+    [("", ["acme-1", "acme-2"]), (SIGNED, ["acme-2"]), ("[trust]\nrequire_signature = true\n", [])],
+)
+def test_who_signs_nothing_is_a_user_of_the_name_that_the_settings_list(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], trust: str, unsigned: list[str]
+) -> None:
+    assert main(["topology", "export", "--config", str(written(tmp_path, SHOP + trust))]) == 0
+    users = [one["name"] for one in json.loads(capsys.readouterr().out)["users"]]
+    assert users == ["rotation-worker", "rotation-producer", *unsigned]
