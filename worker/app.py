@@ -5,6 +5,7 @@ import gc
 import random
 import signal
 import ssl
+import stat
 import warnings
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -137,9 +138,13 @@ def trusted_roots(ca_bundle: str) -> Sequence[x509.Certificate]:
         with warnings.catch_warnings():
             # Old roots have serial numbers that the library frowns upon: nobody here can change them.
             warnings.simplefilter("ignore", CryptographyDeprecationWarning)
-            return x509.load_pem_x509_certificates(path.read_bytes())
+            roots = x509.load_pem_x509_certificates(path.read_bytes())
+        is_for_everybody = path.stat().st_mode & stat.S_IWOTH
     except (OSError, ValueError):
         raise SettingsError(["trust.ca_bundle: no file of PEM certificates can be read there"]) from None
+    if is_for_everybody:
+        raise SettingsError(["trust.ca_bundle: can be written by everybody"])
+    return roots
 
 
 def _system_roots() -> Path:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.settings.files import BYCLOUD, GATEWAYS, loaded
-from worker.app import rules_of
+from tests.settings.files import BYCLOUD, GATEWAYS, loaded, written
+from worker.app import rules_of, trusted_roots
 from worker.core.case import Rules
 from worker.core.rules import RULES
 from worker.sandbox.ca import Authority
@@ -60,3 +60,11 @@ def test_a_gateway_that_takes_nothing_behind_2038_is_thought_of(tmp_path: Path) 
 def test_what_makes_no_sense_is_refused(tmp_path: Path, said: str) -> None:
     with pytest.raises(SettingsError, match=r"trust\.rules"):
         rules(tmp_path, f"[trust.rules]\n{said}")
+
+
+def test_roots_that_everybody_may_write_are_refused(tmp_path: Path) -> None:
+    bundle = written(tmp_path, Authority.create().root_pem, "roots.pem")
+    assert len(trusted_roots(str(bundle))) == 1
+    bundle.chmod(0o646)
+    with pytest.raises(SettingsError, match=r"trust\.ca_bundle: can be written by everybody"):
+        trusted_roots(str(bundle))

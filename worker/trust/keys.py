@@ -32,6 +32,8 @@ def read_key(path: Path, *, is_private: bool, signs: bool) -> Key:
             mode = os.fstat(file.fileno()).st_mode
     except OSError as error:
         raise KeyFileError(f"cannot be read: {error.strerror}") from None
+    if mode & stat.S_IWOTH:
+        raise KeyFileError("can be written by everybody")
     if is_private and mode & stat.S_IROTH:
         raise KeyFileError("can be read by everybody")
     key = _imported(content[:_LONGEST])
