@@ -30,15 +30,17 @@ from worker.core.certificate import Rules
 from worker.core.deployment import Certificate
 from worker.core.errors import Failure
 from worker.core.message import identify
+from worker.core.names import is_address, is_domain
 from worker.core.outcome import Report
-from worker.core.renewal import OWN_PRODUCER, InFiles
+from worker.core.renewal import OWN_PRODUCER
 from worker.gateways import open_gateway
 from worker.gateways.asking import Asking
 from worker.gateways.base import Gateway
 from worker.intake import Intake
 from worker.rotation import Rotator, Unwatched, Watcher
 from worker.settings import Settings, SettingsError
-from worker.settings.resolve import broker_url, deployments_of, holds, producers_by_certificate
+from worker.settings.model import Certificate as Entry
+from worker.settings.resolve import broker_url, deployments_of, holds, lineages, producers_by_certificate
 from worker.substitute import Substitute
 from worker.sweep import Sweeper, Sweeping
 from worker.telemetry import Metrics
@@ -66,11 +68,21 @@ def utc_now() -> datetime:
 
 def certificates_of(settings: Settings) -> Mapping[str, Certificate]:
     """Every certificate of the settings with its deployments."""
-    return {name: Certificate(name, deployments_of(settings, name)) for name in settings.certificates}
+    return {
+        name: Certificate(name, deployments_of(settings, name), _names_of(one))
+        for name, one in settings.certificates.items()
+    }
+
+
+def _names_of(certificate: Entry) -> Sequence[str]:
+    """What must be covered wherever it is bound. An endpoint may be asked without a domain name."""
+    asked = (parse_endpoint(endpoint).server_name for endpoint in certificate.verify_.endpoints)
+    return *certificate.names, *(name for name in asked if is_domain(name.lower()) and not is_address(name))
 
 
 def intake_of(settings: Settings, vault: Vault | None = None) -> Intake:
     """Who may renew what, and what a certificate must be like."""
+    named = settings.certificates.items()
     trust = TrustPolicy(
         producers=producers_by_certificate(settings),
         allow_plain_keys=settings.trust.allow_plain_keys,
@@ -80,6 +92,10 @@ def intake_of(settings: Settings, vault: Vault | None = None) -> Intake:
             {name: one.public_key for name, one in settings.trust.producers.items() if one.public_key is not None}
         ),
         audience=settings.trust.audience,
+        replay_window=settings.trust.replay_window_seconds,
+        lineages=lineages(settings),
+        files_below={name: one.files_below for name, one in named if one.files_below is not None},
+        vault_below={name: one.vault_below for name, one in named if one.vault_below is not None},
     )
     recipients = Recipients.at(settings.trust.recipient_keys)
     return Intake(trust, rules_of(settings), settings.trust.roots.files, utc_now, recipients, vault=vault)
@@ -223,12 +239,7 @@ async def rotator_of(settings: Settings, metrics: Metrics, watcher: Watcher | No
 
 
 def sweeper_of(settings: Settings, rotator: Rotator) -> Sweeper:
-    lineages = {
-        name: InFiles(certificate.lineage.chain, certificate.lineage.private_key)
-        for name, certificate in settings.certificates.items()
-        if certificate.lineage is not None
-    }
-    return Sweeper(intake_of(settings), rotator, certificates_of(settings), lineages)
+    return Sweeper(intake_of(settings), rotator, certificates_of(settings), lineages(settings))
 
 
 def gateway_states(rotator: Rotator) -> Mapping[str, GatewayState]:

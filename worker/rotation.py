@@ -12,7 +12,18 @@ from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Certificate, Deployment
 from worker.core.errors import Failure, RefusedError, RotationError, is_exhaustion
 from worker.core.outcome import BindingResult, DeploymentReport, Report, attempted, conclude
-from worker.core.planning import Create, Keep, Modify, Plan, Stored, Superseded, UploadEach, check_names, plan
+from worker.core.planning import (
+    Create,
+    Keep,
+    Modify,
+    Plan,
+    Stored,
+    Superseded,
+    UploadEach,
+    check_covered,
+    check_names,
+    plan,
+)
 from worker.core.readback import confirmed, is_complete, moved_flags, put_right
 from worker.core.reporting import not_planned, not_replaced, reported, unconfirmed
 from worker.core.snapshot import Snapshot
@@ -93,7 +104,6 @@ class Rotator:
     async def _rotate(self, certificate: Certificate, bundle: Bundle | None, *, undo_until: datetime | None) -> Report:
         leaf = None if bundle is None else bundle.leaf
         try:
-            _check_listed_names(certificate, leaf)
             steps = await self.plans(certificate, leaf, undo_until=undo_until)
             _refuse_uncovered(steps)
         except RefusedError as error:
@@ -110,7 +120,11 @@ class Rotator:
     async def plans(
         self, certificate: Certificate, leaf: Leaf | None, *, undo_until: datetime | None = None
     ) -> Sequence[Step]:
-        """What is to be done at each deployment, or why nothing can be; by reading only."""
+        """What is to be done at each deployment, or why nothing can be; by reading only.
+
+        Raises RefusedError(`name_not_covered`) for what needs no reading.
+        """
+        _check_listed_names(certificate, leaf)
         steps = await self._planned(certificate, leaf, undo_until)
         if undo_until is not None and any(_is_superseded(step) for step in steps):
             # A certificate that was issued after those to be undone is there. Gateways that tell no beginnings may
@@ -295,6 +309,7 @@ def _check_listed_names(certificate: Certificate, leaf: Leaf | None) -> None:
     """What the settings list needs no call to be known."""
     if leaf is None:
         return
+    check_covered(certificate.name, certificate.names, leaf)
     for deployment in certificate.deployments:
         if deployment.strategy != "per_domain":
             check_names(deployment, deployment.bindings or (), leaf)

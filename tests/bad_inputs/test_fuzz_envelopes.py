@@ -145,7 +145,7 @@ def test_nothing_that_a_producer_signs_surprises(keys: Keys, data: st.DataObject
     key = keys.signing.key
     signed = key_signed(encoded(dumped(header)), payload, key, registry)
     with suppress(RefusedError):
-        event, producer = open_signed(signed, keys.signers, "rotation-worker", NOW)
+        event, producer, _at = open_signed(signed, keys.signers, "rotation-worker", NOW)
         assert (producer, event.specversion) == ("acme", "1.0")
 
 

@@ -1,60 +1,8 @@
-"""Faults where the worker meets others: producers, clouds, brokers, clients, disks."""
+"""Faults where the worker meets others: clouds, brokers, clients, disks."""
 
 from typing import Final
 
 from tests.bite.fault import Fault
-
-TRUSTING: Final = (
-    Fault(
-        "anybody may renew",
-        "trust/opening.py",
-        "(producer is None or producer not in allowed)",
-        "producer is None",
-        "trust/test_opening.py::test_nobody_else_may",
-    ),
-    Fault(
-        "a signature counts for less than the sender's name",
-        "trust/opening.py",
-        "producer = signer if signer is not None else message.user_id",
-        "producer = message.user_id or signer",
-        "trust/test_signing.py::test_a_signature_stands_for_the_user_and_lists_decide",
-    ),
-    Fault(
-        "unsigned where a signature is asked for",
-        "trust/opening.py",
-        "if policy.require_signature and message.user_id != OWN_PRODUCER:",
-        "if policy.require_signature and message.user_id is None:",
-        "trust/test_opening.py::test_an_unsigned_message_is_refused_where_a_signature_is_asked_for",
-    ),
-    Fault(
-        "a plain key is accepted",
-        "trust/opening.py",
-        "if isinstance(renewal.material, Plain) and not policy.allow_plain_keys:",
-        "if isinstance(renewal.material, Plain) and policy.require_signature:",
-        "trust/test_opening.py::test_a_key_in_the_open_is_refused_unless_it_is_allowed",
-    ),
-    Fault(
-        "a plain key is kept in the dead queue",
-        "trust/opening.py",
-        "return not _has_open_key(event)",
-        "return True",
-        "trust/test_opening.py::test_a_body_that_may_hold_a_key_in_the_open_is_never_kept",
-    ),
-    Fault(
-        "a message meant for another worker is taken",
-        "trust/signing.py",
-        'if header["aud"] != audience:',
-        'if header["aud"] == "":',
-        "trust/test_signing.py::test_another_header_is_refused_though_the_signature_is_sound",
-    ),
-    Fault(
-        "a signed message is good for ever",
-        "trust/signing.py",
-        "expires <= now.timestamp() or",
-        "",
-        "trust/test_signing.py::test_a_message_is_good_for_as_long_as_it_says",
-    ),
-)
 
 ASKING: Final = (
     Fault(
@@ -345,4 +293,4 @@ KEEPING: Final = (
     ),
 )
 
-AT_THE_EDGES: Final = (*TRUSTING, *ASKING, *SENDING, *LIMITING, *PROVING, *HANDING_OVER, *KEEPING)
+AT_THE_EDGES: Final = (*ASKING, *SENDING, *LIMITING, *PROVING, *HANDING_OVER, *KEEPING)

@@ -88,6 +88,20 @@ def test_a_listed_name_that_is_not_covered_is_refused_without_any_call() -> None
     assert (report.reason, cloud.journal) == ("name_not_covered", [])
 
 
+def test_a_name_that_the_settings_ask_for_is_covered_where_only_listeners_are_bound() -> None:
+    cloud = gateway(rows={"l1": None})
+    target = deployment(gateway=cloud.name, strategy="replace", bindings=(listener("l1"),))
+    for names, reason in [
+        (("old.example.org",), "name_not_covered"),
+        (("a.example.com", "*.example.com"), "name_not_covered"),
+        (("A.example.com",), "rotated"),
+    ]:
+        asked = replace(certificate(target), names=names)
+        report = run_virtual(Rotator({cloud.name: cloud}).rotate(asked, bundle()))
+        assert report.reason == reason
+        assert bool(cloud.journal) == (reason == "rotated"), "no call before"
+
+
 def test_a_replacement_that_fails_attaches_nothing_and_names_every_binding() -> None:
     refusal = PermanentError("certificate_rejected", "key does not match", status=400, code="APIG.2101")
     cloud = gateway(errors={"replace": [refusal]})

@@ -7,6 +7,7 @@ import pytest
 
 from tests.settings.files import APIG, BYCLOUD, GATEWAYS, LISTENER, VAULT, certificate, in_place, loaded, problems
 
+LINEAGE = '[certificates.shop.lineage]\nchain = "{0}/chain.pem"\nprivate_key = "{0}/key.pem"'
 SINGLE = '{instance_id = "i1", group_id = "g1", domain_id = "d1"}'
 PASSWORD = '{kind = "password", iam_endpoint = "IAM", account = "a", user = "u", password_file = "p", project = "eu"}'
 
@@ -310,6 +311,27 @@ def test_a_lineage_lies_below_a_root(tmp_path: Path, root: str, chain: str, prob
     text = f"[trust.roots]\nfiles = {root}\n" + GATEWAYS + certificate(in_place(), more=lineage)
     expected = [] if problem is None else [f"certificates.shop.lineage{problem}"]
     assert problems(tmp_path, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ('names = ["shop.example.com", "*.example.com"]', None),
+        ('names = ["a.example.com", "exämple.com"]', "names.1: not a domain name"),
+        ('files_below = "live/shop"\nvault_below = "certs/shop"', None),
+        ('files_below = "../shop"', "files_below: not a path below a root"),
+        ('files_below = "/live/shop"', "files_below: not a path below a root"),
+        ('files_below = "."', "files_below: not a path below a root"),
+        ('vault_below = "certs/../shop"', "vault_below: String should match pattern"),
+        (f'files_below = "live/shop"\n{LINEAGE.format("live/shop")}', None),
+        (f'files_below = "live/shop"\n{LINEAGE.format("live/shop2")}', "lineage: not below files_below"),
+    ],
+)
+def test_what_a_certificate_may_be_for_and_be_made_of_is_bounded_in_words_that_bound(
+    tmp_path: Path, more: str, problem: str | None
+) -> None:
+    found = problems(tmp_path, '[trust.roots]\nfiles = ["le"]\n' + GATEWAYS + certificate(in_place(), more=more))
+    assert [one.startswith(f"certificates.shop.{problem}") for one in found] == ([] if problem is None else [True])
 
 
 TOKEN = '{kind = "token", token_file = "t"}'

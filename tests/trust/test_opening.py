@@ -11,11 +11,14 @@ import pytest
 
 from worker.broker.base import Message
 from worker.core.errors import RefusedError
-from worker.core.renewal import OWN_PRODUCER, Held
+from worker.core.renewal import OWN_PRODUCER, Held, InFiles
 from worker.trust.opening import TrustPolicy, may_keep_body, open_message
 
 NOW = datetime.now(UTC)
 POLICY = TrustPolicy(producers={"shop": frozenset({"acme"})}, holds=frozenset({"shop"}))
+FILES = {"kind": "file", "chain": "live/shop/chain.pem", "private_key": "live/shop/key.pem"}
+SWEPT = replace(POLICY, lineages={"shop": InFiles("live/shop/chain.pem", "live/shop/key.pem")})
+PLACED = replace(POLICY, files_below={"shop": "live/shop"}, vault_below={"shop": "certs/shop"})
 PLAIN = {"kind": "plain", "chain_pem": "c", "private_key_pem": "-----BEGIN PRIVATE KEY-----"}
 
 
@@ -43,9 +46,59 @@ def test_nobody_else_may(user: str | None) -> None:
 
 
 def test_the_worker_vouches_for_what_it_makes_itself_signed_or_not() -> None:
-    own = message(user_id=OWN_PRODUCER)
-    assert open_message(own, replace(POLICY, require_signature=True), NOW).producer == OWN_PRODUCER
+    own = message(FILES, user_id=OWN_PRODUCER)
+    assert open_message(own, replace(SWEPT, require_signature=True), NOW).producer == OWN_PRODUCER
     assert refusal(message(user_id=OWN_PRODUCER, certificate="other")) == "unknown_certificate"
+
+
+@pytest.mark.parametrize(
+    ("material", "more"),
+    [
+        ({"kind": "held"}, {}),
+        (PLAIN, {}),
+        ({"kind": "vault", "path": "certs/shop"}, {}),
+        ({**FILES, "chain": "live/bank/chain.pem"}, {}),
+        ({**FILES, "private_key": "live/bank/key.pem"}, {}),
+        (FILES, {"reason": "manual"}),
+        (FILES, {"reason": "key_compromise"}),
+        (FILES, {"allow_shorter_validity": True}),
+    ],
+)
+def test_the_workers_own_name_is_good_for_what_the_sweep_makes_alone(material: Any, more: dict[str, Any]) -> None:
+    event = json.loads(message(material).body)
+    event["data"] |= more
+    sent = message(body=json.dumps(event).encode(), user_id=OWN_PRODUCER)
+    assert refusal(sent, replace(SWEPT, allow_plain_keys=True)) == "unauthorized_producer"
+
+
+def test_the_workers_own_name_is_good_for_nothing_that_has_no_lineage() -> None:
+    assert refusal(message(FILES, user_id=OWN_PRODUCER)) == "unauthorized_producer"
+
+
+@pytest.mark.parametrize("path", ["live/shop/chain.pem", "./live//shop/a/b.pem"])
+def test_files_are_named_where_the_certificate_has_its_own(path: str) -> None:
+    assert open_message(message({**FILES, "chain": path}), PLACED, NOW).id == "1"
+
+
+@pytest.mark.parametrize(
+    "path", ["live/bank/chain.pem", "live/shop2/c.pem", "live/shop/../bank/c.pem", "/live/shop/c.pem", "chain.pem"]
+)
+def test_files_of_other_certificates_are_refused_before_anything_is_read(path: str) -> None:
+    for one in ("chain", "private_key"):
+        assert refusal(message({**FILES, one: path}), PLACED) == "file_outside_roots"
+        assert open_message(message({**FILES, one: path}), POLICY, NOW).id == "1", "nobody said where"
+
+
+@pytest.mark.parametrize("path", ["certs/bank", "certs/shop2", "certs/shop/../bank", "/certs/shop", "certs"])
+def test_secrets_of_other_certificates_are_refused_before_vault_is_asked(path: str) -> None:
+    sent = message({"kind": "vault", "path": path})
+    assert refusal(sent, PLACED) == "vault_forbidden"
+    assert open_message(sent, POLICY, NOW).id == "1", "nobody said where"
+
+
+def test_secrets_are_named_where_the_certificate_has_its_own() -> None:
+    for path in ("certs/shop", "certs/shop/eu"):
+        assert open_message(message({"kind": "vault", "path": path}), PLACED, NOW).id == "1"
 
 
 def test_an_unknown_certificate_is_told_as_such() -> None:

@@ -59,9 +59,17 @@ class World:
         at = datetime.now(UTC)
         return composed(renewal_id=renewal_id, source="/tests", certificate=certificate, material=material, at=at)
 
-    def signed(self, event: bytes, producer: str = "acme", **overrides: Any) -> bytes:
+    def signed(self, event: bytes, producer: str = "acme", *, days_ago: float = 0, **overrides: Any) -> bytes:
         key = read_key(self.keys / f"{producer}.jwk", is_private=True, signs=True)
-        return sign(event, replace(Signing(producer, key, "rotation-worker", 3600), **overrides), datetime.now(UTC))
+        signing = replace(Signing(producer, key, "rotation-worker", 3600), **overrides)
+        return sign(event, signing, datetime.now(UTC) - timedelta(days=days_ago))
+
+    def urgent(self, event: bytes) -> bytes:
+        """To be taken back at once; when it was made it does not say."""
+        data = json.loads(event)
+        del data["time"]
+        data["data"] |= {"reason": "key_compromise", "allow_shorter_validity": True}
+        return json.dumps(data).encode()
 
     async def publish(self, user: str, body: bytes, content_type: str = JSON, **how: Any) -> None:
         """As this user, by whatever exchange, with whatever properties."""
@@ -170,10 +178,15 @@ async def test_what_was_signed_once_turns_nothing_back(tmp_path: Path) -> None:
     async with two_tenants(tmp_path) as world:
         jose = "application/jose"
         older, newer = world.signed(world.event("shop", days_ago=9)), world.signed(world.event("shop", days_ago=1))
+        urgent = world.urgent(world.event("shop", days_ago=12))
+        undoing = world.signed(urgent, days_ago=2, seconds=10 * 86_400)
         for body, told in [
+            (undoing, ("succeeded", "rotated")),
             (older, ("succeeded", "rotated")),
             (newer, ("succeeded", "rotated")),
             (older, ("superseded", "downgrade")),
+            (undoing, ("superseded", "downgrade")),
+            (world.signed(urgent, days_ago=8, seconds=10 * 86_400), ("failed", "stale_message")),
         ]:
             await world.publish("acme", body, jose, user_id="acme")
             assert await world.outcome() == told
@@ -190,7 +203,7 @@ async def test_what_was_signed_once_turns_nothing_back(tmp_path: Path) -> None:
         await world.publish("other", json.dumps(taken).encode(), user_id="other")
         assert await world.outcome() == ("failed", "envelope_mismatch")
         assert world.changes == changes
-        await world.worker.dead(3)
+        await world.worker.dead(4)
         secrets = [canary for issued in world.issues for canary in traces_of(issued.private_key_pem)]
     files = [file for file in (tmp_path / "node").rglob("*") if file.is_file()]
     found = {file.name for file in files for secret in secrets if secret.encode() in file.read_bytes()}

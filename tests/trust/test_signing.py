@@ -50,8 +50,9 @@ def refusal(body: bytes, pair: tuple[Path, Path], now: datetime = NOW) -> str:
 
 
 def test_what_a_producer_signed_is_opened(pair: tuple[Path, Path]) -> None:
-    event, producer = open_signed(sign(EVENT, signing(pair), NOW), signers(pair), "rotation-worker", NOW)
+    event, producer, at = open_signed(sign(EVENT, signing(pair), NOW), signers(pair), "rotation-worker", NOW)
     assert (event.id, event.data.certificate, producer) == ("r1", "shop", "acme-1")
+    assert at == NOW.replace(microsecond=0)
 
 
 def test_a_producers_key_that_is_replaced_in_its_file_needs_no_restart(tmp_path: Path) -> None:
@@ -124,6 +125,35 @@ def test_a_message_is_good_for_as_long_as_it_says(pair: tuple[Path, Path]) -> No
     assert refusal(body, pair, NOW + timedelta(days=8)) == "stale_message"
 
 
+def test_a_message_is_good_for_no_longer_than_the_worker_says(pair: tuple[Path, Path]) -> None:
+    body = sign(EVENT, replace(signing(pair), seconds=10 * 365 * 86_400), NOW)
+    assert open_signed(body, signers(pair), "rotation-worker", NOW + timedelta(days=6)).producer == "acme-1"
+    assert refusal(body, pair, NOW + timedelta(days=8)) == "stale_message"
+    policy = TrustPolicy(
+        {"shop": frozenset({"acme-1"})}, holds=frozenset({"shop"}), signers=signers(pair), replay_window=9 * 86_400
+    )
+    message = Message(body, "application/jose")
+    assert open_message(message, policy, NOW + timedelta(days=8)).id == "r1"
+    with pytest.raises(RefusedError, match="replay_window_seconds"):
+        open_message(message, policy, NOW + timedelta(days=10))
+
+
+@pytest.mark.parametrize(("ahead", "told"), [(None, 0), (timedelta(hours=-1), -1), (timedelta(days=900), 0)])
+def test_what_is_signed_undoes_nothing_that_is_newer_than_its_signature(
+    pair: tuple[Path, Path], ahead: timedelta | None, told: int
+) -> None:
+    signed_at = NOW.replace(microsecond=0)
+    data = json.loads(EVENT)
+    data["data"] |= {"reason": "key_compromise", "allow_shorter_validity": True}
+    data["time"] = None if ahead is None else (signed_at + ahead).isoformat()
+    policy = TrustPolicy({"shop": frozenset({"acme-1", "amqp"})}, holds=frozenset({"shop"}), signers=signers(pair))
+    body = json.dumps(data).encode()
+    renewal = open_message(Message(sign(body, signing(pair), NOW), "application/jose"), policy, NOW)
+    assert renewal.undo_until == signed_at + timedelta(hours=told)
+    unsigned = open_message(Message(body, "application/cloudevents+json", user_id="amqp"), policy, NOW)
+    assert unsigned.undo_until == (datetime.max.replace(tzinfo=UTC) if ahead is None else signed_at + ahead)
+
+
 @pytest.mark.parametrize("behind", [timedelta(minutes=6), timedelta(days=3)])
 def test_what_is_signed_ahead_of_a_slow_clock_is_worth_another_try(pair: tuple[Path, Path], behind: timedelta) -> None:
     body = sign(EVENT, signing(pair), NOW)
@@ -171,7 +201,7 @@ def test_no_bit_of_it_can_be_changed(data: st.DataObject, pair: tuple[Path, Path
     assume(other != body[at])
     changed = (body[:at] + other + body[at + 1 :]).encode()
     try:
-        event, producer = open_signed(changed, signers(pair), "rotation-worker", NOW)
+        event, producer, _at = open_signed(changed, signers(pair), "rotation-worker", NOW)
     except RefusedError:
         return
     assert (event.id, producer) == ("r1", "acme-1")

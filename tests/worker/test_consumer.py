@@ -25,7 +25,7 @@ from worker.core.certificate import Rules
 from worker.core.errors import PermanentError, TransientError
 from worker.core.note import Note
 from worker.core.outcome import Report
-from worker.core.renewal import OWN_PRODUCER
+from worker.core.renewal import OWN_PRODUCER, InFiles
 from worker.core.snapshot import Snapshot
 from worker.effort import current_effort
 from worker.intake import Intake
@@ -208,7 +208,8 @@ async def test_a_renewal_of_the_sweep_waits_while_nobody_can_say_whether_it_was_
     cloud = FakeGateway(stored(), {"a.example.com": False})
     inbox = Forgetful(replace(renewal(issued, material=files), user_id=OWN_PRODUCER), asyncio.Event())
     usual = consumer_of(inbox, cloud)
-    await replace(usual, intake=replace(usual.intake, roots=(tmp_path,))).run()
+    trust = replace(usual.intake.trust, lineages={"shop": InFiles("chain.pem", "key.pem")})
+    await replace(usual, intake=replace(usual.intake, trust=trust, roots=(tmp_path,))).run()
     assert (inbox.log, cloud.journal) == (["park 30 as 2"], [])
 
 

@@ -58,3 +58,5 @@ class Certificate:
 
     name: str
     deployments: Sequence[Deployment]
+    names: Sequence[str] = ()
+    """What a renewed one must be for, besides the domains that it is bound to: a listener has no name to compare."""

@@ -66,6 +66,8 @@ class Renewal:
     traceparent: str | None = None
     time: datetime | None = None
     """When the message was made, where it tells."""
+    signed_at: datetime | None = None
+    """When its producer signed it, where one did."""
 
     @property
     def is_urgent(self) -> bool:
@@ -75,6 +77,8 @@ class Renewal:
     def undo_until(self) -> datetime | None:
         """Only an urgent renewal that says so may put an older certificate over one that was issued until then.
 
-        Not over a later one: the message may come again long after it was sent.
+        Not over a later one: the message may come again long after it was sent. A signature tells when.
         """
-        return (self.time or _FOR_EVER) if self.is_urgent and self.allow_shorter_validity else None
+        if not self.is_urgent or not self.allow_shorter_validity:
+            return None
+        return min((at for at in (self.time, self.signed_at) if at is not None), default=_FOR_EVER)

@@ -3,11 +3,12 @@
 import ipaddress
 import re
 from collections.abc import Hashable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from worker.core.names import is_domain
+from worker.core.places import is_below
 from worker.settings.model import (
     AkSkAuth,
     ApiKeyAuth,
@@ -172,8 +173,20 @@ def _certificate(settings: Settings, name: str, certificate: Certificate) -> Ite
         yield from _deployment(settings, f"{place}.deployments.{number}", deployment)
     for number, endpoint in enumerate(certificate.verify_.endpoints):
         yield from _verified(f"{place}.verify.endpoints.{number}", endpoint)
+    for number, one in enumerate(certificate.names):
+        if not is_domain(one.lower()):
+            yield f"{place}.names.{number}: not a domain name"
     if certificate.lineage is not None:
         yield from _lineage(f"{place}.lineage", certificate.lineage, settings.trust.roots.files)
+    if certificate.files_below is not None:
+        yield from _files_below(place, certificate.files_below, certificate.lineage)
+
+
+def _files_below(place: str, folder: str, lineage: Lineage | None) -> Iterator[str]:
+    if not is_below(folder, "") or not PurePosixPath(folder).parts:
+        yield f"{place}.files_below: not a path below a root"
+    elif lineage is not None and not all(is_below(path, folder) for path in (lineage.chain, lineage.private_key)):
+        yield f"{place}.lineage: not below files_below"
 
 
 def _verified(place: str, endpoint: str | Endpoint) -> Iterator[str]:

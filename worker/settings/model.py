@@ -152,6 +152,8 @@ class Trust(Model):
     vault: Vault | None = None
     ca_bundle: str = "system"
     minimum_remaining_seconds: float = Field(default=0, ge=0, allow_inf_nan=False)
+    replay_window_seconds: float = Field(default=604_800, gt=0, le=31_536_000)
+    """How old a signature may be, whatever its message says."""
     rules: CertificateRules = CertificateRules()
 
 
@@ -290,6 +292,12 @@ class Certificate(Model):
     deployments: tuple[Deployment, ...] = Field(min_length=1)
     verify_: Verify = Field(default=Verify(), alias="verify")
     lineage: Lineage | None = None
+    names: tuple[str, ...] = ()
+    """What a renewed certificate must be for, besides its domains and the names of `verify`."""
+    files_below: str | None = None
+    """The only folder, below `trust.roots.files`, in which a message may name files."""
+    vault_below: VaultPath | None = None
+    """As `files_below`, for `vault` material."""
 
 
 class Sweep(Model):

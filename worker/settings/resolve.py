@@ -6,7 +6,7 @@ from pathlib import Path
 from worker.core.deployment import Binding
 from worker.core.deployment import Deployment as Target
 from worker.core.errors import unchained
-from worker.core.renewal import OWN_PRODUCER
+from worker.core.renewal import OWN_PRODUCER, InFiles
 from worker.core.secret import Secret
 from worker.settings.checks import broker_url_problems
 from worker.settings.errors import SettingsError
@@ -86,6 +86,15 @@ def unsigned_producers(settings: Settings) -> Sequence[str]:
     signed = {name for name, one in settings.trust.producers.items() if one.public_key is not None}
     listed = set[str]().union(*producers_by_certificate(settings).values())
     return sorted(listed - signed - {OWN_PRODUCER})
+
+
+def lineages(settings: Settings) -> Mapping[str, InFiles]:
+    """Where certificates lie on disk, of those that say so."""
+    return {
+        name: InFiles(certificate.lineage.chain, certificate.lineage.private_key)
+        for name, certificate in settings.certificates.items()
+        if certificate.lineage is not None
+    }
 
 
 def holds(settings: Settings) -> frozenset[str]:

@@ -5,8 +5,8 @@ import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
 
 from joserfc import jws
 from joserfc.errors import SecurityWarning
@@ -25,6 +25,7 @@ _ALGORITHM: Final = "Ed25519"
 _ACCEPTED: Final = (_ALGORITHM, "EdDSA")
 _NAMES: Final = frozenset({"alg", "kid", "typ", "aud", "iat", "exp"})
 _LONGEST_HEADER: Final = 4096
+REPLAY_WINDOW: Final = 604_800.0
 _REGISTRY: Final = JWSRegistry(
     header_registry={
         "aud": HeaderParameter("audience", "str", required=True),
@@ -45,6 +46,14 @@ class Signing:
     seconds: float
 
 
+class Signed(NamedTuple):
+    """What was signed, by whom, and when."""
+
+    event: RenewalEvent
+    producer: str
+    at: datetime
+
+
 def sign(event: bytes, signing: Signing, now: datetime) -> bytes:
     """The JWS whose payload is the event."""
     at = int(now.timestamp())
@@ -54,8 +63,10 @@ def sign(event: bytes, signing: Signing, now: datetime) -> bytes:
 
 
 @unchained
-def open_signed(body: bytes, signers: Signers, audience: str, now: datetime) -> tuple[RenewalEvent, str]:
-    """The event, and the producer that signed it.
+def open_signed(
+    body: bytes, signers: Signers, audience: str, now: datetime, *, window: float = REPLAY_WINDOW
+) -> Signed:
+    """The event, and the producer that signed it, `window` seconds ago at most.
 
     Reasons: `malformed`, `too_large`, `unauthorized_producer` (nobody's key that is known), `bad_signature`,
     `wrong_audience`, `stale_message`, and those of the event itself. TransientError when a key file cannot be read, and
@@ -69,12 +80,12 @@ def open_signed(body: bytes, signers: Signers, audience: str, now: datetime) -> 
     if key is None:
         raise RefusedError("unauthorized_producer", "kid: no producer whose key is known")
     payload = _verified(text, key)
-    _check_claims(header, audience, now)
+    _check_claims(header, audience, now, window)
     event = parse(payload)
     # Last of all: only what is good in everything else is worth another try.
     if is_ahead(header["iat"], now):
         raise slow_clock("stale_message", "iat: not valid yet")
-    return event, producer
+    return Signed(event, producer, datetime.fromtimestamp(header["iat"], UTC))
 
 
 @unchained
@@ -105,9 +116,12 @@ def _verified(text: str, key: Key) -> bytes:
         raise RefusedError("bad_signature", "the signature is not the producer's") from None
 
 
-def _check_claims(header: Mapping[str, Any], audience: str, now: datetime) -> None:
+def _check_claims(header: Mapping[str, Any], audience: str, now: datetime, window: float) -> None:
     if header["aud"] != audience:
         raise RefusedError("wrong_audience", "aud: meant for another worker")
     issued, expires = header["iat"], header["exp"]
     if expires <= now.timestamp() or expires < issued:
         raise RefusedError("stale_message", "exp: not valid any more")
+    # How long a message is good its producer says; how long ago it was signed is ours to judge.
+    if issued < now.timestamp() - window:
+        raise RefusedError("stale_message", "iat: longer ago than trust.replay_window_seconds")
