@@ -185,7 +185,7 @@ class Consumer:
     async def _settle(self, delivery: Delivery) -> None:
         """One delivery; ends in exactly one `rotation.finished`."""
         message, settlement = delivery.message, self._settlement
-        identity = Identity.of(message.body)
+        identity = Identity.of(message)
         with structlog.contextvars.bound_contextvars(
             certificate=identity.certificate, renewal_id=identity.renewal_id, attempt=message.attempt
         ):
@@ -199,7 +199,12 @@ class Consumer:
         settlement, attempt = self._settlement, delivery.message.attempt
         started_at, clock = self.now(), asyncio.get_running_loop().time
         began = clock()
-        report = await self._report(delivery, identity, turn)
+        opened = self._opened(delivery.message)
+        if isinstance(opened, Renewal):
+            identity = replace(identity, is_opened=True)
+            report = await self._report(opened, delivery, identity, turn)
+        else:
+            report = opened
         if isinstance(report, Told):
             return await settlement.repeat(delivery, identity, report)
         if report is None:
@@ -215,16 +220,28 @@ class Consumer:
             self.broker, self.policy.retry, intake.trust, self.metrics, self.chance, self.on_ended, intake.keys
         )
 
-    async def _report(self, delivery: Delivery, identity: Identity, turn: AsyncExitStack) -> Report | Told | None:
-        """What came of it, now or before; None when its time slice is over and it shall go on later."""
-        if delivery.message.is_last_delivery:
+    def _opened(self, message: Message) -> Renewal | Report:
+        """The renewal, once it is known who says so; else what is told of it."""
+        if message.is_last_delivery:
             return Report.refused(TOO_OFTEN)
+        try:
+            return self.intake.renewal_of(message)
+        except RotationError as error:
+            return Report.refused(Failure.of(error))
+        except Exception as bug:  # noqa: BLE001 - one bug must not stop the other rotations
+            _log.error("rotation.crashed", exc_info=bug)
+            return Report.refused(failure_of(bug))
+
+    async def _report(
+        self, renewal: Renewal, delivery: Delivery, identity: Identity, turn: AsyncExitStack
+    ) -> Report | Told | None:
+        """What came of it, now or before; None when its time slice is over and it shall go on later."""
         digest = identity.body_sha256
         effort, idle = Effort(fence=delivery.fence), self._idle_slices.pop(digest, 0)
         time_slice = asyncio.timeout(self.policy.slice_seconds)
         try:
             async with time_slice:
-                return await self._rotate(delivery, identity, effort, turn)
+                return await self._rotate(renewal, delivery, identity, effort, turn)
         except RotationError as error:
             return Report.refused(Failure.of(error))
         except Exception as bug:  # noqa: BLE001 - one bug must not stop the other rotations
@@ -245,10 +262,9 @@ class Consumer:
         return None
 
     async def _rotate(
-        self, delivery: Delivery, identity: Identity, effort: Effort, turn: AsyncExitStack
+        self, renewal: Renewal, delivery: Delivery, identity: Identity, effort: Effort, turn: AsyncExitStack
     ) -> Report | Told:
         message = delivery.message
-        renewal = self.intake.renewal_of(message)
         certificate = self.certificates[renewal.certificate]
         effort.urgent = renewal.is_urgent
         effort.keep = partial(self._settlement.keep, delivery, renewal.certificate)

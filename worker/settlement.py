@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+import json
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar, assert_never
 
@@ -29,21 +30,32 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What is known of a message, for its event and its dead letter."""
+    """What is known of a message, for its event and its dead letter: what it claims, until it was opened."""
 
     certificate: str | None
     renewal_id: str | None
     body_sha256: str
+    envelope: str
+    """Tells the message apart from every other, also from one of the same bytes that somebody else has sent."""
+    is_opened: bool = False
+    """Somebody who may do so vouched for it."""
 
     @classmethod
-    def of(cls, body: bytes) -> "Identity":
-        certificate, renewal_id = identify(body)
-        return cls(certificate, renewal_id, hashlib.sha256(body).hexdigest())
+    def of(cls, message: Message) -> "Identity":
+        certificate, renewal_id = identify(message.body)
+        digest = hashlib.sha256(message.body).hexdigest()
+        sent = [digest, message.user_id, message.content_type, message.content_encoding or ""]
+        return cls(certificate, renewal_id, digest, json.dumps(sent))
 
     @property
     def event_source(self) -> str:
-        """What event ids are made of: messages without an id are told apart by their bytes."""
-        return self.renewal_id or self.body_sha256
+        """What event ids are made of. Nobody's claim takes the place of a renewal that will come, or came before."""
+        return self.renewal_id if self.is_opened and self.renewal_id is not None else self.envelope
+
+    @property
+    def event_ids(self) -> Collection[str]:
+        """Of every outcome that it may have had, opened or not."""
+        return [*event_ids(self.envelope), *event_ids(self.renewal_id or self.envelope)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +93,7 @@ class Settlement:
         """
         if not _comes_again(message):
             return None
-        ids = event_ids(identity.event_source)
+        ids = identity.event_ids
         return await self._recalled(lambda: self.broker.told(ids, identity.certificate, message.given_up_at), None)
 
     async def keep(self, delivery: Delivery, certificate: str, note: Note) -> None:
@@ -141,7 +153,7 @@ class Settlement:
 
         def event_of(ended: Report) -> dict[str, object]:
             told = (identity.renewal_id, identity.certificate, timing, delivery.message.traceparent)
-            return outcome_event(ended, *told, fallback_id=identity.event_source)
+            return outcome_event(ended, *told, id_source=identity.event_source)
 
         try:
             event = event_of(report)

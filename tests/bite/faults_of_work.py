@@ -37,9 +37,16 @@ SETTLING: Final = (
     Fault(
         "a repeat has another event id",
         "core/events.py",
-        'return str(uuid.uuid5(_IDS, f"{renewal_id}|{outcome}"))',
+        'return str(uuid.uuid5(_IDS, f"{id_source}|{outcome}"))',
         "return str(uuid.uuid4())",
         "core/test_events.py::test_a_repeat_carries_the_same_id_and_another_outcome_another",
+    ),
+    Fault(
+        "a stranger's claim has the renewal's event id",
+        "settlement.py",
+        "if self.is_opened and self.renewal_id is not None else",
+        "if self.renewal_id is not None else",
+        "worker/test_consumer.py::test_what_a_stranger_claims_does_not_take_the_place_of_the_renewal_itself",
     ),
     Fault(
         "a redelivery does not ask the history",
@@ -111,7 +118,7 @@ CONSUMING: Final = (
     Fault(
         "the last delivery is tried",
         "consumer.py",
-        "        if delivery.message.is_last_delivery:\n            return Report.refused(TOO_OFTEN)\n",
+        "        if message.is_last_delivery:\n            return Report.refused(TOO_OFTEN)\n",
         "",
         "worker/test_consumer.py::test_the_last_delivery_that_the_broker_gives_is_told_and_buried_untried",
     ),

@@ -71,7 +71,7 @@ def test_exception_group():
 def test_event():
     at = datetime.now(UTC)
     report = Report.refused(Failure("malformed", body(), transient=False))
-    outcome_event(report, "r1", "shop", Timing(at, at, 1.0), None, fallback_id="x")
+    outcome_event(report, "r1", "shop", Timing(at, at, 1.0), None, id_source="x")
 async def test_dead_letter(tmp_path):
     async with place_at(f"sqlite:///{tmp_path / 'broker.db'}") as place:
         broker = place.broker()

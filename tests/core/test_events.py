@@ -19,7 +19,7 @@ SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 
 
 def event(report: Report, **overrides: Any) -> dict[str, Any]:
-    fields: dict[str, Any] = {"renewal_id": "7f0c", "certificate": "shop", "traceparent": None, "fallback_id": "ab"}
+    fields: dict[str, Any] = {"renewal_id": "7f0c", "certificate": "shop", "traceparent": None, "id_source": "7f0c"}
     fields |= overrides
     return outcome_event(report, timing=TIMING, **fields)
 
@@ -95,12 +95,12 @@ def test_warnings_and_the_keys_hash_are_told_where_there_are_any() -> None:
 def test_a_repeat_carries_the_same_id_and_another_outcome_another() -> None:
     assert event(failed())["id"] == event(failed(2))["id"]
     assert event(failed())["id"] != event(conclude(leaf(), []))["id"]
-    assert event(failed(), renewal_id=None)["id"] == event(failed(), renewal_id=None)["id"]
 
 
-def test_an_id_is_the_renewals_or_where_it_has_none_what_stands_for_it() -> None:
+def test_an_id_is_made_of_what_it_shall_be_whatever_the_message_claims() -> None:
     assert event(failed())["id"] == event_id("7f0c", "failed")
-    assert event(failed(), renewal_id=None)["id"] == event_id("ab", "failed")
+    claimed = event(failed(), id_source="ab")
+    assert (claimed["id"], claimed["causationid"]) == (event_id("ab", "failed"), "7f0c")
 
 
 def test_what_failed_as_a_whole_is_told_before_the_bindings() -> None:

@@ -18,11 +18,13 @@ from tests.support.fake_gateway import FakeGateway
 from tests.support.values import certificate, deployment, leaf, stored
 from tests.support.virtual_time import run_virtual
 from worker.broker.base import About, BrokerError, BrokerLostError, Message, TopologyError
-from worker.broker.recall import Told
+from worker.broker.recall import Recall, Told
 from worker.consumer import Consumer, Policy
 from worker.core.backoff import RetryPolicy
 from worker.core.certificate import Rules
 from worker.core.errors import PermanentError, TransientError
+from worker.core.events import event_id
+from worker.core.message import identify
 from worker.core.note import Note
 from worker.core.outcome import Report
 from worker.core.renewal import OWN_PRODUCER, InFiles
@@ -63,7 +65,7 @@ class Inbox:
         return self.sent
 
     async def told(self, event_ids: Collection[str], certificate: str | None, but: str | None) -> Told | None:
-        assert (len(event_ids), certificate, but) == (3, "shop", self.sent.given_up_at)
+        assert (len(event_ids), certificate, but) == (6, "shop", self.sent.given_up_at)
         return self.known
 
     async def keep(self, certificate: str, note: Note) -> None:
@@ -211,6 +213,33 @@ async def test_a_renewal_of_the_sweep_waits_while_nobody_can_say_whether_it_was_
     trust = replace(usual.intake.trust, lineages={"shop": InFiles("chain.pem", "key.pem")})
     await replace(usual, intake=replace(usual.intake, trust=trust, roots=(tmp_path,))).run()
     assert (inbox.log, cloud.journal) == (["park 30 as 2"], [])
+
+
+async def test_what_a_stranger_claims_does_not_take_the_place_of_the_renewal_itself() -> None:
+    class Remembering(Inbox):
+        async def told(self, event_ids: Collection[str], certificate: str | None, but: str | None) -> Told | None:
+            async def past() -> Sequence[Mapping[str, Any]]:
+                return self.events
+
+            return await Recall(past).find(event_ids, certificate, but)
+
+    real = replace(good(), redeliveries=1)
+    claim = b'{"id": "%s", "data": {"certificate": "shop"}}' % str(identify(real.body)[1]).encode()
+    for strange in (replace(real, user_id="mallory"), replace(real, body=claim)):
+        refused = await settled(replace(strange, redeliveries=0))
+        assert refused.events[0]["causationid"] == identify(real.body)[1]
+        inbox = Remembering(real, asyncio.Event(), events=list(refused.events))
+        await consumer_of(inbox, FakeGateway(stored(), {"a.example.com": False})).run()
+        assert inbox.log == ["event", "ack"]
+        again = Remembering(real, asyncio.Event(), events=list(inbox.events))
+        await consumer_of(again, FakeGateway(stored(), {})).run()
+        assert again.log == ["ack"], "its own outcome is known"
+
+
+async def test_a_renewal_that_fails_once_it_was_opened_is_told_under_its_id() -> None:
+    inbox = await settled(renewal(AUTHORITY.issue(["b.example.com"])))
+    assert inbox.events[0]["data"]["reason"] == "name_not_covered"
+    assert inbox.events[0]["id"] == event_id(str(inbox.events[0]["causationid"]), "failed")
 
 
 async def test_only_what_came_before_asks_whether_it_was_told() -> None:

@@ -67,7 +67,7 @@ def test_a_broker_that_is_lost_is_not_asked_again() -> None:
 
 
 async def ended(
-    sent: Message, report: Report, **overrides: Any
+    sent: Message, report: Report, identity: Identity | None = None, **overrides: Any
 ) -> tuple[Inbox, list[dict[str, Any]], list[str | None]]:
     """What becomes of a delivery whose rotation ended so: its inbox, the log, and whom the sweep hears of."""
     heard: list[str | None] = []
@@ -77,7 +77,7 @@ async def ended(
     )
     timing = Timing(consumer.now(), consumer.now(), 1.5, sent.attempt)
     with capture_logs() as told:
-        await settlement_of(consumer).conclude(inbox, Identity.of(sent.body), report, timing)
+        await settlement_of(consumer).conclude(inbox, identity or Identity.of(sent), report, timing)
     labels = {"outcome": report.outcome, "reason": report.reason}
     booked = consumer.metrics.registry.get_sample_value("rotation_renewals_total", labels)
     assert (booked or 0) == len(heard), "it is booked when it has ended, and only then"
@@ -118,7 +118,28 @@ async def test_messages_without_an_id_are_told_apart_by_their_bytes() -> None:
 
     assert await event_id(b"garbage") == await event_id(b"garbage")
     assert await event_id(b"garbage") != await event_id(b"other garbage")
-    assert await event_id(held("r1", "shop").body) in event_ids("r1")
+
+
+async def test_what_only_claims_to_be_a_renewal_is_not_told_under_its_id() -> None:
+    async def told(sent: Message, *, is_opened: bool) -> dict[str, Any]:
+        identity = replace(Identity.of(sent), is_opened=is_opened)
+        inbox, *_ = await ended(sent, Report.refused(Failure("malformed", "", transient=False)), identity)
+        return dict(inbox.events[0])
+
+    real = held("r1", "shop")
+    own = {str(one) for one in Identity.of(real).event_ids}
+    for strange in (
+        replace(real, body=real.body + b" "),
+        replace(real, user_id="mallory"),
+        replace(real, user_id=None),
+        replace(real, content_type="text/plain"),
+    ):
+        refused = await told(strange, is_opened=False)
+        assert (refused["causationid"], refused["subject"]) == ("r1", "shop")
+        assert refused["id"] == (await told(strange, is_opened=False))["id"], "a repeat is known as one"
+        assert refused["id"] not in own
+    assert (await told(real, is_opened=True))["id"] in event_ids("r1")
+    assert (await told(real, is_opened=False))["id"] in own
 
 
 async def test_the_history_is_asked_for_the_renewals_own_events() -> None:
@@ -131,8 +152,9 @@ async def test_the_history_is_asked_for_the_renewals_own_events() -> None:
 
     inbox = Asked(replace(held("r1", "shop"), redeliveries=1), asyncio.Event())
     settlement = settlement_of(consumer_of(inbox, FakeGateway(stored(), {})))
-    await settlement.told(inbox.sent, Identity.of(inbox.sent.body))
-    assert inbox.ids == list(event_ids("r1"))
+    await settlement.told(inbox.sent, Identity.of(inbox.sent))
+    assert inbox.ids[-3:] == list(event_ids("r1"))
+    assert inbox.ids[:3] == list(event_ids(Identity.of(inbox.sent).event_source)), "and those of one that was refused"
 
 
 @pytest.mark.parametrize(("allowed", "kept"), [(True, "kept"), (False, "withheld")])

@@ -113,14 +113,14 @@ def outcome_event(
     timing: Timing,
     traceparent: str | None,
     *,
-    fallback_id: str,
+    id_source: str,
 ) -> dict[str, object]:
-    """The event. Its id follows from the renewal's id and the outcome, so that a repeat is known as one.
+    """The event. Its id follows from `id_source` and the outcome, so that a repeat is known as one.
 
-    `fallback_id` stands for the renewal's id in messages that have none: the body's SHA-256.
+    That is the renewal's id once somebody vouched for it: until then `renewal_id` is what anybody may claim.
     """
     event = OutcomeEvent(
-        id=event_id(renewal_id or fallback_id, report.outcome),
+        id=event_id(id_source, report.outcome),
         type=f"certificate.rotation.{report.outcome}",
         subject=certificate,
         time=rfc3339(timing.finished_at),
@@ -155,13 +155,13 @@ def _with_failures(deployment: DeploymentFacts, most: int) -> DeploymentFacts:
     return deployment.model_copy(update={"failures": deployment.failures[:most], "truncated": is_cut})
 
 
-def event_id(renewal_id: str, outcome: Outcome) -> str:
-    return str(uuid.uuid5(_IDS, f"{renewal_id}|{outcome}"))
+def event_id(id_source: str, outcome: Outcome) -> str:
+    return str(uuid.uuid5(_IDS, f"{id_source}|{outcome}"))
 
 
-def event_ids(renewal_id: str) -> Collection[str]:
-    """Of every outcome that the renewal may have."""
-    return [event_id(renewal_id, outcome) for outcome in get_args(Outcome)]
+def event_ids(id_source: str) -> Collection[str]:
+    """Of every outcome that it may have."""
+    return [event_id(id_source, outcome) for outcome in get_args(Outcome)]
 
 
 def outcome_data(report: Report, renewal_id: str | None, certificate: str | None, timing: Timing) -> OutcomeData:
