@@ -3,14 +3,17 @@
 import argparse
 import importlib
 import json
+import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
 from worker import __version__
 from worker.commands.crashes import frames, where
-from worker.commands.exits import BAD_MATERIAL, INTERNAL, INTERRUPTED, UNAVAILABLE, WRONG_SETTINGS
+from worker.commands.exits import BAD_MATERIAL, INTERNAL, INTERRUPTED, OK, UNAVAILABLE, WRONG_SETTINGS
 from worker.commands.stdout import make_stdout_forgiving
 from worker.hardening import deny_dumps
 from worker.stderr import make_stderr_unfailing
@@ -49,14 +52,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words or words[0] not in COMMANDS:
         _overview().parse_args(words)
         return 0
-    # Only the wanted command is imported: a hook must not wait for what it does not use.
-    module: Command = importlib.import_module(f"worker.commands.{words[0]}")
-    parser = argparse.ArgumentParser(
-        prog=f"rotation-worker {words[0]}", description=COMMANDS[words[0]], allow_abbrev=False
-    )
-    _add_common(parser)
-    module.configure(parser)
-    return _execute(module, _parsed(parser, words[1:]))
+    with _leaving_when_told(is_service=words[0] == "run"):
+        # Only the wanted command is imported: a hook must not wait for what it does not use.
+        module: Command = importlib.import_module(f"worker.commands.{words[0]}")
+        parser = argparse.ArgumentParser(
+            prog=f"rotation-worker {words[0]}", description=COMMANDS[words[0]], allow_abbrev=False
+        )
+        _add_common(parser)
+        module.configure(parser)
+        return _execute(module, _parsed(parser, words[1:]))
+
+
+@contextmanager
+def _leaving_when_told(*, is_service: bool) -> Iterator[None]:
+    """A service that is told to stop before it has begun anything ends well; from then on its own handlers count."""
+    signals = (signal.SIGTERM, signal.SIGINT) if is_service else ()
+    before = {number: signal.signal(number, lambda *_told: os._exit(OK)) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _parsed(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:

@@ -113,3 +113,19 @@ async def test_a_reader_of_the_logs_that_goes_away_does_not_stop_the_service(tmp
     finally:
         with suppress(OSError):
             os.close(reader)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_service_that_is_told_to_stop_before_it_has_begun_ends_well(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """Its settings are a pipe: when it is open at both ends, the service is just about to read them."""
+    settings = tmp_path / "worker.toml"
+    os.mkfifo(settings, mode=0o600)
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "worker", "run", "--config", settings), stderr=asyncio.subprocess.PIPE
+    )
+    with await asyncio.to_thread(settings.open, "wb"):
+        child.send_signal(number)
+        _, complaints = await child.communicate()
+    assert (child.returncode, complaints) == (0, b"")

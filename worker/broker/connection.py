@@ -122,7 +122,7 @@ class Connector:
         tolerate_bad_properties()
         self._read_again()
         url = self._told(URL(self._url.reveal()))
-        async with guarded("connecting", self.timeout):
+        async with guarded(f"connecting to {url.host}:{url.port}", self.timeout):
             try:
                 return await aio_pika.connect(url, ssl_context=self._tls(url), timeout=self.timeout)
             except ProbableAuthenticationError:

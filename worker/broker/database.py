@@ -9,6 +9,8 @@ import aiosqlite
 
 from worker.broker.locking import taken
 
+_PATIENCE: Final = 5.0
+"""Seconds for which a step waits for another process that writes; whoever stops meanwhile waits as long."""
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS messages (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -45,7 +47,7 @@ async def opened(path: Path) -> aiosqlite.Connection:
     try:
         # Two that turn a new file to WAL at once see it locked, whatever the timeout: so one after the other.
         await taken(lock)
-        return await _prepared(await aiosqlite.connect(path, timeout=30, isolation_level=None))
+        return await _prepared(await aiosqlite.connect(path, timeout=_PATIENCE, isolation_level=None))
     finally:
         os.close(lock)
 
