@@ -142,6 +142,7 @@ def problems_in(path: Path) -> Sequence[str]:
 @example(content=TOML.encode())
 def test_settings_that_nearly_are_some_load_or_are_told_in_lines(folder: Path, content: bytes) -> None:
     path = folder / "worker.toml"
+    path.touch(mode=0o600)
     path.write_bytes(content)
     problems = problems_in(path)
     assert not any("\n" in problem for problem in problems)
