@@ -3,6 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from typing import Final
+
+_PATIENCE: Final = 1.0
 
 
 @asynccontextmanager
@@ -12,5 +15,8 @@ async def beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
+        # A step that is cancelled may end with an error of its own, which is suppressed: then it goes on.
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=_PATIENCE)
         await asyncio.gather(task, return_exceptions=True)

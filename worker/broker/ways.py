@@ -40,7 +40,9 @@ class Ways:
             await asyncio.gather(keeping, return_exceptions=True)
 
     async def _keep(self, connection: AbstractConnection) -> None:
-        while self.may_declare:
+        task = asyncio.current_task()
+        # A step may end with an error of its own where it is cancelled, which is suppressed: then nobody cancels again.
+        while self.may_declare and not (task is not None and task.cancelling()):
             await asyncio.sleep(self.every)
             await self._made_again(connection)
 
