@@ -7,7 +7,7 @@ from worker.beside import beside
 
 
 def test_work_that_swallows_a_cancellation_ends_with_its_block_all_the_same() -> None:
-    swallowed = []
+    swallowed: list[int] = []
 
     async def work() -> None:
         while True:
