@@ -10,6 +10,7 @@ from typing import Final
 
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 
+from worker.beside import beside
 from worker.broker.base import BrokerError, BrokerLostError
 from worker.broker.connection import counted, guarded
 from worker.settings.model import Broker as Settings
@@ -105,28 +106,33 @@ class Session:
             self.connection.close_callbacks.add(lambda *_: self.lose("the connection was closed"))
             [(_, consumers)] = await counted(self.connection, self.settings.queue)
             self.is_active, self.was_standby = consumers == 0, consumers > 0
-            self.channel = await self._subscribed()
+            self.channel = await self._opened()
+            await self._consume(self.channel)
 
-    async def _subscribed(self) -> AbstractChannel:
-        """A channel with a consumer; the session is not to outlive it while it is the session's own."""
+    async def _opened(self) -> AbstractChannel:
+        """A channel; the session is not to outlive it while it is the session's own."""
         channel = await self.connection.channel(publisher_confirms=False)
 
         def ends(why: str) -> None:
-            if self.channel in (channel, None):
+            if self.channel is channel:
                 self.lose(why)
-
-        async def arrive(incoming: AbstractIncomingMessage) -> None:
-            """Nothing is worked on in here: losing the connection cancels the library's callbacks in mid-call."""
-            if self.channel in (channel, None):
-                self._arrive(incoming)
 
         channel.close_callbacks.add(lambda *_: ends("the channel was closed"))
         underlay = await channel.get_underlay_channel()
         underlay.on_consumer_cancel_callbacks.add(lambda _: ends("the consumer was cancelled"))
         await channel.set_qos(prefetch_count=self.settings.in_hand)
+        return channel
+
+    async def _consume(self, channel: AbstractChannel) -> None:
+        """By the session's own channel: what comes in by another one goes back when that is closed."""
+
+        async def arrive(incoming: AbstractIncomingMessage) -> None:
+            """Nothing is worked on in here: losing the connection cancels the library's callbacks in mid-call."""
+            if self.channel is channel:
+                self._arrive(incoming)
+
         queue = await channel.get_queue(self.settings.queue, ensure=False)
         await queue.consume(arrive)
-        return channel
 
     def _arrive(self, incoming: AbstractIncomingMessage) -> None:
         self.is_active = True
@@ -142,14 +148,16 @@ class Session:
         """
         async with guarded(f"consuming from {self.settings.queue}", self.settings.timeout_seconds):
             [(_, consumers)] = await counted(self.connection, self.settings.queue)
-            new, old = await self._subscribed(), self.channel
-            is_idle = self.arrived == self.settled
-            if is_idle:
-                self.channel, self.is_active = new, consumers <= 1
-                self.was_standby = self.begins_turn = consumers > 1
-            discarded = old if is_idle else new
-            if discarded is not None and not discarded.is_closed:
-                await discarded.close()
+            new, old = await self._opened(), self.channel
+            if self.arrived != self.settled:
+                return await new.close()
+            # The session's own before it consumes: of a queue that was made again, it may be given something at once.
+            self.channel, self.is_active = new, consumers <= 1
+            self.was_standby = self.begins_turn = consumers > 1
+            await self._consume(new)
+            if old is not None and not old.is_closed:
+                await old.close()
+            return None
 
     async def watch(self) -> None:
         """Until the session is lost. Without a watchdog it cannot go on: a bug of it is as bad as a lost link."""
@@ -188,10 +196,8 @@ async def consuming(
     """A session inside the block; lost at its end, so that nothing is settled any more."""
     session = Session(connection, settings, look_every, others=others, lease=lease)
     await session.begin()
-    watchdog = asyncio.create_task(session.watch())
-    try:
-        yield session
-    finally:
-        session.lose("the consumer has stopped")
-        watchdog.cancel()
-        await asyncio.gather(watchdog, return_exceptions=True)
+    async with beside(session.watch()):
+        try:
+            yield session
+        finally:
+            session.lose("the consumer has stopped")

@@ -11,6 +11,7 @@ from typing import Final, Unpack
 import structlog
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
+from worker.beside import beside
 from worker.broker.base import (
     About,
     BrokerError,
@@ -142,7 +143,7 @@ class RabbitBroker:
             await self._prepare(connection)
             async with (
                 consuming(connection, self._settings, self._look_every, self._connector.lease, self._others) as session,
-                self._ways.kept(connection),
+                beside(self._ways.keep(connection)),
             ):
                 self._session, self._recall = session, Recall(self._of_late)
                 self._publisher.is_taken = True  # what was refused before is told by another one by now, or again

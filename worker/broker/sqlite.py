@@ -28,7 +28,7 @@ from worker.broker.base import (
     withheld,
 )
 from worker.broker.database import identity_of, opened
-from worker.broker.holding import InHand
+from worker.broker.given_out import GivenOut
 from worker.broker.locking import is_taken
 from worker.broker.naming import own_name
 from worker.broker.recall import FOR, Recall, Told, told_at
@@ -52,7 +52,7 @@ class SqliteDelivery:
     broker: "SqliteBroker"
     number: int
     message: Message
-    in_hand: InHand
+    in_hand: GivenOut
 
     async def fence(self) -> None:
         """The lock is this process's as long as it lives, frozen or not."""
@@ -94,7 +94,7 @@ class SqliteDeliveries(AsyncIterator[Delivery]):
 
     broker: "SqliteBroker"
     lock: int
-    in_hand: InHand
+    in_hand: GivenOut
 
     async def __anext__(self) -> Delivery:
         while True:
@@ -124,7 +124,7 @@ class SqliteBroker:
         self._connection: aiosqlite.Connection | None = None
         self._opening = asyncio.Lock()
         self._writing = asyncio.Lock()
-        self._in_hand = InHand(settings.in_hand)
+        self._in_hand = GivenOut(settings.in_hand)
         self.is_active = False
         self._told_last: object = None
         self._is_taking = True
@@ -183,7 +183,7 @@ class SqliteBroker:
     @asynccontextmanager
     async def deliveries(self) -> AsyncGenerator[AsyncIterator[Delivery]]:
         await self._connected()
-        in_hand = self._in_hand = InHand(self._settings.in_hand)
+        in_hand = self._in_hand = GivenOut(self._settings.in_hand)
         with self._lock_file() as lock:
             try:
                 yield SqliteDeliveries(self, lock, in_hand)
@@ -203,7 +203,7 @@ class SqliteBroker:
         finally:
             os.close(lock)
 
-    async def take(self, in_hand: InHand) -> Delivery | None:
+    async def take(self, in_hand: GivenOut) -> Delivery | None:
         """The next one whose time has come, first by priority; None while there is none, or no room for it."""
         while len(in_hand.numbers) < in_hand.limit and (row := await self._next(in_hand)) is not None:
             if row["deliveries"] <= self._settings.delivery_limit + 1:  # the first one is no redelivery
@@ -215,14 +215,14 @@ class SqliteBroker:
             )
         return None
 
-    def _given_out(self, row: Mapping[str, Any], in_hand: InHand) -> Message:
+    def _given_out(self, row: Mapping[str, Any], in_hand: GivenOut) -> Message:
         before = row["deliveries"] - 1
         message = redelivered(message_of(row), before, self._settings.delivery_limit)
         is_inherited = in_hand.begins_turn and (in_hand.was_standby or before > 0)
         in_hand.begins_turn = False
         return replace(message, is_inherited=is_inherited)
 
-    async def _next(self, in_hand: InHand) -> dict[str, Any] | None:
+    async def _next(self, in_hand: GivenOut) -> dict[str, Any] | None:
         held = ",".join(str(number) for number in in_hand.numbers)
         rows = await self._read(
             f"SELECT * FROM messages WHERE state = 'ready' AND due <= ? AND number NOT IN ({held})"  # noqa: S608 - integers

@@ -1,8 +1,7 @@
 """Exchanges and bindings, which nobody can look at: made again when something finds no way, and by and by."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -29,20 +28,9 @@ class Ways:
     every: float
     _mended_at: float = field(default=float("-inf"))
 
-    @asynccontextmanager
-    async def kept(self, connection: AbstractConnection) -> AsyncGenerator[None]:
-        """Inside the block: producers miss the way of renewals first, and cannot make it."""
-        keeping = asyncio.create_task(self._keep(connection))
-        try:
-            yield
-        finally:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
-
-    async def _keep(self, connection: AbstractConnection) -> None:
-        task = asyncio.current_task()
-        # A step may end with an error of its own where it is cancelled, which is suppressed: then nobody cancels again.
-        while self.may_declare and not (task is not None and task.cancelling()):
+    async def keep(self, connection: AbstractConnection) -> None:
+        """For ever: producers miss the way of renewals first, and cannot make it."""
+        while self.may_declare:
             await asyncio.sleep(self.every)
             await self._made_again(connection)
 

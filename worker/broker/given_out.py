@@ -6,7 +6,7 @@ from worker.broker.base import BrokerLostError
 
 
 @dataclass(slots=True)
-class InHand:
+class GivenOut:
     """What is delivered and not settled: memory only, so that a crash puts it back."""
 
     limit: int
