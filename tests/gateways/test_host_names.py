@@ -3,14 +3,13 @@
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from tests.gateways.test_transport import GET, POST, FarEnd, http, transport
+from tests.gateways.test_transport import GET, POST, http, listening, transport
 from tests.support.ports import free_port
 
 NAME = "apig.example.test"
@@ -44,23 +43,11 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[Names]:
     one.is_told.set()
 
 
-@asynccontextmanager
-async def answering(address: str, port: int) -> AsyncIterator[FarEnd]:
-    far = FarEnd([LAST])
-    server = await asyncio.start_server(far.accept, address, port)
-    try:
-        yield far
-    finally:
-        server.close()
-        await server.wait_closed()
-        await asyncio.gather(*far.serving)
-
-
 async def test_a_name_that_is_looked_up_slowly_stops_nobody_and_is_looked_up_once(names: Names) -> None:
     """A lookup of the system cannot be cancelled: were each try to begin one, they would take every thread there is."""
     port = free_port()
     async with (
-        answering("127.0.0.1", port) as far,
+        listening(LAST, at=("127.0.0.1", port)) as far,
         transport(f"http://{NAME}:{port}", timeout=0.2) as slow,
         transport(f"http://127.0.0.1:{port}") as other,
     ):
@@ -79,9 +66,9 @@ async def test_a_name_that_leads_elsewhere_by_now_is_looked_up_again(names: Name
     names.is_told.set()
     port = free_port()
     async with transport(f"http://{NAME}:{port}", deadline=5) as one:
-        async with answering("127.0.0.1", port):
+        async with listening(LAST, at=("127.0.0.1", port)):
             await one.send(GET)
         names.address = "127.0.0.2"
-        async with answering("127.0.0.2", port) as far:
+        async with listening(LAST, at=("127.0.0.2", port)) as far:
             await one.send(POST)
             assert len(far.requests) == 1

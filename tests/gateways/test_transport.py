@@ -79,10 +79,12 @@ async def _request(reader: asyncio.StreamReader) -> tuple[str, Mapping[str, str]
 
 
 @asynccontextmanager
-async def listening(*answers: bytes, tls: ssl.SSLContext | None = None) -> AsyncIterator[FarEnd]:
+async def listening(
+    *answers: bytes, tls: ssl.SSLContext | None = None, at: tuple[str, int] = ("127.0.0.1", 0)
+) -> AsyncIterator[FarEnd]:
     far = FarEnd(list(answers))
-    server = await asyncio.start_server(far.accept, "127.0.0.1", 0, limit=2**20, ssl=tls)
-    far.endpoint = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(far.accept, *at, limit=2**20, ssl=tls)
+    far.endpoint = f"http{'s' if tls else ''}://{at[0]}:{server.sockets[0].getsockname()[1]}"
     try:
         yield far
     finally:
