@@ -28,7 +28,8 @@ class Admission:
     is_shared: bool = False
     _at: Counter[str] = field(default_factory=Counter)
     _working: int = 0
-    _waiting: list[_Waiting] = field(default_factory=list)
+    _urgent: list[_Waiting] = field(default_factory=list)
+    _others: list[_Waiting] = field(default_factory=list)
     _is_closed: bool = False
 
     def place(self, effort: Effort, gateways: frozenset[str]) -> "Place":
@@ -38,12 +39,13 @@ class Admission:
     def close(self) -> None:
         """Nobody begins any more: who waits, and who comes, is cancelled."""
         self._is_closed = True
-        for one in self._waiting:
+        for one in (*self._urgent, *self._others):
             one.turn.cancel()
 
     async def enter(self, effort: Effort, gateways: frozenset[str]) -> None:
         one = _Waiting(effort, gateways, asyncio.get_running_loop().create_future())
-        self._waiting.append(one)
+        line = self._urgent if effort.urgent else self._others
+        line.append(one)
         if self._is_closed:
             one.turn.cancel()
         self._admit()
@@ -51,8 +53,8 @@ class Admission:
             with one.effort.queueing():
                 await one.turn
         except asyncio.CancelledError:
-            if one in self._waiting:
-                self._waiting.remove(one)
+            if one in line:
+                line.remove(one)
             elif not one.turn.cancelled():
                 self.leave(gateways)  # the place came together with the cancellation
             raise
@@ -65,20 +67,26 @@ class Admission:
 
     def _admit(self) -> None:
         """Urgent ones first, each kind in the order in which they came."""
-        for one in sorted(self._waiting, key=lambda one: not one.effort.urgent):
+        self._admit_from(self._urgent, self.most + max(1, self.most // _FOR_URGENT))
+        self._admit_from(self._others, self.most)
+
+    def _admit_from(self, line: list[_Waiting], most: int) -> None:
+        if self._working >= most:
+            return  # nearly always: whoever comes and goes does not look through all who wait
+        for one in tuple(line):
             if one.turn.done():
                 continue  # gave up a moment ago
-            if self._has_place(one):
-                self._waiting.remove(one)
+            if one.effort.urgent or self._has_room_at(one.gateways):
+                line.remove(one)
                 self._working += 1
                 self._at.update(one.gateways)
                 one.turn.set_result(None)
+                if self._working >= most:
+                    return
 
-    def _has_place(self, one: _Waiting) -> bool:
-        if one.effort.urgent:
-            return self._working < self.most + max(1, self.most // _FOR_URGENT)
+    def _has_room_at(self, gateways: frozenset[str]) -> bool:
         most_there = max(1, int(self.most * _SHARE)) if self.is_shared else self.most
-        return self._working < self.most and all(self._at[name] < most_there for name in one.gateways)
+        return all(self._at[name] < most_there for name in gateways)
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ class InHand:
     """Of one consumer, over all its sessions at the broker."""
 
     _tasks: dict[Task, Message] = field(default_factory=dict)
+    _suspects: set[Task] = field(default_factory=set)
     _survived: frozenset[bytes] = frozenset()
     """Digests of what was in hand when the broker was lost: this process lives, so it did not die of that."""
     _is_cause_known: bool = False
@@ -32,17 +33,19 @@ class InHand:
 
     def add(self, task: Task, message: Message) -> None:
         self._tasks[task] = message
+        if self._is_suspect(message):
+            self._suspects.add(task)
         task.add_done_callback(self._ended)
 
     def _ended(self, task: Task) -> None:
         """What was cancelled or failed is not settled: it counts as in hand until the session is over."""
         if not task.cancelled() and task.exception() is None:
             del self._tasks[task]
+            self._suspects.discard(task)
 
     def ahead_of(self, message: Message) -> Collection[Task]:
         """Whose end it waits for: a suspect for all that came before it, all others for the suspects."""
-        is_suspect = self._is_suspect(message)
-        return [task for task, other in self._tasks.items() if is_suspect or self._is_suspect(other)]
+        return list(self._tasks if self._is_suspect(message) else self._suspects)
 
     def is_given_up(self, message: Message) -> bool:
         """Whether this last delivery is the one that was tried before; to be asked in the order in which they come."""
@@ -54,6 +57,7 @@ class InHand:
         """The broker delivers again what is not settled."""
         self._survived = frozenset(_digest(message) for message in self._tasks.values())
         self._tasks.clear()
+        self._suspects.clear()
         self._is_cause_known = False
 
     def _is_suspect(self, message: Message) -> bool:

@@ -70,11 +70,16 @@ class Session:
 
         A process that was frozen, or whose link died in silence, is the last to hear that its messages went to another.
         """
-        async with self._asking:
-            while not self.is_lost and time.clock_gettime(_CLOCK) - self._asked_at > self.lease:
-                await self._ask(self.lease)
+        if self._is_proof_old:
+            async with self._asking:
+                while not self.is_lost and self._is_proof_old:
+                    await self._ask(self.lease)
         if self.is_lost:
             await asyncio.Event().wait()
+
+    @property
+    def _is_proof_old(self) -> bool:
+        return time.clock_gettime(_CLOCK) - self._asked_at > self.lease
 
     async def _ask(self, seconds: float, *others: str) -> int:
         """How many messages are ready. Lost when there is no answer, and when nobody consumes any more."""

@@ -78,31 +78,33 @@ async def exchange(
     PermanentError(`gateway_untrusted`).
     """
     with unchained:  # aiohttp's errors hold the request, and so its token
-        return await _exchanged(session, method, url, headers, body, longest)
+        try:
+            async with session.request(
+                method,
+                url,
+                data=body or None,
+                headers={"Accept-Encoding": "identity", **headers},
+                allow_redirects=False,
+            ) as response:
+                return response.status, response.headers, await _body_of(response, longest)
+        except aiohttp.ClientConnectorCertificateError:
+            raise PermanentError("gateway_untrusted", "its own TLS certificate does not verify") from None
+        except aiohttp.ClientConnectorDNSError:
+            raise TransientError("gateway_unavailable", "its name is not found") from None
+        except aiohttp.ClientConnectorError:
+            if isinstance(session.connector, aiohttp.TCPConnector):
+                session.connector.clear_dns_cache()  # its name may lead elsewhere by now
+            raise TransientError("gateway_unavailable", "no connection") from None
+        except TimeoutError:
+            raise AmbiguousError("gateway_unavailable", "no answer in time") from None
+        except (aiohttp.ClientError, OSError, ValueError):
+            raise AmbiguousError("gateway_unavailable", "the connection broke, or the answer is no HTTP") from None
 
 
-async def _exchanged(
-    session: aiohttp.ClientSession, method: str, url: URL, headers: Mapping[str, str], body: bytes, longest: int
-) -> tuple[int, Mapping[str, str], bytes]:
-    try:
-        async with session.request(
-            method, url, data=body or None, headers={"Accept-Encoding": "identity", **headers}, allow_redirects=False
-        ) as response:
-            answer = bytearray()
-            while chunk := await response.content.readany():
-                answer += chunk
-                if len(answer) > longest:
-                    raise AmbiguousError("gateway_unavailable", "the answer is too long", status=response.status)
-            return response.status, response.headers, bytes(answer)
-    except aiohttp.ClientConnectorCertificateError:
-        raise PermanentError("gateway_untrusted", "its own TLS certificate does not verify") from None
-    except aiohttp.ClientConnectorDNSError:
-        raise TransientError("gateway_unavailable", "its name is not found") from None
-    except aiohttp.ClientConnectorError:
-        if isinstance(session.connector, aiohttp.TCPConnector):
-            session.connector.clear_dns_cache()  # its name may lead elsewhere by now
-        raise TransientError("gateway_unavailable", "no connection") from None
-    except TimeoutError:
-        raise AmbiguousError("gateway_unavailable", "no answer in time") from None
-    except (aiohttp.ClientError, OSError, ValueError):
-        raise AmbiguousError("gateway_unavailable", "the connection broke, or the answer is no HTTP") from None
+async def _body_of(response: aiohttp.ClientResponse, longest: int) -> bytes:
+    body = bytearray()
+    while chunk := await response.content.readany():
+        body += chunk
+        if len(body) > longest:
+            raise AmbiguousError("gateway_unavailable", "the answer is too long", status=response.status)
+    return bytes(body)
