@@ -29,8 +29,8 @@ OF_VAULT: Final = (
     Fault(
         "what Vault answers is read without end",
         "gateways/exchange.py",
-        "if len(answer) > longest:",
-        "if len(answer) > LONGEST_BODY:",
+        "if len(body) > longest:",
+        "if len(body) > LONGEST_BODY:",
         "trust/test_vault.py::test_an_answer_is_read_up_to_its_limit",
     ),
     Fault(

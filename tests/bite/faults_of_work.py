@@ -132,8 +132,8 @@ CONSUMING: Final = (
     Fault(
         "suspects are worked on together",
         "in_hand.py",
-        "is_suspect = self._is_suspect(message)\n",
-        "is_suspect = False\n",
+        "self._tasks if self._is_suspect(message) else self._suspects",
+        "self._suspects",
         "worker/test_in_hand.py::test_a_suspect_waits_for_all_before_it_and_all_behind_it_wait_for_the_suspect",
     ),
     Fault(
