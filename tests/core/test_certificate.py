@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -254,6 +254,19 @@ def test_a_ca_for_tests_is_refused_unless_it_is_allowed(name: str) -> None:
     staged = Authority.create(name).issue(NAMES)
     assert refused(staged) == "staging_issuer"
     assert checked(staged, allow_staging=True).leaf.names
+
+
+@pytest.mark.parametrize(
+    ("oid", "name"),
+    [
+        (NameOID.COMMON_NAME, "pebble.example.com"),
+        (NameOID.ORGANIZATION_NAME, "Pebble Beach Company"),
+        (NameOID.ORGANIZATION_NAME, "Happy Hacker Ltd"),
+    ],
+)
+def test_who_is_called_as_a_ca_for_tests_is_not_one_of_them(oid: x509.ObjectIdentifier, name: str) -> None:
+    subject = x509.Name([x509.NameAttribute(oid, name)])
+    assert checked(signed(hashes.SHA256(), subject=subject)).leaf.names
 
 
 texts = st.text(max_size=300) | st.sampled_from([SOUND.chain_pem, SOUND.private_key_pem]).flatmap(
