@@ -133,6 +133,16 @@ def test_what_goes_through_a_proxy_is_tls(tmp_path: Path) -> None:
     assert "proxy: only for an endpoint with https://" in told
 
 
+@pytest.mark.parametrize("iam", ["http://127.0.0.1:5000", "http://iam.example.com"])
+def test_no_password_goes_through_a_proxy_in_the_open(tmp_path: Path, iam: str) -> None:
+    text = (
+        APIG.replace('{kind = "token", token_file = "token"}', PASSWORD) + 'proxy = "http://proxy.example.com:3128"\n'
+    )
+    assert problems(tmp_path, text.replace("IAM", "https://iam.example.com")) == []
+    [told] = problems(tmp_path, f"{text}insecure = true".replace("IAM", iam))
+    assert told.startswith("gateways.apig-main.proxy: only for an auth.iam_endpoint with https://")
+
+
 @pytest.mark.parametrize("steps", ["[120, 30]", "[30, 30]"])
 def test_parking_steps_must_grow(tmp_path: Path, steps: str) -> None:
     assert problems(tmp_path, f"[retry]\nparking_seconds = {steps}") == [

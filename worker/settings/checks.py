@@ -19,7 +19,6 @@ from worker.settings.model import (
     Domain,
     Endpoint,
     Gateway,
-    HuaweiApig,
     Lineage,
     PasswordAuth,
     Publish,
@@ -135,11 +134,12 @@ def _is_address(text: str, *, first_port: int = 1) -> bool:
 
 def _gateway(place: str, gateway: Gateway) -> Iterator[str]:
     yield from _endpoint(f"{place}.endpoint", gateway.endpoint, insecure=gateway.insecure)
+    iam = gateway.auth.iam_endpoint if isinstance(gateway.auth, PasswordAuth) else None
     if gateway.proxy is not None:
-        yield from _proxy(f"{place}.proxy", gateway.proxy, gateway.endpoint)
+        yield from _proxy(f"{place}.proxy", gateway.proxy, gateway.endpoint, iam)
     yield from _pair(f"{place}.auth", gateway)
-    if isinstance(gateway, HuaweiApig) and isinstance(gateway.auth, PasswordAuth):
-        yield from _endpoint(f"{place}.auth.iam_endpoint", gateway.auth.iam_endpoint, insecure=gateway.insecure)
+    if iam is not None:
+        yield from _endpoint(f"{place}.auth.iam_endpoint", iam, insecure=gateway.insecure)
 
 
 def _pair(place: str, gateway: Gateway) -> Iterator[str]:
@@ -150,12 +150,14 @@ def _pair(place: str, gateway: Gateway) -> Iterator[str]:
             yield f"{place}: needs key_id or key_id_file, and not both"
 
 
-def _proxy(place: str, proxy: str, endpoint: str) -> Iterator[str]:
+def _proxy(place: str, proxy: str, endpoint: str, iam: str | None) -> Iterator[str]:
     parts = _split(proxy)
     if parts is None or parts.scheme != "http" or "@" in parts.netloc or parts.path.strip("/") or parts.query:
         yield f"{place}: not http://HOST:PORT"
     if not endpoint.startswith("https://"):
         yield f"{place}: only for an endpoint with https://, because it reads what is no TLS"
+    if iam is not None and not iam.startswith("https://"):
+        yield f"{place}: only for an auth.iam_endpoint with https://, because it would read the password"
 
 
 def _endpoint(place: str, endpoint: str, *, insecure: bool) -> Iterator[str]:
