@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from copy import deepcopy
+from itertools import product
 from typing import Any, Final
 
 from hypothesis import settings
@@ -10,10 +11,15 @@ from hypothesis import strategies as st
 
 CASES: Final = 500 if settings.get_current_profile_name() == "ci" else 60
 """How many are tried of each."""
+ZONES: Final = ("+08:00", "-14:00", "+23:59", "-23:59", "Z", "")
+"""Of the first and the last second that there is: with some of them it is none in UTC."""
 TEXTS: Final = (
     st.text(max_size=20)
     | st.sampled_from(["", "\0", "\ud800", "\x1b[31m", "../x", "-1", "1e999", "9" * 5000, "x" * 20_000, "nan", "2026"])
-    | st.sampled_from(["2026-13-45T99:99:99Z", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "{}", "null"])
+    | st.sampled_from(["2026-13-45T99:99:99Z", "{}", "null"])
+    | st.sampled_from(
+        [f"{first}{zone}" for first, zone in product(("0001-01-01T00:00:00", "9999-12-31T23:59:59"), ZONES)]
+    )
 )
 SIMPLE: Final = (
     st.none() | st.booleans() | st.integers() | st.sampled_from([2**63, -(2**63), 10**400]) | st.floats() | TEXTS

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.core.errors import PermanentError, RotationError, TransientError
+from worker.core.events import rfc3339
 from worker.gateways.bodies import read_as
 from worker.gateways.huawei_apig.wire import ApigDialect, BoundDomainPage, Certificate, is_stale_code
 from worker.gateways.redaction import shown
@@ -134,7 +135,7 @@ def test_no_garbage_makes_us_wait_for_ever(after: str, reset: str, text: str) ->
     assert asked is None or 0 <= asked <= 3600
 
 
-@given(st.text(max_size=400), st.text(alphabet="abcXYZ019+/=", min_size=8, max_size=40))
+@given(st.text(alphabet="abc Z0\n\0", max_size=400), st.text(alphabet="abcXYZ019+/=", min_size=1, max_size=40))
 def test_what_is_shown_is_printable_short_and_without_the_secret(text: str, secret: str) -> None:
     told = shown(f"{text}{secret}{text}", [secret])
     assert secret not in told
@@ -142,8 +143,37 @@ def test_what_is_shown_is_printable_short_and_without_the_secret(text: str, secr
     assert told.isprintable()
 
 
+@pytest.mark.parametrize(
+    ("secrets", "pieces", "told"),
+    [
+        (["pw7"], [], "The user *** of id123 and longer-piece"),
+        (["", "pw7"], ["id123", "longer-piece"], "The user *** of id123 and ***"),
+        (["id1", "pw7", "longer", "longer-piece"], [], "The user *** of ***23 and ***"),
+        (["line\nlonger-piece\nof"], [], "The user pw7 of id123 and ***"),
+    ],
+)
+def test_a_secret_is_starred_however_short_and_a_piece_only_where_it_is_long(
+    secrets: list[str], pieces: list[str], told: str
+) -> None:
+    assert shown("The user pw7 of id123 and longer-piece", secrets, pieces) == told
+
+
 def certificate(**overrides: Any) -> Certificate:
     return read_as(Certificate, {"id": "c1", "name": "shop", **overrides})
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+08:00", "9999-12-31T23:59:59-14:00"])
+@pytest.mark.parametrize("field", ["not_before", "not_after"])
+def test_a_date_that_is_none_in_utc_is_no_answer(field: str, at: str) -> None:
+    with pytest.raises(AmbiguousError, match="not of the documented form"):
+        certificate(**{field: at})
+
+
+def test_a_date_of_another_zone_is_the_same_moment_in_utc() -> None:
+    read = certificate(not_after="2031-08-16T14:36:13.527+08:00").not_after
+    assert read is not None
+    assert rfc3339(read) == "2031-08-16T06:36:13Z"
+    assert read.tzinfo is UTC
 
 
 def test_the_documented_example_is_read() -> None:

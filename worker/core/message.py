@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from worker.core.errors import RefusedError, unchained
 from worker.core.renewal import Held, InFiles, InVault, Material, Plain, Reason, Renewal, Sealed
 from worker.core.secret import Secret
+from worker.core.unrepeated import without_repeats
 
 LONGEST_BODY: Final = 262_144
 SCHEMA: Final = "urn:cert-rotation-worker:renewal:1"
@@ -132,12 +133,6 @@ def _document(body: bytes) -> dict[str, Any]:
     return document
 
 
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len({name for name, _ in pairs}) != len(pairs):
-        raise ValueError("a name stands twice")
-    return dict(pairs)
-
-
 def _refuse(_constant: str) -> Never:
     raise ValueError("not a number of JSON")
 
@@ -148,7 +143,7 @@ def _short_int(digits: str) -> int:
     return int(digits)
 
 
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_without_repeats, parse_constant=_refuse, parse_int=_short_int)
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=without_repeats, parse_constant=_refuse, parse_int=_short_int)
 
 
 def _depth(value: object) -> int:

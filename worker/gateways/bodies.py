@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from worker.core.errors import unchained
 from worker.core.secret import Secret
+from worker.core.unrepeated import without_repeats
 from worker.gateways.exchange import AmbiguousError
 
 
@@ -22,8 +23,11 @@ def _seconds(value: object) -> object:
     """Times come with and without fractions; certificates know whole seconds."""
     if not isinstance(value, str) or not value:
         return None
-    at = datetime.fromisoformat(value.strip())
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).replace(microsecond=0)
+    at = datetime.fromisoformat(value.strip()).replace(microsecond=0)
+    try:
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except OverflowError:
+        raise ValueError("before the first year, or after the last one") from None
 
 
 Time = Annotated[datetime | None, BeforeValidator(_seconds)]
@@ -71,14 +75,7 @@ def parsed(content: bytes, status: int) -> Any:
         raise AmbiguousError("gateway_unavailable", "the answer is no valid JSON", status=status) from None
 
 
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands twice")
-    return found
-
-
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_without_repeats)
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=without_repeats)
 
 
 def lenient(content: bytes) -> object:

@@ -226,7 +226,7 @@ class Transport:
             return Answer(status, told, parsed(content, status))
         refusal = self._refusal(status, told, content)
         self._restraint.refused(turn, refusal)
-        refusal.message = shown(refusal.message, [*secrets_in(request.body), *_words(headers)])
+        refusal.message = shown(refusal.message, secrets_in(request.body), _words(headers))
         refusal.args = (refusal.message,)
         raise refusal
 
@@ -287,6 +287,8 @@ def _held(seconds: float) -> NotAskedError:
 
 
 def _may_repeat(request: Request, error: TransientError) -> bool:
+    if error.reason == "auth_failed":
+        return False  # their file cannot be used: the renewal comes again, and nobody waits for it here
     is_known = not isinstance(error, AmbiguousError)
     return (request.repeatable or is_known) and not isinstance(error, NotAskedError)
 
