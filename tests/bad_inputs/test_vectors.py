@@ -16,9 +16,9 @@ from tests.support.judging import judged
 from worker.core.errors import RefusedError
 from worker.core.message import identify, parse
 from worker.core.pem import certificates_in, private_key_in
+from worker.core.private_key import fit
 from worker.core.secret import Secret
 from worker.sandbox.ca import Authority
-from worker.trust.files import fit
 from worker.trust.keycheck import KeyCheck
 
 vectors = pytest.importorskip("cryptography_vectors", reason="cryptography_vectors is not there: make vectors")

@@ -13,10 +13,11 @@ from tests.bad_inputs.der import integer, tlv
 from tests.bad_inputs.forging import forged, replaced
 from worker.core.errors import PermanentError, RotationError, TransientError
 from worker.core.pem import certificates_in, private_key_in
+from worker.core.private_key import fit
 from worker.core.renewal import InFiles, Renewal
 from worker.core.secret import Secret
 from worker.sandbox.ca import Authority
-from worker.trust.files import _unreadable, fit, read_material
+from worker.trust.files import _unreadable, read_material
 from worker.trust.keys import Recipients
 from worker.trust.material import material_of
 

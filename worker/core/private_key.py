@@ -1,6 +1,7 @@
 """The private key: compared with the leaf and written again, not validated."""
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -8,9 +9,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from worker.core.errors import RefusedError
+from worker.core.errors import RefusedError, unchained
 from worker.core.pem import private_key_in
-from worker.core.reading import UNREADABLE, public_bytes
+from worker.core.reading import UNREADABLE, chain_in, public_bytes
 from worker.core.secret import Secret
 
 
@@ -21,11 +22,7 @@ def matching_key(private_key_pem: Secret, public_key: bytes) -> Secret:
 
     Reasons: those of `pem.private_key_in`, `key_unparseable`, `key_type`, `key_mismatch`.
     """
-    block = private_key_in(private_key_pem.reveal())
-    try:
-        key = load_pem_private_key(block.encode(), None, unsafe_skip_rsa_key_validation=True)
-    except UNREADABLE:
-        raise RefusedError("key_unparseable", "key: cannot be read") from None
+    key = _loaded(private_key_pem)
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         raise RefusedError("key_type", "key: neither RSA nor EC")
     if public_bytes(key) != public_key:
@@ -35,3 +32,20 @@ def matching_key(private_key_pem: Secret, public_key: bytes) -> Secret:
     except UNREADABLE:
         raise RefusedError("key_unparseable", "key: cannot be written again") from None
     return Secret(pem.decode())
+
+
+def fit(chain_pem: str, private_key_pem: Secret) -> bool:
+    """Whether the key is the leaf's. What cannot be read is for the certificate's rules to judge."""
+    try:
+        return public_bytes(_loaded(private_key_pem)) == public_bytes(chain_in(chain_pem)[0])
+    except (RefusedError, *UNREADABLE):
+        return True
+
+
+@unchained
+def _loaded(private_key_pem: Secret) -> PrivateKeyTypes:
+    block = private_key_in(private_key_pem.reveal())
+    try:
+        return load_pem_private_key(block.encode(), None, unsafe_skip_rsa_key_validation=True)
+    except UNREADABLE:
+        raise RefusedError("key_unparseable", "key: cannot be read") from None

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import CryptographyDeprecationWarning
 
@@ -36,6 +36,17 @@ def chain_in(chain_pem: str) -> Sequence[x509.Certificate]:
     Reasons: those of `pem.certificates_in`, and `cert_unparseable`.
     """
     return _without_root(_parsed(certificates_in(chain_pem)))
+
+
+def all_readable(pem: str) -> str:
+    """The text as nothing but certificates that can be read, of whatever kind. Errors as `chain_in`."""
+    blocks = certificates_in(pem)
+    for number, block in enumerate(blocks, 1):
+        try:
+            x509.load_pem_x509_certificate(block.encode())
+        except UNREADABLE:
+            raise RefusedError("cert_unparseable", f"chain: certificate {number} cannot be read") from None
+    return "".join(blocks)
 
 
 def _parsed(blocks: Sequence[str]) -> list[x509.Certificate]:
@@ -114,6 +125,6 @@ def leaf_facts(leaf: x509.Certificate, *, public_key_sha256: str | None = None) 
     )
 
 
-def public_bytes(holder: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | x509.Certificate) -> bytes:
+def public_bytes(holder: PrivateKeyTypes | x509.Certificate) -> bytes:
     """The public key as DER."""
     return holder.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

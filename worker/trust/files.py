@@ -13,14 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
 from worker.core.errors import PermanentError, RefusedError, RotationError, TransientError, unchained
-from worker.core.pem import LONGEST_CHAIN, LONGEST_KEY, certificates_in, private_key_in
+from worker.core.pem import LONGEST_CHAIN, LONGEST_KEY
 from worker.core.renewal import InFiles
 from worker.core.secret import Secret
+from worker.settings.files import read_bounded
 
 _READABLE_BY_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _LOOKS: Final = 3
@@ -87,15 +84,7 @@ def read_pem(path: Path, place: str, longest: int, check: Callable[[os.stat_resu
 
     Raises RefusedError: `too_large`, `pem_garbage`, and what `check` raises.
     """
-    # Does not wait for a FIFO's writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
-    try:
-        check(os.fstat(descriptor))
-        # Only now: of a folder Python makes no file.
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            content = file.read(longest + 1)
-    finally:
-        os.close(descriptor)
+    content = read_bounded(path, longest, check, flags)
     if len(content) > longest:
         raise RefusedError("too_large", f"{place}: over {longest} bytes")
     try:
@@ -150,14 +139,3 @@ def _check(status: os.stat_result, place: str, *, is_key: bool) -> None:
         raise RefusedError("file_permissions", f"{place}: owned by another user")
     if is_key and status.st_mode & _READABLE_BY_OTHERS:
         raise RefusedError("file_permissions", f"{place}: open to its group or to others")
-
-
-def fit(chain: str, key: Secret) -> bool:
-    """Whether the key is the leaf's. What cannot be read is for the certificate's rules to judge."""
-    try:
-        leaf = x509.load_pem_x509_certificate(certificates_in(chain)[0].encode())
-        block = private_key_in(key.reveal()).encode()
-        held = load_pem_private_key(block, None, unsafe_skip_rsa_key_validation=True)
-        return held.public_key() == leaf.public_key()
-    except (RefusedError, ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
-        return True

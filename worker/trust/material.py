@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Final, assert_never
 
 from worker.core.errors import RefusedError, RotationError
+from worker.core.private_key import fit
 from worker.core.renewal import Held, InFiles, InVault, Plain, Renewal, Sealed
 from worker.core.secret import Secret
-from worker.trust.files import fit, read_material
+from worker.trust.files import read_material
 from worker.trust.keys import Recipients
 from worker.trust.sealing import unseal
 from worker.trust.vault import Vault

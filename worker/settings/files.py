@@ -1,0 +1,35 @@
+"""Files as they are read: up to a bound, without waiting, and once it was seen what they are."""
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+Look = Callable[[os.stat_result], None]
+
+
+def read_bounded(path: Path, longest: int, look: Look, flags: int = 0) -> bytes:
+    """At most one byte more than `longest`, after `look`, which may raise. OSError where it cannot be read."""
+    # Does not wait for a FIFO's writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
+    try:
+        look(os.fstat(descriptor))
+        # Only now: of a folder Python makes no file.
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(longest + 1)
+    finally:
+        os.close(descriptor)
+
+
+def problem_of_kind(status: os.stat_result) -> str | None:
+    """What is wrong with a file that the settings name, whatever is in it."""
+    if not stat.S_ISREG(status.st_mode):
+        return "not a regular file"
+    return "the file can be written by everybody" if status.st_mode & stat.S_IWOTH else None
+
+
+def problem_of_secret(status: os.stat_result) -> str | None:
+    """What is wrong with a file that holds a secret."""
+    if stat.S_ISREG(status.st_mode) and status.st_mode & stat.S_IROTH:
+        return "the file can be read by everybody"
+    return problem_of_kind(status)
