@@ -40,7 +40,14 @@ from worker.intake import Intake
 from worker.rotation import Rotator, Unwatched, Watcher
 from worker.settings import Settings, SettingsError
 from worker.settings.model import Certificate as Entry
-from worker.settings.resolve import broker_url, deployments_of, holds, lineages, producers_by_certificate
+from worker.settings.resolve import (
+    broker_url,
+    claims_in,
+    deployments_of,
+    holds,
+    lineages,
+    producers_by_certificate,
+)
 from worker.substitute import Substitute
 from worker.sweep import Sweeper, Sweeping
 from worker.telemetry import Metrics
@@ -228,14 +235,7 @@ async def rotator_of(settings: Settings, metrics: Metrics, watcher: Watcher | No
     """Everything that a rotation needs, without a broker."""
     async with gateways_of(settings, metrics) as gateways:
         settle = {name: gateway.settle_seconds for name, gateway in settings.gateways.items()}
-        claimed = frozenset(
-            (deployment.gateway, claim)
-            for certificate in settings.certificates.values()
-            for deployment in certificate.deployments
-            for claim in (deployment.certificate_id, deployment.name)
-            if claim is not None
-        )
-        yield Rotator(gateways, probing_of(settings), settle, watcher or Unwatched(), claimed)
+        yield Rotator(gateways, probing_of(settings), settle, watcher or Unwatched(), claims_in(settings))
 
 
 def sweeper_of(settings: Settings, rotator: Rotator) -> Sweeper:

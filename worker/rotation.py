@@ -83,7 +83,7 @@ class Rotator:
     """By gateway: how long it may take until what it accepted can be read."""
     watcher: Watcher = field(default_factory=Unwatched)
     claimed: frozenset[tuple[str, str]] = frozenset()
-    """Gateway, and certificate id or name, of every deployment of the settings: none of them is ever retired."""
+    """Gateway, and certificate id or name in lower case, of every deployment of the settings: none is ever retired."""
     forecast: Forecast = field(default_factory=Forecast)
     _snapshots: Snapshots = field(default_factory=Snapshots)
 
@@ -284,7 +284,7 @@ class Rotator:
         if any(result.state == "failed" for result in results) and not isinstance(todo.replacement, UploadEach):
             return
         for stored in todo.retire:
-            if self.claimed & {(deployment.gateway, stored.certificate_id), (deployment.gateway, stored.name)}:
+            if self.claimed & {(deployment.gateway, one.lower()) for one in (stored.certificate_id, stored.name)}:
                 continue
             try:
                 is_gone = await self._gateway(deployment).retire(stored)

@@ -278,7 +278,7 @@ def test_what_the_platform_holds_is_proved_too() -> None:
 
 
 def test_what_another_deployment_claims_is_never_retired() -> None:
-    claimed = stored(certificate_id="c7"), stored(certificate_id="c9", name="claimed")
+    claimed = stored(certificate_id="C7"), stored(certificate_id="c9", name="Claimed")
     free = stored(certificate_id="c8", name="free")
     cloud = gateway(stored=None, rows={}, leftovers=(*claimed, free))
     rotator = replace(Rotator({"apig": cloud}), claimed=frozenset({("apig", "c7"), ("apig", "claimed")}))

@@ -7,9 +7,18 @@ import pytest
 from tests.settings.files import GATEWAYS, LISTENER, certificate, in_place, loaded, written
 from worker.core.deployment import Binding
 from worker.core.secret import Secret
+from worker.sandbox.ca import Authority
 from worker.settings import SettingsError
-from worker.settings.resolve import broker_url, deployments_of, holds, producers_by_certificate, unsigned_producers
+from worker.settings.resolve import (
+    broker_url,
+    claims_in,
+    deployments_of,
+    holds,
+    producers_by_certificate,
+    unsigned_producers,
+)
 
+WITH_CLIENT_CA = GATEWAYS + certificate(in_place(trusted_root_ca_file='"ca.pem"'))
 REBIND = f'gateway = "bycloud-sp"\nstrategy = "rebind"\ncertificate_id = "c1"\n{LISTENER}'
 
 
@@ -45,9 +54,30 @@ def test_listeners_become_bindings(tmp_path: Path) -> None:
 
 
 def test_the_client_ca_is_read(tmp_path: Path) -> None:
-    written(tmp_path, "PEM\n", "ca.pem")
-    text = GATEWAYS + certificate(in_place(trusted_root_ca_file='"ca.pem"'))
-    assert deployments_of(loaded(tmp_path, text), "shop")[0].trusted_root_ca == "PEM\n"
+    root = Authority.create().root_pem
+    written(tmp_path, f"\n{root}\n", "ca.pem")
+    assert deployments_of(loaded(tmp_path, WITH_CLIENT_CA), "shop")[0].trusted_root_ca == root
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("", "empty"),
+        ("hunter2", "something other than PEM at block 1"),
+        ("{ca}{key}", "a block that is no CERTIFICATE"),
+        ("{key}{ca}", "a block that is no CERTIFICATE"),
+        ("{ca}hunter2", "something other than PEM at block 2"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", "certificate 1 cannot be read"),
+        ("{ca}" + "\n" * 70_000, "over 65536 bytes"),
+    ],
+)
+def test_what_is_no_client_ca_is_sent_to_no_cloud(tmp_path: Path, content: str, problem: str) -> None:
+    authority = Authority.create()
+    key = authority.issue(["client.example.com"]).private_key_pem
+    written(tmp_path, content.format(ca=authority.root_pem, key=key), "ca.pem")
+    with pytest.raises(SettingsError) as caught:
+        deployments_of(loaded(tmp_path, WITH_CLIENT_CA), "shop")
+    assert caught.value.problems == (f"certificates.shop.deployments.0.trusted_root_ca_file: {problem}",)
 
 
 def test_a_client_ca_that_cannot_be_read_is_named_by_its_key(tmp_path: Path) -> None:
@@ -89,3 +119,10 @@ def test_who_has_no_public_key_is_a_user_of_the_broker(tmp_path: Path) -> None:
     shop = GATEWAYS + certificate(in_place()).replace('["acme-1"]', '["zoe", "acme-1", "acme-2", "acme-3"]')
     trust = '[trust.producers.acme-1]\npublic_key = "a.jwk"\n[trust.producers.acme-3]\n'
     assert unsigned_producers(loaded(tmp_path, shop + trust)) == ["acme-2", "acme-3", "zoe"]
+
+
+def test_claims_are_in_lower_case_however_the_settings_write_them(tmp_path: Path) -> None:
+    shop = certificate(in_place(certificate_id='"C7-ABC"')) + certificate(
+        in_place(certificate_id="", name='"Blog_Main"'), name="blog"
+    )
+    assert claims_in(loaded(tmp_path, GATEWAYS + shop)) == {("apig-main", "c7-abc"), ("apig-main", "blog_main")}

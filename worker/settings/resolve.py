@@ -1,16 +1,24 @@
 """From settings to the values that the rest of the worker uses."""
 
+import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from worker.core.deployment import Binding
 from worker.core.deployment import Deployment as Target
-from worker.core.errors import unchained
+from worker.core.errors import RefusedError, unchained
+from worker.core.pem import LONGEST_CHAIN
+from worker.core.reading import all_readable
 from worker.core.renewal import OWN_PRODUCER, InFiles
 from worker.core.secret import Secret
 from worker.settings.checks import broker_url_problems
 from worker.settings.errors import SettingsError
+from worker.settings.files import read_bounded
 from worker.settings.model import Broker, Deployment, Domain, Listener, Settings
+
+_LONGEST_URL: Final = 8192
 
 
 def deployments_of(settings: Settings, certificate: str) -> tuple[Target, ...]:
@@ -30,7 +38,7 @@ def _target(deployment: Deployment, place: str) -> Target:
         certificate_id=deployment.certificate_id,
         name=deployment.name,
         bindings=None if is_attached else tuple(_bindings(deployment)),
-        trusted_root_ca=_text(deployment.trusted_root_ca_file, f"{place}.trusted_root_ca_file"),
+        trusted_root_ca=_client_ca(deployment.trusted_root_ca_file, f"{place}.trusted_root_ca_file"),
         waves=deployment.waves,
     )
 
@@ -56,21 +64,36 @@ def _domain(domain: Domain) -> Iterator[Binding]:
         yield Binding("domain", (domain.domain or "").lower(), instance_id, flag)
 
 
-@unchained
-def _text(path: Path | None, place: str) -> str | None:
+def _client_ca(path: Path | None, place: str) -> str | None:
+    """What the cloud is sent for everybody to see: certificates, and nothing else."""
     if path is None:
         return None
     try:
-        return path.read_text(encoding="ascii")
+        return all_readable(_text(path, place, LONGEST_CHAIN))
+    except RefusedError as error:
+        raise SettingsError([f"{place}: {error.message.removeprefix('chain: ')}"]) from None
+
+
+@unchained
+def _text(path: Path, place: str, longest: int) -> str:
+    def look(status: os.stat_result) -> None:
+        if not stat.S_ISREG(status.st_mode):
+            raise SettingsError([f"{place}: not a regular file"])
+
+    try:
+        content = read_bounded(path, longest, look)
+        if len(content) <= longest:
+            return content.decode("ascii")
     except (OSError, UnicodeDecodeError):
         raise SettingsError([f"{place}: cannot be read"]) from None
+    raise SettingsError([f"{place}: over {longest} bytes"])
 
 
 def broker_url(broker: Broker) -> Secret:
     """Of `url_file` where there is one. Raises SettingsError."""
     if broker.url_file is None:
         return Secret(broker.url)
-    url = (_text(broker.url_file, "broker.url_file") or "").strip()
+    url = _text(broker.url_file, "broker.url_file", _LONGEST_URL).strip()
     problems = [problem.replace("broker.url:", "broker.url_file:") for problem in broker_url_problems(url, broker)]
     if problems:
         raise SettingsError(problems)
@@ -103,4 +126,15 @@ def holds(settings: Settings) -> frozenset[str]:
         name
         for name, certificate in settings.certificates.items()
         if all(deployment.strategy == "rebind" for deployment in certificate.deployments)
+    )
+
+
+def claims_in(settings: Settings) -> frozenset[tuple[str, str]]:
+    """Gateway, and certificate id or name in lower case, of every deployment: a cloud may write them otherwise."""
+    return frozenset(
+        (deployment.gateway, claim.lower())
+        for certificate in settings.certificates.values()
+        for deployment in certificate.deployments
+        for claim in (deployment.certificate_id, deployment.name)
+        if claim is not None
     )
