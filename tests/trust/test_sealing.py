@@ -14,7 +14,7 @@ from joserfc.jwk import ECKey, OctKey, OKPKey
 
 from worker.core.errors import RefusedError, TransientError
 from worker.core.secret import Secret
-from worker.trust.keys import Recipients, made, read_key
+from worker.trust.keys import KeyFile, Recipients, made, read_key
 from worker.trust.sealing import seal, unseal
 
 KEY = Secret("-----BEGIN PRIVATE KEY-----\nMIG\n-----END PRIVATE KEY-----\n")
@@ -153,3 +153,17 @@ def test_another_file_is_no_key(content: bytes, told: str, tmp_path: Path) -> No
     path.write_bytes(content)
     with pytest.raises(Exception, match=told):
         read_key(path, is_private=True, signs=False)
+
+
+class Exhausted(ECKey):
+    """With which nothing can be computed, because there is no memory for it."""
+
+    def exchange_derive_key(self, key: ECKey) -> bytes:
+        raise MemoryError
+
+
+def test_a_full_memory_is_no_word_about_the_envelope(pair: tuple[Path, Path]) -> None:
+    file = KeyFile(pair[0], is_private=True, signs=False)
+    file._key = Exhausted.import_key(file.key().as_dict(private=True))
+    with pytest.raises(MemoryError):
+        unseal(Secret(sealed(pair)), "shop", "r1", Recipients([file]))

@@ -13,13 +13,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from joserfc import jws
 from joserfc.errors import SecurityWarning
-from joserfc.jwk import ECKey, OctKey
+from joserfc.jwk import ECKey, OctKey, OKPKey
 from joserfc.jws import JWSRegistry
 
 from worker.broker.base import Message
 from worker.core.errors import RefusedError, TransientError
 from worker.core.message import composed
-from worker.trust.keys import Signers, made, read_key
+from worker.trust.keys import KeyFile, Signers, made, read_key
 from worker.trust.opening import TrustPolicy, open_message
 from worker.trust.signing import Signing, open_signed, sign
 
@@ -228,3 +228,17 @@ def test_a_signature_stands_for_the_user_and_lists_decide(pair: tuple[Path, Path
     with pytest.raises(RefusedError) as caught:
         open_message(replace(message, body=sign(theirs, signing(pair), NOW)), policy, NOW)
     assert caught.value.reason == "unauthorized_producer"
+
+
+class Exhausted(OKPKey):
+    """With which nothing can be computed, because there is no memory for it."""
+
+    def get_op_key(self, operation: Any) -> Any:
+        raise MemoryError
+
+
+def test_a_full_memory_is_no_word_about_the_signature(pair: tuple[Path, Path]) -> None:
+    file = KeyFile(pair[1], is_private=False, signs=True)
+    file._key = Exhausted.import_key(file.key().as_dict(private=False))
+    with pytest.raises(MemoryError):
+        open_signed(sign(EVENT, signing(pair), NOW), Signers({"acme-1": file}), "rotation-worker", NOW)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from joserfc import jwe
 from joserfc.jwe import JWERegistry
 
-from worker.core.errors import RefusedError
+from worker.core.errors import RefusedError, is_exhaustion
 from worker.core.secret import Secret
 from worker.trust.keys import Key, Recipients, kid_of
 
@@ -61,7 +61,9 @@ def _header(text: str) -> Mapping[str, Any]:
 def _opened(text: str, key: Key) -> bytes | None:
     try:
         return jwe.decrypt_compact(text, key, registry=_REGISTRY).plaintext
-    except Exception:  # noqa: BLE001 - what the library and its libraries raise has nothing in common, and quotes
+    except Exception as error:  # what the library and its libraries raise has nothing in common, and quotes
+        if is_exhaustion(error):
+            raise  # that is no word about the key
         return None
 
 

@@ -14,7 +14,7 @@ from joserfc.jws import JWSRegistry
 from joserfc.registry import HeaderParameter
 
 from worker.core.clock import is_ahead, slow_clock
-from worker.core.errors import RefusedError, unchained
+from worker.core.errors import RefusedError, is_exhaustion, unchained
 from worker.core.message import LONGEST_BODY, RenewalEvent, parse
 from worker.trust.keys import Key, Signers
 
@@ -112,7 +112,9 @@ def _verified(text: str, key: Key) -> bytes:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SecurityWarning)  # of the algorithm's older name, which others still write
             return jws.deserialize_compact(text, key, registry=_REGISTRY).payload
-    except Exception:  # noqa: BLE001 - what the library and its libraries raise has nothing in common, and quotes
+    except Exception as error:  # what the library and its libraries raise has nothing in common, and quotes
+        if is_exhaustion(error):
+            raise  # that is no word about the signature
         raise RefusedError("bad_signature", "the signature is not the producer's") from None
 
 
