@@ -102,7 +102,7 @@ def _harmless(value: object) -> object:
         case None | bool() | int() | float():
             return value
         case Mapping():
-            return {str(key): _harmless(one) for key, one in value.items()}
+            return {redacted(str(key)): _harmless(one) for key, one in value.items()}
         case list() | tuple() | set() | frozenset():
             return [_harmless(one) for one in value]
         case _:

@@ -1,7 +1,6 @@
 """What surrounds the worker denies it, and everybody else, what it does not need."""
 
 import subprocess
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 import yaml
 
 from tests.commands.processes import run_code
+from tests.settings.files import loaded
 from tests.support.acme import SCRIPT, require
 from worker.settings import Settings
 
@@ -95,7 +95,6 @@ def test_what_guards_the_pods_finds_them(kind: str) -> None:
     assert selector["matchLabels"].items() <= labels.items()
 
 
-def test_the_settings_in_the_manifest_are_settings() -> None:
-    tree = tomllib.loads(kubernetes("ConfigMap")["data"]["worker.toml"])
-    settings = Settings.model_validate(tree, strict=False)
+def test_the_settings_in_the_manifest_are_settings(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, kubernetes("ConfigMap")["data"]["worker.toml"])
     assert settings.http.listen == "0.0.0.0:8080"

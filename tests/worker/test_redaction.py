@@ -51,6 +51,7 @@ async def test_no_key_is_logged_wherever_it_is_in_a_line() -> None:
     lines, written = await logged(
         """
 log.info("a.b", text=f"before {key} after", cut=key[:100], many=[key, {"deep": (key,)}])
+log.info("a.d", named={key: 1, "deep": {key: 2}, 7: 3})
 log.info("a.c", answer=Answer(), raw=key.encode())
 log.info(f"event {key}")
 with structlog.contextvars.bound_contextvars(bound=key):
@@ -61,7 +62,8 @@ with structlog.contextvars.bound_contextvars(bound=key):
     assert not quotes(written, private_key)
     assert lines[0]["text"] == "before [PEM]\\n after".replace("\\n", "\n")
     assert (lines[0]["cut"], lines[0]["many"]) == ("[PEM]", ["[PEM]\n", {"deep": ["[PEM]\n"]}])
-    assert lines[3]["bound"] == lines[3]["error"] == "[PEM]\n"
+    assert lines[1]["named"] == {"[PEM]\n": 1, "deep": {"[PEM]\n": 2}, "7": 3}
+    assert lines[4]["bound"] == lines[4]["error"] == "[PEM]\n"
 
 
 async def test_what_is_no_text_stays_what_it_is() -> None:

@@ -30,7 +30,7 @@ class Model(BaseModel):
 class Broker(Model):
     """`[broker]`. With `sqlite:///PATH` the embedded engine is used, and only `url` and `prefetch` matter."""
 
-    url: str = "amqp://guest:guest@127.0.0.1:5672/"
+    url: str = Field(default="amqp://guest:guest@127.0.0.1:5672/", repr=False)
     url_file: Path | None = None
     ca_file: Path | None = None
     cert_file: Path | None = None
@@ -175,7 +175,7 @@ class PasswordAuth(Model):
 
 class AkSkAuth(Model):
     kind: Literal["ak_sk"]
-    access_key: str | None = None
+    access_key: str | None = Field(default=None, repr=False)
     access_key_file: Path | None = None
     """Keys are replaced in pairs: where both are files, without a restart."""
     secret_key_file: Path
@@ -183,7 +183,7 @@ class AkSkAuth(Model):
 
 class ApiKeyAuth(Model):
     kind: Literal["api_key"]
-    key_id: str | None = None
+    key_id: str | None = Field(default=None, repr=False)
     key_id_file: Path | None = None
     """As `access_key_file`."""
     secret_file: Path
