@@ -19,7 +19,7 @@ from worker.core.renewal import URGENT, InFiles, Reason
 from worker.core.rules import LENIENT
 from worker.core.secret import Secret
 from worker.settings import Settings, SettingsError
-from worker.settings.loading import problems_of_secret_files
+from worker.settings.loading import problems_of_files
 from worker.settings.model import CERTIFICATE_NAME, Publish
 from worker.spool import Spool, SpoolError, Waiting
 from worker.trust.files import read_material
@@ -106,7 +106,7 @@ async def publish(
     message = compose(wish, so_far.certificate, settings, so_far.renewal_id, now)
     spool = Spool(settings.publish.spool)
     signer, unsigned = _signer(settings.publish, now)
-    all_mistakes = (*mistakes, *problems_of_secret_files(settings, "broker", "publish"), *unsigned)
+    all_mistakes = (*mistakes, *problems_of_files(settings, "broker", "publish"), *unsigned)
     try:
         spool.write(so_far.renewal_id, message)
     except SpoolError as error:

@@ -8,11 +8,17 @@ from typing import Final
 
 from joserfc.jwk import ECKey, RSAKey
 
-from tests.settings.files import APIG, GATEWAYS, certificate, in_place, written
+from tests.settings.files import APIG, GATEWAYS, VAULT, certificate, in_place, written
+from worker.sandbox.ca import Authority
 from worker.trust.keys import made
 
 SECRET: Final = "hunter2"
 SHOP: Final = GATEWAYS + certificate(in_place())
+TO_IAM: Final = (
+    '{kind = "password", iam_endpoint = "http://127.0.0.1:5000", account = "a", user = "u", password_file = "token",'
+    ' project = "eu"}'
+)
+WITH_CLIENT_CA: Final = GATEWAYS + certificate(in_place(trusted_root_ca_file='"ca.pem"'))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,25 @@ def with_password(folder: Path) -> Path:
     return path
 
 
+def with_ca(content: str, pem: Callable[[Authority], str], mode: int = 0o644) -> Callable[[Path], Path]:
+    """`ca.pem` beside the settings."""
+
+    def write(folder: Path) -> Path:
+        (folder / "ca.pem").write_text(pem(Authority.create()))
+        (folder / "ca.pem").chmod(mode)
+        return text(content)(folder)
+
+    return write
+
+
+def root(authority: Authority) -> str:
+    return authority.root_pem
+
+
+def root_and_key(authority: Authority) -> str:
+    return authority.root_pem + authority.issue(["client.example.com"]).private_key_pem
+
+
 def broker(url: str) -> Callable[[Path], Path]:
     return text(f'[broker]\nurl = "{url}"')
 
@@ -98,6 +123,14 @@ ROWS: Final = (
         "a password in an endpoint",
         "gateways.apig-main.endpoint: ",
         text(APIG.replace("https://", f"https://u:{SECRET}@")),
+    ),
+    Wrong(
+        "B80",
+        "a proxy between the worker and an `http://` IAM",
+        "gateways.apig-main.proxy: ",
+        text(
+            APIG.replace('{kind = "token", token_file = "token"}', TO_IAM) + 'proxy = "http://proxy.example.com:3128"'
+        ),
     ),
     Wrong(
         "B81",
@@ -143,6 +176,42 @@ ROWS: Final = (
     Wrong("B84", "10,000 nested arrays", "nested too deeply", text("a = " + "[" * 10_000 + "]" * 10_000)),
     Wrong("B84", "100 MB", "over 1048576 bytes", huge),
     Wrong("B84", "a file that everybody may write", "can be written by everybody", for_everybody),
+    Wrong(
+        "B84",
+        "CAs of the broker that everybody may write",
+        "broker.ca_file: the file can be written by everybody",
+        with_ca('[broker]\nca_file = "ca.pem"', root, 0o666),
+    ),
+    Wrong(
+        "B84",
+        "CAs of Vault that everybody may write",
+        "trust.vault.ca_file: the file can be written by everybody",
+        with_ca(VAULT.replace("AUTH", '{kind = "token", token_file = "token"}') + 'ca_file = "ca.pem"', root, 0o666),
+    ),
+    Wrong(
+        "B84",
+        "CAs of a gateway that everybody may write",
+        "gateways.apig-main.ca_file: the file can be written by everybody",
+        with_ca(f'{APIG}ca_file = "ca.pem"', root, 0o666),
+    ),
+    Wrong(
+        "B84",
+        "a client CA that everybody may write",
+        "certificates.shop.deployments.0.trusted_root_ca_file: the file can be written by everybody",
+        with_ca(WITH_CLIENT_CA, root, 0o646),
+    ),
+    Wrong(
+        "B84",
+        "a client CA's file with a key in it",
+        "certificates.shop.deployments.0.trusted_root_ca_file: a block that is no CERTIFICATE",
+        with_ca(WITH_CLIENT_CA, root_and_key),
+    ),
+    Wrong(
+        "B84",
+        "a client CA's file that holds something else",
+        "certificates.shop.deployments.0.trusted_root_ca_file: something other than PEM",
+        with_ca(WITH_CLIENT_CA, lambda _authority: SECRET),
+    ),
     Wrong("B84", "a file that is not there", "No such file or directory", lambda folder: folder / "none.toml"),
     Wrong("B84", "no UTF-8", "not in UTF-8", lambda folder: _bytes(folder, b'[broker]\nqueue = "\xff"')),
     Wrong(

@@ -229,6 +229,7 @@ async def test_unknown_and_empty_fields_of_an_answer_do_no_harm(tmp_path: Path) 
 
 async def test_a_bearer_token_is_read_again_when_its_file_changes(tmp_path: Path) -> None:
     token = tmp_path / "token"
+    token.touch(mode=0o600)
     token.write_text("an-old-token\n")
     async with opened(tmp_path, auth={"kind": "bearer", "token_file": token}) as place:
         with pytest.raises(PermanentError) as caught:
@@ -241,9 +242,9 @@ async def test_a_bearer_token_is_read_again_when_its_file_changes(tmp_path: Path
 async def test_a_secret_that_cannot_be_read_is_named_by_its_setting(tmp_path: Path) -> None:
     auth = {"kind": "api_key", "key_id": "k", "secret_file": tmp_path / "missing"}
     async with opened(tmp_path, auth=auth) as place:
-        with pytest.raises(PermanentError, match=r"auth\.secret_file") as caught:
+        with pytest.raises(TransientError, match=r"auth\.secret_file") as caught:
             await place.gateway.check()
-        assert caught.value.reason == "auth_failed"
+        assert (caught.value.reason, caught.value.attempts) == ("auth_failed", 1)
         assert not place.world.journal
 
 

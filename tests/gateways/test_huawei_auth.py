@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from worker.core.errors import PermanentError, RotationError, TransientError
+from worker.core.errors import PermanentError, TransientError
 from worker.core.secret import Secret
 from worker.gateways.huawei_apig.auth import PasswordToken, Signature, StaticToken, sign
 from worker.gateways.transport import AmbiguousError
@@ -52,6 +52,7 @@ async def account(
 ) -> AsyncIterator[Account]:
     path = folder / "password"
     async with Sandbox(SandboxConfig(**overrides)) as sandbox:
+        path.touch(mode=0o600)
         path.write_text((password or sandbox.config.password) + "\n")
         sandbox.world.faults += faults
         own, at = sandbox.config, clock or Clock()
@@ -142,6 +143,26 @@ async def test_a_refused_password_is_tried_again_only_after_a_while(tmp_path: Pa
         assert "not-the-password" not in repr(one.token)
 
 
+async def test_a_short_password_is_starred_in_what_iam_says_of_it(tmp_path: Path) -> None:
+    body = {"error_code": "IAM.0011", "error_msg": "gives no entry to pw7 or pw7-like"}
+    async with account(tmp_path, Fault("obtain_token", status=401, body=body), password="pw7") as one:
+        with pytest.raises(PermanentError) as caught:
+            await one.text()
+    assert str(caught.value) == "IAM gives no token: gives no entry to *** or ***-like"
+
+
+async def test_while_the_password_is_being_replaced_an_old_token_serves_and_iam_is_left_alone(tmp_path: Path) -> None:
+    async with account(tmp_path) as one:
+        first = await one.text()
+        one.clock.pass_by(hours=23, minutes=57)
+        (tmp_path / "password").rename(tmp_path / "moved")
+        assert await one.text() == first
+        one.clock.pass_by(minutes=4)
+        with pytest.raises(TransientError, match=r"^auth\.password_file: ") as caught:
+            await one.text()
+        assert (caught.value.reason, one.asked) == ("auth_failed", 1)
+
+
 async def test_another_password_is_tried_at_once(tmp_path: Path) -> None:
     async with account(tmp_path, password="not-the-password") as one:
         await refused(one)
@@ -221,6 +242,7 @@ async def test_a_cancelled_asker_leaves_the_question_to_the_next(tmp_path: Path)
 
 async def test_a_token_file_is_read_for_every_call(tmp_path: Path) -> None:
     path = tmp_path / "token"
+    path.touch(mode=0o600)
     bearer = StaticToken(TokenAuth(kind="token", token_file=path))
     for text in ("first-token", "second-token"):
         path.write_text(text + "\n")
@@ -232,8 +254,9 @@ async def test_a_token_file_is_read_for_every_call(tmp_path: Path) -> None:
 async def test_a_token_file_without_a_token_is_told_by_its_setting(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "token"
     if content is not None:
+        path.touch(mode=0o600)
         path.write_bytes(content)
-    with pytest.raises(RotationError) as caught:
+    with pytest.raises(TransientError) as caught:
         await StaticToken(TokenAuth(kind="token", token_file=path)).headers("GET", "/", {}, b"")
     assert caught.value.reason == "auth_failed"
     assert str(caught.value).startswith("auth.token_file: ")
@@ -279,6 +302,7 @@ def test_the_signature_is_the_one_of_the_official_sdk(
 async def test_every_call_is_signed_anew_with_the_key_of_the_file(tmp_path: Path) -> None:
     path, clock = tmp_path / "secret_key", Clock(datetime(2026, 11, 20, 10, tzinfo=UTC))
     settings = AkSkAuth(kind="ak_sk", access_key="ACCESSKEY", secret_key_file=path)
+    path.touch(mode=0o600)
     signature = Signature(settings, "https://apig.example.com:8443/base", "0f1e", clock.now)
     path.write_text("first-key")
     first = await signature.headers("GET", "/v2", {}, b"")

@@ -22,8 +22,9 @@ def in_files(folder: Path, auth: Mapping[str, str]) -> dict[str, Any]:
 
 
 def write(folder: Path, *, identity: str, secret: str) -> None:
-    (folder / "id").write_text(f"{identity}\n")
-    (folder / "secret").write_text(f"{secret}\n")
+    for name, text in (("id", identity), ("secret", secret)):
+        (folder / name).touch(mode=0o600)
+        (folder / name).write_text(f"{text}\n")
 
 
 async def refused(gateway: Gateway) -> None:

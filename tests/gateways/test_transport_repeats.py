@@ -210,6 +210,13 @@ def test_credentials_that_cannot_be_had_are_not_renewed_and_nothing_is_sent() ->
     assert (keyring.renewals, far.sent_at) == (0, [])
 
 
+def test_for_credentials_whose_file_is_away_no_call_waits() -> None:
+    keyring, far = Keyring([TransientError("auth_failed")]), FarEnd([GOOD])
+    [error], _ = told(transport(far, keyring), GET)
+    assert isinstance(error, TransientError)
+    assert (error.reason, error.attempts, keyring.renewals, far.sent_at) == ("auth_failed", 1, 0, [])
+
+
 def test_where_credentials_are_throttled_the_call_waits_as_asked() -> None:
     keyring, far = Keyring([TransientError("throttled", hold=9, status=429)]), FarEnd([GOOD])
     [answer], _ = told(transport(far, keyring), POST)

@@ -1,15 +1,19 @@
 """Secrets of gateway accounts, from files."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from worker.core.errors import PermanentError
+from worker.core.errors import TransientError
+from worker.core.secret import Secret
 from worker.settings.credentials import read_password, read_secret
 
 
 def written(folder: Path, content: bytes) -> Path:
     path = folder / "secret"
+    path.touch(mode=0o600)
     path.write_bytes(content)
     return path
 
@@ -34,11 +38,55 @@ def test_the_mark_that_windows_puts_in_front_is_no_part_of_a_password(tmp_path: 
 @pytest.mark.parametrize("read", [read_secret, read_password])
 def test_what_is_no_line_of_text_is_refused_by_its_setting(tmp_path: Path, content: bytes, read: object) -> None:
     assert callable(read)
-    with pytest.raises(PermanentError, match=r"^auth\.secret_file: ") as told:
+    with pytest.raises(TransientError, match=r"^auth\.secret_file: ") as told:
         read(written(tmp_path, content), "auth.secret_file")
     assert told.value.reason == "auth_failed"
 
 
 def test_what_a_header_cannot_carry_is_no_secret_for_one(tmp_path: Path) -> None:
-    with pytest.raises(PermanentError, match=r"^auth\.token_file: cannot be read"):
+    with pytest.raises(TransientError, match=r"^auth\.token_file: cannot be read"):
         read_secret(written(tmp_path, "tökén".encode()), "auth.token_file")
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o602, 0o666])
+@pytest.mark.parametrize("read", [read_secret, read_password])
+def test_what_is_open_to_everybody_is_not_read_though_it_was_not_so_at_the_start(
+    tmp_path: Path, mode: int, read: Callable[[Path, str], Secret]
+) -> None:
+    path = written(tmp_path, b"s3cret!")
+    assert read(path, "auth.secret_file").reveal() == "s3cret!"
+    path.chmod(mode)
+    with pytest.raises(
+        TransientError, match=r"^auth\.secret_file: the file can be (read|written) by everybody$"
+    ) as told:
+        read(path, "auth.secret_file")
+    assert told.value.reason == "auth_failed"
+
+
+def test_whose_mode_others_choose_is_read_all_the_same_unless_everybody_may_write_it(tmp_path: Path) -> None:
+    path = written(tmp_path, b"jwt")
+    path.chmod(0o644)
+    assert read_secret(path, "auth.jwt_file", may_be_open=True).reveal() == "jwt"
+    path.chmod(0o646)
+    with pytest.raises(TransientError, match="written by everybody"):
+        read_secret(path, "auth.jwt_file", may_be_open=True)
+
+
+def test_what_is_no_file_of_a_sane_size_is_neither_waited_for_nor_read_to_its_end(tmp_path: Path) -> None:
+    huge = written(tmp_path, b"")
+    os.truncate(huge, 10**12)
+    with pytest.raises(TransientError, match=r"^auth\.secret_file: over 65536 bytes$"):
+        read_secret(huge, "auth.secret_file")
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo, 0o600)
+    for path in (fifo, tmp_path):
+        with pytest.raises(TransientError, match=r"^auth\.secret_file: not a regular file$"):
+            read_secret(path, "auth.secret_file")
+
+
+def test_a_file_that_is_away_for_a_moment_is_worth_another_try(tmp_path: Path) -> None:
+    path = written(tmp_path, b"s3cret!")
+    path.rename(tmp_path / "moved")
+    with pytest.raises(TransientError, match=r"^auth\.secret_file: cannot be read$") as told:
+        read_secret(path, "auth.secret_file")
+    assert told.value.reason == "auth_failed"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.settings.files import APIG, GATEWAYS, VAULT, certificate, in_place, loaded, problems, written
+from tests.settings.files import APIG, GATEWAYS, certificate, in_place, loaded, problems, written
 from worker.settings import Settings, SettingsError
-from worker.settings.loading import check_secret_files, load, load_for_publishing, problems_of_secret_files
+from worker.settings.loading import load, load_for_publishing
 from worker.settings.sources import LARGEST
 
 
@@ -219,73 +219,6 @@ def test_a_certificates_dir_to_which_everybody_may_add_is_refused(tmp_path: Path
         assert problems(tmp_path, 'certificates_dir = "d"') == ["certificates_dir: can be written by everybody"]
     (tmp_path / "d").chmod(0o775)
     assert problems(tmp_path, 'certificates_dir = "d"') == []
-
-
-def test_a_secret_file_that_everybody_can_read_is_named_by_its_key(tmp_path: Path) -> None:
-    token, url = written(tmp_path, "t", "token"), written(tmp_path, "amqp://127.0.0.1/", "url")
-    settings = loaded(tmp_path, '[broker]\nurl_file = "url"\n' + APIG)
-    token.chmod(0o640)
-    url.chmod(0o644)
-    with pytest.raises(SettingsError) as caught:
-        check_secret_files(settings)
-    assert caught.value.problems == ("broker.url_file: the file can be read by everybody",)
-    url.chmod(0o600)
-    check_secret_files(settings)
-
-
-def test_the_token_of_a_pod_has_the_mode_that_kubernetes_gives_it(tmp_path: Path) -> None:
-    written(tmp_path, "jwt", "jwt").chmod(0o644)
-    settings = loaded(tmp_path, VAULT.replace("AUTH", '{kind = "kubernetes", role = "r", jwt_file = "jwt"}'))
-    check_secret_files(settings)
-
-
-@pytest.mark.parametrize(
-    ("text", "key"),
-    [
-        ('[broker]\nkey_file = "none"', "broker.key_file"),
-        ('[trust]\nrecipient_keys = ["none"]', "trust.recipient_keys.0"),
-        ('[publish]\nproducer = "acme"\nproducer_key = "none"', "publish.producer_key"),
-        (APIG, "gateways.apig-main.auth.token_file"),
-        (
-            APIG.replace(
-                '{kind = "token", token_file = "token"}',
-                '{kind = "password", iam_endpoint = "https://iam.example.com", account = "a", user = "u",'
-                ' password_file = "none", project = "p"}',
-            ),
-            "gateways.apig-main.auth.password_file",
-        ),
-        (
-            APIG.replace(
-                '{kind = "token", token_file = "token"}', '{kind = "ak_sk", access_key = "a", secret_key_file = "n"}'
-            ),
-            "gateways.apig-main.auth.secret_key_file",
-        ),
-        (VAULT.replace("AUTH", '{kind = "token", token_file = "none"}'), "trust.vault.auth.token_file"),
-        (
-            VAULT.replace("AUTH", '{kind = "app_role", role_id = "r", secret_id_file = "none"}'),
-            "trust.vault.auth.secret_id_file",
-        ),
-    ],
-)
-def test_a_missing_secret_file_is_named_by_its_key(tmp_path: Path, text: str, key: str) -> None:
-    with pytest.raises(SettingsError) as caught:
-        check_secret_files(loaded(tmp_path, text))
-    assert caught.value.problems == (f"{key}: No such file or directory",)
-
-
-def test_both_files_of_a_pair_are_looked_for(tmp_path: Path) -> None:
-    pair = '{kind = "ak_sk", access_key_file = "none", secret_key_file = "none"}'
-    settings = loaded(tmp_path, APIG.replace('{kind = "token", token_file = "token"}', pair))
-    places = [
-        f"gateways.apig-main.auth.{key}: No such file or directory" for key in ("access_key_file", "secret_key_file")
-    ]
-    assert problems_of_secret_files(settings) == places
-
-
-def test_only_the_named_sections_secret_files_are_asked_for(tmp_path: Path) -> None:
-    settings = loaded(tmp_path, APIG + '[broker]\nkey_file = "none"')
-    assert problems_of_secret_files(settings, "trust", "publish") == []
-    assert problems_of_secret_files(settings, "broker", "publish") == ["broker.key_file: No such file or directory"]
 
 
 def publishing(folder: Path, text: str, environ: Mapping[str, str] | None = None) -> tuple[Settings, Sequence[str]]:

@@ -22,6 +22,7 @@ async def test_a_renewal_waits_for_a_sealed_vault_and_its_key_goes_nowhere_else(
     elsewhere.mkdir()
     work.mkdir()
     (elsewhere / "ca.pem").write_text(AUTHORITY.root_pem)
+    (elsewhere / "secret-id").touch(mode=0o600)
     (elsewhere / "secret-id").write_text("the-secret-id-of-the-worker")
     issues = [AUTHORITY.issue([NAME]) for _ in range(2)]
     tls = AUTHORITY.issue(["127.0.0.1"])

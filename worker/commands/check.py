@@ -18,7 +18,7 @@ from worker.core.deployment import Deployment
 from worker.core.errors import RotationError
 from worker.gateways.base import Gateway, Right
 from worker.settings import Settings, SettingsError
-from worker.settings.loading import check_secret_files
+from worker.settings.loading import check_named_files
 from worker.settings.resolve import broker_url
 from worker.telemetry import Metrics, configure_logs
 
@@ -58,7 +58,7 @@ def execute(args: argparse.Namespace) -> int:
 def _findings(args: argparse.Namespace) -> Sequence[Finding]:
     try:
         settings = settings_of(args)
-        check_secret_files(settings)
+        check_named_files(settings)
         check_keys(settings)
         certificates_of(settings)
         intake_of(settings)

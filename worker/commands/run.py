@@ -8,12 +8,12 @@ from typing import cast
 
 import structlog
 
-from worker.app import check_keys, run
+from worker.app import certificates_of, check_keys, run
 from worker.broker.base import BrokerError
 from worker.commands.exits import INTERNAL, OK
 from worker.commands.loading import log_level, settings_of
 from worker.settings import SettingsError
-from worker.settings.loading import check_secret_files
+from worker.settings.loading import check_named_files
 from worker.telemetry import configure_logs
 
 
@@ -25,8 +25,9 @@ def execute(args: argparse.Namespace) -> int:
     configure_logs(log_level(args, is_service=True))
     try:
         settings = settings_of(args)
-        check_secret_files(settings)
+        check_named_files(settings)
         check_keys(settings)
+        certificates_of(settings)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(run(settings))
     except asyncio.CancelledError:

@@ -1,17 +1,25 @@
 """Secrets of accounts elsewhere, from files: read when they are used, so that a changed file needs no restart."""
 
+import os
 from pathlib import Path
+from typing import Final
 
-from worker.core.errors import PermanentError, unchained
+from worker.core.errors import TransientError, unchained
 from worker.core.secret import Secret
+from worker.settings.files import problem_of_kind, problem_of_secret, read_bounded
+
+MODE_IS_OTHERS: Final = frozenset({"jwt_file"})
+"""Kubernetes chooses its mode, and nobody else is in the pod."""
+_LONGEST: Final = 65_536
 
 
-def read_secret(path: Path, place: str) -> Secret:
+def read_secret(path: Path, place: str, *, may_be_open: bool = False) -> Secret:
     """For a header: the file's one line, printable ASCII, without white space around it.
 
-    PermanentError(`auth_failed`) names the setting that cannot be read.
+    TransientError(`auth_failed`) names the setting whose file cannot be read, is open to everybody, or holds no such
+    line: it may be in the middle of being replaced, and nobody sends a message when it is put right.
     """
-    return _one_line(_text(path, place, "ascii").strip(), place)
+    return _one_line(_text(path, place, "ascii", may_be_open=may_be_open).strip(), place)
 
 
 def read_id(text: str | None, path: Path | None, place: str) -> str:
@@ -19,7 +27,7 @@ def read_id(text: str | None, path: Path | None, place: str) -> str:
     if path is not None:
         return read_secret(path, place).reveal()
     if text is None:
-        raise PermanentError("auth_failed", f"{place}: is missing")
+        raise TransientError("auth_failed", f"{place}: is missing")
     return text
 
 
@@ -29,14 +37,22 @@ def read_password(path: Path, place: str) -> Secret:
 
 
 @unchained
-def _text(path: Path, place: str, encoding: str) -> str:
+def _text(path: Path, place: str, encoding: str, *, may_be_open: bool = False) -> str:
+    def look(status: os.stat_result) -> None:
+        problem = problem_of_kind(status) if may_be_open else problem_of_secret(status)
+        if problem is not None:
+            raise TransientError("auth_failed", f"{place}: {problem}")
+
     try:
-        return path.read_bytes().decode(encoding)
+        content = read_bounded(path, _LONGEST, look)
+        if len(content) <= _LONGEST:
+            return content.decode(encoding)
     except (OSError, UnicodeDecodeError):
-        raise PermanentError("auth_failed", f"{place}: cannot be read") from None
+        raise TransientError("auth_failed", f"{place}: cannot be read") from None
+    raise TransientError("auth_failed", f"{place}: over {_LONGEST} bytes")
 
 
 def _one_line(text: str, place: str) -> Secret:
     if not text or not text.isprintable():
-        raise PermanentError("auth_failed", f"{place}: is not one line of text")
+        raise TransientError("auth_failed", f"{place}: is not one line of text")
     return Secret(text)

@@ -1,7 +1,8 @@
 """From files and environment to checked settings; every mistake is named with its place."""
 
+import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from worker.core.errors import unchained
 from worker.settings.checks import EMBEDDED, problems_in, sends_password
 from worker.settings.errors import SettingsError
+from worker.settings.files import problem_of_kind, problem_of_secret
 from worker.settings.model import Settings
 from worker.settings.overrides import apply, overrides_in
 from worker.settings.sources import Tree, read_toml
@@ -221,28 +223,44 @@ def _anchor(value: Any, folder: Path) -> Any:
             return value
 
 
-def check_secret_files(settings: Settings) -> None:
-    """Raises SettingsError when a file with a secret is missing or is for everybody."""
-    problems = problems_of_secret_files(settings)
+def check_named_files(settings: Settings) -> None:
+    """Raises SettingsError when a file with a secret is missing or for everybody, or one of CAs is everybody's."""
+    problems = problems_of_files(settings)
     if problems:
         raise SettingsError(problems)
 
 
-def problems_of_secret_files(settings: Settings, *sections: str) -> Sequence[str]:
+def problems_of_files(settings: Settings, *sections: str) -> Sequence[str]:
     """Of these sections, or of all."""
+    found = [
+        *((place, _problem_of(path, problem_of_secret)) for place, path in secret_files(settings)),
+        *((place, _problem_of(path, problem_of_kind)) for place, path in ca_files(settings)),
+    ]
     return [
-        problem
-        for place, path in secret_files(settings)
-        if (not sections or place.partition(".")[0] in sections) and (problem := _problem_of(place, path))
+        f"{place}: {problem}"
+        for place, problem in found
+        if problem is not None and (not sections or place.partition(".")[0] in sections)
     ]
 
 
-def _problem_of(place: str, path: Path) -> str | None:
+def _problem_of(path: Path, look: Callable[[os.stat_result], str | None]) -> str | None:
     try:
-        mode = path.stat().st_mode
+        return look(path.stat())
     except OSError as error:
-        return f"{place}: {error.strerror}"
-    return f"{place}: the file can be read by everybody" if mode & stat.S_IROTH else None
+        return error.strerror
+
+
+def ca_files(settings: Settings) -> Iterator[tuple[str, Path]]:
+    """Every file of CAs, with the key that names it: who writes there says whom the worker, or a gateway, trusts."""
+    named: list[tuple[str, Path | None]] = [("broker.ca_file", settings.broker.ca_file)]
+    if settings.trust.vault is not None:
+        named.append(("trust.vault.ca_file", settings.trust.vault.ca_file))
+    named += [(f"gateways.{name}.ca_file", gateway.ca_file) for name, gateway in settings.gateways.items()]
+    for name, certificate in settings.certificates.items():
+        for number, deployment in enumerate(certificate.deployments):
+            place = f"certificates.{name}.deployments.{number}.trusted_root_ca_file"
+            named.append((place, deployment.trusted_root_ca_file))
+    yield from ((place, path) for place, path in named if path is not None)
 
 
 def secret_files(settings: Settings) -> Iterator[tuple[str, Path]]:

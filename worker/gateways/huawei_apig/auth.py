@@ -1,11 +1,9 @@
 """How calls to APIG prove who they come from: an IAM token, a signature with AK/SK, or a token from a file."""
 
-import asyncio
 import hashlib
 import hmac
 import json
 from collections.abc import Callable, Mapping
-from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -21,13 +19,13 @@ from worker.gateways.bodies import lenient
 from worker.gateways.exchange import AmbiguousError, client_session, exchange
 from worker.gateways.huawei_apig.wire import ApigDialect, is_stale_code
 from worker.gateways.redaction import shown
+from worker.lockout import AskedOnce, Refusals
 from worker.settings.credentials import read_id, read_password, read_secret
 from worker.settings.model import AkSkAuth, PasswordAuth, TokenAuth
 
 _RENEW_BEFORE: Final = timedelta(minutes=5)
 _ASK_AGAIN_AFTER: Final = timedelta(seconds=30)
 _WHERE_UNTOLD: Final = timedelta(hours=1)
-_REFUSAL_STANDS: Final = timedelta(minutes=10)
 _ALGORITHM: Final = "SDK-HMAC-SHA256"
 
 
@@ -54,25 +52,10 @@ class _Token:
     ends_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    """What IAM said to a password, for good."""
-
-    error: PermanentError
-    password: Secret
-    at: datetime
-
-    def stands(self, password: Secret, now: datetime) -> bool:
-        # A clock that is put back shall not make it stand for hours.
-        return password == self.password and abs(now - self.at) < _REFUSAL_STANDS
-
-
 @dataclass(slots=True)
 class PasswordToken:
     """A token from IAM, for password, account and project; renewed before its 24 hours end, by one call at a time.
 
-    A refused password is not tried again before the file holds another one or ten minutes have passed: every rotation
-    would try it, and too many tries lock the account.
     Source: IAM, "Obtaining a User Token Through Password Authentication".
     """
 
@@ -82,69 +65,47 @@ class PasswordToken:
     now: Callable[[], datetime]
     proxy: str | None = None
     _token: _Token | None = None
-    _asked: int = 0
-    _failure: RotationError | None = None
-    _refused: _Refused | None = None
-    _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _asking: AskedOnce[_Token] = field(default_factory=AskedOnce)
+    _refusals: Refusals = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._refusals = Refusals(lambda: self.now().timestamp())
 
     async def headers(self, _method: str, _path: str, _query: Mapping[str, str], _body: bytes) -> Mapping[str, str]:
         token = self._token
         if token is None or self.now() >= token.renew_at:
-            token = await self._renewed()
+            token = await self._fresh_or(token)
         return {"X-Auth-Token": token.text.reveal()}
-
-    async def _renewed(self) -> _Token:
-        asked = self._asked
-        async with self._asking:
-            token = self._token
-            if token is None or self.now() >= token.renew_at:
-                token = await self._fresh_or(token, asked)
-        return token
 
     def is_stale(self, status: int, code: str | None) -> bool:
         return is_stale_code(status, code)
 
     async def renew(self) -> None:
-        asked = self._asked
-        async with self._asking:
-            await self._obtain(asked)
+        await self._asking(self._obtain)
 
-    async def _fresh_or(self, old: _Token | None, asked: int) -> _Token:
+    async def _fresh_or(self, old: _Token | None) -> _Token:
         """While IAM is away, an old token serves as long as it lives; IAM is asked again a little later."""
         try:
-            return await self._obtain(asked)
+            return await self._asking(self._obtain)
         except TransientError:
             if old is None or self.now() >= old.ends_at:
                 raise
             self._token = replace(old, renew_at=self.now() + _ASK_AGAIN_AFTER)
             return self._token
 
-    async def _obtain(self, asked: int) -> _Token:
-        """Who waited while another asked shares the answer: a wrong password is tried once, and locks no account."""
-        if self._asked == asked:
-            try:
-                self._token, self._failure = await self._ask(), None
-            except RotationError as error:
-                self._failure = error
-            self._asked += 1
-        if self._failure is not None or self._token is None:
-            raise copy(self._failure or TransientError("gateway_unavailable", "IAM gave no token"))
-        return self._token
-
-    async def _ask(self) -> _Token:
+    async def _obtain(self) -> _Token:
         password = read_password(self.settings.password_file, "auth.password_file")
-        if self._refused is not None and self._refused.stands(password, self.now()):
-            raise copy(self._refused.error)
+        self._refusals.check(password)
         status, headers, content = await self._answer(password)
         token = headers.get("x-subject-token")
         if status != 201 or not token:  # noqa: PLR2004 - created
             error = self._refusal(status, headers, content, password)
-            if isinstance(error, PermanentError):
-                self._refused = _Refused(error, password, self.now())
-            raise copy(error)
+            self._refusals.note(password, error)
+            raise error
         lifetime = _lifetime(headers, content)
         renew_after = max(lifetime - _RENEW_BEFORE, lifetime * 0.9)
-        return _Token(Secret(token), self.now() + renew_after, self.now() + lifetime)
+        self._token = _Token(Secret(token), self.now() + renew_after, self.now() + lifetime)
+        return self._token
 
     async def _answer(self, password: Secret) -> tuple[int, Mapping[str, str], bytes]:
         url = URL(f"{self.settings.iam_endpoint.rstrip('/')}/v3/auth/tokens?nocatalog=1", encoded=True)
@@ -178,8 +139,9 @@ class PasswordToken:
         error = ApigDialect(self.now).failure(status, headers, lenient(content))
         if isinstance(error, TransientError):
             return TransientError(error.reason, "IAM is busy or away", hold=error.hold, status=status, code=error.code)
-        told = shown(f"IAM gives no token: {error.message}", [password.reveal()])
-        return PermanentError("auth_failed", told, status=status, code=error.code)
+        # Not over our own words: what is starred there tells what the password is.
+        told = shown(error.message, [password.reveal()])
+        return PermanentError("auth_failed", f"IAM gives no token: {told}", status=status, code=error.code)
 
 
 def _lifetime(headers: Mapping[str, str], content: bytes) -> timedelta:

@@ -3,20 +3,19 @@
 Tokens are in memory only. Files are read whenever they are needed, so that a changed one needs no restart.
 """
 
-import asyncio
 import json
 import re
 from collections.abc import Callable
-from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol
 
 import structlog
 
-from worker.core.errors import PermanentError, RotationError, TransientError
+from worker.core.errors import RotationError, TransientError
 from worker.core.secret import Secret
-from worker.settings.credentials import read_secret
+from worker.lockout import AskedOnce, Refusals
+from worker.settings.credentials import MODE_IS_OTHERS, read_secret
 from worker.settings.model import TokenAuth, VaultAppRole, VaultKubernetes
 from worker.trust.vault.door import OK, Door, at, refusal
 
@@ -24,7 +23,6 @@ _log = structlog.get_logger()
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,8192}")
 _RENEW_BEFORE: Final = 300.0
 _ASK_AGAIN_AFTER: Final = 30.0
-_REFUSAL_STANDS: Final = 600.0
 # Where a token that was got because of a refusal is refused too, others would be: each is a lease that Vault keeps.
 _NO_OTHER_WITHIN: Final = 60.0
 _LONGEST_LEASE: Final = 10**10
@@ -78,21 +76,10 @@ class _Lease:
     """Until then it is not replaced for being refused."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    """What Vault said to these credentials, for good."""
-
-    error: PermanentError
-    credentials: Secret
-    until: float
-
-
 @dataclass(slots=True)
 class Login:
     """A token by AppRole or Kubernetes; another one before its lease ends, by one login at a time.
 
-    Refused credentials are not tried again before their files hold others or ten minutes have passed: every renewal
-    would try them, and Vault locks out who fails too often.
     Source: Vault's API documentation, "AppRole auth method" and "Kubernetes auth method".
     """
 
@@ -100,10 +87,11 @@ class Login:
     door: Door
     clock: Callable[[], float]
     _lease: _Lease | None = None
-    _failure: RotationError | None = None
-    _logins: int = 0
-    _refused: _Refused | None = None
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _asking: AskedOnce[_Lease] = field(default_factory=AskedOnce)
+    _refusals: Refusals = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._refusals = Refusals(self.clock)
 
     async def token(self) -> Secret:
         held = self._lease
@@ -128,35 +116,24 @@ class Login:
         await self.token()
 
     async def _renewed(self, old: _Lease | None) -> _Lease:
-        """Who waited while another logged in shares what came of it. An old token serves as long as it lives."""
-        known = self._logins
-        async with self._turn:
-            if self._logins == known:
-                await self._log_in(old)
-                self._logins += 1
-        if self._failure is not None or self._lease is None:
-            raise copy(self._failure or TransientError("vault_unavailable", "Vault gave no token"))
-        return self._lease
-
-    async def _log_in(self, old: _Lease | None) -> None:
+        """While Vault is away, an old token serves as long as it lives."""
         try:
-            self._lease, self._failure = await self._granted(), None
+            self._lease = await self._asking(self._granted)
         except RotationError as error:
-            self._lease, self._failure = None, error
-            if isinstance(error, TransientError) and old is not None and self.clock() < old.ends_at:
-                self._lease, self._failure = replace(old, renew_at=self.clock() + _ASK_AGAIN_AFTER), None
+            self._lease = None
+            if not isinstance(error, TransientError) or old is None or self.clock() >= old.ends_at:
+                raise
+            self._lease = replace(old, renew_at=self.clock() + _ASK_AGAIN_AFTER)
+        return self._lease
 
     async def _granted(self) -> _Lease:
         credentials = _credentials(self.settings)
-        refused = self._refused
-        if refused is not None and refused.credentials == credentials and self.clock() < refused.until:
-            raise copy(refused.error)
+        self._refusals.check(credentials)
         status, body = await self.door.post(f"/v1/auth/{self.settings.mount}/login", credentials)
         if status != OK:
             error = refusal(status, "vault_auth_failed", "Vault refuses the login")
-            if isinstance(error, PermanentError):
-                self._refused = _Refused(error, credentials, self.clock() + _REFUSAL_STANDS)
-            raise copy(error)
+            self._refusals.note(credentials, error)
+            raise error
         lease = _lease_in(body, self.clock())
         _log.info("vault.logged_in", lease_seconds=at(body, "auth", "lease_duration"))
         return lease
@@ -174,8 +151,8 @@ def _credentials(settings: VaultAppRole | VaultKubernetes) -> Secret:
 def _in_file(path: Path, key: str) -> Secret:
     """One that cannot be read may be in the middle of being replaced."""
     try:
-        return read_secret(path, f"trust.vault.auth.{key}")
-    except PermanentError as error:
+        return read_secret(path, f"trust.vault.auth.{key}", may_be_open=key in MODE_IS_OTHERS)
+    except RotationError as error:
         raise TransientError("vault_unavailable", error.message) from None
 
 
