@@ -51,10 +51,13 @@ async def test_what_was_told_of_a_renewal_is_known_to_whoever_is_given_it_again(
     await broker.declare()
     await broker.publish_event(event(id="mine", time=at.isoformat(), data=data))
     await broker.publish_event(event(id="odd", data="nothing"))
-    told = Told("failed", "forbidden", at.isoformat())
+    other_data = {"outcome": "failed", "reason": "key_mismatch"}
+    await broker.publish_event(event(id="mine", time=at.isoformat(), subject="wiki", data=other_data))
+    told, of_other = (Told("failed", reason, at.isoformat()) for reason in ("forbidden", "key_mismatch"))
     for other_time in (None, "another time"):
         async with place.broker().deliveries():
             assert await place.opened[-1].told(["other", "mine"], "shop", other_time) == told
+            assert await place.opened[-1].told(["other", "mine"], "wiki", other_time) == of_other
     async with place.broker().deliveries():
         assert await place.opened[-1].told(["mine"], "shop", at.isoformat()) is None
         assert await place.opened[-1].told(["odd", "none"], "shop", None) is None

@@ -1,6 +1,7 @@
 """A delivery from arrival to settlement: what is published, and in which order it is settled."""
 
 import asyncio
+import json
 import errno
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -215,14 +216,40 @@ async def test_a_renewal_of_the_sweep_waits_while_nobody_can_say_whether_it_was_
     assert (inbox.log, cloud.journal) == (["park 30 as 2"], [])
 
 
+class Remembering(Inbox):
+    """Knows what was told in the events that it has."""
+
+    async def told(self, event_ids: Collection[str], certificate: str | None, but: str | None) -> Told | None:
+        async def past() -> Sequence[Mapping[str, Any]]:
+            return self.events
+
+        return await Recall(past).find(event_ids, certificate, but)
+
+
+async def test_two_certificates_whose_renewals_have_one_id_are_both_rotated_and_each_known_as_told() -> None:
+    def of(name: str) -> Message:
+        event = json.loads(renewal(AUTHORITY.issue(NAMES), name).body)
+        return replace(good(), body=json.dumps({**event, "id": "r1"}).encode(), redeliveries=1)
+
+    async def came(sent: Message, events: Sequence[Mapping[str, Any]]) -> Inbox:
+        inbox = Remembering(sent, asyncio.Event(), events=list(events))
+        one = consumer_of(inbox, FakeGateway(stored(), {"a.example.com": False}))
+        trust = TrustPolicy({name: frozenset({"acme"}) for name in ("shop", "blog")}, allow_plain_keys=True)
+        certificates = {name: certificate(deployment()) for name in ("shop", "blog")}
+        await replace(one, intake=replace(one.intake, trust=trust), certificates=certificates).run()
+        return inbox
+
+    shop, blog = of("shop"), of("blog")
+    first = await came(shop, [])
+    second = await came(blog, first.events)
+    assert (first.log, second.log) == (["event", "ack"], ["event", "ack"])
+    assert [event["subject"] for event in second.events] == ["shop", "blog"]
+    assert len({event["id"] for event in second.events}) == 1
+    for sent in (shop, blog):
+        assert (await came(sent, second.events)).log == ["ack"], "told already"
+
+
 async def test_what_a_stranger_claims_does_not_take_the_place_of_the_renewal_itself() -> None:
-    class Remembering(Inbox):
-        async def told(self, event_ids: Collection[str], certificate: str | None, but: str | None) -> Told | None:
-            async def past() -> Sequence[Mapping[str, Any]]:
-                return self.events
-
-            return await Recall(past).find(event_ids, certificate, but)
-
     real = replace(good(), redeliveries=1)
     claim = b'{"id": "%s", "data": {"certificate": "shop"}}' % str(identify(real.body)[1]).encode()
     for strange in (replace(real, user_id="mallory"), replace(real, body=claim)):

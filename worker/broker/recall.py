@@ -28,19 +28,14 @@ class Told:
     """When, as its event has it: no clock is asked for what only has to be told apart."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Event:
-    certificate: object
-    told: Told
-
-
 @dataclass(slots=True)
 class Recall:
     """What `read` says was told and noted, read when it is asked for first, and what is learned from then on."""
 
     read: Callable[[], Awaitable[Sequence[Mapping[str, object]]]]
     """Outcome events and notes, oldest first."""
-    _known: dict[str, _Event] = field(default_factory=dict)
+    _known: dict[tuple[str, str | None], Told] = field(default_factory=dict)
+    """By event id and certificate: nobody keeps two producers from giving two renewals one id."""
     _noted: dict[tuple[str, str | None], dict[str, Snapshot]] = field(default_factory=dict)
     """By certificate and leaf, then by deployment."""
     _meanwhile: list[Mapping[str, object]] = field(default_factory=list)
@@ -51,9 +46,8 @@ class Recall:
     async def find(self, event_ids: Collection[str], certificate: str | None, but: str | None) -> Told | None:
         """The certificate's outcome under one of these ids, not that of the time `but`. Raises what `read` does."""
         await self._catch_up()
-        found = (self._known[one] for one in event_ids if one in self._known)
-        mine = (one.told for one in found if one.certificate == certificate and one.told.at != but)
-        return next(mine, None)
+        found = (self._known.get((one, certificate)) for one in event_ids)
+        return next((told for told in found if told is not None and told.at != but), None)
 
     async def noted(self, certificate: str, leaf: str) -> Mapping[str, Snapshot]:
         """By deployment. Raises what `read` does."""
@@ -92,12 +86,12 @@ class Recall:
         known[note.deployment] = known.get(note.deployment, Snapshot()).followed_by(note.snapshot)
 
     def _take_in_event(self, event: Mapping[str, object]) -> None:
-        """Later ones of the same id take the place of earlier ones; notes end with the outcome of their leaf."""
-        data = event.get("data")
-        if isinstance(data, dict):
+        """A certificate's later ones of the same id take the place of earlier ones; notes end with their leaf's outcome."""
+        data, certificate = event.get("data"), event.get("subject")
+        if isinstance(data, dict) and isinstance(certificate, str | None):
             told = Told(str(data.get("outcome")), str(data.get("reason")), str(event.get("time")))
-            self._known[str(event.get("id"))] = _Event(event.get("subject"), told)
-            self._noted.pop((str(event.get("subject")), _leaf(data)), None)
+            self._known[str(event.get("id")), certificate] = told
+            self._noted.pop((str(certificate), _leaf(data)), None)
 
     def forget(self) -> None:
         """Another worker may have told more meanwhile: it is read again."""
