@@ -196,6 +196,8 @@ def unreadable_leaf(stage: Stage) -> Mapping[str, str]:
     return {"chain": "v7.pem", "private_key": "v7.key"}
 
 
+UNOPENED: Final = "another algorithm than the one of ours"
+"""Said by who has looked at the header alone: no key was tried."""
 ROWS: Final = (
     Bad("B19", "a signature over something else", spoiled_signature, "bad_signature"),
     Bad("B19", "another payload than the signed one", other_payload, "bad_signature"),
@@ -247,15 +249,17 @@ ROWS: Final = (
             )(with_header(zip="DEF")(jwe))
         ),
         "cannot_decrypt",
+        says=UNOPENED,
     ),
     Bad(
         "B37",
         "PBES2 of ten million rounds",
         sealed(with_header(alg="PBES2-HS256+A128KW", p2c=10_000_000, p2s="AAAAAAAAAAA")),
         "cannot_decrypt",
+        says=UNOPENED,
     ),
-    Bad("B37", "RSA-OAEP", sealed(with_header(alg="RSA-OAEP")), "cannot_decrypt"),
-    Bad("B37", "`alg: dir`", sealed(with_header(alg="dir")), "cannot_decrypt"),
+    Bad("B37", "RSA-OAEP", sealed(with_header(alg="RSA-OAEP")), "cannot_decrypt", says=UNOPENED),
+    Bad("B37", "`alg: dir`", sealed(with_header(alg="dir")), "cannot_decrypt", says=UNOPENED),
     Bad("B38", "sealed for another certificate", sealed_for(certificate="other"), "envelope_mismatch"),
     Bad("B38", "sealed for another renewal", sealed_for(renewal_id="another"), "envelope_mismatch"),
     Bad("B39", "a key in the open", plain, "plain_key_refused", says="exposed", is_withheld=True),

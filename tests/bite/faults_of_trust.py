@@ -69,6 +69,13 @@ OF_TRUST: Final = (
         "trust/test_opening.py::test_a_body_that_may_hold_a_key_in_the_open_is_never_kept",
     ),
     Fault(
+        "an envelope is opened whatever its header asks for",
+        "trust/sealing.py",
+        'if (header.get("alg"), header.get("enc")) != (_ALGORITHM, _ENCRYPTION) or set(header) - _HEADER:',
+        "if header == {}:",
+        "trust/test_sealing.py::test_other_envelopes_are_refused_before_they_cost_anything",
+    ),
+    Fault(
         "a message meant for another worker is taken",
         "trust/signing.py",
         'if header["aud"] != audience:',

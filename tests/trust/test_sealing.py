@@ -2,6 +2,8 @@
 
 import base64
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from joserfc.jwk import ECKey, OctKey, OKPKey
 
 from worker.core.errors import RefusedError, TransientError
 from worker.core.secret import Secret
-from worker.trust.keys import KeyFile, Recipients, made, read_key
+from worker.trust.keys import Key, KeyFile, Recipients, made, read_key
 from worker.trust.sealing import seal, unseal
 
 KEY = Secret("-----BEGIN PRIVATE KEY-----\nMIG\n-----END PRIVATE KEY-----\n")
@@ -89,15 +91,71 @@ def with_header(text: str, **changes: Any) -> str:
         {"alg": "PBES2-HS256+A128KW", "p2c": 10_000_000, "p2s": "AA"},
         {"enc": "A128CBC-HS256"},
         {"crit": ["exp"], "exp": 1},
-        {"kid": 7},
-        {"epk": {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}},
-        {"epk": None},
         {"apu": "x" * 9000},
     ],
 )
 def test_other_envelopes_are_refused_before_they_cost_anything(
     changes: dict[str, Any], pair: tuple[Path, Path]
 ) -> None:
+    text, tried = with_header(sealed(pair), **changes), Tried()
+    with pytest.raises(RefusedError) as caught:
+        unseal(Secret(text), "shop", "r1", tried)
+    assert (caught.value.reason, tried.times) == ("cannot_decrypt", 0)
+
+
+@dataclass(frozen=True)
+class Tried(Recipients):
+    """Counts how often somebody wants the worker's keys: whoever does agrees on a key with each."""
+
+    asked: list[str | None] = field(default_factory=list)
+
+    @property
+    def times(self) -> int:
+        return len(self.asked)
+
+    def keys(self, kid: str | None) -> Sequence[Key]:
+        self.asked.append(kid)
+        return super().keys(kid)
+
+
+def soundly_sealed(pair: tuple[Path, Path], **changes: Any) -> str:
+    """By a library that is asked for more than the worker allows: it would open for who asks no questions."""
+    names = ["ECDH-ES+A256KW", "ECDH-ES+A128KW", "ECDH-ES", "A256GCM", "A128CBC-HS256", "DEF"]
+    header = {"alg": "ECDH-ES+A256KW", "enc": "A256GCM", **changes}
+    bound = {"certificate": "shop", "renewal_id": "r1", "private_key_pem": KEY.reveal()}
+    public = read_key(pair[1], is_private=False, signs=False)
+    registry = JWERegistry(algorithms=names, strict_check_header=False)
+    return jwe.encrypt_compact(header, json.dumps(bound).encode(), public, registry=registry)
+
+
+def test_what_is_sealed_soundly_opens_only_in_the_one_way_that_is_allowed(pair: tuple[Path, Path]) -> None:
+    assert unseal(Secret(soundly_sealed(pair)), "shop", "r1", Recipients.at([pair[0]])) == KEY
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"zip": "DEF"},
+        {"alg": "ECDH-ES"},
+        {"alg": "ECDH-ES+A128KW"},
+        {"enc": "A128CBC-HS256"},
+        {"jku": "https://elsewhere.example/keys"},
+        {"apu": "x" * 9000},
+    ],
+)
+def test_what_is_sealed_soundly_in_another_way_is_refused_untried(
+    changes: dict[str, Any], pair: tuple[Path, Path]
+) -> None:
+    tried = Tried(Recipients.at([pair[0]]).files)
+    with pytest.raises(RefusedError) as caught:
+        unseal(Secret(soundly_sealed(pair, **changes)), "shop", "r1", tried)
+    assert (caught.value.reason, tried.times) == ("cannot_decrypt", 0)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"kid": 7}, {"epk": {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}}, {"epk": None}]
+)
+def test_an_envelope_without_a_point_of_its_own_is_refused(changes: dict[str, Any], pair: tuple[Path, Path]) -> None:
     assert refusal(with_header(sealed(pair), **changes), pair[0]) == "cannot_decrypt"
 
 
