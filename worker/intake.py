@@ -43,7 +43,8 @@ class Intake:
         if material is None:
             return None
         try:
-            return await self.checked(*material, before=self.keys.of(renewal.certificate))
+            before, is_exposed = self.keys.of(renewal.certificate), renewal.reason == "key_compromise"
+            return await self.checked(*material, before=before, is_key_exposed=is_exposed)
         except RefusedError as error:
             # Where the renewal itself is of the future too, it is not the certificate that begins too late.
             is_of_the_future = renewal.time is not None and is_ahead(renewal.time.timestamp(), self.now())
@@ -55,9 +56,13 @@ class Intake:
         """What lies on disk below the roots."""
         return await self.checked(*await material_in(files, self.roots))
 
-    async def checked(self, chain_pem: str, private_key_pem: Secret, before: UsedKey | None = None) -> Bundle:
+    async def checked(
+        self, chain_pem: str, private_key_pem: Secret, *, before: UsedKey | None = None, is_key_exposed: bool = False
+    ) -> Bundle:
         # Here and not in a thread: it is bounded, takes half a millisecond, and would hold the GIL there as well.
-        bundle = check(chain_pem, private_key_pem, now=self.now(), rules=self.rules, before=before)
+        bundle = check(
+            chain_pem, private_key_pem, now=self.now(), rules=self.rules, before=before, is_key_exposed=is_key_exposed
+        )
         if bundle.has_rsa_key:
             await self.key_check(bundle.private_key_pem)
         return bundle

@@ -109,6 +109,18 @@ def test_a_new_certificate_with_the_old_key_is_warned_of() -> None:
     assert warned(first, before=used_by(first), stances=quiet) == (), "the same once more"
 
 
+def test_after_a_compromise_the_old_key_is_refused_whatever_the_settings_say() -> None:
+    first, again, other = (
+        AUTHORITY.issue(NAMES, key=key) for key in (RSA, RSA, ec.generate_private_key(ec.SECP256R1()))
+    )
+    asked: dict[str, Any] = {"before": used_by(first), "is_key_exposed": True}
+    for stance in ("warn", "allow"):
+        stances = {"no_sct": "allow", "key_reused": stance}
+        assert refused(again, stances=stances, **asked) == "key_reused"
+        assert warned(other, stances=stances, **asked) == ()
+        assert warned(first, stances=stances, **asked) == (), "the same once more, as when its message comes again"
+
+
 def test_only_the_first_rule_that_refuses_is_told_and_all_that_warn() -> None:
     strange = signed(hashes.SHA256(), subject=x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Our Shop")]))
     assert warned(strange) == ("no_sct", "cn_not_in_san")

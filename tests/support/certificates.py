@@ -27,9 +27,9 @@ RSA = rsa.generate_private_key(65537, 2048)
 _SCTS = x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2")
 
 
-def checked(issued: Issued, *, before: Any = None, **rules: Any) -> Bundle:
-    key = Secret(issued.private_key_pem)
-    return check(issued.chain_pem, key, now=NOW, rules=Rules(**rules), before=before)
+def checked(issued: Issued, *, before: Any = None, is_key_exposed: bool = False, **rules: Any) -> Bundle:
+    key, asked = Secret(issued.private_key_pem), Rules(**rules)
+    return check(issued.chain_pem, key, now=NOW, rules=asked, before=before, is_key_exposed=is_key_exposed)
 
 
 def refused(issued: Issued, **rules: Any) -> str:

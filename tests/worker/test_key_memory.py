@@ -125,6 +125,27 @@ async def test_a_renewal_with_the_key_of_the_one_before_is_told_with_a_warning()
     assert await told(AUTHORITY.issue(NAMES)) == (None, [])
 
 
+async def test_after_a_compromise_a_certificate_with_the_same_key_is_refused_and_nothing_is_changed() -> None:
+    memory = KeyMemory()
+
+    async def told(issued: Any, cloud: FakeGateway, **overrides: Any) -> tuple[list[str], Mapping[str, Any]]:
+        inbox = Inbox(renewal(issued, **overrides), asyncio.Event())
+        consumer = consumer_of(inbox, cloud)
+        await replace(consumer, intake=replace(consumer.intake, keys=memory)).run()
+        data: Any = inbox.events[0]["data"]
+        return inbox.log, data
+
+    cloud = FakeGateway(stored(), {NAMES[0]: False})
+    await told(AUTHORITY.issue(NAMES, key=KEY), cloud)
+    changes = list(cloud.journal)
+    log, data = await told(AUTHORITY.issue(NAMES, key=KEY), cloud, reason="key_compromise")
+    assert (data["outcome"], data["reason"]) == ("failed", "key_reused")
+    assert log == ["event", "bury key_reused of shop kept"]
+    assert cloud.journal == changes
+    _, data = await told(AUTHORITY.issue(NAMES), cloud, reason="key_compromise")
+    assert data["outcome"] == "succeeded"
+
+
 async def test_a_worker_that_was_started_again_knows_the_keys_of_before(tmp_path: Path) -> None:
     async with Sandbox() as sandbox:
         world = sandbox.world

@@ -60,6 +60,8 @@ class Case:
     """That of the certificate that was rotated last under the same name, where it is known."""
     now: datetime
     rules: Rules
+    is_key_exposed: bool = False
+    """That of the certificate before: a stranger may have it."""
     path: Sequence[x509.Certificate] = ()
     """From the leaf up to a trusted root, every signature in it verified; empty where there is none."""
 

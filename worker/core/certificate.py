@@ -19,10 +19,17 @@ __all__ = ["Rules", "check"]
 
 
 def check(
-    chain_pem: str, private_key_pem: Secret, *, now: datetime, rules: Rules, before: UsedKey | None = None
+    chain_pem: str,
+    private_key_pem: Secret,
+    *,
+    now: datetime,
+    rules: Rules,
+    before: UsedKey | None = None,
+    is_key_exposed: bool = False,
 ) -> Bundle:
     """The certificate and its key in canonical form, after every rule; RefusedError with the first rule's reason.
 
+    `is_key_exposed`: the key of `before` is not to be used again.
     The key is compared with the leaf, not validated: for a crafted one that takes 45 seconds, and is done elsewhere.
     """
     chain = chain_in(chain_pem)
@@ -30,7 +37,7 @@ def check(
     key_sha256 = sha256(public_key).hexdigest()
     leaf, key = leaf_facts(chain[0], public_key_sha256=key_sha256), chain[0].public_key()
     used, path = UsedKey(leaf.fingerprint_sha256, key_sha256), verified(chain, leaf.names, now, rules)
-    case = Case(chain, leaf.names, key, used, before, now, rules, path)
+    case = Case(chain, leaf.names, key, used, before, now, rules, is_key_exposed, path)
     return Bundle(
         leaf=leaf,
         warnings=warnings_of(case),

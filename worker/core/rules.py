@@ -25,6 +25,7 @@ class Rule:
     """Where nothing is said, of a rule that the settings may switch; None: it cannot be, and refuses."""
 
 
+_KEY_REUSED: Final = "key_reused"
 RULES: Final[Sequence[Rule]] = (
     Rule("leaf_is_ca", leaf.is_a_ca),
     Rule("precert", leaf.is_a_precertificate),
@@ -50,7 +51,7 @@ RULES: Final[Sequence[Rule]] = (
     Rule("chain_untrusted", chain.leads_nowhere),
     Rule("no_sct", leaf.is_not_logged, "warn"),
     Rule("cn_not_in_san", leaf.has_another_common_name, "warn"),
-    Rule("key_reused", leaf.keeps_its_key, "warn"),
+    Rule(_KEY_REUSED, leaf.keeps_its_key, "warn"),
 )
 
 LENIENT: Final = Rules(
@@ -67,8 +68,15 @@ def warnings_of(case: Case) -> tuple[str, ...]:
 
 
 def _warns(rule: Rule, case: Case) -> bool:
-    stance = "refuse" if rule.switched is None else case.rules.stances.get(rule.reason, rule.switched)
+    stance = _stance(rule, case)
     told = None if stance == "allow" else rule.broken(case)
     if told is not None and stance == "refuse":
         raise RefusedError(rule.reason, told)
     return told is not None
+
+
+def _stance(rule: Rule, case: Case) -> Stance:
+    """Whatever the settings say, a key that strangers may have is not installed once more."""
+    if rule.switched is None or (rule.reason == _KEY_REUSED and case.is_key_exposed):
+        return "refuse"
+    return case.rules.stances.get(rule.reason, rule.switched)
