@@ -12,7 +12,6 @@ from worker.core.errors import PermanentError, RotationError, TransientError
 from worker.gateways.bycloud.client import ByCloudClient
 from worker.gateways.bycloud.sight import Sight, check_active, pauses
 from worker.gateways.bycloud.wire import Binding as Bound
-from worker.gateways.redaction import shown
 from worker.gateways.transport import AmbiguousError
 
 _BROKEN: Final = frozenset({"error", "failed"})
@@ -110,5 +109,5 @@ def _is_active_at(listener: Binding, bound: Bound | None) -> bool:
     if bound is None or not bound.is_at(listener.name, sni=listener.sni):
         return False
     if bound.status in _BROKEN:
-        raise PermanentError("binding_failed", shown(bound.error_message or "the binding is in error", ()))
+        raise PermanentError("binding_failed", "the binding is in error: the cloud's console says why")
     return bound.is_active

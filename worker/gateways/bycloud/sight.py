@@ -7,8 +7,7 @@ from typing import Final
 
 from worker.core.errors import PermanentError, RotationError, TransientError
 from worker.gateways.bycloud.client import ByCloudClient
-from worker.gateways.bycloud.wire import ACTIVE, PENDING, Certificate
-from worker.gateways.redaction import shown
+from worker.gateways.bycloud.wire import ACTIVE, PENDING, Certificate, known_status
 
 _TO_JOIN: Final = 0.05
 """Seconds before a read begins, for others to join: without them the waiters drift apart, look by look."""
@@ -62,9 +61,7 @@ def check_active(certificate: Certificate) -> None:
     """Raises `certificate_not_active`: worth another try while it is pending, final otherwise."""
     if certificate.status == ACTIVE:
         return
-    told = shown(
-        f"the certificate's status is {certificate.status}: {certificate.error_message or 'no reason told'}", ()
-    )
+    told = f"the certificate's status is {known_status(certificate.status)}: the cloud's console says why"
     if certificate.status in PENDING:
         raise TransientError("certificate_not_active", told)
     raise PermanentError("certificate_not_active", told)

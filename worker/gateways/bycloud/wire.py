@@ -14,6 +14,7 @@ from worker.gateways.throttling import asked_hold
 
 ACTIVE: Final = "active"
 PENDING: Final = frozenset({"pending_dns", "pending_issuance", "pending"})
+_TOLD: Final = PENDING | {ACTIVE, "error", "failed", "expired", "revoked"}
 
 
 def _lowered(value: object) -> object:
@@ -22,6 +23,11 @@ def _lowered(value: object) -> object:
 
 Word = Annotated[str | None, BeforeValidator(_lowered)]
 """A status, or an id that is a UUID: its case means nothing."""
+
+
+def known_status(status: str | None) -> str:
+    """Fit to be shown: one of the cloud's own words, and nothing else that may stand there."""
+    return status if status in _TOLD and status is not None else "unknown"
 
 
 class Options(Body):
@@ -34,7 +40,6 @@ class Binding(Body):
     resource_id: Word = None
     options: Options | None = None
     status: Word = None
-    error_message: str | None = None
 
     @property
     def has_sni(self) -> bool | None:
@@ -51,13 +56,16 @@ class Binding(Body):
 
 
 class Certificate(Body):
-    """Tells no serial number and no fingerprint."""
+    """Tells no serial number and no fingerprint.
+
+    Its `error_message` is not read, nor a binding's: it may quote the key that was sent, in whatever form, perhaps
+    hours ago and by another process, so that nothing here knows what to make stars of.
+    """
 
     id: str
     name: str = ""
     type: str | None = None
     status: Word = None
-    error_message: str | None = None
     expires_at: Time = None
     created_at: Time = None
     updated_at: Time = None
