@@ -287,7 +287,8 @@ class Consumer:
         if bundle is not None:
             kept = await self._settlement.kept(message, renewal.certificate, bundle.leaf)
             self.rotator.recall(bundle.leaf, kept)
-        return await self.rotator.rotate(certificate, bundle, undo_until=renewal.undo_until)
+        until, after = renewal.undo_until, renewal.stored_after
+        return await self.rotator.rotate(certificate, bundle, undo_until=until, stored_after=after)
 
     async def _is_withdrawn(self, renewal: Renewal, bundle: Bundle | None) -> bool:
         """The sweep may have looked before an urgent renewal took back what lies on disk."""

@@ -9,6 +9,7 @@ from typing import Final, Protocol, assert_never
 import structlog
 
 from worker.core.bundle import Bundle, Leaf
+from worker.core.covering import check_covered, check_names
 from worker.core.deployment import Certificate, Deployment
 from worker.core.errors import Failure, RefusedError, RotationError, is_exhaustion
 from worker.core.outcome import BindingResult, DeploymentReport, Report, attempted, conclude
@@ -20,8 +21,6 @@ from worker.core.planning import (
     Stored,
     Superseded,
     UploadEach,
-    check_covered,
-    check_names,
     plan,
 )
 from worker.core.readback import confirmed, is_complete, moved_flags, put_right
@@ -88,23 +87,35 @@ class Rotator:
     _snapshots: Snapshots = field(default_factory=Snapshots)
 
     async def rotate(
-        self, certificate: Certificate, bundle: Bundle | None, *, undo_until: datetime | None = None
+        self,
+        certificate: Certificate,
+        bundle: Bundle | None,
+        *,
+        undo_until: datetime | None = None,
+        stored_after: datetime | None = None,
     ) -> Report:
         """Everything about one renewal; `bundle` is None where the platform holds the certificate.
 
-        `undo_until`: a newer certificate that was issued until then may be replaced too.
+        `undo_until`: a newer certificate that was issued until then may be replaced too. `stored_after`: what was
+        stored until then is replaced although its date alone would let it pass for the renewed one.
         """
         effort = current_effort()
         with spending(effort):
-            report = await self._rotate(certificate, bundle, undo_until=undo_until)
+            report = await self._rotate(certificate, bundle, undo_until, stored_after)
         if not any(failure.transient for failure in report.failures):
             self._snapshots.forget(certificate)
         return replace(report, gateway_calls=effort.calls, warnings=() if bundle is None else bundle.warnings)
 
-    async def _rotate(self, certificate: Certificate, bundle: Bundle | None, *, undo_until: datetime | None) -> Report:
+    async def _rotate(
+        self,
+        certificate: Certificate,
+        bundle: Bundle | None,
+        undo_until: datetime | None,
+        stored_after: datetime | None,
+    ) -> Report:
         leaf = None if bundle is None else bundle.leaf
         try:
-            steps = await self.plans(certificate, leaf, undo_until=undo_until)
+            steps = await self.plans(certificate, leaf, undo_until=undo_until, stored_after=stored_after)
             _refuse_uncovered(steps)
         except RefusedError as error:
             return Report.refused(Failure.of(error), leaf)
@@ -118,30 +129,40 @@ class Rotator:
         return await self._proven(certificate, bundle, report) if report.outcome == "succeeded" else report
 
     async def plans(
-        self, certificate: Certificate, leaf: Leaf | None, *, undo_until: datetime | None = None
+        self,
+        certificate: Certificate,
+        leaf: Leaf | None,
+        *,
+        undo_until: datetime | None = None,
+        stored_after: datetime | None = None,
     ) -> Sequence[Step]:
         """What is to be done at each deployment, or why nothing can be; by reading only.
 
         Raises RefusedError(`name_not_covered`) for what needs no reading.
         """
         _check_listed_names(certificate, leaf)
-        steps = await self._planned(certificate, leaf, undo_until)
+        steps = await self._planned(certificate, leaf, undo_until, stored_after)
         if undo_until is not None and any(_is_superseded(step) for step in steps):
             # A certificate that was issued after those to be undone is there. Gateways that tell no beginnings may
             # have it too, and cannot be asked.
-            return await self._planned(certificate, leaf, None)
+            return await self._planned(certificate, leaf, None, stored_after)
         return steps
 
-    async def _planned(self, certificate: Certificate, leaf: Leaf | None, undo_until: datetime | None) -> list[Step]:
+    async def _planned(
+        self, certificate: Certificate, leaf: Leaf | None, undo_until: datetime | None, stored_after: datetime | None
+    ) -> list[Step]:
         return await together(
-            [self._plan(deployment, leaf, undo_until=undo_until) for deployment in certificate.deployments]
+            [self._plan(deployment, leaf, undo_until, stored_after) for deployment in certificate.deployments]
         )
 
-    async def _plan(self, deployment: Deployment, leaf: Leaf | None, *, undo_until: datetime | None) -> Step:
+    async def _plan(
+        self, deployment: Deployment, leaf: Leaf | None, undo_until: datetime | None, stored_after: datetime | None
+    ) -> Step:
         try:
             observed = await self._gateway(deployment).observe(deployment, leaf)
             snapshot = self._snapshots.of(deployment, leaf)
-            return snapshot.told(plan(deployment, snapshot.before(observed), leaf, undo_until=undo_until))
+            seen, after = snapshot.before(observed), snapshot.proof(stored_after)
+            return snapshot.told(plan(deployment, seen, leaf, undo_until=undo_until, stored_after=after))
         except RotationError as error:
             return error
 

@@ -22,9 +22,44 @@ PLANNING: Final = (
     Fault(
         "an equal leaf is replaced again",
         "core/planning.py",
-        '    if _is_same(stored, leaf):\n        return "same"\n',
+        '    if _is_same(stored, leaf, stored_after):\n        return "same"\n',
         "",
         "rotation/test_rotation.py::test_running_a_finished_rotation_again_only_reads",
+    ),
+    Fault(
+        "two certificates that end alike are one",
+        "core/planning.py",
+        "return written_at < leaf.not_before or",
+        "return",
+        "core/test_planning.py::test_newer_means_a_later_beginning_then_a_later_end",
+    ),
+    Fault(
+        "an exposed key stays because its successor ends when it does",
+        "consumer.py",
+        "renewal.undo_until, renewal.stored_after",
+        "renewal.undo_until, None",
+        "worker/test_reissued.py::test_after_a_compromise_what_only_ends_alike_is_written_over_once",
+    ),
+    Fault(
+        "a lost PUT passes for written where the ends are equal",
+        "core/readback.py",
+        'return age == "same" and not is_untouched(found, before)',
+        'return age == "same"',
+        "gateways/test_bycloud_waiting.py::test_a_lost_put_of_what_ends_when_the_stored_one_does_is_sent_again",
+    ),
+    Fault(
+        "a late PUT passes for written where the ends are equal",
+        "gateways/bycloud/__init__.py",
+        "certificate.expires_at == leaf.not_after and not is_untouched(certificate.stored(), before)",
+        "certificate.expires_at == leaf.not_after",
+        "gateways/test_bycloud_waiting.py::test_what_ends_when_the_stored_one_did_is_waited_for_until_it_was_written",
+    ),
+    Fault(
+        "an exposed key may be installed again",
+        "core/rules.py",
+        "(rule.reason == _KEY_REUSED and case.is_key_exposed)",
+        "False",
+        "core/test_rules.py::test_after_a_compromise_the_old_key_is_refused_whatever_the_settings_say",
     ),
     Fault(
         "a serial number alone makes a leaf the same",
@@ -42,7 +77,7 @@ PLANNING: Final = (
     ),
     Fault(
         "uncovered names pass",
-        "core/planning.py",
+        "core/covering.py",
         "missing = uncovered(known, leaf.names)",
         "missing = uncovered(known, known)",
         "core/test_planning.py::test_a_bound_domain_that_the_certificate_does_not_cover_is_refused_and_named",
@@ -172,8 +207,8 @@ JUDGING: Final = (
     Fault(
         "an old key in a new certificate is not noticed",
         "intake.py",
-        "before=self.keys.of(renewal.certificate))",
-        "before=None)",
+        "before, is_exposed = self.keys.of(renewal.certificate),",
+        "before, is_exposed = None,",
         "worker/test_key_memory.py::test_a_renewal_with_the_key_of_the_one_before_is_told_with_a_warning",
     ),
 )

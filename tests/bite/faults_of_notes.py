@@ -66,8 +66,8 @@ OF_NOTES: Final = (
     Fault(
         "a note outlives the outcome",
         "broker/recall.py",
-        """self._noted.pop((str(event.get("subject")), _leaf(data)), None)""",
-        """self._noted.get((str(event.get("subject")), _leaf(data)), None)""",
+        """self._noted.pop((str(certificate), _leaf(data)), None)""",
+        """self._noted.get((str(certificate), _leaf(data)), None)""",
         "broker/test_recall.py::test_another_turn_begins_with_another_look",
     ),
     Fault(

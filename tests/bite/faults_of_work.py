@@ -223,8 +223,8 @@ ROTATING: Final = (
     Fault(
         "an attempt does not know the flags of the one before",
         "rotation.py",
-        "plan(deployment, snapshot.before(observed), leaf,",
-        "plan(deployment, observed, leaf,",
+        "seen, after = snapshot.before(observed), snapshot.proof(stored_after)",
+        "seen, after = observed, snapshot.proof(stored_after)",
         "rotation/test_rotation.py::test_a_flag_that_moved_in_one_attempt_is_put_back_in_the_next",
     ),
     Fault(

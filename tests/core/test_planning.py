@@ -88,6 +88,10 @@ def test_an_urgent_renewal_that_says_so_goes_back() -> None:
     assert plan(deployment(), observed(stored=newer), leaf(), undo_until=day(10)) == Superseded(newer), "a later one"
 
 
+ENDS_ALIKE = {"serial_number": None, "not_before": None, "not_after": day(20)}
+"""All that some gateways tell: of a certificate that was issued again with the same end too."""
+
+
 @pytest.mark.parametrize(
     ("facts", "age"),
     [
@@ -98,7 +102,11 @@ def test_an_urgent_renewal_that_says_so_goes_back() -> None:
         ({"not_before": None, "not_after": day(21), "issued_before": day(9)}, "older"),
         ({"not_before": None, "not_after": day(21), "issued_before": day(10)}, "newer"),
         ({"serial_number": 4660, "not_before": day(10), "not_after": day(20)}, "same"),
-        ({"serial_number": None, "not_after": day(20)}, "same"),
+        ({"serial_number": None, "not_before": day(10), "not_after": day(20)}, "same"),
+        ({"serial_number": None, "not_before": day(9), "not_after": day(20)}, "older"),
+        ({**ENDS_ALIKE, "issued_before": None}, "same"),
+        ({**ENDS_ALIKE, "issued_before": day(10)}, "same"),
+        ({**ENDS_ALIKE, "issued_before": day(9, 23)}, "older"),
         ({"serial_number": None, "fingerprint_prefix": "abab", "not_after": day(1)}, "same"),
         ({"serial_number": None, "fingerprint_prefix": "cdcd", "not_after": day(20)}, "older"),
         ({"not_after": None}, "older"),
@@ -106,6 +114,27 @@ def test_an_urgent_renewal_that_says_so_goes_back() -> None:
 )
 def test_newer_means_a_later_beginning_then_a_later_end(facts: dict[str, object], age: str) -> None:
     assert age_of(stored(**facts), leaf()) == age
+
+
+@pytest.mark.parametrize("strategy", ["in_place", "replace"])
+@pytest.mark.parametrize(
+    ("written_at", "is_kept"), [(None, False), (day(12), False), (day(12, 1), True), (day(13), True)]
+)
+def test_what_only_ends_alike_is_replaced_for_an_urgent_renewal_unless_it_was_written_since(
+    strategy: str, written_at: object, is_kept: bool
+) -> None:
+    there = stored(**ENDS_ALIKE, issued_before=written_at)
+    seen, target = observed(stored=there, bound=(bound(stored=there),)), deployment(strategy=strategy)
+    assert isinstance(planned(plan(target, seen, leaf())).replacement, Keep), "no urgent renewal asks"
+    todo = planned(plan(target, seen, leaf(), stored_after=day(12)))
+    assert isinstance(todo.replacement, Keep) == is_kept
+
+
+@pytest.mark.parametrize("facts", [{"serial_number": 4660}, {"serial_number": None, "fingerprint_prefix": "abab"}])
+def test_what_tells_more_of_itself_than_its_end_is_kept_whenever_it_was_written(facts: dict[str, object]) -> None:
+    there = stored(**{**ENDS_ALIKE, **facts, "issued_before": day(9)})
+    seen = observed(stored=there, bound=(bound(stored=there),))
+    assert planned(plan(deployment(), seen, leaf(), stored_after=day(12))).is_nothing
 
 
 def test_a_bound_domain_that_the_certificate_does_not_cover_is_refused_and_named() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
@@ -19,12 +20,15 @@ from tests.support.bycloud_cloud import (
     raised,
     reasons,
 )
-from tests.support.values import bundle, deployment, leaf, listener, stored
+from tests.support.values import bundle, day, deployment, leaf, listener, stored
 from tests.support.virtual_time import run_virtual
 from worker.core.errors import PermanentError, TransientError
 from worker.core.outcome import BindingResult
-from worker.core.planning import Create
+from worker.core.planning import Create, Modify, Stored
 from worker.gateways.transport import AmbiguousError
+
+QUOTED = "this key does not fit: MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg"
+"""Without the label by which a PEM is known."""
 
 # Binding
 
@@ -41,18 +45,18 @@ def test_a_binding_that_is_not_active_yet_is_looked_at_until_it_is() -> None:
     assert cloud.count("show_certificate") == 4  # after 1, 3, 7 and 15 seconds
 
 
-def test_a_binding_that_ends_in_error_is_told_with_the_clouds_words_but_no_pem() -> None:
+def test_a_binding_that_ends_in_error_is_told_without_the_clouds_words_which_may_quote_a_key() -> None:
     cloud = Cloud(binding_statuses={"l1": "pending"})
     cloud.add()
 
     async def scenario() -> Sequence[BindingResult]:
-        cloud.settle(2, "error", error_message="listener refuses -----BEGIN PRIVATE KEY----- abc")
+        cloud.settle(2, "error", error_message=QUOTED)
         return await attach(cloud)
 
     [result] = run_virtual(scenario())
     assert result.failure is not None
     assert (result.failure.reason, result.failure.transient) == ("binding_failed", False)
-    assert result.failure.message == "listener refuses [PEM]"
+    assert result.failure.message == "the binding is in error: the cloud's console says why"
 
 
 def test_a_binding_that_stays_pending_is_worth_another_try_later() -> None:
@@ -220,10 +224,18 @@ def test_another_certificate_of_the_same_name_is_not_taken_for_the_upload() -> N
 
 def test_an_earlier_upload_in_error_is_told_with_its_status() -> None:
     cloud = Cloud()
-    cloud.add(id="earlier", name=NAME, status="error", error_message="chain is broken")
+    cloud.add(id="earlier", name=NAME, status="error", error_message=QUOTED)
     error = raised(create(cloud))
     assert isinstance(error, PermanentError)
-    assert error.message == "the certificate's status is error: chain is broken"
+    assert error.message == "the certificate's status is error: the cloud's console says why"
+
+
+def test_a_status_that_is_none_of_the_clouds_words_is_not_shown() -> None:
+    cloud = Cloud(refusals=[Change(BUSY)])
+    cloud.add(status=QUOTED)
+    [result] = run_virtual(attach(cloud))
+    assert result.failure is not None
+    assert result.failure.message == "the certificate's status is unknown: the cloud's console says why"
 
 
 def test_a_modified_certificate_is_waited_for_until_it_shows_the_new_date() -> None:
@@ -243,6 +255,35 @@ def test_a_modified_certificate_that_keeps_its_old_date_is_not_called_done() -> 
     cloud.add()
     error = raised(modify(cloud))
     assert (error.reason, isinstance(error, TransientError)) == ("still_old", True)
+
+
+LONG_AGO, SINCE = "2026-01-05T00:00:00Z", "2026-01-12T00:00:00Z"
+"""Before the leaf begins, and after."""
+
+
+def reissued(cloud: Cloud, written_at: str) -> Stored:
+    """What is put there ends when that does which is there."""
+    cloud.add(expires_at="2026-01-20T00:00:00Z", updated_at=written_at)
+    there = stored(serial_number=None, not_before=None, not_after=leaf().not_after)
+    before = replace(there, issued_before=datetime.fromisoformat(written_at))
+    return run_virtual(opened(cloud).replace(deployment(), Modify(before), bundle()))
+
+
+@pytest.mark.parametrize("written_at", [LONG_AGO, SINCE])
+@pytest.mark.parametrize(("after_effect", "puts"), [(False, 2), (True, 1)])
+def test_a_lost_put_of_what_ends_when_the_stored_one_does_is_sent_again(
+    written_at: str, after_effect: bool, puts: int
+) -> None:
+    cloud = Cloud(refusals=[Change(LOST, after_effect=after_effect)])
+    assert reissued(cloud, written_at).issued_before == day(15)
+    assert cloud.count("modify_certificate") == puts
+
+
+@pytest.mark.parametrize("written_at", [LONG_AGO, SINCE])
+def test_what_ends_when_the_stored_one_did_is_waited_for_until_it_was_written(written_at: str) -> None:
+    cloud = Cloud(activation=5)
+    assert reissued(cloud, written_at).issued_before == day(15)
+    assert cloud.count("show_certificate") == 4  # after 0, 1, 3 and 7 seconds
 
 
 @pytest.mark.parametrize("status", [404, 405, 501])

@@ -18,12 +18,14 @@ from worker.sandbox.ca import Issued
 from worker.sandbox.world import Fault, Stored, World
 
 
-def issued(*, days_ago: int) -> Issued:
+def issued(*, days_ago: int, not_after: datetime | None = None) -> Issued:
     begins = datetime.now(UTC).replace(microsecond=0) - timedelta(days=days_ago, hours=1)
-    return AUTHORITY.issue(["a.example.com"], not_before=begins)
+    return AUTHORITY.issue(["a.example.com"], not_before=begins, not_after=not_after)
 
 
 OLD, RENEWED, NEWER = (issued(days_ago=days) for days in (60, 2, 1))
+REISSUED = issued(days_ago=2, not_after=OLD.certificate.not_valid_after_utc)
+"""With another key and the end of the old one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ async def at_apig(folder: Path) -> AsyncIterator[Place]:
 @asynccontextmanager
 async def at_bycloud(folder: Path) -> AsyncIterator[Place]:
     async with Sandbox(SandboxConfig(has_put=True)) as sandbox, bycloud(sandbox, folder) as gateway:
-        one = sandbox.world.add_upload(OLD, "shop")
+        one = sandbox.world.add_upload(OLD, "shop", updated_at=datetime.now(UTC) - timedelta(hours=1))
         listener = Binding("listener", sandbox.world.add_listener())
         wanted = Deployment("bycloud", "in_place", one, None, (listener,))
         yield Place(gateway, sandbox.world, wanted, sandbox.world.uploads, "modify_upload", "show_upload")
@@ -131,3 +133,15 @@ async def test_a_put_whose_answer_was_lost_is_looked_for_before_it_is_repeated(
         assert place.steps[: len(expected)] == expected
         assert place.steps.count(place.put) == puts
         assert place.serial == RENEWED.serial_number
+
+
+@everywhere
+@pytest.mark.parametrize(("after_effect", "puts"), [(False, 2), (True, 1)])
+async def test_a_lost_put_of_what_ends_when_the_old_one_does_is_not_taken_for_written(
+    tmp_path: Path, opened: Opened, after_effect: bool, puts: int
+) -> None:
+    async with opened(tmp_path) as place:
+        place.world.faults.append(Fault(place.put, kind="reset", after_effect=after_effect))
+        await place.modify(REISSUED)
+        assert place.steps.count(place.put) == puts
+        assert place.serial == REISSUED.serial_number

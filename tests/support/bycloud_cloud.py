@@ -48,6 +48,8 @@ class Cloud:
     """Listeners whose load balancer is busy for ever."""
     failing_reads: list[RotationError] = field(default_factory=list)
     has_unique_names: bool = True
+    writes_at: str = "2026-01-15T00:00:00Z"
+    """When a certificate that tells when it was written is written next."""
     ends: str = "active"
     """The status of an upload once its time of activation is over."""
 
@@ -118,7 +120,10 @@ class Cloud:
 
     def _modify(self, request: Request, _body: dict[str, Any]) -> Answer:
         made = self.certificates[request.path.split("/")[3]]
-        self.later(self.activation, lambda: made.update(status="active", expires_at="2026-01-20T00:00:00Z"))
+        new = {"status": "active", "expires_at": "2026-01-20T00:00:00Z"}
+        if "updated_at" in made:
+            new["updated_at"] = self.writes_at
+        self.later(self.activation, lambda: made.update(new))
         return Answer(200, {}, None)
 
     def _bind(self, request: Request, body: dict[str, Any]) -> Answer:

@@ -1,8 +1,8 @@
 """A delivery from arrival to settlement: what is published, and in which order it is settled."""
 
 import asyncio
-import json
 import errno
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace

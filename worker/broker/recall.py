@@ -86,7 +86,7 @@ class Recall:
         known[note.deployment] = known.get(note.deployment, Snapshot()).followed_by(note.snapshot)
 
     def _take_in_event(self, event: Mapping[str, object]) -> None:
-        """A certificate's later ones of the same id take the place of earlier ones; notes end with their leaf's outcome."""
+        """Later ones of the same id and certificate replace earlier ones; notes end with the outcome of their leaf."""
         data, certificate = event.get("data"), event.get("subject")
         if isinstance(data, dict) and isinstance(certificate, str | None):
             told = Told(str(data.get("outcome")), str(data.get("reason")), str(event.get("time")))

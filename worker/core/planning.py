@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from typing import Literal, assert_never
 
 from worker.core.bundle import Leaf
+from worker.core.covering import check_names
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import RefusedError
-from worker.core.names import uncovered
 from worker.core.outcome import Previous
 
 
@@ -22,7 +22,7 @@ class Stored:
     not_before: datetime | None = None
     not_after: datetime | None = None
     issued_before: datetime | None = None
-    """When it was stored, for gateways that do not tell not_before: it cannot have been issued later."""
+    """When it was written last, for gateways that do not tell not_before: it cannot have been issued later."""
     stored_at: datetime | None = None
     """When it was stored, where its gateway tells that and not_before does not."""
     fingerprint_prefix: str | None = None
@@ -117,12 +117,13 @@ _LONGEST_QUEUE = timedelta(hours=1)
 Age = Literal["same", "older", "newer"]
 
 
-def age_of(stored: Stored, leaf: Leaf) -> Age:
+def age_of(stored: Stored, leaf: Leaf, *, stored_after: datetime | None = None) -> Age:
     """Whether `stored` is the leaf, or older or newer than it.
 
     Newer means a later not_before, then a later not_after. A tie with another serial is older: the renewal is news.
+    `stored_after`: what tells no more of itself than its end, and was written until then, is not the leaf.
     """
-    if _is_same(stored, leaf):
+    if _is_same(stored, leaf, stored_after):
         return "same"
     if stored.not_after is None:
         return "older"
@@ -145,35 +146,34 @@ def _supersedes(stored: Stored | None, leaf: Leaf, undo_until: datetime | None) 
     return stored.stored_at is not None and stored.stored_at - undo_until > _LONGEST_QUEUE
 
 
-def _is_same(stored: Stored, leaf: Leaf) -> bool:
+def _is_same(stored: Stored, leaf: Leaf, stored_after: datetime | None) -> bool:
     if stored.serial_number is not None:
         return stored.serial_number == leaf.serial_number and stored.not_after in (None, leaf.not_after)
     if stored.fingerprint_prefix is not None:
         return leaf.fingerprint_sha256.startswith(stored.fingerprint_prefix)
-    return stored.not_after == leaf.not_after
+    if stored.not_before not in (None, leaf.not_before) or stored.not_after != leaf.not_after:
+        return False
+    return stored.not_before is not None or not _was_there_before(stored.issued_before, leaf, stored_after)
 
 
-def check_names(deployment: Deployment, bindings: Sequence[Binding], leaf: Leaf) -> None:
-    """Raises RefusedError(`name_not_covered`) when a bound domain is not among the leaf's names."""
-    # A domain that the gateway does not know has no name to be covered: it fails by itself, when it is attached.
-    bound = [one.name for one in bindings if one.kind == "domain" and one.name != one.domain_id]
-    check_covered(deployment.gateway, bound, leaf)
-
-
-def check_covered(place: str, known: Sequence[str], leaf: Leaf) -> None:
-    """Raises RefusedError(`name_not_covered`) when one of the names is not among the leaf's."""
-    missing = uncovered(known, leaf.names)
-    if missing:
-        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")  # noqa: PLR2004
-        raise RefusedError("name_not_covered", f"{place}: the certificate does not cover {shown}")
+def _was_there_before(written_at: datetime | None, leaf: Leaf, stored_after: datetime | None) -> bool:
+    """Equal ends prove little: a CA that issues a certificate again, with another key, often keeps its end."""
+    if written_at is None:
+        return stored_after is not None
+    return written_at < leaf.not_before or (stored_after is not None and written_at <= stored_after)
 
 
 def plan(
-    deployment: Deployment, observed: Observed, leaf: Leaf | None, *, undo_until: datetime | None = None
+    deployment: Deployment,
+    observed: Observed,
+    leaf: Leaf | None,
+    *,
+    undo_until: datetime | None = None,
+    stored_after: datetime | None = None,
 ) -> Plan | Superseded:
     """What is to be done at one deployment; `leaf` is None only for `rebind`.
 
-    A newer certificate supersedes the leaf, unless it was issued before `undo_until`.
+    A newer certificate supersedes the leaf, unless it was issued before `undo_until`; `stored_after` as in `age_of`.
 
     Raises RefusedError when the certificate cannot be put there, PermanentError when the deployment cannot be found.
     """
@@ -181,11 +181,11 @@ def plan(
         case "rebind":
             return _plan_rebind(observed)
         case "in_place":
-            return _plan_in_place(deployment, observed, _known(leaf), undo_until)
+            return _plan_in_place(deployment, observed, _known(leaf), undo_until, stored_after)
         case "per_domain":
             return _plan_per_domain(deployment, observed, _known(leaf), undo_until)
         case "replace":
-            return _plan_replace(deployment, observed, _known(leaf), undo_until)
+            return _plan_replace(deployment, observed, _known(leaf), undo_until, stored_after)
         case "blue_green":
             raise RefusedError("strategy_unavailable", "blue_green is not available in this version")
         case _:
@@ -207,7 +207,11 @@ def _plan_rebind(observed: Observed) -> Plan:
 
 
 def _plan_in_place(
-    deployment: Deployment, observed: Observed, leaf: Leaf, undo_until: datetime | None
+    deployment: Deployment,
+    observed: Observed,
+    leaf: Leaf,
+    undo_until: datetime | None,
+    stored_after: datetime | None,
 ) -> Plan | Superseded:
     check_names(deployment, [bound.binding for bound in observed.bound], leaf)
     stored = observed.stored
@@ -220,7 +224,7 @@ def _plan_in_place(
         return Plan(Create(deployment.name), tuple(_with_flag(bound, has_ca=has_ca) for bound in observed.bound), ())
     if _supersedes(stored, leaf, undo_until):
         return Superseded(stored)
-    match age_of(stored, leaf):
+    match age_of(stored, leaf, stored_after=stored_after):
         case "same":
             return _plan_missing(Keep(stored), observed, has_ca=stored.has_trusted_root_ca)
         case "older" | "newer":
@@ -293,12 +297,16 @@ def _distinct(stored: Sequence[Stored]) -> tuple[Stored, ...]:
 
 
 def _plan_replace(
-    deployment: Deployment, observed: Observed, leaf: Leaf, undo_until: datetime | None
+    deployment: Deployment,
+    observed: Observed,
+    leaf: Leaf,
+    undo_until: datetime | None,
+    stored_after: datetime | None,
 ) -> Plan | Superseded:
     stored = observed.stored
     if stored is not None and _supersedes(stored, leaf, undo_until):
         return Superseded(stored)
-    if stored is not None and age_of(stored, leaf) == "same":
+    if stored is not None and age_of(stored, leaf, stored_after=stored_after) == "same":
         return _plan_missing(Keep(stored), observed, has_ca=False)
     if deployment.name is None and stored is None:
         raise RefusedError("not_found", "there is nothing to replace, and the deployment has no name to create it")

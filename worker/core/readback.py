@@ -22,7 +22,17 @@ def is_written(found: Stored, before: Stored | None, leaf: Leaf) -> bool:
     age = age_of(found, leaf)
     if age == "newer" and (before is None or _facts(found) != _facts(before)):
         raise TransientError("downgrade", "a newer certificate was stored meanwhile")
-    return age == "same"
+    return age == "same" and not is_untouched(found, before)
+
+
+def is_untouched(found: Stored, before: Stored | None) -> bool:
+    """Whether what is shown is still what was there before, as far as its gateway tells when it was written.
+
+    Of two certificates that end at the same time some gateways tell no other difference.
+    """
+    if before is None or before.issued_before is None:
+        return False
+    return (found.not_after, found.issued_before) == (before.not_after, before.issued_before)
 
 
 def _facts(stored: Stored) -> tuple[object, ...]:

@@ -82,3 +82,13 @@ class Renewal:
         if not self.is_urgent or not self.allow_shorter_validity:
             return None
         return min((at for at in (self.time, self.signed_at) if at is not None), default=_FOR_EVER)
+
+    @property
+    def stored_after(self) -> datetime | None:
+        """Of an urgent renewal: what was stored until then cannot be its certificate, though it may end when that does.
+
+        A key that strangers have is not left in its place because two dates are equal.
+        """
+        if not self.is_urgent:
+            return None
+        return self.signed_at or self.time or _FOR_EVER

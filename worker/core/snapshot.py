@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from worker.core.deployment import Binding, Deployment
 from worker.core.outcome import Previous
@@ -18,16 +19,26 @@ class Snapshot:
     previous: Previous | None = None
     is_replaced: bool = False
     """An earlier attempt was to put the renewed certificate there: if it is there now, this renewal did it."""
+    replaced_at: datetime | None = None
+    """When that was written which an earlier attempt was to replace: if it was written later, this renewal did it."""
 
     def with_plan(self, todo: Plan) -> "Snapshot":
         """Also what a plan knows that was made before its change."""
         is_replaced = self.is_replaced or not isinstance(todo.replacement, Keep)
-        return Snapshot({**self.flags, **_flags_in(todo)}, self.previous or todo.previous, is_replaced)
+        replaced_at = self.replaced_at or _written_at(todo)
+        return Snapshot({**self.flags, **_flags_in(todo)}, self.previous or todo.previous, is_replaced, replaced_at)
 
     def followed_by(self, later: "Snapshot") -> "Snapshot":
         """Both as one. What was known first stands: what was seen later may be what we moved."""
         previous = self.previous or later.previous
-        return Snapshot({**later.flags, **self.flags}, previous, self.is_replaced or later.is_replaced)
+        is_replaced, replaced_at = self.is_replaced or later.is_replaced, self.replaced_at or later.replaced_at
+        return Snapshot({**later.flags, **self.flags}, previous, is_replaced, replaced_at)
+
+    def proof(self, stored_after: datetime | None) -> datetime | None:
+        """Since when what is stored may be this renewal's: a renewal that tells no time would write again and again."""
+        if stored_after is None or self.replaced_at is None:
+            return stored_after
+        return min(stored_after, self.replaced_at)
 
     def before(self, observed: Observed) -> Observed:
         """What is observed, each binding wanted with its flag of then: what it shows now may be what we moved.
@@ -69,6 +80,10 @@ def _is_pinned(deployment: Deployment) -> bool:
 
 def _place(binding: Binding) -> tuple[str, str | None]:
     return binding.domain_id or binding.name, binding.instance_id
+
+
+def _written_at(todo: Plan) -> datetime | None:
+    return todo.replacement.stored.issued_before if isinstance(todo.replacement, Modify) else None
 
 
 def _flags_in(todo: Plan) -> Flags:

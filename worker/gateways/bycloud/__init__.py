@@ -16,7 +16,7 @@ from worker.core.deployment import Binding, Deployment
 from worker.core.errors import Failure, PermanentError, RotationError, TransientError
 from worker.core.outcome import BindingResult
 from worker.core.planning import Bound, Create, Keep, Modify, Observed, Plan, Stored, age_of
-from worker.core.readback import is_written
+from worker.core.readback import is_untouched, is_written
 from worker.gateways.base import Discovered, OnResult, Right
 from worker.gateways.bycloud.auth import Credentials
 from worker.gateways.bycloud.binding import Binder
@@ -98,8 +98,8 @@ class ByCloud:
                 await self._modify(stored, bundle)
             case _:
                 assert_never(how)
-        expires_at = bundle.leaf.not_after if isinstance(how, Modify) else None
-        certificate = await self._until_active(certificate_id, expires_at)
+        before = how.stored if isinstance(how, Modify) else None
+        certificate = await self._until_active(certificate_id, bundle.leaf, before)
         self._finder.remember(deployment, certificate)
         return certificate.stored()
 
@@ -149,12 +149,12 @@ class ByCloud:
         found = (await self._client.show(stored.certificate_id)).stored()
         return is_written(dataclasses.replace(found, fingerprint_prefix=None), stored, leaf)
 
-    async def _until_active(self, certificate_id: str, expires_at: datetime | None) -> Certificate:
-        """Active, and where it was modified also with its new date: what is read may be late."""
+    async def _until_active(self, certificate_id: str, leaf: Leaf, before: Stored | None) -> Certificate:
+        """Active, and where something was there before it also another than that: what is read may be late."""
         waiting = pauses(self._patience)
         while True:
             certificate = await self._client.show(certificate_id)
-            is_late = expires_at is not None and certificate.expires_at != expires_at
+            is_late = before is not None and not _is_shown(certificate, leaf, before)
             if certificate.status not in PENDING and not is_late:
                 check_active(certificate)
                 return certificate
@@ -216,6 +216,10 @@ class ByCloud:
 
     async def close(self) -> None:
         await self.account.close()
+
+
+def _is_shown(certificate: Certificate, leaf: Leaf, before: Stored) -> bool:
+    return certificate.expires_at == leaf.not_after and not is_untouched(certificate.stored(), before)
 
 
 def _is_served(certificate: Certificate | None, listener: Binding) -> bool:

@@ -1,0 +1,23 @@
+"""Whether a certificate is for the names that it shall be bound to."""
+
+from collections.abc import Sequence
+
+from worker.core.bundle import Leaf
+from worker.core.deployment import Binding, Deployment
+from worker.core.errors import RefusedError
+from worker.core.names import uncovered
+
+
+def check_names(deployment: Deployment, bindings: Sequence[Binding], leaf: Leaf) -> None:
+    """Raises RefusedError(`name_not_covered`) when a bound domain is not among the leaf's names."""
+    # A domain that the gateway does not know has no name to be covered: it fails by itself, when it is attached.
+    bound = [one.name for one in bindings if one.kind == "domain" and one.name != one.domain_id]
+    check_covered(deployment.gateway, bound, leaf)
+
+
+def check_covered(place: str, known: Sequence[str], leaf: Leaf) -> None:
+    """Raises RefusedError(`name_not_covered`) when one of the names is not among the leaf's."""
+    missing = uncovered(known, leaf.names)
+    if missing:
+        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")  # noqa: PLR2004
+        raise RefusedError("name_not_covered", f"{place}: the certificate does not cover {shown}")
