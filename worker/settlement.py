@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar, assert_never
+from typing import Final, TypeVar, assert_never
 
 import structlog
 
@@ -13,6 +13,7 @@ from worker.broker.base import About, Broker, BrokerError, BrokerLostError, Deli
 from worker.broker.recall import Told
 from worker.core.backoff import RetryPolicy, jittered
 from worker.core.bundle import Leaf
+from worker.core.errors import Failure
 from worker.core.events import event_ids, outcome_event
 from worker.core.message import identify
 from worker.core.note import Note
@@ -21,11 +22,18 @@ from worker.core.snapshot import Snapshot
 from worker.key_memory import KeyMemory
 from worker.rotation import INTERNAL
 from worker.telemetry import Metrics
-from worker.trust.opening import TrustPolicy, may_keep_body
+from worker.trust.keeping import may_keep_body
+from worker.trust.opening import TrustPolicy
 
 T = TypeVar("T")
 
 _log = structlog.get_logger()
+_UNOPENED: Final = Failure(
+    "plain_key_refused",
+    "it cannot be looked into now, and may bring a key in the open: treat that as exposed, and issue a new one",
+    transient=False,
+)
+"""A queue of parked messages is a place to keep keys too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,9 @@ class Settlement:
     async def conclude(self, delivery: Delivery, identity: Identity, report: Report, timing: Timing) -> None:
         """Exactly one `rotation.finished`."""
         disposition = dispose(report, attempt=timing.attempt, policy=self.retry)
+        if isinstance(disposition, ParkFor) and not identity.is_opened and not self._may_keep(delivery):
+            report = Report.refused(_UNOPENED)
+            disposition = GiveUp(report.reason)
         match disposition:
             case ParkFor(delay, counted):
                 await self.insist(lambda: delivery.park(delay, attempt=timing.attempt + counted))
@@ -143,8 +154,11 @@ class Settlement:
         self.on_ended(identity.certificate, told.outcome)
         _log.info("rotation.finished", outcome=told.outcome, reason=told.reason, told_before=True)
 
+    def _may_keep(self, delivery: Delivery) -> bool:
+        return may_keep_body(delivery.message, self.trust)
+
     async def _bury(self, delivery: Delivery, identity: Identity, reason: str, told_at: str) -> None:
-        keep_body = may_keep_body(delivery.message, self.trust)
+        keep_body = self._may_keep(delivery)
         about = About(certificate=identity.certificate, renewal_id=identity.renewal_id, told_at=told_at)
         await self.insist(lambda: delivery.bury(reason, keep_body=keep_body, **about))
 

@@ -24,7 +24,8 @@ from worker.core.pem import certificates_in, private_key_in
 from worker.sandbox.ca import Authority
 from worker.settings import SettingsError
 from worker.settings.loading import load
-from worker.trust.opening import TrustPolicy, may_keep_body, open_message
+from worker.trust.keeping import may_keep_body
+from worker.trust.opening import TrustPolicy, open_message
 
 AUTHORITY = Authority.create()
 SOUND = AUTHORITY.issue(["www.example.com"])

@@ -1,7 +1,5 @@
 """Who says so, and may they?"""
 
-import base64
-import gzip
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,7 +10,7 @@ import pytest
 from worker.broker.base import Message
 from worker.core.errors import RefusedError
 from worker.core.renewal import OWN_PRODUCER, Held, InFiles
-from worker.trust.opening import TrustPolicy, may_keep_body, open_message
+from worker.trust.opening import TrustPolicy, open_message
 
 NOW = datetime.now(UTC)
 POLICY = TrustPolicy(producers={"shop": frozenset({"acme"})}, holds=frozenset({"shop"}))
@@ -125,53 +123,3 @@ def test_a_platform_holds_only_what_all_deployments_rebind() -> None:
 
 def test_an_unsigned_message_is_refused_where_a_signature_is_asked_for() -> None:
     assert refusal(message(), replace(POLICY, require_signature=True)) == "unauthorized_producer"
-
-
-def signed(body: bytes) -> Message:
-    """As a JWS whose signature nobody has looked at."""
-    parts = (b'{"alg":"Ed25519"}', body, b"signature")
-    jws = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
-    return message(body=jws, content_type="application/jose")
-
-
-def sealed(jwe: str, chain: str = "c") -> dict[str, str]:
-    return {"kind": "sealed", "chain_pem": chain, "private_key_jwe": jwe}
-
-
-JWE = "eyJhbGciOiJFQ0RILUVTK0EyNTZLVyJ9.a2V5.aXY.dGV4dA.dGFn"
-KEY = "-----BEGIN PRIVATE KEY-----"
-ESCAPED = message(PLAIN).body.replace(b"PRIVATE KEY", b"PRIVATE\\u0020KEY")
-
-
-@pytest.mark.parametrize(
-    "hidden",
-    [
-        message(PLAIN),
-        message(body=ESCAPED),
-        message(body=message(PLAIN).body.decode().encode("utf-16")),
-        message(body=gzip.compress(message(PLAIN).body), content_encoding="gzip"),
-        message(body=base64.b64encode(message(PLAIN).body)),
-        message(body=message(PLAIN).body[:-1]),
-        message(PLAIN, content_type="application/octet-stream"),
-        signed(message(PLAIN).body),
-        signed(ESCAPED),
-        message(body=message().body, content_type="application/jose"),
-        message(body=signed(message(PLAIN).body).body),
-        message(sealed(KEY)),
-        message(sealed(base64.b64encode(KEY.encode()).decode())),
-        message(sealed(JWE, chain=KEY)),
-        message(body=message().body.replace(b'"source"', b'"note": ["PRIVATE\\u0020KEY"], "source"')),
-        message(body=b"garbage"),
-        message(body=b""),
-    ],
-)
-def test_a_body_that_may_hold_a_key_in_the_open_is_never_kept(hidden: Message) -> None:
-    assert not may_keep_body(hidden, POLICY)
-    assert may_keep_body(hidden, replace(POLICY, allow_plain_keys=True))
-
-
-@pytest.mark.parametrize(
-    "harmless", [message(), message(sealed(JWE)), signed(message().body), message(certificate="unknown", user_id=None)]
-)
-def test_a_renewal_without_a_key_in_the_open_is_kept(harmless: Message) -> None:
-    assert may_keep_body(harmless, POLICY)

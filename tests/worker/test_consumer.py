@@ -405,7 +405,7 @@ async def test_an_event_that_cannot_be_built_is_told_in_short() -> None:
         def recall(self, *_what: object) -> None:
             """There is nothing."""
 
-        async def rotate(self, *_what: object, undo_until: datetime | None) -> Any:
+        async def rotate(self, *_what: object, **_how: object) -> Any:
             return Report("succeeded", "rotated", leaf=leaf(not_before="a bug"))
 
     inbox = Inbox(good(), asyncio.Event())

@@ -1,7 +1,5 @@
 """Who says so, and may they? From a message to a renewal that is to be believed."""
 
-import base64
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -9,15 +7,14 @@ from typing import Final
 
 from worker.broker.base import Message
 from worker.core.errors import RefusedError
-from worker.core.message import PlainMaterial, RenewalEvent, SealedMaterial, parse, renewal_from
+from worker.core.message import RenewalEvent, parse, renewal_from
 from worker.core.places import is_below
 from worker.core.renewal import OWN_PRODUCER, Held, InFiles, InVault, Plain, Renewal
 from worker.trust.keys import Signers
 from worker.trust.signing import CONTENT_TYPE, REPLAY_WINDOW, open_signed
 
-_JSON: Final = frozenset({"application/cloudevents+json", "application/cloudevents+json; charset=utf-8"})
-# Header, encrypted key, initialization vector, ciphertext, tag.
-_COMPACT_JWE: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){3}\.[A-Za-z0-9_-]+")
+PLAIN_ENCODINGS: Final = (None, "", "identity", "utf-8")
+JSON_TYPES: Final = frozenset({"application/cloudevents+json", "application/cloudevents+json; charset=utf-8"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +65,19 @@ def _is_of_the_sweep(renewal: Renewal, policy: TrustPolicy) -> bool:
 
 def _opened(message: Message, policy: TrustPolicy, now: datetime) -> tuple[RenewalEvent, str | None, datetime | None]:
     """The event, who signed it, and when."""
-    if message.content_encoding not in (None, "", "identity", "utf-8"):
+    if message.content_encoding not in PLAIN_ENCODINGS:
         raise RefusedError("malformed", "content_encoding: nothing is inflated")
-    kind = _kind(message)
+    kind = kind_of(message)
     if kind == CONTENT_TYPE:
         return open_signed(message.body, policy.signers, policy.audience, now, window=policy.replay_window)
-    if kind not in _JSON:
+    if kind not in JSON_TYPES:
         raise RefusedError("malformed", "content_type: not application/cloudevents+json")
     if policy.require_signature and message.user_id != OWN_PRODUCER:
         raise RefusedError("unauthorized_producer", "the settings ask for a signature, and there is none")
     return parse(message.body), None, None
 
 
-def _kind(message: Message) -> str:
+def kind_of(message: Message) -> str:
     return message.content_type.strip().lower()
 
 
@@ -105,40 +102,3 @@ def _check_place(renewal: Renewal, policy: TrustPolicy) -> None:
                 raise RefusedError("vault_forbidden", "data.material: not below the certificate's vault_below")
         case _:
             return
-
-
-def may_keep_body(message: Message, policy: TrustPolicy) -> bool:
-    """Whether a message that was given up may be kept as it is: never with a key in the open that was not allowed.
-
-    What is no renewal may hold a key in any disguise, so it is not kept either, however harmless it looks. This holds
-    for what the worker gives up, at the last delivery too. What the broker gives up by itself (`expired`, `maxlen`)
-    never reaches this rule: it lies in the dead queue as it came, a key in the open included, until it is replayed,
-    judged here like any other message, or purged. Only the broker's rights guard it: `dead list` shows no body of any
-    message.
-    """
-    if policy.allow_plain_keys:
-        return True
-    try:
-        event = parse(_payload(message))
-    except (RefusedError, ValueError):
-        return False
-    return not _has_open_key(event)
-
-
-def _payload(message: Message) -> bytes:
-    """The event's bytes, of a signed message too, whoever signed it. ValueError when it is no compact JWS."""
-    if _kind(message) != CONTENT_TYPE:
-        return message.body
-    _header, payload, _signature = message.body.split(b".")
-    return base64.b64decode(payload + b"=" * (-len(payload) % 4), altchars=b"-_", validate=True)
-
-
-def _has_open_key(event: RenewalEvent) -> bool:
-    """Also in a field that is for something else: a chain, what should be a JWE, an attribute that is not read."""
-    match event.data.material:
-        case PlainMaterial():
-            return True
-        case SealedMaterial(private_key_jwe=jwe) if _COMPACT_JWE.fullmatch(jwe) is None:
-            return True
-        case _:
-            return "PRIVATE KEY" in event.model_dump_json()

@@ -5,6 +5,7 @@ What is sealed says for which certificate and which renewal it is: it opens nowh
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from joserfc.jwe import JWERegistry
 
 from worker.core.errors import RefusedError, is_exhaustion
 from worker.core.secret import Secret
+from worker.trust.compact import decoded, is_terse
 from worker.trust.keys import Key, Recipients, kid_of
 
 _ALGORITHM: Final = "ECDH-ES+A256KW"
@@ -20,6 +22,15 @@ _ENCRYPTION: Final = "A256GCM"
 _REGISTRY: Final = JWERegistry(algorithms=[_ALGORITHM, _ENCRYPTION])
 _HEADER: Final = frozenset({"alg", "enc", "kid", "epk", "typ", "cty", "apu", "apv"})
 _LONGEST_HEADER: Final = 4096
+# Header, encrypted key, initialization vector, ciphertext, tag.
+_COMPACT: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){4}")
+_SIZES: Final = (40, 12, 16)
+"""Of a 256 bit key wrapped with A256KW, and of what A256GCM begins and ends with; bytes."""
+_SHORTEST_CONTENT: Final = 100
+_POINT: Final = frozenset({"kty", "crv", "x", "y"})
+_LONGEST_FIELD: Final = 100
+"""A coordinate of P-521 has 88 characters."""
+_SEQUENCE: Final = 0x30
 
 
 def seal(private_key_pem: Secret, certificate: str, renewal_id: str, recipient: Key) -> str:
@@ -42,6 +53,38 @@ def unseal(sealed: Secret, certificate: str, renewal_id: str, recipients: Recipi
         if content is not None:
             return _key_for(content, certificate, renewal_id)
     raise RefusedError("cannot_decrypt", "data.material.private_key_jwe: none of the worker's keys opens it")
+
+
+def is_sealed(text: str) -> bool:
+    """Whether it is in every part what `seal` makes, as far as that is seen without a key: none of it can be read."""
+    if _COMPACT.fullmatch(text) is None:
+        return False
+    try:
+        header = _header(text)
+        key, vector, content, tag = (decoded(part) for part in text.split(".")[1:])
+    except (RefusedError, ValueError):
+        return False
+    has_sizes = (len(key), len(vector), len(tag)) == _SIZES and len(content) >= _SHORTEST_CONTENT
+    return has_sizes and _is_own(header, text.partition(".")[0]) and not _is_readable(content)
+
+
+def _is_own(header: Mapping[str, Any], encoded: str) -> bool:
+    point = header.get("epk", {})
+    texts = [header[name] for name in header if name != "epk"]
+    if not isinstance(point, dict) or set(point) - _POINT or not is_terse(encoded, header):
+        return False
+    return all(isinstance(one, str) and len(one) <= _LONGEST_FIELD for one in (*texts, *point.values()))
+
+
+def _is_readable(content: bytes) -> bool:
+    """Text, or one whole DER sequence, as keys are: what was encrypted is neither."""
+    return content.isascii() or (content[0] == _SEQUENCE and _der_length(content) == len(content))
+
+
+def _der_length(content: bytes) -> int:
+    """Of the first value in it, as it says itself, with what says so."""
+    size = content[1] & 0x7F
+    return 2 + size if content[1] < 0x80 else 2 + size + int.from_bytes(content[2 : 2 + size])  # noqa: PLR2004 - DER
 
 
 def _header(text: str) -> Mapping[str, Any]:

@@ -1,7 +1,7 @@
 """Signed renewals: the message as a compact JWS by its producer (Ed25519), for this worker, and for a while only."""
 
-import base64
 import json
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from joserfc.registry import HeaderParameter
 from worker.core.clock import is_ahead, slow_clock
 from worker.core.errors import RefusedError, is_exhaustion, unchained
 from worker.core.message import LONGEST_BODY, RenewalEvent, parse
+from worker.trust.compact import decoded, is_terse
 from worker.trust.keys import Key, Signers
 
 CONTENT_TYPE: Final = "application/jose"
@@ -25,6 +26,10 @@ _ALGORITHM: Final = "Ed25519"
 _ACCEPTED: Final = (_ALGORITHM, "EdDSA")
 _NAMES: Final = frozenset({"alg", "kid", "typ", "aud", "iat", "exp"})
 _LONGEST_HEADER: Final = 4096
+_LONGEST_NAME: Final = 100
+_LATEST: Final = 1 << 53
+# An Ed25519 signature has 64 bytes.
+_COMPACT: Final = re.compile(r"(?:[A-Za-z0-9_-]+\.){2}[A-Za-z0-9_-]{86}")
 REPLAY_WINDOW: Final = 604_800.0
 _REGISTRY: Final = JWSRegistry(
     header_registry={
@@ -94,7 +99,7 @@ def _split(body: bytes) -> tuple[str, Mapping[str, Any]]:
     try:
         text = body.decode("ascii")
         encoded, _payload, _signature = text.split(".")
-        header = json.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
+        header = json.loads(decoded(encoded))
     except (ValueError, RecursionError):
         raise RefusedError("malformed", "no compact JWS") from None
     if len(encoded) > _LONGEST_HEADER or not isinstance(header, dict) or set(header) != _NAMES:
@@ -104,6 +109,22 @@ def _split(body: bytes) -> tuple[str, Mapping[str, Any]]:
     if not isinstance(header["kid"], str) or type(header["iat"]) is not int or type(header["exp"]) is not int:
         raise RefusedError("malformed", "kid, iat, exp: not a text and two whole numbers")
     return text, header
+
+
+@unchained
+def payload_of(body: bytes) -> bytes:
+    """The event's bytes, whoever signed it, or claims to. RefusedError for what has room for anything else beside."""
+    text, header = _split(body)
+    encoded, payload, _signature = text.split(".")
+    told = [header["kid"], header["aud"]]
+    is_short = all(isinstance(one, str) and len(one) <= _LONGEST_NAME for one in told)
+    has_times = all(abs(header[one]) < _LATEST for one in ("iat", "exp"))
+    if _COMPACT.fullmatch(text) is None or not is_short or not has_times or not is_terse(encoded, header):
+        raise RefusedError("malformed", "no compact JWS of a renewal")
+    try:
+        return decoded(payload)
+    except ValueError:
+        raise RefusedError("malformed", "no compact JWS") from None
 
 
 @unchained

@@ -1,0 +1,94 @@
+"""What is kept of a message that the worker gives up: only what holds no key in the open, as far as anybody can see.
+
+A list of what may be there, part by part, and not of what keys look like: a key comes in too many dresses.
+"""
+
+import re
+from typing import Final, assert_never
+
+from worker.broker.base import Message, sound_traceparent
+from worker.core.errors import RefusedError
+from worker.core.message import (
+    FileMaterial,
+    HeldMaterial,
+    PlainMaterial,
+    RenewalEvent,
+    SealedMaterial,
+    VaultMaterial,
+    parse,
+)
+from worker.core.reading import chain_in
+from worker.trust.opening import JSON_TYPES, PLAIN_ENCODINGS, TrustPolicy, kind_of
+from worker.trust.sealing import is_sealed
+from worker.trust.signing import CONTENT_TYPE, payload_of
+
+_LONGEST_TEXT: Final = 400
+_MOST_ATTRIBUTES: Final = 8
+# The number that is a P-256 key has 43 characters of base64; as PKCS#8, 92. Base64 has slashes, and so have paths.
+_KEY_LIKE: Final = re.compile(r"[A-Za-z0-9+_=-]{41}|[A-Za-z0-9+_=/-]{81}")
+
+
+def may_keep_body(message: Message, policy: TrustPolicy) -> bool:
+    """Whether a message that was given up may be kept as it is: never with a key in the open that was not allowed.
+
+    What is no renewal may hold a key in any disguise, so it is not kept either, however harmless it looks; nor is one
+    with something in it that is not what should stand there: a chain that is none, an envelope that `sealing` would
+    not look at, a long text in an attribute that nobody reads. This holds for what the worker gives up, at the last
+    delivery too. What the broker gives up by itself (`expired`, `maxlen`) never reaches this rule: it lies in the dead
+    queue as it came, a key in the open included, until it is replayed, judged here like any other message, or purged.
+    Only the broker's rights guard it: `dead list` shows no body of any message.
+    """
+    if policy.allow_plain_keys:
+        return True
+    if message.content_encoding not in PLAIN_ENCODINGS or kind_of(message) not in {*JSON_TYPES, CONTENT_TYPE}:
+        return False
+    try:
+        is_signed = kind_of(message) == CONTENT_TYPE
+        event = parse(payload_of(message.body) if is_signed else message.body)
+    except RefusedError:
+        return False
+    return _is_plain_text(event.source) and _has_sound_attributes(event) and _has_sound_material(event)
+
+
+def _is_plain_text(text: str | None) -> bool:
+    return text is None or (len(text) <= _LONGEST_TEXT and _KEY_LIKE.search(text) is None)
+
+
+def _has_sound_attributes(event: RenewalEvent) -> bool:
+    """Also those that are not read."""
+    extra = event.model_extra or {}
+    return (
+        _is_plain_text(event.time)
+        and len(extra) <= _MOST_ATTRIBUTES
+        and all(_is_sound_attribute(name, value) for name, value in extra.items())
+    )
+
+
+def _is_sound_attribute(name: str, value: object) -> bool:
+    if name == "traceparent":
+        return sound_traceparent(value) is not None
+    return isinstance(value, int | None) or (isinstance(value, str) and _is_plain_text(value))
+
+
+def _has_sound_material(event: RenewalEvent) -> bool:
+    match event.data.material:
+        case PlainMaterial():
+            return False
+        case SealedMaterial(chain_pem=chain, private_key_jwe=jwe):
+            return is_sealed(jwe) and _is_chain(chain)
+        case FileMaterial(chain=chain, private_key=key):
+            return _is_plain_text(chain) and _is_plain_text(key)
+        case VaultMaterial(path=path):
+            return _is_plain_text(path)
+        case HeldMaterial():
+            return True
+        case unreachable:
+            assert_never(unreachable)
+
+
+def _is_chain(chain_pem: str) -> bool:
+    try:
+        chain_in(chain_pem)
+    except RefusedError:
+        return False
+    return True
