@@ -72,6 +72,10 @@ def same_key(stage: Stage) -> Material:
     return stage.issue(key=key)
 
 
+def same_key_exposed(stage: Stage) -> Message:
+    return stage.sealed(same_key(stage), reason="key_compromise")
+
+
 def ending_now(stage: Stage) -> Material:
     return stage.issue(not_before=since(days=2), not_after=since())
 
@@ -189,4 +193,5 @@ ROWS: Final = (
         "must_staple",
     ),
     Bad("B65", "the key of the current one", sealed(same_key), "rotated", "succeeded", "changed"),
+    Bad("B65", "the key of the current one, after a compromise", same_key_exposed, "key_reused"),
 )

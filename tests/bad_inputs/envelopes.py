@@ -151,6 +151,14 @@ def plain_as_jwe(stage: Stage) -> Message:
     return message(json.dumps(event_of({"certificate": "shop", "material": material})).encode())
 
 
+def key_as_chain(stage: Stage) -> Message:
+    event = stage.event(stage.issue())
+    disguised = base64.b64encode(stage.issue().private_key_pem.encode()).decode()
+    stage.secrets.add(disguised)
+    event["data"]["material"]["chain_pem"] = disguised
+    return message(json.dumps(event).encode())
+
+
 def material(**fields: Any) -> Callable[[Stage], Message]:
     return lambda _stage: message(json.dumps(event_of({"certificate": "shop", "material": fields})).encode())
 
@@ -225,7 +233,7 @@ ROWS: Final = (
         "read",
     ),
     Bad("B34", "sealed to somebody else", to_stranger, "cannot_decrypt"),
-    Bad("B35", "the tag cut short", sealed(part(4, lambda tag: tag[:-4])), "cannot_decrypt"),
+    Bad("B35", "the tag cut short", sealed(part(4, lambda tag: tag[:-4])), "cannot_decrypt", is_withheld=True),
     Bad("B35", "no tag", sealed(part(4, lambda _tag: "")), "cannot_decrypt", is_withheld=True),
     Bad(
         "B35",
@@ -259,11 +267,12 @@ ROWS: Final = (
         says=UNOPENED,
     ),
     Bad("B37", "RSA-OAEP", sealed(with_header(alg="RSA-OAEP")), "cannot_decrypt", says=UNOPENED),
-    Bad("B37", "`alg: dir`", sealed(with_header(alg="dir")), "cannot_decrypt", says=UNOPENED),
+    Bad("B37", "`alg: dir`", sealed(with_header(alg="dir")), "cannot_decrypt", says=UNOPENED, is_withheld=True),
     Bad("B38", "sealed for another certificate", sealed_for(certificate="other"), "envelope_mismatch"),
     Bad("B38", "sealed for another renewal", sealed_for(renewal_id="another"), "envelope_mismatch"),
     Bad("B39", "a key in the open", plain, "plain_key_refused", says="exposed", is_withheld=True),
     Bad("B39", "a key in the open in place of the JWE", plain_as_jwe, "cannot_decrypt", is_withheld=True),
+    Bad("B39", "a key in base64 in place of the chain", key_as_chain, "pem_garbage", is_withheld=True),
     Bad("B40", "material at a URL", material(kind="url", url="http://169.254.169.254/latest"), "malformed"),
     Bad(
         "B40",
