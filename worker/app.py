@@ -4,20 +4,14 @@ import asyncio
 import gc
 import random
 import signal
-import ssl
-import stat
-import warnings
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import structlog
-from cryptography import x509
-from cryptography.utils import CryptographyDeprecationWarning
 
 from worker.admission import Admission
 from worker.beside import beside
@@ -48,9 +42,11 @@ from worker.settings.resolve import (
     lineages,
     producers_by_certificate,
 )
+from worker.settings.roots import trusted_roots
 from worker.substitute import Substitute
 from worker.sweep import Sweeper, Sweeping
 from worker.telemetry import Metrics
+from worker.trust.kept import KeptSealed, open_kept
 from worker.trust.keys import Recipients, Signers, problem_of
 from worker.trust.opening import TrustPolicy
 from worker.trust.vault import LONGEST_ANSWER, Vault, open_vault
@@ -58,12 +54,6 @@ from worker.verification import Expected, ExpectedEither, ExpectedExpiry, Expect
 from worker.web.server import GatewayState, Health, serving
 
 _log = structlog.get_logger()
-# Of Debian and its kin, of Red Hat's, and of the BSDs and Alpine.
-_BUNDLES: Final = (
-    Path("/etc/ssl/certs/ca-certificates.crt"),
-    Path("/etc/pki/tls/certs/ca-bundle.crt"),
-    Path("/etc/ssl/cert.pem"),
-)
 _YOUNG: Final = 10_000
 """Objects more than before, after which the collector looks for cycles: its usual 700 are a few rotations in hand."""
 _chance: Callable[[], float] = random.SystemRandom().random
@@ -141,6 +131,20 @@ async def vault_of(settings: Settings) -> AsyncIterator[Vault | None]:
         yield open_vault(own, asking)
 
 
+def kept_of(settings: Settings, vault: Vault | None) -> Mapping[str, KeptSealed]:
+    """By certificate, for those whose last good chain and key are kept."""
+    names = [name for name, one in settings.certificates.items() if one.keep_previous]
+    if not names:
+        return {}
+    previous = settings.trust.previous
+    if previous is None:
+        raise SettingsError(["trust.previous: is missing"])
+    intake = intake_of(settings)
+    # What is put back was good a moment ago, and is near its end by nature.
+    rules = replace(intake.rules, minimum_remaining=0.0)
+    return dict.fromkeys(names, open_kept(previous, vault, intake.recipients, replace(intake, rules=rules).checked))
+
+
 def check_keys(settings: Settings) -> None:
     """Raises SettingsError for every JWK file of `[trust]` that holds no key of its kind."""
     private = [(f"trust.recipient_keys.{number}", path) for number, path in enumerate(settings.trust.recipient_keys)]
@@ -152,28 +156,6 @@ def check_keys(settings: Settings) -> None:
     problems = [f"{place}: {problem}" for place, problem in found if problem is not None]
     if problems:
         raise SettingsError(problems)
-
-
-def trusted_roots(ca_bundle: str) -> Sequence[x509.Certificate]:
-    """The roots that chains must lead to: of a PEM file, or for "system" those that TLS clients here trust."""
-    path = _system_roots() if ca_bundle == "system" else Path(ca_bundle)
-    try:
-        with warnings.catch_warnings():
-            # Old roots have serial numbers that the library frowns upon: nobody here can change them.
-            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
-            roots = x509.load_pem_x509_certificates(path.read_bytes())
-        is_for_everybody = path.stat().st_mode & stat.S_IWOTH
-    except (OSError, ValueError):
-        raise SettingsError(["trust.ca_bundle: no file of PEM certificates can be read there"]) from None
-    if is_for_everybody:
-        raise SettingsError(["trust.ca_bundle: can be written by everybody"])
-    return roots
-
-
-def _system_roots() -> Path:
-    """What OpenSSL was built with, or was told; where that is not there, the bundle that other systems have."""
-    told = ssl.get_default_verify_paths().cafile
-    return next((path for path in (Path(told or "/"), *_BUNDLES) if path.is_file()), _BUNDLES[0])
 
 
 @asynccontextmanager

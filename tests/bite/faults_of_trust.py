@@ -124,4 +124,40 @@ OF_TRUST: Final = (
         "(self.time,)",
         "trust/test_signing.py::test_what_is_signed_undoes_nothing_that_is_newer_than_its_signature",
     ),
+    Fault(
+        "another certificate's chain and key are put back",
+        "trust/kept/__init__.py",
+        'if bound["certificate"] != certificate:',
+        'if bound["certificate"] == "":',
+        "trust/test_kept.py::test_what_was_kept_for_another_certificate_is_not_put_back",
+    ),
+    Fault(
+        "what is near its end is not put back",
+        "app.py",
+        "rules = replace(intake.rules, minimum_remaining=0.0)",
+        "rules = intake.rules",
+        "trust/test_kept.py::test_what_is_near_its_end_is_put_back_and_what_has_ended_is_not",
+    ),
+    Fault(
+        "what somebody else has sealed is not what it says",
+        "trust/kept/__init__.py",
+        'if bundle.leaf.fingerprint_sha256 != bound["fingerprint_sha256"]:',
+        'if bundle.leaf.fingerprint_sha256 == "":',
+        "trust/test_kept.py::test_what_somebody_else_has_sealed_passes_every_rule_or_is_not_put_back",
+    ),
+    Fault(
+        "what is kept is written in its place",
+        "trust/kept/folder.py",
+        'unfinished = f".{certificate}.{secrets.token_hex(8)}.tmp"',
+        "unfinished = name",
+        "trust/test_kept_folder.py::"
+        "test_a_writer_that_is_killed_anywhere_leaves_the_old_or_the_new_and_is_in_nobodys_way",
+    ),
+    Fault(
+        "others may write where it is kept",
+        "trust/kept/folder.py",
+        "if status.st_mode & _WRITABLE_BY_OTHERS:",
+        "if status.st_mode < 0:",
+        "trust/test_kept_folder.py::test_a_kept_folder_that_others_can_write_is_refused",
+    ),
 )

@@ -22,6 +22,7 @@ from worker.sandbox.ca import Authority
 from worker.sandbox.rabbit_node import RabbitNode
 from worker.sandbox.world import Fault
 from worker.settings.model import Broker as Settings
+from worker.trust.keys import made
 
 PASSWORD = "least-privilege"
 
@@ -145,6 +146,34 @@ async def test_a_vault_is_found_that_lets_the_worker_in_or_does_not(tmp_path: Pa
             assert (status, list(found)) == (78, list(names))
             assert found["vault"].startswith("vault_auth_failed: Vault refuses the ")
             assert "hunter2" not in found["vault"]
+
+
+async def test_the_place_of_what_is_kept_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
+    made(tmp_path, "worker", signs=False)
+    (tmp_path / "token").touch(mode=0o600)
+    (tmp_path / "token").write_text("hvs.good")
+    async with serving(FakeVault(tokens={"hvs.good": 0})) as vault, Sandbox() as sandbox:
+        own = {"address": vault.address, "auth": {"kind": "token", "token_file": "token"}}
+        shop = {"gateway": "apig", "certificate_id": "c1", "domains": "attached"}
+        certificates = {"shop": {"producers": ["acme"], "deployments": [shop], "keep_previous": True}}
+
+        async def told(**previous: str) -> str:
+            trust = {"vault": own, "previous": previous, "recipient_keys": ["worker.jwk"]}
+            broker = {"url": "sqlite:///queue.db"}
+            path = write_settings(sandbox, tmp_path, tmp_path, broker, certificates, trust=trust)
+            return (await checked(path))[1]["trust.previous"]
+
+        assert await told(folder="previous") == ""
+        assert not (tmp_path / "previous").exists()
+        (tmp_path / "previous").mkdir()
+        (tmp_path / "previous").chmod(0o777)
+        assert (await told(folder="previous")).startswith("previous_permissions: ")
+        assert await told(vault="kept") == ""
+        vault.capabilities = ["read", "update"]
+        assert (await told(vault="kept")).endswith("below trust.previous.vault the policy lacks: create")
+        vault.capabilities = ["create", "read", "update"]
+        assert await told(vault="kept") == ""
+        assert vault.versions == {}
 
 
 AT_APIG = {

@@ -1,5 +1,6 @@
 """What surrounds the worker denies it, and everybody else, what it does not need."""
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,16 @@ def test_the_unit_waits_longer_than_a_drain_lasts_and_leaves_wrong_settings_alon
     [stop] = [int(line.partition("=")[2]) for line in lines if line.startswith("TimeoutStopSec=")]
     assert stop > Settings().retry.drain_seconds
     assert "RestartPreventExitStatus=78" in lines
+
+
+def test_what_is_kept_for_putting_back_lies_below_the_units_state_and_is_none_of_its_links() -> None:
+    lines = UNIT.read_text(encoding="utf-8").splitlines()
+    example = (DEPLOY.parent / "config" / "worker.toml").read_text(encoding="utf-8")
+    [folder] = re.findall(r'^# folder = "(.+?)"', example, re.MULTILINE)
+    [state] = [line.partition("=")[2] for line in lines if line.startswith("StateDirectory=")]
+    # With DynamicUser the state directory itself is a link.
+    assert Path(folder).parent == Path("/var/lib") / state
+    assert {"StateDirectoryMode=0700", "UMask=0077"} <= set(lines)
 
 
 def test_a_pod_may_do_nothing_but_work() -> None:

@@ -25,6 +25,12 @@ VAULT = """
 address = "https://vault.example.com:8200"
 auth = AUTH
 """
+PREVIOUS = """
+[trust]
+recipient_keys = ["worker.jwk"]
+[trust.previous]
+folder = "previous"
+"""
 GATEWAYS = APIG + BYCLOUD
 LISTENER = 'listeners = [{id = "6f6f1f8e-6d2c-4c4f-9a53-0d7a4f3b8c11"}]'
 

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from tests.settings.files import BYCLOUD, GATEWAYS, loaded, written
-from worker.app import rules_of, trusted_roots
+from worker.app import rules_of
 from worker.core.case import Rules
 from worker.core.rules import RULES
 from worker.sandbox.ca import Authority
 from worker.settings import SettingsError
+from worker.settings.roots import trusted_roots
 
 ROOTS = Authority.create().root_pem
 

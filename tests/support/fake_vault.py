@@ -49,8 +49,12 @@ class FakeVault:
     tokens: dict[str, int] = field(default_factory=dict)
     """Calls for which each is still good; 0: any number."""
     forbidden: set[str] = field(default_factory=set)
+    read_only: set[str] = field(default_factory=set)
+    """Paths, as `forbidden` has them."""
+    capabilities: list[str] | None = None
+    """Of every path, as it tells them; None: it does not."""
     faults: list[Fault] = field(default_factory=list)
-    """Of the next reads."""
+    """Of the next reads and writes."""
     journal: list[str] = field(default_factory=list)
 
     def write(self, path: str, issued: Issued, **changes: object) -> None:
@@ -64,7 +68,7 @@ class FakeVault:
 
     @property
     def reads(self) -> int:
-        return sum("/data/" in call for call in self.journal)
+        return sum(call.startswith("GET ") and "/data/" in call for call in self.journal)
 
     def revoke(self) -> None:
         self.tokens.clear()
@@ -72,9 +76,11 @@ class FakeVault:
     def routes(self) -> list[web.RouteDef]:
         return [
             web.get("/v1/secret/data/{path:.+}", self._read),
+            web.post("/v1/secret/data/{path:.+}", self._write),
             web.post("/v1/auth/approle/login", self._app_role),
             web.post("/v1/auth/pods/login", self._kubernetes),
             web.get("/v1/auth/token/lookup-self", self._lookup),
+            web.post("/v1/sys/capabilities-self", self._capabilities),
         ]
 
     async def _noted(self, request: web.Request) -> None:
@@ -97,6 +103,18 @@ class FakeVault:
         answer = {"data": {"data": secret, "metadata": told}, "wrap_info": None}
         return web.json_response(answer, status=404 if secret is None else 200)
 
+    async def _write(self, request: web.Request) -> web.StreamResponse:
+        await self._noted(request)
+        if self.faults:
+            return await self.faults.pop(0)(request)
+        path = request.match_info["path"]
+        if not self._is_known(request) or path in self.forbidden | self.read_only:
+            return refused(403, f"permission denied for {request.headers['X-Vault-Token']}: {await request.text()}")
+        sent = await request.json()
+        versions = self.versions.setdefault(path, [])
+        versions.append(sent["data"])
+        return web.json_response({"data": {"version": len(versions), "destroyed": False, "deletion_time": ""}})
+
     def _is_known(self, request: web.Request) -> bool:
         token = request.headers.get("X-Vault-Token", "")
         if token not in self.tokens or request.headers.get("X-Vault-Namespace") != self.namespace:
@@ -110,6 +128,13 @@ class FakeVault:
     async def _lookup(self, request: web.Request) -> web.StreamResponse:
         await self._noted(request)
         return web.json_response({"data": {}}) if self._is_known(request) else refused(403, "bad token")
+
+    async def _capabilities(self, request: web.Request) -> web.StreamResponse:
+        await self._noted(request)
+        if not self._is_known(request) or self.capabilities is None:
+            return refused(403, "permission denied")
+        [path] = (await request.json())["paths"]
+        return web.json_response({"capabilities": self.capabilities, path: self.capabilities})
 
     async def _app_role(self, request: web.Request) -> web.StreamResponse:
         sent = await request.json()

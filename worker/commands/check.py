@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from worker.app import broker_of, certificates_of, check_keys, gateways_of, intake_of, vault_of
+from worker.app import broker_of, certificates_of, check_keys, gateways_of, intake_of, kept_of, vault_of
 from worker.broker.base import Broker, BrokerError, TopologyError
 from worker.commands.exits import OK, WRONG_SETTINGS
 from worker.commands.loading import log_level, settings_of
@@ -21,6 +21,7 @@ from worker.settings import Settings, SettingsError
 from worker.settings.loading import check_named_files
 from worker.settings.resolve import broker_url
 from worker.telemetry import Metrics, configure_logs
+from worker.trust.vault import Vault
 
 
 def configure(_parser: argparse.ArgumentParser) -> None:
@@ -74,7 +75,23 @@ async def _outside(settings: Settings) -> Sequence[Finding]:
         for name, gateway in gateways.items():
             findings += await _of_gateway(gateway, _deployments_at(settings, name))
     async with vault_of(settings) as vault:
-        return findings if vault is None else [*findings, await _tried("vault", vault.check())]
+        if vault is not None:
+            findings.append(await _tried("vault", vault.check()))
+        return [*findings, *await _of_previous(settings, vault)]
+
+
+async def _of_previous(settings: Settings, vault: Vault | None) -> Sequence[Finding]:
+    """All certificates lie at the same place."""
+    kept = next(iter(kept_of(settings, vault).values()), None)
+    if kept is None:
+        return []
+    what = "trust.previous"
+    try:
+        is_known = await kept.can_keep()
+    except RotationError as error:
+        return [Finding(what, is_good=False, message=f"{error.reason}: {error.message}")]
+    message = "" if is_known else "Vault does not let the worker ask for its rights"
+    return [Finding(what, is_good=True, message=message, is_known=is_known)]
 
 
 def _deployments_at(settings: Settings, gateway: str) -> Sequence[Deployment]:

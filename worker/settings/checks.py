@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 from worker.core.names import is_domain
 from worker.core.places import is_below
 from worker.settings.model import (
+    VAULT_PATH,
     AkSkAuth,
     ApiKeyAuth,
     Broker,
@@ -23,12 +24,14 @@ from worker.settings.model import (
     PasswordAuth,
     Publish,
     Settings,
+    Trust,
     Vault,
     VaultAppRole,
 )
 
 _APIG_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{3,49}")
 _ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
+_VAULT_PATH: Final = re.compile(VAULT_PATH)
 _LAST_PORT: Final = 65535
 _URL: Final = re.compile(r"[\x21-\x7e]+")
 EMBEDDED: Final = "sqlite:///"
@@ -46,6 +49,7 @@ def problems_in(settings: Settings) -> Sequence[str]:
         *_listen(settings.http.listen),
         *_publish(settings.publish),
         *_vault(settings.trust.vault),
+        *_previous(settings.trust),
         *(problem for name, gateway in settings.gateways.items() for problem in _gateway(f"gateways.{name}", gateway)),
         *(problem for name, one in settings.certificates.items() for problem in _certificate(settings, name, one)),
         *_stored_twice(settings),
@@ -63,6 +67,16 @@ def _vault(vault: Vault | None) -> Iterator[str]:
     yield from _endpoint("trust.vault.address", vault.address, insecure=vault.insecure)
     if isinstance(vault.auth, VaultAppRole) and (vault.auth.role_id is None) == (vault.auth.role_id_file is None):
         yield "trust.vault.auth: needs role_id or role_id_file, and not both"
+
+
+def _previous(trust: Trust) -> Iterator[str]:
+    previous = trust.previous
+    if previous is None:
+        return
+    if (previous.folder is None) == (previous.vault is None):
+        yield "trust.previous: needs folder or vault, and not both"
+    if previous.vault is not None and trust.vault is None:
+        yield "trust.previous.vault: there is no trust.vault"
 
 
 def _broker(broker: Broker) -> Iterator[str]:
@@ -182,6 +196,19 @@ def _certificate(settings: Settings, name: str, certificate: Certificate) -> Ite
         yield from _lineage(f"{place}.lineage", certificate.lineage, settings.trust.roots.files)
     if certificate.files_below is not None:
         yield from _files_below(place, certificate.files_below, certificate.lineage)
+    if certificate.keep_previous:
+        yield from _kept(f"{place}.keep_previous", settings.trust, name, certificate)
+
+
+def _kept(place: str, trust: Trust, name: str, certificate: Certificate) -> Iterator[str]:
+    if trust.previous is None:
+        yield f"{place}: needs trust.previous, which says where"
+    elif trust.previous.vault is not None and _VAULT_PATH.fullmatch(name) is None:
+        yield f"{place}: the certificate's name can be no path in Vault"
+    if not trust.recipient_keys:
+        yield f"{place}: needs trust.recipient_keys, to the newest of which it is sealed"
+    if all(deployment.strategy != "in_place" for deployment in certificate.deployments):
+        yield f"{place}: no deployment is in_place, and at others nothing is put back from here"
 
 
 def _files_below(place: str, folder: str, lineage: Lineage | None) -> Iterator[str]:

@@ -125,6 +125,14 @@ class Vault(Model):
     timeout_seconds: Seconds = 10
 
 
+class Previous(Model):
+    """`[trust.previous]`: where the last good chain and key of certificates with `keep_previous` lie, sealed."""
+
+    folder: Path | None = None
+    vault: VaultPath | None = None
+    """Below it, at `trust.vault.mount`, one secret for each."""
+
+
 class CertificateRules(Model):
     """`[trust.rules]`: what becomes of a certificate that breaks a rule which is not everybody's."""
 
@@ -150,6 +158,7 @@ class Trust(Model):
     producers: dict[str, Producer] = {}
     roots: Roots = Roots()
     vault: Vault | None = None
+    previous: Previous | None = None
     ca_bundle: str = "system"
     minimum_remaining_seconds: float = Field(default=0, ge=0, allow_inf_nan=False)
     replay_window_seconds: float = Field(default=604_800, gt=0, le=31_536_000)
@@ -298,6 +307,8 @@ class Certificate(Model):
     """The only folder, below `trust.roots.files`, in which a message may name files."""
     vault_below: VaultPath | None = None
     """As `files_below`, for `vault` material."""
+    keep_previous: bool = False
+    """Keeps what was verified last in `trust.previous`, so that it can be put back."""
 
 
 class Sweep(Model):

@@ -6,7 +6,7 @@ What is sealed says for which certificate and which renewal it is: it opens nowh
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from joserfc import jwe
@@ -31,13 +31,20 @@ _POINT: Final = frozenset({"kty", "crv", "x", "y"})
 _LONGEST_FIELD: Final = 100
 """A coordinate of P-521 has 88 characters."""
 _SEQUENCE: Final = 0x30
+_NAMES: Final = frozenset({"certificate", "renewal_id", "private_key_pem"})
+_PLACE: Final = "data.material.private_key_jwe"
 
 
 def seal(private_key_pem: Secret, certificate: str, renewal_id: str, recipient: Key) -> str:
     """The JWE."""
-    header = {"alg": _ALGORITHM, "enc": _ENCRYPTION, "kid": kid_of(recipient)}
     bound = {"certificate": certificate, "renewal_id": renewal_id, "private_key_pem": private_key_pem.reveal()}
-    return jwe.encrypt_compact(header, json.dumps(bound).encode(), recipient, registry=_REGISTRY)
+    return seal_fields(bound, recipient)
+
+
+def seal_fields(fields: Mapping[str, str], recipient: Key) -> str:
+    """The JWE of these texts. Which they are tells one kind of envelope from another."""
+    header = {"alg": _ALGORITHM, "enc": _ENCRYPTION, "kid": kid_of(recipient)}
+    return jwe.encrypt_compact(header, json.dumps(fields).encode(), recipient, registry=_REGISTRY)
 
 
 def unseal(sealed: Secret, certificate: str, renewal_id: str, recipients: Recipients) -> Secret:
@@ -46,13 +53,20 @@ def unseal(sealed: Secret, certificate: str, renewal_id: str, recipients: Recipi
     Reasons: `cannot_decrypt`; `envelope_mismatch` when it was sealed for another certificate or renewal.
     TransientError when a key file cannot be read.
     """
-    text = sealed.reveal()
-    kid = _header(text).get("kid")
+    bound = unseal_fields(sealed.reveal(), _NAMES, recipients, _PLACE)
+    if (bound["certificate"], bound["renewal_id"]) != (certificate, renewal_id):
+        raise RefusedError("envelope_mismatch", f"{_PLACE}: sealed for another renewal")
+    return Secret(bound["private_key_pem"])
+
+
+def unseal_fields(text: str, names: Collection[str], recipients: Recipients, place: str) -> Mapping[str, str]:
+    """Exactly the texts of these names. RefusedError(`cannot_decrypt`); TransientError as `unseal`."""
+    kid = _header(text, place).get("kid")
     for key in recipients.keys(kid if isinstance(kid, str) else None):
         content = _opened(text, key)
         if content is not None:
-            return _key_for(content, certificate, renewal_id)
-    raise RefusedError("cannot_decrypt", "data.material.private_key_jwe: none of the worker's keys opens it")
+            return _fields_in(content, names, place)
+    raise RefusedError("cannot_decrypt", f"{place}: none of the worker's keys opens it")
 
 
 def is_sealed(text: str) -> bool:
@@ -60,7 +74,7 @@ def is_sealed(text: str) -> bool:
     if _COMPACT.fullmatch(text) is None:
         return False
     try:
-        header = _header(text)
+        header = _header(text, _PLACE)
         key, vector, content, tag = (decoded(part) for part in text.split(".")[1:])
     except (RefusedError, ValueError):
         return False
@@ -87,7 +101,7 @@ def _der_length(content: bytes) -> int:
     return 2 + size if content[1] < 0x80 else 2 + size + int.from_bytes(content[2 : 2 + size])  # noqa: PLR2004 - DER
 
 
-def _header(text: str) -> Mapping[str, Any]:
+def _header(text: str, place: str) -> Mapping[str, Any]:
     """Checked before anything is computed: what is not one of ours may be made to cost much."""
     encoded, _, rest = text.partition(".")
     try:
@@ -95,9 +109,9 @@ def _header(text: str) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict) or len(encoded) > _LONGEST_HEADER or rest.count(".") != 3:  # noqa: PLR2004 - five parts
-        raise RefusedError("cannot_decrypt", "data.material.private_key_jwe: no compact JWE")
+        raise RefusedError("cannot_decrypt", f"{place}: no compact JWE")
     if (header.get("alg"), header.get("enc")) != (_ALGORITHM, _ENCRYPTION) or set(header) - _HEADER:
-        raise RefusedError("cannot_decrypt", "data.material.private_key_jwe: another algorithm than the one of ours")
+        raise RefusedError("cannot_decrypt", f"{place}: another algorithm than the one of ours")
     return header
 
 
@@ -110,14 +124,14 @@ def _opened(text: str, key: Key) -> bytes | None:
         return None
 
 
-def _key_for(content: bytes, certificate: str, renewal_id: str) -> Secret:
+def _fields_in(content: bytes, names: Collection[str], place: str) -> Mapping[str, str]:
     try:
-        bound = json.loads(content)
+        fields = json.loads(content)
     except (ValueError, RecursionError):
-        bound = None
-    names = {"certificate", "renewal_id", "private_key_pem"}
-    if not isinstance(bound, dict) or set(bound) != names or not isinstance(bound["private_key_pem"], str):
-        raise RefusedError("cannot_decrypt", "data.material.private_key_jwe: what is sealed is no private key of ours")
-    if (bound["certificate"], bound["renewal_id"]) != (certificate, renewal_id):
-        raise RefusedError("envelope_mismatch", "data.material.private_key_jwe: sealed for another renewal")
-    return Secret(bound["private_key_pem"])
+        fields = None
+    if not isinstance(fields, dict) or set(fields) != set(names):
+        fields = {}
+    texts = {name: value for name, value in fields.items() if isinstance(value, str)}
+    if len(texts) != len(names):
+        raise RefusedError("cannot_decrypt", f"{place}: what is sealed is not what belongs there")
+    return texts

@@ -1,12 +1,14 @@
-"""Chain and key in HashiCorp Vault: one secret of a KV engine, version 2.
+"""Chain and key in HashiCorp Vault: one secret of a KV engine, version 2. And what the worker itself keeps there.
 
-Source: Vault's API documentation, "KV secrets engine - version 2", "Read secret version".
+Source: Vault's API documentation, "KV secrets engine - version 2", "Read secret version" and "Create/update secret".
 """
 
 import asyncio
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from worker.core.errors import PermanentError, RefusedError, RotationError, TransientError
@@ -23,7 +25,7 @@ _PATH: Final = re.compile(VAULT_PATH)
 
 @dataclass(frozen=True, slots=True)
 class Vault:
-    """The KV engine at one mount. Nothing of what it holds is kept."""
+    """The KV engine at one mount. Nothing of what it holds stays in memory."""
 
     door: Door
     tokens: Tokens
@@ -35,25 +37,68 @@ class Vault:
         Reasons: `malformed`, `vault_forbidden`, `vault_not_found`, `vault_deleted`, `vault_malformed`, `too_large`,
         `vault_auth_failed`, `vault_untrusted`, `unexpected_redirect`; a transient one: `vault_unavailable`.
         """
-        if _PATH.fullmatch(path) is None:
-            raise RefusedError("malformed", "data.material.path: not a path of letters, digits, _ - and .")
+        _check(path, "data.material.path")
         asked = "" if version is None else f"?version={version}"
-        status, body = await self._answer(f"/v1/{self.mount}/data/{path}{asked}")
+        status, body = await self._read(f"/v1/{self.mount}/data/{path}{asked}")
         if status != OK:
             raise _refusal(status, body)
         return _pair_in(body, version)
+
+    async def find(self, path: str) -> Mapping[str, object] | None:
+        """The newest version of a secret; None where there is none, or it was deleted. Reasons as `read`."""
+        _check(path, "Vault: path")
+        status, body = await self._read(f"/v1/{self.mount}/data/{path}")
+        if status == NOT_FOUND:
+            return None
+        if status != OK:
+            raise _refusal(status, body)
+        return _secret_in(body)[0]
+
+    async def write(self, path: str, secret: Mapping[str, str]) -> None:
+        """A new version of a secret, whatever was there before. Reasons as `read`."""
+        _check(path, "Vault: path")
+        content = Secret(json.dumps({"data": secret}))
+        status, body = await self._answer(partial(self.door.post, f"/v1/{self.mount}/data/{path}", content))
+        if status == NOT_FOUND:
+            raise PermanentError("vault_not_found", "Vault: there is no such mount", status=status)
+        if status != OK:
+            raise refusal(status, "vault_forbidden", "Vault: the worker may not write that secret")
+        if type(at(body, "data", "version")) is not int:
+            raise TransientError("vault_unavailable", "Vault: the answer is not one of KV version 2")
+
+    async def capabilities(self, path: str) -> frozenset[str] | None:
+        """What the policies let the worker do with that secret; None where they do not let it ask.
+
+        Source: Vault's API documentation, "/sys/capabilities-self". Reasons as `read`.
+        """
+        asked = Secret(json.dumps({"paths": [f"{self.mount}/data/{path}"]}))
+        status, body = await self._answer(partial(self.door.post, "/v1/sys/capabilities-self", asked))
+        if status == FORBIDDEN:
+            return None
+        told = at(body, "capabilities") or at(body, "data", "capabilities")
+        if status != OK or not isinstance(told, list):
+            raise refusal(status, "vault_forbidden", "Vault: does not tell the worker's rights")
+        return frozenset(one for one in told if isinstance(one, str))
 
     async def check(self) -> None:
         """Raises RotationError when Vault does not know the worker."""
         await self.tokens.check()
 
-    async def _answer(self, path: str) -> tuple[int, object]:
+    async def _read(self, path: str) -> tuple[int, object]:
+        return await self._answer(partial(self.door.get, path))
+
+    async def _answer(self, asked: Callable[[Secret], Awaitable[tuple[int, object]]]) -> tuple[int, object]:
         """A token may have been revoked, or used up: once, it is tried with another one."""
         token = await self.tokens.token()
-        status, body = await self.door.get(path, token)
+        status, body = await asked(token)
         if status != FORBIDDEN or (other := await self.tokens.instead_of(token)) is None:
             return status, body
-        return await self.door.get(path, other)
+        return await asked(other)
+
+
+def _check(path: str, place: str) -> None:
+    if _PATH.fullmatch(path) is None:
+        raise RefusedError("malformed", f"{place}: not a path of letters, digits, _ - and .")
 
 
 def _refusal(status: int, body: object) -> RotationError:
@@ -64,10 +109,16 @@ def _refusal(status: int, body: object) -> RotationError:
     return refusal(status, "vault_forbidden", "Vault: the worker may not read that secret")
 
 
-def _pair_in(body: object, version: int | None) -> tuple[str, Secret]:
+def _secret_in(body: object) -> tuple[Mapping[str, object], object]:
+    """What was kept, and as which version."""
     secret, told = at(body, "data", "data"), at(body, "data", "metadata", "version")
     if not isinstance(secret, dict) or told is None:
         raise TransientError("vault_unavailable", "Vault: the answer is not one of KV version 2")
+    return secret, told
+
+
+def _pair_in(body: object, version: int | None) -> tuple[str, Secret]:
+    secret, told = _secret_in(body)
     if version is not None and told != version:
         raise TransientError("vault_unavailable", "Vault: the answer is about another version than was asked for")
     return (
