@@ -8,10 +8,13 @@ from pathlib import Path
 Look = Callable[[os.stat_result], None]
 
 
-def read_bounded(path: Path, longest: int, look: Look, flags: int = 0) -> bytes:
-    """At most one byte more than `longest`, after `look`, which may raise. OSError where it cannot be read."""
+def read_bounded(path: Path, longest: int, look: Look, flags: int = 0, *, below: int | None = None) -> bytes:
+    """At most one byte more than `longest`, after `look`, which may raise. OSError where it cannot be read.
+
+    `below`: descriptor of the folder from which a relative path is meant.
+    """
     # Does not wait for a FIFO's writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags, dir_fd=below)
     try:
         look(os.fstat(descriptor))
         # Only now: of a folder Python makes no file.

@@ -128,7 +128,7 @@ class OnDisk:
         await asyncio.to_thread(self.folder.write, certificate, text)
 
     async def read(self, certificate: str) -> str | None:
-        return await asyncio.to_thread(self.folder.read, certificate, LONGEST + 1)
+        return await asyncio.to_thread(self.folder.read, certificate, LONGEST)
 
     async def check(self) -> bool:
         await asyncio.to_thread(self.folder.check)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from worker.core.errors import PermanentError, RotationError, TransientError
+from worker.settings.files import read_bounded
 from worker.settings.model import CERTIFICATE_NAME
 
 _PLACE: Final = "trust.previous.folder"
@@ -55,10 +56,10 @@ class InFolder:
                 os.fsync(folder)
 
     def read(self, certificate: str, longest: int) -> str | None:
-        """At most so many bytes; None where there is no such file or folder."""
+        """At most one byte more than `longest`; None where there is no such file or folder."""
         name = _name(certificate)
         with _told(), suppress(FileNotFoundError), self._opened() as folder:
-            return _text(_content(name, longest, folder))
+            return _text(read_bounded(Path(name), longest, _regular, os.O_NOFOLLOW, below=folder))
         return None
 
     def check(self) -> None:
@@ -89,7 +90,9 @@ class InFolder:
         """Its descriptor."""
         folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            if _mode(folder) & _OTHERS:
+            status = os.fstat(folder)
+            _check(status)
+            if status.st_mode & _OTHERS:
                 os.fchmod(folder, 0o700)
             yield folder
         finally:
@@ -103,14 +106,12 @@ def _name(certificate: str) -> str:
     return f"{certificate}{_SUFFIX}"
 
 
-def _mode(descriptor: int) -> int:
-    """Of what is the worker's own, and nobody else can have written."""
-    status = os.fstat(descriptor)
+def _check(status: os.stat_result) -> None:
+    """That it is the worker's own, and nobody else can have written it."""
     if status.st_uid != os.geteuid():
         raise PermanentError("previous_permissions", f"{_PLACE}: it, or a file in it, is another user's")
     if status.st_mode & _WRITABLE_BY_OTHERS:
         raise PermanentError("previous_permissions", f"{_PLACE}: it, or a file in it, can be written by others")
-    return status.st_mode
 
 
 def _write(name: str, content: bytes, folder: int) -> None:
@@ -131,17 +132,10 @@ def _clear(folder: int) -> None:
                     os.unlink(name, dir_fd=folder)
 
 
-def _content(name: str, longest: int, folder: int) -> bytes:
-    # Does not wait for a FIFO's writer.
-    descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-    try:
-        if not stat.S_ISREG(_mode(descriptor)):
-            raise PermanentError("previous_permissions", f"{_PLACE}: no regular file lies there")
-        # Only now: of a folder Python makes no file.
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read(longest)
-    finally:
-        os.close(descriptor)
+def _regular(status: os.stat_result) -> None:
+    _check(status)
+    if not stat.S_ISREG(status.st_mode):
+        raise PermanentError("previous_permissions", f"{_PLACE}: no regular file lies there")
 
 
 def _text(content: bytes) -> str:
