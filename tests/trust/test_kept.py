@@ -13,16 +13,18 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.settings.files import GATEWAYS, certificate, in_place, loaded
 from tests.support.fake_vault import FakeVault, Fault, answering, serving
 from tests.support.keys_made import MADE, is_told, raw
+from tests.support.values import bundle as any_bundle
 from tests.trust.vaults import app_role, opened
 from worker.app import kept_of
 from worker.core.bundle import Bundle
 from worker.core.errors import PermanentError, RotationError, TransientError
+from worker.core.pem import LONGEST_CHAIN, LONGEST_KEY
 from worker.core.secret import Secret
 from worker.sandbox.ca import Authority, Issued
 from worker.settings.model import Previous
-from worker.trust.kept import LONGEST, Check, Kept, open_kept
+from worker.trust.kept import Check, Kept, open_kept
 from worker.trust.keys import Recipients, made, read_key
-from worker.trust.sealing import seal, seal_fields
+from worker.trust.sealing import LONGEST, seal, seal_fields
 
 AUTHORITY = Authority.create()
 NAMES = ["shop.example.com"]
@@ -191,6 +193,23 @@ async def test_whatever_else_lies_there_is_told_as_broken_and_replaced(tmp_path:
         assert len(str(error)) < 100
     await kept.keep("shop", bundle)
     assert await kept.last("shop") == bundle
+
+
+@pytest.mark.parametrize("is_at_vault", [False, True])
+async def test_the_longest_chain_and_key_that_are_let_in_are_kept(tmp_path: Path, *, is_at_vault: bool) -> None:
+    """In lines of any length: each end of a line takes two characters more."""
+    chain, key = ("\n".join(["x" * 31] * (size // 32)) + "\n" for size in (LONGEST_CHAIN, LONGEST_KEY))
+    longest = any_bundle(leaf_pem=chain, intermediates_pem="", private_key_pem=Secret(key))
+
+    async def check(chain_pem: str, private_key_pem: Secret) -> Bundle:
+        return replace(longest, leaf_pem=chain_pem, private_key_pem=private_key_pem)
+
+    private, _ = made(tmp_path, "worker", signs=False)
+    async with serving(FakeVault()) as fake, opened(fake, app_role(fake, tmp_path)) as vault:
+        place = Previous(vault="previous") if is_at_vault else Previous(folder=tmp_path / "previous")
+        kept = open_kept(place, vault, Recipients.at([private]), check)
+        await kept.keep("shop", longest)
+        assert await kept.last("shop") == longest
 
 
 async def test_a_rollover_of_the_workers_key_needs_no_rewriting(tmp_path: Path) -> None:

@@ -19,7 +19,11 @@ from worker.trust.keys import Key, Recipients, kid_of
 
 _ALGORITHM: Final = "ECDH-ES+A256KW"
 _ENCRYPTION: Final = "A256GCM"
+LONGEST: Final = 131_072
+"""Of an envelope: the longest chain and key that are let in, as JSON, in base64."""
 _REGISTRY: Final = JWERegistry(algorithms=[_ALGORITHM, _ENCRYPTION])
+# The library makes what it would not open: it opens no more than half of that, unless it is told.
+_REGISTRY.max_ciphertext_length = LONGEST
 _HEADER: Final = frozenset({"alg", "enc", "kid", "epk", "typ", "cty", "apu", "apv"})
 _LONGEST_HEADER: Final = 4096
 # Header, encrypted key, initialization vector, ciphertext, tag.

@@ -16,11 +16,9 @@ from worker.settings.errors import SettingsError
 from worker.settings.model import Previous
 from worker.trust.kept.folder import InFolder
 from worker.trust.keys import Recipients
-from worker.trust.sealing import seal_fields, unseal_fields
+from worker.trust.sealing import LONGEST, seal_fields, unseal_fields
 from worker.trust.vault import Vault
 
-LONGEST: Final = 131_072
-"""Of an envelope: the longest chain and key that are let in, as JSON, in base64."""
 _NAMES: Final = frozenset({"certificate", "fingerprint_sha256", "chain_pem", "private_key_pem"})
 _PLACE: Final = "trust.previous"
 _FIELD: Final = "sealed"
