@@ -19,13 +19,11 @@ from worker.broker import open_broker
 from worker.broker.base import Broker, Message
 from worker.consumer import Consumer, Policy, Sieve
 from worker.core.backoff import RetryPolicy
-from worker.core.bundle import Bundle
 from worker.core.certificate import Rules
 from worker.core.deployment import Certificate
-from worker.core.errors import Failure
 from worker.core.message import identify
 from worker.core.names import is_address, is_domain
-from worker.core.outcome import Report
+from worker.core.proof import Served, Shortfall
 from worker.core.renewal import OWN_PRODUCER
 from worker.gateways import open_gateway
 from worker.gateways.asking import Asking
@@ -182,22 +180,24 @@ class Probing:
     probes: Mapping[str, Sequence[Probe]]
     within: Mapping[str, float]
 
-    async def __call__(self, certificate: str, bundle: Bundle | None, report: Report, /) -> Sequence[Failure]:
-        probes = self.probes.get(certificate, ())
+    async def __call__(self, served: Served, /) -> Sequence[Shortfall]:
+        probes = self.probes.get(served.certificate, ()) if served.is_whole else ()
         if not probes:
             return ()
-        verdicts = await verify(probes, expected_of(bundle, report), within=self.within[certificate])
-        return [verdict.failure for verdict in verdicts if verdict.failure is not None]
+        verdicts = await verify(probes, expected_of(served), within=self.within[served.certificate])
+        return [
+            Shortfall(one.failure, None, f"{one.probe.host}:{one.probe.port}")
+            for one in verdicts
+            if one.failure is not None
+        ]
 
 
-def expected_of(bundle: Bundle | None, report: Report) -> Expected:
-    """What clients shall be served after a rotation that reports this."""
-    held = [one for one in report.deployments if one.deployment.strategy == "rebind"]
-    expiry = ExpectedExpiry(frozenset(one.not_after for one in held if one.not_after is not None), utc_now())
-    if bundle is None:
+def expected_of(served: Served) -> Expected:
+    """What clients shall be served."""
+    expiry = ExpectedExpiry(served.expiries, utc_now())
+    if served.bundle is None:
         return expiry
-    previous = (one.previous.serial_number for one in report.deployments if one.previous is not None)
-    leaf = ExpectedLeaf.of(bundle, [serial for serial in previous if serial is not None])
+    leaf = ExpectedLeaf.of(served.bundle, served.previous)
     # Which endpoint is behind which deployment nobody says: where the platform holds some, either will do.
     return ExpectedEither(leaf, expiry) if expiry.expiries else leaf
 

@@ -13,6 +13,7 @@ import structlog
 from worker.admission import Admission
 from worker.broker.base import Broker, BrokerError, BrokerLostError, Delivery, Message
 from worker.broker.recall import Told
+from worker.carrying import failure_of
 from worker.core.backoff import RetryPolicy, jittered
 from worker.core.bundle import Bundle
 from worker.core.deployment import Certificate
@@ -24,7 +25,7 @@ from worker.effort import Effort, spending
 from worker.in_hand import InHand
 from worker.intake import Intake
 from worker.limits import KeyedLock
-from worker.rotation import Rotator, failure_of
+from worker.rotation import Rotator
 from worker.settlement import Identity, Settlement
 from worker.telemetry import Metrics
 

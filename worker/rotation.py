@@ -1,40 +1,34 @@
 """The use case: observe, plan, replace, attach, read back, verify, report."""
 
-import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Final, Protocol, assert_never
 
 import structlog
 
+from worker.carrying import Carrying, crashed
 from worker.core.bundle import Bundle, Leaf
 from worker.core.covering import check_covered, check_names
 from worker.core.deployment import Certificate, Deployment
-from worker.core.errors import Failure, RefusedError, RotationError, is_exhaustion
-from worker.core.outcome import BindingResult, DeploymentReport, Report, attempted, conclude
-from worker.core.planning import (
-    Create,
-    Keep,
-    Modify,
-    Plan,
-    Stored,
-    Superseded,
-    UploadEach,
-    plan,
-)
-from worker.core.readback import confirmed, is_complete, moved_flags, put_right
-from worker.core.reporting import not_planned, not_replaced, reported, unconfirmed
+from worker.core.errors import Failure, RefusedError, RotationError
+from worker.core.outcome import BindingResult, DeploymentReport, Report
+from worker.core.planning import Plan, Superseded
+from worker.core.proof import Verifier, unverified
+from worker.core.reporting import not_planned
 from worker.core.snapshot import Snapshot
+from worker.core.strategies import plan
 from worker.effort import current_effort, spending
 from worker.forecast import Forecast, Work
 from worker.gateways.base import Gateway
 from worker.gateways.together import together
+from worker.kept import Kept, Unkept
+from worker.proving import Carried, Proving
 from worker.snapshots import Snapshots
 
 _log = structlog.get_logger()
-INTERNAL: Final = Failure("internal_error", "a bug of the worker: see its log", transient=False)
-EXHAUSTED: Final = Failure("worker_exhausted", "the worker's machine had no room left: see its log", transient=True)
+NOT_KEPT: Final = "previous_not_kept"
 
 
 class Watcher(Protocol):
@@ -53,22 +47,6 @@ class Unwatched:
     def bound(self, deployment: Deployment, result: BindingResult) -> None: ...
 
 
-class Verifier(Protocol):
-    """Proves what clients are served after a rotation; the failures of all probes of a certificate."""
-
-    async def __call__(self, certificate: str, bundle: Bundle | None, report: Report, /) -> Sequence[Failure]: ...
-
-
-async def unverified(_certificate: str, _bundle: Bundle | None, _report: Report, /) -> Sequence[Failure]:
-    """Where nobody asked for a proof."""
-    return ()
-
-
-def failure_of(bug: Exception) -> Failure:
-    """Of an exception that nobody expected."""
-    return EXHAUSTED if is_exhaustion(bug) else INTERNAL
-
-
 Step = Plan | Superseded | RotationError
 
 
@@ -84,6 +62,7 @@ class Rotator:
     claimed: frozenset[tuple[str, str]] = frozenset()
     """Gateway, and certificate id or name in lower case, of every deployment of the settings: none is ever retired."""
     forecast: Forecast = field(default_factory=Forecast)
+    kept: Kept = field(default_factory=Unkept)
     _snapshots: Snapshots = field(default_factory=Snapshots)
 
     async def rotate(
@@ -119,14 +98,15 @@ class Rotator:
             _refuse_uncovered(steps)
         except RefusedError as error:
             return Report.refused(Failure.of(error), leaf)
-        reports = await together(
+        proving = Proving(self.verify, certificate, bundle)
+        carried = await together(
             [
-                self._carry_out(deployment, step, bundle)
+                self._carried(deployment, step, proving)
                 for deployment, step in zip(certificate.deployments, steps, strict=True)
             ]
         )
-        report = conclude(leaf, reports)
-        return await self._proven(certificate, bundle, report) if report.outcome == "succeeded" else report
+        report = await proving.concluded(carried)
+        return await self._with_kept(certificate, bundle, report) if report.outcome == "succeeded" else report
 
     async def plans(
         self,
@@ -184,33 +164,52 @@ class Rotator:
     def _gateway(self, deployment: Deployment) -> Gateway:
         return self.gateways[deployment.gateway]
 
-    async def _carry_out(self, deployment: Deployment, step: Step, bundle: Bundle | None) -> DeploymentReport:
+    async def _carried(self, deployment: Deployment, step: Step, proving: Proving) -> Carried:
         match step:
             case RotationError() as error:
-                return not_planned(deployment, Failure.of(error))
+                return not_planned(deployment, Failure.of(error)), None
             case Superseded(stored):
-                return DeploymentReport(deployment, "superseded", "downgrade", stored.certificate_id)
+                return DeploymentReport(deployment, "superseded", "downgrade", stored.certificate_id), None
             case Plan():
-                return await self._contained(deployment, step, bundle)
+                return await self._contained(deployment, step, proving)
             case _:
                 assert_never(step)
 
-    async def _contained(self, deployment: Deployment, todo: Plan, bundle: Bundle | None) -> DeploymentReport:
+    async def _contained(self, deployment: Deployment, todo: Plan, proving: Proving) -> Carried:
         """A bug at one deployment does not undo what is being told of the others."""
         try:
-            return await self._follow(deployment, todo, bundle)
+            return await self._follow(deployment, todo, proving)
         except Exception as bug:  # noqa: BLE001 - told as what it is
-            _log.error("deployment.crashed", gateway=deployment.gateway, exc_info=bug)
-            failure = failure_of(bug)
-            return DeploymentReport(deployment, "failed", failure.reason, deployment.certificate_id, failure=failure)
+            return crashed(deployment, bug), None
 
-    async def _follow(self, deployment: Deployment, todo: Plan, bundle: Bundle | None) -> DeploymentReport:
+    async def _follow(self, deployment: Deployment, todo: Plan, proving: Proving) -> Carried:
         with current_effort().queueing():  # a broker that takes no note is no standstill of the gateway's
-            await self._snapshots.keep(deployment, None if bundle is None else bundle.leaf, todo)
-        with self.forecast.of(self._gateway(deployment), deployment, todo) as work:
+            await self._snapshots.keep(deployment, proving.leaf, todo)
+        gateway = self._gateway(deployment)
+        with self.forecast.of(gateway, deployment, todo) as work:
             self._tell(deployment, todo, work)
-            # The gateway was there when it was observed: what fails now is an attempt, whatever it fails of.
-            return attempted(await self._done(deployment, todo, bundle, work))
+
+            def heard(result: BindingResult) -> None:
+                work.left -= 1
+                self.watcher.bound(deployment, result)
+
+            settle = self.settle_seconds.get(deployment.gateway, 15.0)
+            last_good = partial(self.kept.last, proving.certificate.name)
+            carrying = Carrying(
+                gateway, deployment, todo, proving.bundle, proving.of_wave, last_good, heard, settle, self.claimed
+            )
+            return await carrying.forth(), carrying
+
+    async def _with_kept(self, certificate: Certificate, bundle: Bundle | None, report: Report) -> Report:
+        """What is proven is the last good material from now on. That it could not be kept is no failure of today's."""
+        if bundle is None:
+            return report
+        try:
+            await self.kept.keep(certificate.name, bundle)
+        except RotationError as error:
+            _log.error("previous.not_kept", reason=error.reason, error=error.message)
+            return replace(report, warnings=(*report.warnings, NOT_KEPT))
+        return report
 
     def _tell(self, deployment: Deployment, todo: Plan, work: Work) -> None:
         self.watcher.planned(deployment, work)
@@ -224,102 +223,6 @@ class Rotator:
                 calls=work.calls,
                 seconds=seconds,
             )
-
-    async def _done(self, deployment: Deployment, todo: Plan, bundle: Bundle | None, work: Work) -> DeploymentReport:
-        unchanged = tuple(BindingResult(binding, "unchanged") for binding in todo.unchanged)
-        try:
-            stored = await self._replace(deployment, todo, bundle)
-        except RotationError as error:
-            return not_replaced(deployment, todo, unchanged, Failure.of(error))
-        attached = await self._attach(deployment, stored, todo, bundle, work)
-        results = unchanged + attached
-        if not todo.is_nothing:
-            results = await self._read_back(deployment, stored, results, bundle)
-        await self._retire(deployment, todo, results)
-        return reported(deployment, todo, stored, results)
-
-    async def _replace(self, deployment: Deployment, todo: Plan, bundle: Bundle | None) -> Stored | None:
-        match todo.replacement:
-            case Keep(stored):
-                return stored
-            case UploadEach():
-                return None
-            case Modify() | Create() as how:
-                if bundle is None:
-                    raise RefusedError("material_missing", "the renewal brings no certificate")
-                stored = await self._gateway(deployment).replace(deployment, how, bundle)
-                current_effort().changes += 1
-                return stored
-            case _:
-                assert_never(todo.replacement)
-
-    async def _attach(
-        self, deployment: Deployment, stored: Stored | None, todo: Plan, bundle: Bundle | None, work: Work
-    ) -> tuple[BindingResult, ...]:
-        if not todo.attach:
-            return ()
-
-        effort = current_effort()
-
-        def heard(result: BindingResult) -> None:
-            effort.changes += result.state == "attached"
-            work.left -= 1
-            self.watcher.bound(deployment, result)
-
-        return tuple(await self._gateway(deployment).attach(deployment, stored, todo.attach, bundle, heard))
-
-    async def _read_back(
-        self, deployment: Deployment, stored: Stored | None, results: tuple[BindingResult, ...], bundle: Bundle | None
-    ) -> tuple[BindingResult, ...]:
-        """What the gateway shows decides, not what it answered; a flag that moved is put right, and still told."""
-        # What the platform renewed itself is another certificate than the message may bring for other deployments.
-        leaf = None if bundle is None or deployment.strategy == "rebind" else bundle.leaf
-        shown = await self._settled(deployment, results, leaf)
-        moved = moved_flags(shown)
-        if not moved:
-            return shown
-        _log.warning("client_verification.moved", gateway=deployment.gateway, bindings=len(moved))
-        again = await self._gateway(deployment).attach(deployment, stored, moved, bundle, lambda _result: None)
-        return put_right(shown, await self._settled(deployment, tuple(again), leaf))
-
-    async def _settled(
-        self, deployment: Deployment, results: tuple[BindingResult, ...], leaf: Leaf | None
-    ) -> tuple[BindingResult, ...]:
-        """Reads until all is as it shall be, or the gateway has had its time: it may show changes late."""
-        observe = self._gateway(deployment).observe
-        pause, waited, longest = 1.0, 0.0, self.settle_seconds.get(deployment.gateway, 15.0)
-        while True:
-            try:
-                shown = confirmed(results, await observe(deployment, leaf, elsewhere=False), leaf)
-            except RotationError as error:
-                return unconfirmed(results, Failure.of(error))
-            if is_complete(shown, results) or waited >= longest:
-                return shown
-            pause = min(pause, longest - waited)
-            await asyncio.sleep(pause)
-            waited, pause = waited + pause, pause * 2
-
-    async def _retire(self, deployment: Deployment, todo: Plan, results: Sequence[BindingResult]) -> None:
-        """Quotas fill otherwise. What cannot be deleted now is found again by its name at the next rotation."""
-        # Nothing that is bound is deleted: of uploads for single domains, those of the sound ones can go in any case.
-        if any(result.state == "failed" for result in results) and not isinstance(todo.replacement, UploadEach):
-            return
-        for stored in todo.retire:
-            if self.claimed & {(deployment.gateway, one.lower()) for one in (stored.certificate_id, stored.name)}:
-                continue
-            try:
-                is_gone = await self._gateway(deployment).retire(stored)
-            except RotationError as error:
-                _log.warning("certificate.not_retired", certificate_id=stored.certificate_id, reason=error.reason)
-            else:
-                current_effort().changes += is_gone
-                _log.info("certificate.retired", certificate_id=stored.certificate_id, gone=is_gone)
-
-    async def _proven(self, certificate: Certificate, bundle: Bundle | None, report: Report) -> Report:
-        failures = await self.verify(certificate.name, bundle, report)
-        if not failures:
-            return report
-        return replace(report, outcome="failed", reason=failures[0].reason, failure=failures[0])
 
 
 def _is_superseded(step: Step) -> bool:

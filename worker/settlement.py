@@ -11,6 +11,7 @@ import structlog
 
 from worker.broker.base import About, Broker, BrokerError, BrokerLostError, Delivery, Message, TopologyError
 from worker.broker.recall import Told
+from worker.carrying import INTERNAL
 from worker.core.backoff import RetryPolicy, jittered
 from worker.core.bundle import Leaf
 from worker.core.errors import Failure
@@ -20,7 +21,6 @@ from worker.core.note import Note
 from worker.core.outcome import Disposition, Done, GiveUp, ParkFor, Report, Timing, dispose
 from worker.core.snapshot import Snapshot
 from worker.key_memory import KeyMemory
-from worker.rotation import INTERNAL
 from worker.telemetry import Metrics
 from worker.trust.keeping import may_keep_body
 from worker.trust.opening import TrustPolicy

@@ -18,18 +18,9 @@ from tests.support.values import (
 )
 from worker.core.deployment import Binding
 from worker.core.errors import RefusedError
-from worker.core.planning import (
-    Create,
-    Keep,
-    Modify,
-    Plan,
-    Superseded,
-    UploadEach,
-    age_of,
-    base_name,
-    plan,
-    uploaded_name,
-)
+from worker.core.planning import Create, Keep, Modify, Plan, Superseded, UploadEach, age_of
+from worker.core.strategies import plan
+from worker.core.uploads import base_name, uploaded_name
 
 
 def planned(step: Plan | Superseded) -> Plan:

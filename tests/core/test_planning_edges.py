@@ -8,7 +8,9 @@ from tests.support.values import bound, current, day, deployment, domain, leaf, 
 from worker.core.deployment import Deployment
 from worker.core.errors import RefusedError
 from worker.core.outcome import Previous
-from worker.core.planning import Bound, Create, Keep, Observed, Plan, Stored, Superseded, age_of, base_name, plan
+from worker.core.planning import Bound, Create, Keep, Observed, Plan, Stored, Superseded, age_of
+from worker.core.strategies import plan
+from worker.core.uploads import base_name
 
 REPLACE, PER_DOMAIN = deployment(strategy="replace"), deployment(strategy="per_domain", name="shop")
 
@@ -36,7 +38,7 @@ def test_an_upload_takes_the_name_of_what_it_replaces_where_the_settings_have_no
 def test_a_first_upload_needs_a_name_and_replaces_nothing() -> None:
     assert refusal(REPLACE, observed(stored=None))[0] == "not_found"
     todo = planned(deployment(strategy="replace", name="shop"), observed(stored=None))
-    assert (todo.replacement, todo.previous) == (Create("shop-" + "ab" * 6), None)
+    assert (todo.replacement, todo.back_to) == (Create("shop-" + "ab" * 6), {})
 
 
 def test_an_upload_that_is_newer_supersedes_the_renewal() -> None:
@@ -151,48 +153,3 @@ def test_a_first_certificate_asks_clients_for_theirs_where_it_has_a_client_ca(ca
     todo = planned(target, observed(stored=None, bound=rows))
     assert todo.replacement == Create("shop")
     assert [one.client_verification for one in todo.attach] == [flag, False]
-
-
-def test_blue_green_is_refused_as_long_as_there_is_none() -> None:
-    assert refusal(deployment(strategy="blue_green", name="shop"), observed())[0] == "strategy_unavailable"
-
-
-@pytest.mark.parametrize(("minutes", "is_kept"), [(60, False), (61, True)])
-def test_what_was_stored_within_an_hour_of_the_message_may_have_been_sent_before_it(
-    minutes: int, is_kept: bool
-) -> None:
-    facts = {"serial_number": None, "not_before": None, "not_after": day(25)}
-    newer = stored(**facts, stored_at=day(12) + timedelta(minutes=minutes))
-    assert isinstance(plan(deployment(), observed(stored=newer), leaf(), undo_until=day(12)), Superseded) == is_kept
-
-
-def test_what_is_right_already_is_told_as_unchanged_and_what_is_not_is_not() -> None:
-    rows = (bound(listener("l1")), bound(listener("l2"), stored=None))
-    again = plan(deployment(strategy="rebind"), observed(bound=rows), None)
-    assert isinstance(again, Plan)
-    assert ([one.name for one in again.attach], [one.name for one in again.unchanged]) == (["l2"], ["l1"])
-    now = tuple(bound(listener(name), stored=what, client_verification=None) for name, what in BOTH)
-    todo = planned(deployment(), observed(stored=current(), bound=now))
-    assert ([one.name for one in todo.attach], [one.name for one in todo.unchanged]) == (["l2"], ["l1"])
-
-
-BOTH = (("l1", current()), ("l2", None))
-
-
-def test_a_listener_has_no_flag_that_could_be_wrong() -> None:
-    rows = (bound(listener(), stored=current(), client_verification=True),)
-    todo = planned(deployment(), observed(stored=current(), bound=rows))
-    assert (todo.attach, todo.unchanged) == ((), (listener(),))
-    flagged = (bound(listener(client_verification=False), stored=current(), client_verification=True),)
-    assert planned(deployment(), observed(stored=current(), bound=flagged)).attach == ()
-
-
-def test_a_flag_that_nobody_can_see_is_not_set_again_and_again() -> None:
-    rows = (bound(domain(client_verification=True), stored=current(), client_verification=None),)
-    assert planned(deployment(), observed(stored=current(), bound=rows)).attach == ()
-
-
-def test_per_domain_puts_a_flag_right_that_drifted_from_the_settings() -> None:
-    rows = (bound(domain(client_verification=True), stored=current(), client_verification=False),)
-    todo = planned(PER_DOMAIN, observed(stored=None, bound=rows))
-    assert ([one.client_verification for one in todo.attach], todo.retire) == ([True], ())

@@ -18,7 +18,9 @@ from worker.core.bundle import Bundle
 from worker.core.deployment import Deployment
 from worker.core.errors import PermanentError, TransientError
 from worker.core.outcome import BindingResult
-from worker.core.planning import Create, Plan, plan, uploaded_name
+from worker.core.planning import Create, Plan
+from worker.core.strategies import plan
+from worker.core.uploads import uploaded_name
 
 GONE = "550e8400-e29b-41d4-a716-446655440000"
 STUCK = [f"l{number}" for number in range(8)]

@@ -13,7 +13,7 @@ from tests.support.gateways import AUTHORITY, bycloud, checked
 from worker.core.bundle import Leaf
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import PermanentError, TransientError
-from worker.core.planning import uploaded_name
+from worker.core.uploads import uploaded_name
 from worker.gateways.base import Gateway
 from worker.sandbox import Sandbox
 from worker.sandbox.ca import Issued

@@ -16,7 +16,8 @@ from tests.support.gateways import apig, bycloud, unheard
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import PermanentError, RotationError, TransientError
 from worker.core.outcome import BindingResult
-from worker.core.planning import Create, Keep, Modify, Plan, Stored, plan
+from worker.core.planning import Create, Keep, Modify, Plan, Stored
+from worker.core.strategies import plan
 from worker.gateways import OPENERS
 from worker.gateways.base import Gateway
 from worker.sandbox import Sandbox

@@ -10,11 +10,14 @@ import pytest
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import bundle, certificate, current, deployment, domain, listener, stored
 from tests.support.virtual_time import run_virtual
+from worker.carrying import Carrying
 from worker.core.deployment import Deployment
 from worker.core.errors import Failure, TransientError
 from worker.core.outcome import BindingResult, Report
 from worker.core.planning import Keep, Observed, Plan, Stored, UploadEach
+from worker.core.proof import unverified
 from worker.effort import Effort, spending
+from worker.proving import Proving
 from worker.rotation import Rotator
 
 
@@ -112,6 +115,14 @@ def test_what_cannot_be_read_back_is_not_known_to_be_done() -> None:
     ]
 
 
+async def nothing() -> None:
+    """No material is kept."""
+
+
+def ignored(_result: BindingResult) -> None:
+    """Nobody looks."""
+
+
 @pytest.mark.parametrize(("replacement", "retired"), [(Keep(current()), []), (UploadEach(), ["c8"])])
 def test_nothing_is_retired_while_a_binding_may_still_need_it(replacement: Any, retired: list[str]) -> None:
     """Of uploads each serves one domain alone, so those of the others can go."""
@@ -120,7 +131,11 @@ def test_nothing_is_retired_while_a_binding_may_still_need_it(replacement: Any, 
     todo = Plan(replacement, (), (), retire=(stored(certificate_id="c8"),))
     for results, gone in ([failed, attached], retired), ([failed], retired), ([attached], ["c8"]):
         cloud = FakeGateway(current(), {})
-        run_virtual(Rotator({"apig": cloud})._retire(deployment(), todo, results))
+        carrying = Carrying(
+            cloud, deployment(), todo, None, Proving(unverified, certificate(), None).of_wave, nothing, ignored, 0
+        )
+        carrying.results = tuple(results)
+        run_virtual(carrying.retire())
         assert cloud.retired == gone
 
 

@@ -9,9 +9,10 @@ from typing import Any
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import bundle, certificate, current, day, deployment, domain, leaf, listener, stored
 from tests.support.virtual_time import run_virtual
-from worker.core.bundle import Bundle
+from worker.core.deployment import Binding
 from worker.core.errors import Failure, NotAskedError, PermanentError, RefusedError, TransientError
 from worker.core.outcome import BindingResult, Report
+from worker.core.proof import Served, Shortfall
 from worker.rotation import Rotator
 
 DOWN = TransientError("gateway_unavailable")
@@ -26,6 +27,10 @@ def rotated(*clouds: FakeGateway, undo_until: datetime | None = None, **override
     rotator = Rotator({cloud.name: cloud for cloud in clouds})
     deployments = [deployment(gateway=cloud.name, **overrides) for cloud in clouds]
     return run_virtual(rotator.rotate(certificate(*deployments), bundle(), undo_until=undo_until))
+
+
+def shortfall(reason: str, binding: Binding | None = None) -> Shortfall:
+    return Shortfall(Failure(reason, "at 127.0.0.1", transient=True), binding, "a.example.com:443")
 
 
 def test_a_renewed_certificate_is_stored_attached_and_read_back_in_this_order() -> None:
@@ -212,9 +217,9 @@ def test_what_fails_after_the_gateway_was_observed_is_an_attempt() -> None:
 
 
 def test_a_renewal_that_needed_a_second_attempt_for_its_proof_still_says_what_it_replaced() -> None:
-    verdicts = [(Failure("still_old", "", transient=True),), ()]
+    verdicts = [(shortfall("still_old"),), ()]
 
-    async def verify(_certificate: str, _bundle: Bundle | None, _report: Report, /) -> tuple[Failure, ...]:
+    async def verify(_served: Served, /) -> Sequence[Shortfall]:
         return verdicts.pop(0)
 
     rotator = replace(Rotator({"apig": gateway()}), verify=verify)
@@ -268,13 +273,13 @@ def test_a_bug_at_one_deployment_is_told_and_stops_no_other() -> None:
 def test_what_the_platform_holds_is_proved_too() -> None:
     asked = []
 
-    async def verify(_certificate: str, brought: Bundle | None, report: Report, /) -> tuple[Failure, ...]:
-        asked.append((brought, [one.not_after for one in report.deployments]))
+    async def verify(served: Served, /) -> Sequence[Shortfall]:
+        asked.append((served.bundle, served.expiries))
         return ()
 
     rotator = replace(Rotator({"apig": gateway()}), verify=verify)
     run_virtual(rotator.rotate(certificate(deployment(strategy="rebind", bindings=(listener("a.example.com"),))), None))
-    assert asked == [(None, [day(11)])]
+    assert asked == [(None, frozenset({day(11)}))]
 
 
 def test_what_another_deployment_claims_is_never_retired() -> None:
@@ -304,14 +309,15 @@ def test_a_deployment_that_cannot_be_planned_fails_alone() -> None:
 
 def test_a_proof_that_fails_makes_the_rotation_fail() -> None:
     cloud = gateway()
-    still_old = Failure("still_old", "", transient=True)
 
-    async def verify(_certificate: str, _bundle: Bundle | None, _report: Report, /) -> tuple[Failure, ...]:
-        return (still_old,)
+    async def verify(_served: Served, /) -> Sequence[Shortfall]:
+        return (shortfall("still_old"),)
 
     rotator = replace(Rotator({"apig": cloud}), verify=verify)
     report = run_virtual(rotator.rotate(certificate(), bundle()))
-    assert (report.outcome, report.reason, report.failures) == ("failed", "still_old", (still_old,))
+    [told] = report.failures
+    assert (report.outcome, report.reason, told.reason, told.transient) == ("failed", "still_old", "still_old", True)
+    assert "nothing could be put back" in told.message
 
 
 def test_refusals_are_values_of_the_report() -> None:

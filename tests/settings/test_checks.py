@@ -179,7 +179,11 @@ def test_a_deployment_is_taken(tmp_path: Path, deployment: str) -> None:
     ("deployment", "problem"),
     [
         (in_place(gateway='"none"'), ".gateway: there is no gateway of that name"),
-        (in_place(strategy='"blue_green"'), ".strategy: blue_green is not available in this version"),
+        (in_place(strategy='"blue_green"'), ".name: blue_green needs it"),
+        (in_place(strategy='"blue_green"', name='"shop"'), ".certificate_id: blue_green finds its stored"),
+        (in_place(strategy='"blue_green"', name='"' + "s" * 38 + '"'), ".name: 37 characters at most"),
+        (in_place(waves="[2.0]"), ".waves.0: Value error, a share is 1.0 at most"),
+        (in_place(waves="[]"), ".waves: Tuple should have at least 1 item"),
         (in_place(strategy='"rebind"'), ".strategy: not one of a huawei_apig gateway's"),
         (in_place(strategy='"replace"'), ".strategy: not one of a huawei_apig gateway's"),
         (in_place(strategy='"other"'), ".strategy: Input should be 'in_place'"),

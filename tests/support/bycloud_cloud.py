@@ -12,7 +12,8 @@ from tests.support.virtual_time import run_virtual
 from worker.core.deployment import Binding
 from worker.core.errors import NotAskedError, PermanentError, RotationError
 from worker.core.outcome import BindingResult
-from worker.core.planning import Create, Modify, Stored, uploaded_name
+from worker.core.planning import Create, Modify, Stored
+from worker.core.uploads import uploaded_name
 from worker.gateways.bycloud import ByCloud
 from worker.gateways.transport import AmbiguousError, Answer, Request
 

@@ -1,6 +1,6 @@
 """One stateful cloud in memory behind the Gateway protocol: what is stored, what is bound, and what went wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from worker.core.bundle import Bundle, Leaf
@@ -94,7 +94,7 @@ class FakeGateway:
             on_result(results[-1])
         return results
 
-    async def retire(self, stored: Stored) -> bool:
+    async def retire(self, stored: Stored, moved: Collection[Binding] = ()) -> bool:
         self._called("retire")
         self.retired.append(stored.certificate_id)
         return True

@@ -14,17 +14,8 @@ from worker.commands.refusals import in_json
 from worker.commands.supposing import described_stored, is_supposed, supposed
 from worker.core.deployment import Binding, Certificate, Deployment
 from worker.core.errors import RotationError
-from worker.core.planning import (
-    Create,
-    Keep,
-    Modify,
-    Observed,
-    Plan,
-    Replacement,
-    Superseded,
-    UploadEach,
-    base_name,
-)
+from worker.core.planning import Create, Keep, Modify, Observed, Plan, Replacement, Superseded, UploadEach
+from worker.core.uploads import base_name
 from worker.gateways.base import Gateway
 from worker.rotation import Rotator, Step
 from worker.settings import Settings

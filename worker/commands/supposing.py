@@ -9,7 +9,9 @@ from worker.core.bundle import Leaf
 from worker.core.deployment import Certificate, Deployment
 from worker.core.errors import RotationError
 from worker.core.events import rfc3339
-from worker.core.planning import Observed, Stored, fingerprint_in, plan
+from worker.core.planning import Observed, Stored
+from worker.core.strategies import plan
+from worker.core.uploads import fingerprint_in
 from worker.gateways.base import Gateway
 from worker.gateways.together import together
 from worker.rotation import Step
@@ -67,7 +69,7 @@ def _stored(seen: Sequence[Observed]) -> Iterator[Stored]:
 
 def is_supposed(name: str) -> bool:
     """Whether an upload would be called so after a certificate that is only supposed."""
-    told = fingerprint_in(name)
+    told = fingerprint_in(name) or fingerprint_in(name, "_")
     return told is not None and _NO_FINGERPRINT.startswith(told)
 
 

@@ -18,6 +18,7 @@ from worker.awaiting import Awaited
 from worker.beside import beside
 from worker.broker.base import Broker, BrokerError
 from worker.broker.recall import Told
+from worker.carrying import failure_of
 from worker.commands.exits import FAILED, OK
 from worker.commands.loading import log_level, settings_of
 from worker.commands.material import certificate_named
@@ -25,7 +26,7 @@ from worker.commands.output import print_json, print_table, shown
 from worker.commands.reading import broker_to_read
 from worker.commands.refusals import in_json
 from worker.core.errors import Failure
-from worker.rotation import Rotator, failure_of
+from worker.rotation import Rotator
 from worker.settings import Settings, SettingsError
 from worker.substitute import Substitute
 from worker.sweep import Finding, Sweeper

@@ -45,6 +45,9 @@ class Deployment:
     trusted_root_ca: str | None = None
     """PEM of the client CA, sent again with every PUT when the stored certificate has one."""
     waves: Sequence[float] = (1, 0.1, 1.0)
+    """How many bindings have moved after each wave: whole numbers count, fractions are shares of all."""
+    retire_after_seconds: float = 0
+    """For so long the old stored certificate is kept, once nothing is bound to it any more."""
 
     @property
     def key(self) -> str:

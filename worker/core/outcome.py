@@ -24,7 +24,7 @@ class Previous:
 
 @dataclass(frozen=True, slots=True)
 class BindingResult:
-    """How one binding ended; `failure` exactly when `state` is "failed"."""
+    """How one binding ended; `failure` when `state` is "failed", and of one that was bad and went back."""
 
     binding: Binding
     state: BindingState

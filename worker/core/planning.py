@@ -1,7 +1,7 @@
 """From what is observed to what is to be done: plans are data, made without touching anything."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, assert_never
 
@@ -42,6 +42,11 @@ class Bound:
     """None: nothing of ours is bound there."""
     client_verification: bool | None = None
 
+    @property
+    def as_it_was(self) -> Binding:
+        """The binding with the flag that it has here."""
+        return self.binding if self.client_verification is None else self.binding.with_flag(self.client_verification)
+
 
 @dataclass(frozen=True, slots=True)
 class Observed:
@@ -49,11 +54,16 @@ class Observed:
 
     `stored` is the certificate that a replacement would replace: None when there is none yet, and for `per_domain`,
     where every binding has its own. `leftovers` are earlier uploads of this deployment that may be retired.
+
+    Where bindings move to a new stored certificate (`blue_green`, `replace`), `stored` is the renewed one where it is
+    stored already, else the deployment's latest; `leftovers` are all others of its own, bound or not.
     """
 
     stored: Stored | None
     bound: Sequence[Bound]
     leftovers: Sequence[Stored] = ()
+    at: datetime | None = field(default=None, compare=False)
+    """When it was read, where that matters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +110,10 @@ class Plan:
     """What is kept was put there by an earlier attempt of the same renewal."""
     superseded_by: Stored | None = None
     """A newer certificate that some of the deployment's bindings have already: those are left alone."""
+    waves: Sequence[int] = ()
+    """How many of `attach`, in its order, are attached and verified before the next; empty: all together."""
+    back_to: Mapping[Binding, Bound] = field(default_factory=dict)
+    """Bindings that are moved from another stored certificate, as they were: they go back when a wave turns out bad."""
 
     @property
     def is_nothing(self) -> bool:
@@ -134,7 +148,7 @@ def age_of(stored: Stored, leaf: Leaf, *, stored_after: datetime | None = None) 
     return "newer" if (stored.not_before, stored.not_after) > (leaf.not_before, leaf.not_after) else "older"
 
 
-def _supersedes(stored: Stored | None, leaf: Leaf, undo_until: datetime | None) -> bool:
+def supersedes(stored: Stored | None, leaf: Leaf, undo_until: datetime | None) -> bool:
     """Whether what is stored stays because it is newer."""
     if stored is None or age_of(stored, leaf) != "newer":
         return False
@@ -163,42 +177,7 @@ def _was_there_before(written_at: datetime | None, leaf: Leaf, stored_after: dat
     return written_at < leaf.not_before or (stored_after is not None and written_at <= stored_after)
 
 
-def plan(
-    deployment: Deployment,
-    observed: Observed,
-    leaf: Leaf | None,
-    *,
-    undo_until: datetime | None = None,
-    stored_after: datetime | None = None,
-) -> Plan | Superseded:
-    """What is to be done at one deployment; `leaf` is None only for `rebind`.
-
-    A newer certificate supersedes the leaf, unless it was issued before `undo_until`; `stored_after` as in `age_of`.
-
-    Raises RefusedError when the certificate cannot be put there, PermanentError when the deployment cannot be found.
-    """
-    match deployment.strategy:
-        case "rebind":
-            return _plan_rebind(observed)
-        case "in_place":
-            return _plan_in_place(deployment, observed, _known(leaf), undo_until, stored_after)
-        case "per_domain":
-            return _plan_per_domain(deployment, observed, _known(leaf), undo_until)
-        case "replace":
-            return _plan_replace(deployment, observed, _known(leaf), undo_until, stored_after)
-        case "blue_green":
-            raise RefusedError("strategy_unavailable", "blue_green is not available in this version")
-        case _:
-            assert_never(deployment.strategy)
-
-
-def _known(leaf: Leaf | None) -> Leaf:
-    if leaf is None:
-        raise RefusedError("material_missing", "the renewal brings no certificate, and the deployment needs one")
-    return leaf
-
-
-def _plan_rebind(observed: Observed) -> Plan:
+def plan_rebind(observed: Observed) -> Plan:
     if observed.stored is None:
         raise RefusedError("not_found", "the certificate to be bound does not exist at the gateway")
     missing = tuple(bound.binding for bound in observed.bound if bound.stored is None)
@@ -206,7 +185,7 @@ def _plan_rebind(observed: Observed) -> Plan:
     return Plan(Keep(observed.stored), missing, present)
 
 
-def _plan_in_place(
+def plan_in_place(
     deployment: Deployment,
     observed: Observed,
     leaf: Leaf,
@@ -221,8 +200,8 @@ def _plan_in_place(
                 "not_found", "the stored certificate does not exist, and the deployment has no name to create it"
             )
         has_ca = deployment.trusted_root_ca is not None
-        return Plan(Create(deployment.name), tuple(_with_flag(bound, has_ca=has_ca) for bound in observed.bound), ())
-    if _supersedes(stored, leaf, undo_until):
+        return Plan(Create(deployment.name), tuple(with_flag(bound, has_ca=has_ca) for bound in observed.bound), ())
+    if supersedes(stored, leaf, undo_until):
         return Superseded(stored)
     match age_of(stored, leaf, stored_after=stored_after):
         case "same":
@@ -233,26 +212,26 @@ def _plan_in_place(
                     "trusted_root_ca_missing",
                     "the stored certificate has a client CA, which a modification would drop: set trusted_root_ca_file",
                 )
-            attach = tuple(_with_flag(bound, has_ca=stored.has_trusted_root_ca) for bound in observed.bound)
-            return Plan(Modify(stored), attach, (), previous=_previous(stored))
+            attach = tuple(with_flag(bound, has_ca=stored.has_trusted_root_ca) for bound in observed.bound)
+            return Plan(Modify(stored), attach, (), previous=previous_of(stored))
         case unreachable:
             assert_never(unreachable)
 
 
 def _plan_missing(keep: Keep, observed: Observed, *, has_ca: bool) -> Plan:
     """The stored certificate is right: only what is not bound, or whose flag drifted, is attached."""
-    wanted = [(bound, _with_flag(bound, has_ca=has_ca)) for bound in observed.bound]
-    attach = tuple(binding for bound, binding in wanted if not _is_as_wanted(bound, binding))
-    unchanged = tuple(binding for bound, binding in wanted if _is_as_wanted(bound, binding))
+    wanted = [(bound, with_flag(bound, has_ca=has_ca)) for bound in observed.bound]
+    attach = tuple(binding for bound, binding in wanted if not is_as_wanted(bound, binding))
+    unchanged = tuple(binding for bound, binding in wanted if is_as_wanted(bound, binding))
     return Plan(keep, attach, unchanged)
 
 
-def _is_as_wanted(bound: Bound, wanted: Binding) -> bool:
+def is_as_wanted(bound: Bound, wanted: Binding) -> bool:
     flag_is_right = bound.client_verification is None or bound.client_verification == wanted.client_verification
     return bound.stored is not None and (wanted.kind == "listener" or flag_is_right)
 
 
-def _with_flag(bound: Bound, *, has_ca: bool) -> Binding:
+def with_flag(bound: Bound, *, has_ca: bool) -> Binding:
     """The binding with the flag it shall have: as the settings say, else as it is, else as the gateway's own default.
 
     Sent explicitly always, because a call without it lets the gateway choose.
@@ -264,25 +243,25 @@ def _with_flag(bound: Bound, *, has_ca: bool) -> Binding:
     return binding.with_flag(has_ca if observed is None else observed)
 
 
-def _plan_per_domain(
+def plan_per_domain(
     deployment: Deployment, observed: Observed, leaf: Leaf, undo_until: datetime | None
 ) -> Plan | Superseded:
     check_names(deployment, [bound.binding for bound in observed.bound], leaf)
-    newer = next((bound.stored for bound in observed.bound if _supersedes(bound.stored, leaf, undo_until)), None)
+    newer = next((bound.stored for bound in observed.bound if supersedes(bound.stored, leaf, undo_until)), None)
     ours = [
         (bound, None if bound.stored is None else age_of(bound.stored, leaf))
         for bound in observed.bound
-        if not _supersedes(bound.stored, leaf, undo_until)
+        if not supersedes(bound.stored, leaf, undo_until)
     ]
     if newer is not None and not ours:
         return Superseded(newer)
-    is_right = [age == "same" and _is_as_wanted(bound, _with_known_flag(bound)) for bound, age in ours]
+    is_right = [age == "same" and is_as_wanted(bound, _with_known_flag(bound)) for bound, age in ours]
     attach = tuple(_with_known_flag(bound) for (bound, _), right in zip(ours, is_right, strict=True) if not right)
     unchanged = tuple(bound.binding for (bound, _), right in zip(ours, is_right, strict=True) if right)
     replaced = [bound.stored for bound, age in ours if age != "same" and bound.stored is not None]
     oldest_first = sorted(replaced, key=lambda stored: (stored.not_after is not None, stored.not_after))
-    previous = _previous(oldest_first[0]) if oldest_first else None
-    retire = _distinct([*replaced, *observed.leftovers])
+    previous = previous_of(oldest_first[0]) if oldest_first else None
+    retire = distinct([*replaced, *observed.leftovers])
     return Plan(UploadEach(), attach, unchanged, retire, previous, superseded_by=newer)
 
 
@@ -292,49 +271,10 @@ def _with_known_flag(bound: Bound) -> Binding:
     return bound.binding.with_flag(bound.client_verification if wanted is None else wanted)
 
 
-def _distinct(stored: Sequence[Stored]) -> tuple[Stored, ...]:
+def distinct(stored: Sequence[Stored]) -> tuple[Stored, ...]:
     return tuple({one.certificate_id: one for one in stored}.values())
 
 
-def _plan_replace(
-    deployment: Deployment,
-    observed: Observed,
-    leaf: Leaf,
-    undo_until: datetime | None,
-    stored_after: datetime | None,
-) -> Plan | Superseded:
-    stored = observed.stored
-    if stored is not None and _supersedes(stored, leaf, undo_until):
-        return Superseded(stored)
-    if stored is not None and age_of(stored, leaf, stored_after=stored_after) == "same":
-        return _plan_missing(Keep(stored), observed, has_ca=False)
-    if deployment.name is None and stored is None:
-        raise RefusedError("not_found", "there is nothing to replace, and the deployment has no name to create it")
-    name = uploaded_name(deployment.name or base_name(stored.name if stored else ""), leaf)
-    attach = tuple(bound.binding for bound in observed.bound)
-    return Plan(Create(name), attach, (), previous=None if stored is None else _previous(stored))
-
-
-_PREFIX_LENGTH = 12
-
-
-def uploaded_name(base: str, leaf: Leaf) -> str:
-    """The name of an upload: tells which leaf it is, so that a repeat finds it again."""
-    return f"{base}-{leaf.fingerprint_sha256[:_PREFIX_LENGTH]}"
-
-
-def base_name(name: str) -> str:
-    """The name without the fingerprint that `uploaded_name` put behind it."""
-    return name if fingerprint_in(name) is None else name[: -_PREFIX_LENGTH - 1]
-
-
-def fingerprint_in(name: str) -> str | None:
-    """The beginning of the fingerprint in a name that `uploaded_name` made, else None."""
-    base, dash, tail = name.rpartition("-")
-    is_ours = bool(base and dash) and len(tail) == _PREFIX_LENGTH and set(tail) <= set("0123456789abcdef")
-    return tail if is_ours else None
-
-
-def _previous(stored: Stored) -> Previous:
+def previous_of(stored: Stored) -> Previous:
     serial = None if stored.serial_number is None else str(stored.serial_number)
     return Previous(serial_number=serial, not_after=stored.not_after)

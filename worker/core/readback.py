@@ -1,7 +1,7 @@
 """Reading back: what is missing between what a rotation meant to reach and what the gateway shows afterwards."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from worker.core.bundle import Leaf
@@ -85,6 +85,33 @@ def _shortfall(wanted: Binding, rows: Sequence[Bound], others: Collection[int]) 
     return None
 
 
+def put_back(
+    results: Sequence[BindingResult], observed: Observed, back_to: Mapping[Binding, Bound]
+) -> tuple[BindingResult, ...]:
+    """The results, those that were put back told as such where the gateway shows it, else as failures."""
+    rows = {_key(row.binding): row for row in observed.bound}
+    return tuple(
+        one if one.state == "failed" else _put_back(one.binding, rows.get(_key(one.binding)), back_to[one.binding])
+        for one in results
+    )
+
+
+def _key(binding: Binding) -> tuple[str, str | None, bool]:
+    return binding.name, binding.instance_id, binding.sni
+
+
+def _put_back(binding: Binding, row: Bound | None, was: Bound) -> BindingResult:
+    if row is None or row.stored is None or was.stored is None:
+        failure = Failure("binding_failed", "put back, but not bound when read back", transient=True)
+    elif row.stored.certificate_id != was.stored.certificate_id:
+        failure = Failure("binding_failed", "put back, but bound to another certificate when read back", transient=True)
+    elif {was.client_verification, row.client_verification} == {True, False}:
+        failure = Failure(FLAG_MOVED, "put back, but client verification is not as it was", transient=True)
+    else:
+        return BindingResult(binding, "rolled_back")
+    return BindingResult(binding, "failed", failure)
+
+
 def moved_flags(results: Sequence[BindingResult]) -> tuple[Binding, ...]:
     """The bindings whose client-verification flag moved: to be put right."""
     return tuple(one.binding for one in results if one.failure is not None and one.failure.reason == FLAG_MOVED)
@@ -110,4 +137,4 @@ def _flag_failure(remaining: Failure | None) -> Failure:
 
 def is_complete(results: Sequence[BindingResult], before: Sequence[BindingResult]) -> bool:
     """Whether reading back found no new failure: waiting longer would not change the rest."""
-    return all(now.state == then.state for now, then in zip(results, before, strict=True))
+    return all((now.state == "failed") == (then.state == "failed") for now, then in zip(results, before, strict=True))

@@ -1,12 +1,18 @@
 """The report of a deployment, by how far it came."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Final
 
 from worker.core.deployment import Deployment
 from worker.core.errors import Failure
 from worker.core.outcome import BindingResult, DeploymentReport, Outcome
 from worker.core.planning import Keep, Modify, Plan, Stored, UploadEach
+from worker.core.proof import Shortfall
 from worker.core.readback import FLAG_MOVED
+
+ROLLED_BACK: Final = "rolled_back"
+NOTHING_BACK: Final = "; nothing could be put back"
 
 
 def not_planned(deployment: Deployment, failure: Failure) -> DeploymentReport:
@@ -62,3 +68,36 @@ def _ended(todo: Plan, results: Sequence[BindingResult], *, is_replaced: bool) -
     if todo.superseded_by is not None:
         return "superseded", "downgrade"
     return "succeeded", "rotated" if is_replaced or todo.attach else "already_current"
+
+
+def unproven(report: DeploymentReport, shortfalls: Sequence[Shortfall], *, is_changed: bool) -> DeploymentReport:
+    """Attached, but not served as it shall be, and nothing was there that could be put back.
+
+    What belongs to no binding is the whole certificate's, and told there.
+    """
+    told = {one.binding: one.failure for one in shortfalls if one.binding is not None}
+    if is_changed:
+        told = {one: replace(it, message=it.message + NOTHING_BACK) for one, it in told.items()}
+    results = tuple(
+        BindingResult(one.binding, "failed", told[one.binding]) if one.binding in told else one
+        for one in report.bindings
+    )
+    first = next((one.failure for one in results if one.binding in told), None)
+    if first is None:
+        return report
+    return replace(report, outcome="failed", reason=first.reason, bindings=results)
+
+
+def rolled_back(
+    report: DeploymentReport, shortfalls: Sequence[Shortfall], returned: Collection[BindingResult], old: Stored | None
+) -> DeploymentReport:
+    """What was `returned`, to `old`: why is told with the bindings that were bad, and is final."""
+    why = {one.binding: replace(one.failure, transient=False) for one in shortfalls}
+    results = tuple(
+        replace(one, failure=why.get(one.binding)) if one.state == ROLLED_BACK else one for one in report.bindings
+    )
+    is_whole = all(one.state == ROLLED_BACK for one in returned)
+    told = replace(report, outcome="failed", reason=ROLLED_BACK if is_whole else "binding_failed", bindings=results)
+    if not is_whole or old is None:
+        return told
+    return replace(told, replaced=False, certificate_id=old.certificate_id, not_after=old.not_after)

@@ -6,7 +6,7 @@ binding instead of raising it, so that one sick binding never stops its siblings
 (timeout, reset, 5xx) the gateway reads before it writes again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -98,8 +98,11 @@ class Gateway(Protocol):
         """
         ...
 
-    async def retire(self, stored: Stored) -> bool:
-        """Deletes a stored certificate if nothing is bound to it, and tells whether it is gone."""
+    async def retire(self, stored: Stored, moved: Collection[Binding] = ()) -> bool:
+        """Deletes a stored certificate if nothing is bound to it, and tells whether it is gone.
+
+        `moved`: what is bound to another one by now: that it may be shown with this one too is no reason to keep it.
+        """
         ...
 
     async def discover(self) -> Sequence[Discovered]:

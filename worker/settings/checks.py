@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from worker.core.names import is_domain
 from worker.core.places import is_below
+from worker.core.uploads import LONGEST_BASE
 from worker.settings.model import (
     VAULT_PATH,
     AkSkAuth,
@@ -37,7 +38,10 @@ _URL: Final = re.compile(r"[\x21-\x7e]+")
 EMBEDDED: Final = "sqlite:///"
 # Uploads of `per_domain` are told apart by so many characters of their deployment's name.
 _TOLD_APART: Final = 24
-_STRATEGIES: Final = {"huawei_apig": {"in_place", "per_domain"}, "bycloud": {"in_place", "rebind", "replace"}}
+_STRATEGIES: Final = {
+    "huawei_apig": {"in_place", "blue_green", "per_domain"},
+    "bycloud": {"in_place", "rebind", "replace"},
+}
 _AMQP_QUERY: Final = frozenset({"heartbeat", "name"})
 
 
@@ -239,9 +243,7 @@ def _deployment(settings: Settings, place: str, deployment: Deployment) -> Itera
     if gateway is None:
         yield f"{place}.gateway: there is no gateway of that name"
         return
-    if deployment.strategy == "blue_green":
-        yield f"{place}.strategy: blue_green is not available in this version"
-    elif deployment.strategy not in _STRATEGIES[gateway.kind]:
+    if deployment.strategy not in _STRATEGIES[gateway.kind]:
         yield f"{place}.strategy: not one of a {gateway.kind} gateway's"
     if deployment.certificate_id is None and deployment.name is None:
         yield f"{place}: needs certificate_id or name"
@@ -263,6 +265,8 @@ def _apig(place: str, deployment: Deployment) -> Iterator[str]:
         yield f"{place}.name: 4 to 50 letters, digits and underscores, the first a letter"
     if deployment.listeners:
         yield f"{place}.listeners: an APIG deployment has domains"
+    if deployment.strategy == "blue_green":
+        yield from _blue_green(place, deployment)
     domains = deployment.domains
     if domains is None or (not isinstance(domains, str) and not domains):
         yield f'{place}.domains: needs names, or "attached"'
@@ -276,6 +280,16 @@ def _apig(place: str, deployment: Deployment) -> Iterator[str]:
     yield from _twice(f"{place}.domains", [_places(domain) for domain in domains])
     if deployment.strategy == "per_domain" and deployment.name is None:
         yield f"{place}.name: per_domain needs it"
+
+
+def _blue_green(place: str, deployment: Deployment) -> Iterator[str]:
+    """Its stored certificates come and go: what stays is the beginning of their names."""
+    if deployment.name is None:
+        yield f"{place}.name: blue_green needs it"
+    elif len(deployment.name) > LONGEST_BASE:
+        yield f"{place}.name: {LONGEST_BASE} characters at most, because a fingerprint follows"
+    if deployment.certificate_id is not None:
+        yield f"{place}.certificate_id: blue_green finds its stored certificates by name"
 
 
 def _places(domain: str | Domain) -> Sequence[Hashable]:

@@ -1,10 +1,11 @@
 """Every setting, its type and its default: the one source of the settings reference and the example file."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WrapValidator, model_validator
 
 from worker.core.stance import Stance
 
@@ -12,6 +13,19 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 """An id of a cloud object: it goes into URLs."""
 Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
+
+
+def _count_or_share(value: Any, checked: Callable[[Any], float]) -> float:
+    """A whole number stays one: 1 is one binding, 1.0 are all of them."""
+    number = checked(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if number > 1:
+        raise ValueError("a share is 1.0 at most; a number of bindings has no point")
+    return number
+
+
+Wave = Annotated[float, Field(gt=0, allow_inf_nan=False), WrapValidator(_count_or_share)]
 ApigName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{3,49}$")]
 CERTIFICATE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 CertificateName = Annotated[str, StringConstraints(pattern=rf"^{CERTIFICATE_NAME.pattern}$")]
@@ -272,7 +286,10 @@ class Deployment(Model):
     domains: Literal["attached"] | tuple[str | Domain, ...] | None = None
     listeners: tuple[Listener, ...] = ()
     trusted_root_ca_file: Path | None = None
-    waves: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = (1, 0.1, 1.0)
+    waves: tuple[Wave, ...] = Field(default=(1, 0.1, 1.0), min_length=1)
+    """How many bindings have moved after each wave: 1 is one of them, 1.0 are all."""
+    retire_after_seconds: float = Field(default=0, ge=0, allow_inf_nan=False)
+    """For so long `blue_green` keeps the old stored certificate once nothing is bound to it any more."""
 
 
 class Endpoint(Model):

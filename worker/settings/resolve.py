@@ -40,6 +40,7 @@ def _target(deployment: Deployment, place: str) -> Target:
         bindings=None if is_attached else tuple(_bindings(deployment)),
         trusted_root_ca=_client_ca(deployment.trusted_root_ca_file, f"{place}.trusted_root_ca_file"),
         waves=deployment.waves,
+        retire_after_seconds=deployment.retire_after_seconds,
     )
 
 

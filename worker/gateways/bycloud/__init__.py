@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 from itertools import count
@@ -79,15 +79,17 @@ class ByCloud:
 
     async def observe(self, deployment: Deployment, leaf: Leaf | None, *, elsewhere: bool = True) -> Observed:
         del elsewhere  # listeners have no flag that would have to be known
-        certificate = await self._finder.find(deployment, leaf)
+        found = await self._finder.find(deployment, leaf)
+        certificate, former = found.certificate, found.former
         if deployment.strategy == "rebind" and certificate is not None:
             check_active(certificate)
-        wanted = deployment.bindings or ()
         stored = None if certificate is None else certificate.stored()
         if stored is not None and deployment.strategy != "replace":
             # Only uploads of our own tell their leaf by their name; others may end alike by chance.
             stored = dataclasses.replace(stored, fingerprint_prefix=None)
-        return Observed(stored, tuple(Bound(one, stored if _is_served(certificate, one) else None) for one in wanted))
+        places = [(certificate, stored), (former, None if former is None else former.stored())]
+        bound = tuple(_bound(one, places) for one in deployment.bindings or ())
+        return Observed(stored, bound, () if former is None else (former.stored(),))
 
     async def replace(self, deployment: Deployment, how: Modify | Create, bundle: Bundle) -> Stored:
         match how:
@@ -196,9 +198,9 @@ class ByCloud:
             return nullcontext()
         return self._load_balancers.hold(listener.load_balancer)
 
-    async def retire(self, stored: Stored) -> bool:
+    async def retire(self, stored: Stored, moved: Collection[Binding] = ()) -> bool:
         """No call to delete a certificate is documented."""
-        del stored
+        del stored, moved
         return False
 
     async def discover(self) -> Sequence[Discovered]:
@@ -222,8 +224,10 @@ def _is_shown(certificate: Certificate, leaf: Leaf, before: Stored) -> bool:
     return certificate.expires_at == leaf.not_after and not is_untouched(certificate.stored(), before)
 
 
-def _is_served(certificate: Certificate | None, listener: Binding) -> bool:
-    return certificate is not None and certificate.is_active_at(listener.name, sni=listener.sni)
+def _bound(listener: Binding, places: Sequence[tuple[Certificate | None, Stored | None]]) -> Bound:
+    """To the first of these certificates that is active there."""
+    at = (one for found, one in places if found is not None and found.is_active_at(listener.name, sni=listener.sni))
+    return Bound(listener, next(at, None))
 
 
 def _discovered(certificate: Certificate) -> Discovered:

@@ -8,13 +8,22 @@ from typing import Final
 from worker.core.bundle import Leaf
 from worker.core.deployment import Deployment
 from worker.core.errors import PermanentError
-from worker.core.planning import age_of, base_name, uploaded_name
+from worker.core.planning import age_of
+from worker.core.uploads import base_name, uploaded_name
 from worker.gateways.bycloud.client import ByCloudClient
 from worker.gateways.bycloud.sight import check_active
 from worker.gateways.bycloud.wire import Certificate
 
 _SPOILT: Final = frozenset({"error", "revoked"})
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`former`: of `replace`, the upload before the renewed one, while that is not bound everywhere yet."""
+
+    certificate: Certificate | None
+    former: Certificate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +37,13 @@ class Finder:
     def remember(self, deployment: Deployment, certificate: Certificate) -> None:
         self._known[deployment.key] = (certificate.name, certificate.id)
 
-    async def find(self, deployment: Deployment, leaf: Leaf | None) -> Certificate | None:
+    async def find(self, deployment: Deployment, leaf: Leaf | None) -> Found:
         """By id, and for `in_place` by name where there is none of that id; for `replace`, an upload."""
         if deployment.strategy == "replace":
             return await self._upload(deployment, leaf)
+        return Found(await self._single(deployment))
+
+    async def _single(self, deployment: Deployment) -> Certificate | None:
         certificate = await self._by_id(deployment.certificate_id)
         if certificate is None and deployment.strategy == "in_place" and deployment.name is not None:
             return await self._by_name(deployment, deployment.name)
@@ -56,21 +68,24 @@ class Finder:
             raise PermanentError("ambiguous_name", "several stored certificates have the deployment's name")
         return await self._shown(deployment, same[0].id) if same else None
 
-    async def _upload(self, deployment: Deployment, leaf: Leaf | None) -> Certificate | None:
+    async def _upload(self, deployment: Deployment, leaf: Leaf | None) -> Found:
         """The upload of this very leaf where there is one, else this deployment's latest."""
         if leaf is not None:
             known = await self._remembered(deployment, lambda name: name == uploaded_name(base_name(name), leaf))
             # Where another one is bound by now, what is remembered is not the whole story.
             if known is not None and all(known.at(one.name, sni=one.sni) for one in deployment.bindings or ()):
-                return known
+                return Found(known)
         origin = await self._by_id(deployment.certificate_id)
         base = deployment.name or (base_name(origin.name) if origin is not None else "")
         uploads = [one for one in await self.client.listed() if base_name(one.name) == base] if base else []
         mine = [one for one in uploads if leaf is not None and one.name == uploaded_name(base, leaf)]
         latest = _latest(uploads, origin)
         if not mine or leaf is None or (latest is not None and _is_newer(latest, mine, leaf)):
-            return latest
-        return await self._own(deployment, mine)
+            return Found(latest)
+        own = await self._own(deployment, mine)
+        is_whole = all(own.at(one.name, sni=one.sni) for one in deployment.bindings or ())
+        former = _latest([one for one in uploads if one not in mine], origin)
+        return Found(own, None if is_whole or former is None else await self.client.show(former.id))
 
     async def _own(self, deployment: Deployment, mine: Sequence[Certificate]) -> Certificate:
         """The upload of this leaf. Raises `certificate_not_active` when the platform has given it up.

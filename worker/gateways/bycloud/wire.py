@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator
 
 from worker.core.errors import PermanentError, RotationError, TransientError
-from worker.core.planning import Stored, fingerprint_in
+from worker.core.planning import Stored
+from worker.core.uploads import fingerprint_in
 from worker.gateways.bodies import Body, Time
 from worker.gateways.throttling import asked_hold
 

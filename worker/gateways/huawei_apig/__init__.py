@@ -1,6 +1,6 @@
-"""Huawei Cloud API Gateway as a Gateway: `in_place` and `per_domain`."""
+"""Huawei Cloud API Gateway as a Gateway: `in_place`, `blue_green` and `per_domain`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from math import ceil
 from typing import assert_never
@@ -14,13 +14,14 @@ from worker.core.planning import Create, Keep, Modify, Observed, Plan, Stored
 from worker.gateways.base import Discovered, OnResult, Right
 from worker.gateways.huawei_apig.attaching import Attaching
 from worker.gateways.huawei_apig.auth import PasswordToken, Signature, StaticToken
+from worker.gateways.huawei_apig.blue_green import observe_blue_green
 from worker.gateways.huawei_apig.client import PAGE, ApigClient
 from worker.gateways.huawei_apig.facts import Facts
 from worker.gateways.huawei_apig.observing import observe_in_place
 from worker.gateways.huawei_apig.per_domain import Adding, calls_per_domain, observe_per_domain
 from worker.gateways.huawei_apig.rights import calls
 from worker.gateways.huawei_apig.storing import Storing
-from worker.gateways.huawei_apig.wire import ApigDialect, Certificate
+from worker.gateways.huawei_apig.wire import ApigDialect, BoundDomain, Certificate
 from worker.gateways.rights import tried
 from worker.gateways.together import together
 from worker.gateways.transport import Authenticator, OnCall, Transport
@@ -93,6 +94,8 @@ class HuaweiApig:
     async def observe(self, deployment: Deployment, leaf: Leaf | None, *, elsewhere: bool = True) -> Observed:
         if deployment.strategy == "per_domain":
             return await observe_per_domain(self._client, self._facts, deployment, leaf)
+        if deployment.strategy == "blue_green":
+            return await observe_blue_green(self._client, deployment, leaf, elsewhere=elsewhere, now=_now())
         return await observe_in_place(self._client, deployment, elsewhere=elsewhere)
 
     async def replace(self, deployment: Deployment, how: Modify | Create, bundle: Bundle) -> Stored:
@@ -121,15 +124,22 @@ class HuaweiApig:
             raise PermanentError("not_found", "there is no stored certificate to attach")
         return await Attaching(self._client, to, on_result).in_chunks(bindings, self._domains_per_attach)
 
-    async def retire(self, stored: Stored) -> bool:
+    async def retire(self, stored: Stored, moved: Collection[Binding] = ()) -> bool:
         try:
-            if await self._client.bound_domains(stored.certificate_id):
+            bound = await self._client.bound_domains(stored.certificate_id)
+            if not {_place(row) for row in bound} <= {(one.name, one.instance_id) for one in moved}:
                 return False
+            await self._detach(stored, bound)
             await self._client.delete(stored.certificate_id)
         except RotationError as error:
             if error.reason != "not_found":
                 raise
         return True
+
+    async def _detach(self, stored: Stored, bound: Sequence[BoundDomain]) -> None:
+        for start in range(0, len(bound), self._domains_per_attach):
+            chunk = bound[start : start + self._domains_per_attach]
+            await self._client.detach(stored.certificate_id, [Binding("domain", *_place(row)) for row in chunk])
 
     async def discover(self) -> Sequence[Discovered]:
         return await together(self._discovered(one) for one in await self._client.listed())
@@ -150,3 +160,7 @@ class HuaweiApig:
 
     async def close(self) -> None:
         await self.account.close()
+
+
+def _place(row: BoundDomain) -> tuple[str, str | None]:
+    return row.url_domain.lower(), row.instance_id

@@ -105,6 +105,13 @@ class ApigClient:
         request = Request("attach_domains", "POST", path, body=body, repeatable=True, expect=_NO_CONTENT)
         await self._transport.send(request)
 
+    async def detach(self, certificate_id: str, domains: Sequence[Binding]) -> None:
+        """Unbinding an SSL Certificate from a Domain Name, for many at once. What is not bound there may stay so."""
+        body = {"domains": [_place(domain) for domain in domains]}
+        path = self._certificates(certificate_id, "domains", "detach")
+        request = Request("detach_domains", "POST", path, body=body, repeatable=True, expect=_NO_CONTENT)
+        await self._transport.send(request)
+
     async def add_to_domain(self, domain: Binding, name: str, bundle: Bundle) -> AddedCertificate:
         """Adding a Certificate to a Domain Name: uploads and binds in one call."""
         body = {"name": name, **_material(bundle)}
@@ -136,7 +143,10 @@ def _optional(name: str, value: str | None) -> dict[str, object]:
     return {} if value is None else {name: value}
 
 
+def _place(domain: Binding) -> dict[str, object]:
+    return {"domain": domain.name} | ({} if domain.instance_id is None else {"instance_ids": [domain.instance_id]})
+
+
 def _attached(domain: Binding) -> dict[str, object]:
-    scope = {} if domain.instance_id is None else {"instance_ids": [domain.instance_id]}
     flag = domain.client_verification
-    return {"domain": domain.name} | scope | ({} if flag is None else {"verified_client_certificate_enabled": flag})
+    return _place(domain) | ({} if flag is None else {"verified_client_certificate_enabled": flag})

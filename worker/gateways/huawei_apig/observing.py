@@ -55,6 +55,9 @@ class Rows:
         for row in rows:
             self._by_name[row.url_domain.lower()].append(row)
 
+    def __iter__(self) -> Iterator[BoundDomain]:
+        return chain.from_iterable(self._by_name.values())
+
     def about(self, binding: Binding) -> Sequence[BoundDomain]:
         """Those of the binding's instance, or of every one where it names none."""
         rows = self._by_name.get(binding.name, ())
@@ -85,17 +88,17 @@ async def _elsewhere(client: ApigClient, stored: Stored | None, missing: Sequenc
     """
     found = Rows()
     wanted = [one for one in missing if one.instance_id is None or one.client_verification is None]
-    covering = _covering(wanted)
+    names = covering(wanted)
     for certificate in await client.listed() if wanted else ():
         is_own = stored is not None and certificate.id == stored.certificate_id
-        if not is_own and certificate.may_serve(covering):
+        if not is_own and certificate.may_serve(names):
             found.add(await _bound_domains(client, certificate.id))
             wanted = [one for one in wanted if one.instance_id is None or not found.about(one)]
-            covering = _covering(wanted)
+            names = covering(wanted)
     return found
 
 
-def _covering(bindings: Sequence[Binding]) -> frozenset[str]:
+def covering(bindings: Sequence[Binding]) -> frozenset[str]:
     """The names by which a certificate may cover one of the domains."""
     wild = (f"*.{one.name.partition('.')[2]}" for one in bindings)
     return frozenset(one.name for one in bindings).union(wild)

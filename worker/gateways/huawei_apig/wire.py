@@ -61,6 +61,7 @@ class Certificate(Body):
             serial_number=self.serial_number,
             not_before=self.not_before,
             not_after=self.not_after,
+            stored_at=self.create_time,
             has_trusted_root_ca=bool(self.is_has_trusted_root_ca),
             scope=scope,
             instance_id=instance_id if is_limited else None,

@@ -1,0 +1,183 @@
+"""Planning where bindings move from an old stored certificate to a new one, in waves, and back if need be."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from math import ceil
+from typing import Final
+
+from worker.core.bundle import Leaf
+from worker.core.covering import check_names
+from worker.core.deployment import Binding, Deployment
+from worker.core.errors import RefusedError
+from worker.core.outcome import Previous
+from worker.core.planning import (
+    Bound,
+    Create,
+    Keep,
+    Observed,
+    Plan,
+    Stored,
+    Superseded,
+    age_of,
+    distinct,
+    is_as_wanted,
+    previous_of,
+    supersedes,
+    with_flag,
+)
+from worker.core.uploads import Joint, base_name, uploaded_name
+
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+
+
+def plan_blue_green(
+    deployment: Deployment, observed: Observed, leaf: Leaf, undo_until: datetime | None
+) -> Plan | Superseded:
+    """At APIG: a new stored certificate, to which the domains move."""
+    check_names(deployment, [bound.binding for bound in observed.bound], leaf)
+    has_ca = any(one.has_trusted_root_ca for one in _serving(observed))
+    if has_ca and deployment.trusted_root_ca is None:
+        told = "the certificate that is replaced has a client CA, which a new one would lack: set trusted_root_ca_file"
+        raise RefusedError("trusted_root_ca_missing", told)
+    green = _green(observed, leaf, None)
+    step = _plan_moving(deployment, observed, leaf, undo_until, green, joint="_")
+    if isinstance(step, Superseded):
+        return step
+    return replace(step, retire=tuple(_to_retire(deployment, observed, green)))
+
+
+def plan_replace(
+    deployment: Deployment,
+    observed: Observed,
+    leaf: Leaf,
+    undo_until: datetime | None,
+    stored_after: datetime | None,
+) -> Plan | Superseded:
+    """At ByCloud: an upload, to which the listeners move."""
+    if deployment.name is None and observed.stored is None:
+        raise RefusedError("not_found", "there is nothing to replace, and the deployment has no name to create it")
+    return _plan_moving(deployment, observed, leaf, undo_until, _green(observed, leaf, stored_after), joint="-")
+
+
+def _plan_moving(
+    deployment: Deployment,
+    observed: Observed,
+    leaf: Leaf,
+    undo_until: datetime | None,
+    green: Stored | None,
+    *,
+    joint: Joint,
+) -> Plan | Superseded:
+    """`green`: the renewed certificate, where it is stored already."""
+    if (newer := _newer(observed, leaf, undo_until)) is not None:
+        return Superseded(newer)
+    spared = [one for one in _serving(observed) if supersedes(one, leaf, undo_until)]
+    rows = [bound for bound in observed.bound if bound.stored not in spared]
+    if spared and not rows:
+        return Superseded(spared[0])
+    wanted = [(bound, with_flag(bound, has_ca=deployment.trusted_root_ca is not None)) for bound in rows]
+    is_right = [_is_at(bound, green) and is_as_wanted(bound, binding) for bound, binding in wanted]
+    attach = tuple(binding for (_, binding), right in zip(wanted, is_right, strict=True) if not right)
+    return Plan(
+        replacement=Create(_name(deployment, observed.stored, leaf, joint)) if green is None else Keep(green),
+        attach=attach,
+        unchanged=tuple(binding for (_, binding), right in zip(wanted, is_right, strict=True) if right),
+        previous=_previous(observed) if green is None else None,
+        superseded_by=spared[0] if spared else None,
+        waves=tuple(waves(deployment.waves, len(attach), len(wanted))),
+        back_to=_back_to(wanted, observed, green),
+    )
+
+
+def _green(observed: Observed, leaf: Leaf, stored_after: datetime | None) -> Stored | None:
+    stored = observed.stored
+    return stored if stored is not None and age_of(stored, leaf, stored_after=stored_after) == "same" else None
+
+
+def waves(shares: Sequence[float], size: int, total: int) -> Iterator[int]:
+    """How many of `size` bindings move in each wave, of `total` that shall have moved at the end.
+
+    A whole number counts bindings, a fraction is a share of all, each with those of the waves before it. What is left
+    after the last wave is one more.
+    """
+    moved = total - size
+    for share in (*shares, 1.0):
+        goal = min(share if isinstance(share, int) else ceil(share * total), total)
+        if goal > moved:
+            yield goal - moved
+            moved = goal
+
+
+def _name(deployment: Deployment, stored: Stored | None, leaf: Leaf, joint: Joint) -> str:
+    return uploaded_name(deployment.name or base_name(stored.name if stored else "", joint), leaf, joint)
+
+
+def _is_at(bound: Bound, green: Stored | None) -> bool:
+    return green is not None and bound.stored is not None and bound.stored.certificate_id == green.certificate_id
+
+
+def _own(observed: Observed) -> Sequence[Stored]:
+    return distinct([*(() if observed.stored is None else (observed.stored,)), *observed.leftovers])
+
+
+def _serving(observed: Observed) -> Sequence[Stored]:
+    return distinct([bound.stored for bound in observed.bound if bound.stored is not None])
+
+
+def _newer(observed: Observed, leaf: Leaf, undo_until: datetime | None) -> Stored | None:
+    """A newer certificate of the deployment's own that is its latest, or serves any of its bindings."""
+    own = {one.certificate_id for one in _own(observed)}
+    serving = [one for one in _serving(observed) if one.certificate_id in own]
+    latest = [] if observed.stored is None else [observed.stored]
+    return next((one for one in (*latest, *serving) if supersedes(one, leaf, undo_until)), None)
+
+
+def _others(observed: Observed, green: Stored | None) -> Sequence[Stored]:
+    """The deployment's own but the renewed one, the latest first."""
+    others = [one for one in _own(observed) if green is None or one.certificate_id != green.certificate_id]
+    return sorted(others, key=_began, reverse=True)
+
+
+def _began(stored: Stored) -> datetime:
+    return stored.not_before or stored.stored_at or _NEVER
+
+
+def _previous(observed: Observed) -> Previous | None:
+    """Of what is served now, else of the deployment's latest."""
+    latest = max(_serving(observed), key=_began, default=observed.stored)
+    return None if latest is None else previous_of(latest)
+
+
+def _back_to(
+    wanted: Sequence[tuple[Bound, Binding]], observed: Observed, green: Stored | None
+) -> Mapping[Binding, Bound]:
+    """Where each binding that is bound to anything goes back to: of one that has moved already, the latest other."""
+    others = _others(observed, green)
+    latest = others[0] if others else None
+    places = ((binding, bound, latest if _is_at(bound, green) else bound.stored) for bound, binding in wanted)
+    return {
+        binding: Bound(bound.binding, stored, bound.client_verification)
+        for binding, bound, stored in places
+        if stored is not None
+    }
+
+
+def _to_retire(deployment: Deployment, observed: Observed, green: Stored | None) -> Iterator[Stored]:
+    """The deployment's own others whose time has come."""
+    serving = {one.certificate_id for one in _serving(observed)}
+    own = [one for one in _others(observed, green) if one.certificate_id in serving]
+    present = green if green is not None else max(own, key=_began, default=None)
+    for one in _others(observed, green):
+        if deployment.retire_after_seconds == 0 or (one != present and _is_over(one, present, deployment, observed)):
+            yield one
+
+
+def _is_over(one: Stored, present: Stored | None, deployment: Deployment, observed: Observed) -> bool:
+    """Whether it was left by an attempt that failed, or was replaced by the present one long enough ago."""
+    if present is None or one.stored_at is None or present.stored_at is None:
+        return present is None
+    if one.stored_at > present.stored_at:
+        return True
+    age = timedelta(seconds=deployment.retire_after_seconds)
+    return observed.at is not None and observed.at - present.stored_at >= age

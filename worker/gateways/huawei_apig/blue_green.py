@@ -1,0 +1,104 @@
+"""Reading what a `blue_green` deployment has: its own stored certificates, by name, and who is bound to which."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final
+
+from worker.core.bundle import Leaf
+from worker.core.deployment import Binding, Deployment
+from worker.core.errors import PermanentError
+from worker.core.planning import Bound, Observed, Stored, age_of
+from worker.core.uploads import base_name
+from worker.gateways.huawei_apig.client import ApigClient
+from worker.gateways.huawei_apig.observing import Rows, covering
+from worker.gateways.huawei_apig.wire import BoundDomain
+from worker.gateways.together import both, together
+
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """A stored certificate with what is bound to it."""
+
+    stored: Stored
+    rows: Rows
+
+
+async def observe_blue_green(
+    client: ApigClient, deployment: Deployment, leaf: Leaf | None, *, elsewhere: bool, now: datetime
+) -> Observed:
+    """The renewed certificate comes first where it is stored already, else the latest.
+
+    `elsewhere`: not the renewed one alone, but all that any of the bindings may be bound to.
+    """
+    base = deployment.name or ""
+    ids = [one.id for one in await client.listed(base) if base_name(one.name, "_") == base]
+    own = _latest_first(await _holders(client, ids), leaf)
+    if not elsewhere:
+        own = [one for one in own if leaf is None or age_of(one.stored, leaf) == "same"]
+    foreign = await _foreign(client, deployment.bindings or (), own) if elsewhere else ()
+    stored = [one.stored for one in own]
+    bound = tuple(_bound(deployment, (*own, *foreign)))
+    return Observed(stored[0] if stored else None, bound, tuple(stored[1:]), at=now)
+
+
+def _latest_first(own: Sequence[_Holder], leaf: Leaf | None) -> Sequence[_Holder]:
+    def rank(one: _Holder) -> tuple[bool, datetime, datetime]:
+        stored = one.stored
+        is_it = leaf is not None and age_of(stored, leaf) == "same"
+        return is_it, stored.not_before or _NEVER, stored.stored_at or _NEVER
+
+    return sorted(own, key=rank, reverse=True)
+
+
+async def _holders(client: ApigClient, ids: Iterable[str]) -> Sequence[_Holder]:
+    """Those that are still there."""
+    return [one for one in await together(_holder(client, one) for one in ids) if one is not None]
+
+
+async def _holder(client: ApigClient, certificate_id: str) -> _Holder | None:
+    try:
+        shown, rows = await both(client.show(certificate_id), client.bound_domains(certificate_id))
+    except PermanentError as error:
+        if error.reason != "not_found":
+            raise
+        return None
+    return _Holder(shown.stored(), Rows(rows))
+
+
+async def _foreign(client: ApigClient, bindings: Sequence[Binding], own: Sequence[_Holder]) -> Sequence[_Holder]:
+    """Other certificates that listed domains are bound to: what they go back to, if the new one turns out bad.
+
+    Costs nothing while all that is listed is bound to the deployment's own. Else one list of all, and the domains of
+    each certificate whose names cover one that is looked for, one after another, until each is found.
+    """
+    found: list[_Holder] = []
+    missing = [one for one in bindings if not any(holder.rows.about(one) for holder in own)]
+    known = {one.stored.certificate_id for one in own}
+    for certificate in await client.listed() if missing else ():
+        if certificate.id in known or not certificate.may_serve(covering(missing)):
+            continue
+        holder = await _holder(client, certificate.id)
+        if holder is not None and any(holder.rows.about(one) for one in missing):
+            found.append(holder)
+            missing = [one for one in missing if one.instance_id is None or not holder.rows.about(one)]
+    return found
+
+
+def _bound(deployment: Deployment, holders: Sequence[_Holder]) -> Iterator[Bound]:
+    if deployment.bindings is None:
+        for holder in holders:
+            yield from (_at(Binding("domain", row.url_domain.lower()), row, holder) for row in holder.rows)
+        return
+    for binding in deployment.bindings:
+        rows = {row.instance_id: (row, holder) for holder in reversed(holders) for row in holder.rows.about(binding)}
+        yield from (_at(binding, row, holder) for row, holder in rows.values())
+        if not rows:
+            yield Bound(binding, None)
+
+
+def _at(binding: Binding, row: BoundDomain, holder: _Holder) -> Bound:
+    flag = row.verified_client_certificate_enabled
+    return Bound(replace(binding, instance_id=row.instance_id), holder.stored, flag)

@@ -1,0 +1,96 @@
+"""The end of a rotation: proven as a whole, then what was replaced is retired; or what was moved goes back."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from worker.carrying import Carrying, crashed
+from worker.core.bundle import Bundle, Leaf
+from worker.core.deployment import Binding, Certificate
+from worker.core.outcome import DeploymentReport, Previous, Report, conclude
+from worker.core.planning import Plan, UploadEach
+from worker.core.proof import Served, Shortfall, Verifier
+from worker.core.reporting import NOTHING_BACK, ROLLED_BACK
+from worker.gateways.together import together
+
+Carried = tuple[DeploymentReport, Carrying | None]
+"""None where nothing was to be carried out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proving:
+    """Of one certificate's rotation."""
+
+    verify: Verifier
+    certificate: Certificate
+    bundle: Bundle | None
+
+    @property
+    def leaf(self) -> Leaf | None:
+        return None if self.bundle is None else self.bundle.leaf
+
+    async def of_wave(self, todo: Plan, bindings: Sequence[Binding], *, is_last: bool) -> Sequence[Shortfall]:
+        """Of one deployment's bindings; with the last, what belongs to no binding too, if it can be no other's."""
+        is_whole = is_last and len(self.certificate.deployments) == 1
+        served = Served(self.certificate.name, self.bundle, bindings, _serials([todo.previous]), is_whole=is_whole)
+        return await self.verify(served)
+
+    async def of_all(self, carried: Sequence[Carried]) -> Sequence[Shortfall]:
+        """What the waves have not proven."""
+        unproven = [carrying for _, carrying in carried if carrying is not None and not carrying.is_proven]
+        if not unproven and len(carried) == 1:
+            return ()
+        reports = [told for told, _ in carried]
+        held = (told.not_after for told in reports if told.deployment.strategy == "rebind")
+        served = Served(
+            self.certificate.name,
+            self.bundle,
+            [one.binding for carrying in unproven for one in carrying.results if one.state != "failed"],
+            _serials(told.previous for told in reports),
+            frozenset(at for at in held if at is not None),
+        )
+        return await self.verify(served)
+
+    async def concluded(self, carried: Sequence[Carried]) -> Report:
+        """The report of all; a proof is asked for only where everything else went well."""
+        report = conclude(self.leaf, [told for told, _ in carried])
+        shortfalls = await self.of_all(carried) if report.outcome == "succeeded" else ()
+        if shortfalls:
+            return await _put_back(report, carried, shortfalls)
+        for _, carrying in carried:
+            if carrying is not None and _may_retire(report, carrying):
+                await carrying.retire()
+        return report
+
+
+def _may_retire(report: Report, carrying: Carrying) -> bool:
+    """What may have to come back is kept until all is well; an upload for a single domain is no use to any other."""
+    return report.outcome != "failed" or isinstance(carrying.todo.replacement, UploadEach)
+
+
+def _serials(previous: Iterable[Previous | None]) -> Sequence[str]:
+    return [one.serial_number for one in previous if one is not None and one.serial_number is not None]
+
+
+async def _put_back(report: Report, carried: Sequence[Carried], shortfalls: Sequence[Shortfall]) -> Report:
+    told = conclude(report.leaf, await together(_back(one, carrying, shortfalls) for one, carrying in carried))
+    whole = next((one.failure for one in shortfalls if one.binding is None), None)
+    if whole is None:
+        return told
+    is_back = any(one.reason == ROLLED_BACK for one in told.deployments)
+    is_changed = any(carrying is not None and carrying.has_changed for _, carrying in carried)
+    message = whole.message + ("" if is_back or not is_changed else NOTHING_BACK)
+    failure = replace(whole, message=message, transient=whole.transient and not is_back)
+    reason = told.reason if told.outcome == "failed" else whole.reason
+    return replace(told, outcome="failed", reason=reason, failure=failure)
+
+
+async def _back(told: DeploymentReport, carrying: Carrying | None, shortfalls: Sequence[Shortfall]) -> DeploymentReport:
+    """Of one deployment: what belongs to no binding may be any deployment's."""
+    if carrying is None:
+        return told
+    bindings = {one.binding for one in carrying.results}
+    mine = [one for one in shortfalls if one.binding is None or one.binding in bindings]
+    try:
+        return await carrying.back(mine) if mine else told
+    except Exception as bug:  # noqa: BLE001 - told as what it is, and the others go back all the same
+        return crashed(carrying.deployment, bug)
