@@ -37,7 +37,7 @@ def test_an_upload_takes_the_name_of_what_it_replaces_where_the_settings_have_no
 
 def test_a_first_upload_needs_a_name_and_replaces_nothing() -> None:
     assert refusal(REPLACE, observed(stored=None))[0] == "not_found"
-    todo = planned(deployment(strategy="replace", name="shop"), observed(stored=None))
+    todo = planned(deployment(strategy="replace", name="shop"), observed(stored=None, bound=(bound(stored=None),)))
     assert (todo.replacement, todo.back_to) == (Create("shop-" + "ab" * 6), {})
 
 

@@ -161,7 +161,10 @@ class Apig:
         if not chosen:
             return refused(400, "APIG.2012", "Invalid parameter value,parameterName:domains")
         for domain, flag in chosen:
+            if self.world.attach_adds and domain.certificate_id not in (None, stored.id):
+                domain.former.add(str(domain.certificate_id))
             domain.certificate_id, domain.client_verification = stored.id, flag
+            domain.former.discard(stored.id)
         self.world.propagate(stored.id)
         return Result(204)
 
@@ -177,12 +180,14 @@ class Apig:
     def detach(self, request: web.Request, body: Mapping[str, object]) -> Result:
         certificate_id = request.match_info["certificate"]
         found = [
-            domain for item in _items(body) for domain in self._named(item) if domain.certificate_id == certificate_id
+            domain for item in _items(body) for domain in self._named(item) if domain.is_shown_with(certificate_id)
         ]
         if not found:
             return refused(400, "APIG.2000", "Invalid parameters: no valid domain name")
         for domain in found:
-            domain.certificate_id = None
+            if domain.certificate_id == certificate_id:
+                domain.certificate_id = None
+            domain.former.discard(certificate_id)
         return Result(204)
 
     def _domain(self, request: web.Request) -> Domain | Result:

@@ -43,6 +43,11 @@ class Domain:
     group_id: str
     certificate_id: str | None = None
     client_verification: bool = False
+    former: set[str] = field(default_factory=set)
+    """Certificates that it is still shown with, although another one is served."""
+
+    def is_shown_with(self, certificate_id: str) -> bool:
+        return certificate_id == self.certificate_id or certificate_id in self.former
 
 
 @dataclass(slots=True)
@@ -146,6 +151,8 @@ class World:
     operations: set[str] = field(default_factory=set)
     """Names of all calls that the clouds answer."""
     certificate_quota: int = 1000
+    attach_adds: bool = False
+    """What is attached to another certificate at APIG is shown with both, until it is detached from the first."""
     put_moves_flags: bool = False
     """Whatever modifies a certificate at APIG switches client verification off where it is bound."""
     served: dict[tuple[str, str], Served] = field(default_factory=dict)
@@ -193,7 +200,7 @@ class World:
         self._serve_listener(self.listeners[listener_id])
 
     def bound_to(self, certificate_id: str) -> list[Domain]:
-        return [domain for domain in self.domains.values() if domain.certificate_id == certificate_id]
+        return [one for one in self.domains.values() if one.is_shown_with(certificate_id)]
 
     def propagate(self, certificate_id: str) -> None:
         """What is bound serves what is stored, a while later."""

@@ -1,0 +1,108 @@
+"""Planning where bindings move to a new stored certificate, in waves."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.values import bound, current, day, deployment, domain, leaf, observed, stored
+from worker.core.deployment import Deployment
+from worker.core.errors import RefusedError
+from worker.core.moving import waves
+from worker.core.planning import Bound, Create, Keep, Observed, Plan, Superseded
+from worker.core.strategies import plan
+
+BLUE = stored(certificate_id="blue", name="shop_" + "01" * 6, stored_at=day(2))
+GREEN = current(certificate_id="green", name="shop_" + "ab" * 6, stored_at=day(12))
+A, B = domain(), domain("b.example.com")
+
+
+def target(**overrides: Any) -> Deployment:
+    return deployment(**{"strategy": "blue_green", "certificate_id": None, "name": "shop", **overrides})
+
+
+def at(one: Any, holder: Any, *, flag: bool | None = False) -> Bound:
+    return bound(one, stored=holder, client_verification=flag)
+
+
+def planned(seen: Observed, **overrides: Any) -> Plan:
+    found = plan(target(**overrides), seen, leaf())
+    assert isinstance(found, Plan)
+    return found
+
+
+def test_a_renewed_certificate_is_stored_beside_the_old_one_and_the_old_one_goes_at_the_end() -> None:
+    todo = planned(observed(stored=BLUE, bound=(at(A, BLUE), at(B, BLUE, flag=True))))
+    assert todo.replacement == Create("shop_" + "ab" * 6)
+    assert [(one.name, one.client_verification) for one in todo.attach] == [(A.name, False), (B.name, True)]
+    assert (todo.retire, todo.previous is not None, todo.is_nothing) == ((BLUE,), True, False)
+
+
+def test_each_binding_goes_back_to_what_it_had() -> None:
+    foreign = stored(certificate_id="foreign", name="by_hand")
+    todo = planned(observed(stored=BLUE, bound=(at(A, BLUE, flag=True), at(B, foreign))))
+    went = {one.name: (place.stored, place.client_verification) for one, place in todo.back_to.items()}
+    assert went == {A.name: (BLUE, True), B.name: (foreign, False)}
+    assert todo.retire == (BLUE,), "what has a name of its own is not ours to delete"
+
+
+def test_what_an_earlier_attempt_moved_is_left_where_it_is_and_could_still_go_back() -> None:
+    todo = planned(observed(stored=GREEN, bound=(at(A, GREEN), at(B, BLUE)), leftovers=(BLUE,)))
+    assert (todo.replacement, todo.unchanged, len(todo.attach)) == (Keep(GREEN), (A.with_flag(False),), 1)
+    assert {place.stored for place in todo.back_to.values()} == {BLUE}
+
+
+def test_when_all_have_moved_and_the_old_one_is_gone_there_is_nothing_to_do() -> None:
+    assert planned(observed(stored=GREEN, bound=(at(A, GREEN), at(B, GREEN)))).is_nothing
+
+
+def test_a_newer_certificate_of_its_own_supersedes_the_renewal() -> None:
+    newer = stored(certificate_id="c9", name="shop_" + "cd" * 6, not_before=day(12))
+    assert plan(target(), observed(stored=newer, bound=(at(A, newer),)), leaf()) == Superseded(newer)
+    late = observed(stored=GREEN, bound=(at(A, newer),), leftovers=(newer,))
+    assert plan(target(), late, leaf()) == Superseded(newer), "also where the renewal's own was stored before"
+
+
+def test_a_domain_that_serves_a_newer_certificate_of_somebody_is_left_alone() -> None:
+    newer = stored(certificate_id="c9", name="by_hand", not_before=day(12))
+    todo = planned(observed(stored=BLUE, bound=(at(A, BLUE), at(B, newer))))
+    assert ([one.name for one in todo.attach], todo.superseded_by) == ([A.name], newer)
+    assert plan(target(), observed(stored=BLUE, bound=(at(A, newer),)), leaf()) == Superseded(newer)
+
+
+def test_a_client_ca_that_would_be_lost_is_refused() -> None:
+    with_ca = stored(certificate_id="blue", name="shop", has_trusted_root_ca=True)
+    seen = observed(stored=with_ca, bound=(at(A, with_ca),))
+    with pytest.raises(RefusedError, match="trusted_root_ca_file"):
+        plan(target(), seen, leaf())
+    assert planned(seen, trusted_root_ca="CA").attach
+
+
+@pytest.mark.parametrize(("kept", "retired"), [(0, (BLUE,)), (7199, (BLUE,)), (7200, (BLUE,)), (7201, ())])
+def test_the_old_one_is_kept_for_as_long_as_is_asked_after_the_new_one_came(kept: int, retired: object) -> None:
+    seen = Observed(GREEN, (at(A, GREEN),), (BLUE,), at=day(12) + timedelta(seconds=7200))
+    assert planned(seen, retire_after_seconds=kept).retire == retired
+
+
+def test_one_that_is_replaced_now_is_kept_first_where_it_shall_be_kept() -> None:
+    left = stored(certificate_id="left", name="shop_" + "cd" * 6, stored_at=day(5))
+    todo = planned(observed(stored=BLUE, bound=(at(A, BLUE),), leftovers=(left,)), retire_after_seconds=3600)
+    assert todo.retire == (left,), "what an attempt that failed has left serves nobody"
+
+
+def test_waves_say_how_many_have_moved_after_each() -> None:
+    assert list(waves((1, 0.1, 1.0), 200, 200)) == [1, 19, 180]
+    assert list(waves((1, 0.1, 1.0), 3, 3)) == [1, 2]
+    assert list(waves((5,), 7, 7)) == [5, 2], "what is left is one more"
+    assert list(waves((1, 0.5), 10, 20)) == [10], "ten have moved before"
+
+
+@given(
+    st.lists(st.one_of(st.integers(1, 50), st.floats(0.01, 1.0)), max_size=5), st.integers(0, 60), st.integers(0, 60)
+)
+def test_waves_move_each_binding_once(shares: list[float], size: int, before: int) -> None:
+    found = list(waves(shares, size, size + before))
+    assert sum(found) == size
+    assert all(one > 0 for one in found)

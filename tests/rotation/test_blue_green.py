@@ -1,0 +1,174 @@
+"""Blue and green at a simulated APIG: moved in waves, proven wave by wave, and back where a wave is bad."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.gateways import AUTHORITY, apig, checked
+from worker.core.deployment import Binding, Certificate, Deployment
+from worker.core.errors import Failure
+from worker.core.outcome import DeploymentReport, Report
+from worker.core.proof import Served, Shortfall
+from worker.gateways.base import Gateway
+from worker.rotation import Rotator
+from worker.sandbox import Sandbox
+from worker.sandbox.world import Fault, World
+
+MANY = tuple(f"host-{number:03}.example.com" for number in range(40))
+BEGAN = datetime.now(UTC).replace(microsecond=0) - timedelta(days=60)
+OLD = AUTHORITY.issue(["*.example.com"], not_before=BEGAN)
+NEW = checked(AUTHORITY.issue(["*.example.com"]))
+
+
+@dataclass
+class Eyes:
+    """Sees what is bound where, and finds fault with it when told to."""
+
+    is_bad: Callable[[int, Served], bool] = lambda _wave, _served: False
+    waves: list[int] = field(default_factory=list)
+
+    async def __call__(self, served: Served, /) -> Sequence[Shortfall]:
+        self.waves.append(len(served.bindings))
+        if not self.is_bad(len(self.waves), served):
+            return ()
+        failure = Failure("other_certificate", "at 127.0.0.1", transient=True)
+        return [Shortfall(failure, served.bindings[-1], "host:443")]
+
+
+@dataclass
+class Stage:
+    world: World
+    gateway: Gateway
+    instance: str
+    blue: str
+    eyes: Eyes
+
+    @property
+    def bindings(self) -> Sequence[Binding]:
+        return tuple(Binding("domain", name, self.instance) for name in MANY)
+
+    def deployment(self, **overrides: Any) -> Deployment:
+        fields: dict[str, Any] = {"certificate_id": None, "name": "shop", "bindings": self.bindings}
+        return Deployment(**{"gateway": "apig", "strategy": "blue_green", **fields, **overrides})
+
+    async def rotate(self, **overrides: Any) -> DeploymentReport:
+        [report] = (await self.report(**overrides)).deployments
+        return report
+
+    async def report(self, **overrides: Any) -> Report:
+        rotator = Rotator({"apig": self.gateway}, verify=self.eyes, settle_seconds={"apig": 0})
+        return await rotator.rotate(Certificate("shop", [self.deployment(**overrides)]), NEW)
+
+    def bound(self) -> Mapping[str, int]:
+        """How many domains are bound to each stored certificate, by name."""
+        return {one.name: len(self.world.bound_to(one.id)) for one in self.world.certificates.values()}
+
+    @property
+    def green(self) -> str:
+        return f"shop_{NEW.leaf.fingerprint_sha256[:12]}"
+
+
+@asynccontextmanager
+async def stage(folder: Path, eyes: Eyes | None = None, name: str = "shop") -> AsyncIterator[Stage]:
+    async with Sandbox() as sandbox, apig(sandbox, folder) as gateway:
+        world = sandbox.world
+        instance = world.add_instance()
+        group = world.add_group(instance)
+        blue = world.add_certificate(OLD, name)
+        world.bind(blue, *(world.add_domain(group, one, client_verification=one == MANY[3]) for one in MANY))
+        yield Stage(world, gateway, instance, blue, eyes or Eyes())
+
+
+async def test_bindings_move_in_waves_each_proven_before_the_next(tmp_path: Path) -> None:
+    async with stage(tmp_path) as one:
+        report = await one.rotate()
+        assert (report.outcome, report.reason, one.eyes.waves) == ("succeeded", "rotated", [1, 4, 40])
+        assert one.bound() == {one.green: 40}, "the old one is gone"
+        assert [domain.name for domain in one.world.domains.values() if domain.client_verification] == [MANY[3]]
+
+
+@pytest.mark.parametrize("bad", [1, 2, 3])
+async def test_a_bad_wave_puts_everything_back_and_leaves_nothing(tmp_path: Path, bad: int) -> None:
+    async with stage(tmp_path, Eyes(lambda wave, _served: wave == bad)) as one:
+        report = await one.rotate()
+        moved = {1: 1, 2: 4, 3: 40}[bad]
+        states = [result.state for result in report.bindings]
+        assert (report.outcome, report.reason, report.replaced) == ("failed", "rolled_back", False)
+        assert (states.count("rolled_back"), states.count("unchanged")) == (moved, 40 - moved)
+        [why] = report.failures
+        assert (why.reason, why.transient) == ("other_certificate", False)
+        assert one.bound() == {"shop": 40}
+        assert [domain.name for domain in one.world.domains.values() if domain.client_verification] == [MANY[3]]
+
+
+async def test_domains_go_back_to_a_certificate_of_any_name(tmp_path: Path) -> None:
+    async with stage(tmp_path, Eyes(lambda wave, _served: wave == 2), name="by_hand") as one:
+        assert (await one.rotate()).reason == "rolled_back"
+        assert one.bound() == {"by_hand": 40}
+
+
+async def test_a_sick_domain_stays_where_it_is_and_stops_no_other(tmp_path: Path) -> None:
+    async with stage(tmp_path) as one:
+        sick = Binding("domain", "gone.example.com", one.instance)
+        report = await one.rotate(bindings=(sick, *one.bindings))
+        assert [(it.binding.name, it.state) for it in report.bindings if it.failure] == [(sick.name, "failed")]
+        assert one.bound() == {"shop": 0, one.green: 40}, "the old one stays as long as something failed"
+        assert one.eyes.waves == [4, 40]
+
+
+async def test_where_the_gateway_is_away_the_rest_stays_and_the_next_attempt_goes_on(tmp_path: Path) -> None:
+    async with stage(tmp_path) as one:
+        one.world.faults.append(Fault("attach_domains", status=403, body={"error_code": "APIG.1005"}, times=1))
+        report = await one.rotate()
+        assert report.outcome == "failed"
+        assert one.bound()[one.green] == 39
+        assert (await one.rotate()).outcome == "succeeded"
+        assert one.bound() == {one.green: 40}
+
+
+async def test_a_full_quota_is_relieved_of_what_earlier_attempts_left(tmp_path: Path) -> None:
+    async with stage(tmp_path) as one:
+        one.world.add_certificate(OLD, "shop_" + "0" * 12)
+        one.world.certificate_quota = 2
+        assert (await one.rotate()).outcome == "succeeded"
+        assert one.bound() == {one.green: 40}
+
+
+async def test_a_full_quota_with_nothing_left_over_has_its_own_reason(tmp_path: Path) -> None:
+    async with stage(tmp_path) as one:
+        one.world.certificate_quota = 1
+        report = await one.rotate()
+        assert (report.reason, report.failures[0].transient, one.bound()) == ("quota", False, {"shop": 40})
+
+
+async def test_the_old_one_is_kept_where_it_shall_be(tmp_path: Path) -> None:
+    async with stage(tmp_path) as one:
+        assert (await one.rotate(retire_after_seconds=3600)).outcome == "succeeded"
+        assert one.bound() == {"shop": 0, one.green: 40}
+        assert (await one.rotate(retire_after_seconds=3600)).reason == "already_current"
+        assert one.bound() == {"shop": 0, one.green: 40}
+
+
+async def test_what_is_shown_with_both_is_detached_before_the_old_one_goes(tmp_path: Path) -> None:
+    async with stage(tmp_path) as one:
+        one.world.attach_adds = True
+        assert (await one.rotate()).outcome == "succeeded"
+        assert one.bound() == {one.green: 40}
+
+
+async def test_the_old_one_stays_while_anything_else_is_bound_to_it(tmp_path: Path) -> None:
+    async with stage(tmp_path) as one:
+        few = one.bindings[:10]
+        assert (await one.rotate(bindings=few)).outcome == "succeeded"
+        assert one.bound() == {"shop": 30, one.green: 10}
+
+
+async def test_attached_means_what_is_bound_to_its_own(tmp_path: Path) -> None:
+    async with stage(tmp_path) as one:
+        assert (await one.rotate(bindings=None)).outcome == "succeeded"
+        assert one.bound() == {one.green: 40}
