@@ -57,13 +57,16 @@ class Carrying:
 
     async def forth(self) -> DeploymentReport:
         """Everything but what has to wait for the proof of the whole certificate."""
+        # The gateway was there when it was observed: what fails now is an attempt, whatever it fails of.
+        return attempted(await self._forth())
+
+    async def _forth(self) -> DeploymentReport:
         self.results = tuple(BindingResult(binding, "unchanged") for binding in self.todo.unchanged)
         try:
             self.stored = await self._replaced()
         except RotationError as error:
             return not_replaced(self.deployment, self.todo, self.results, Failure.of(error))
-        # The gateway was there when it was observed: what fails now is an attempt, whatever it fails of.
-        return attempted(await self._in_waves() if self.todo.waves else await self._at_once())
+        return await self._in_waves() if self.todo.waves else await self._at_once()
 
     async def _at_once(self) -> DeploymentReport:
         await self._move(self.todo.attach)

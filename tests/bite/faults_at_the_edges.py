@@ -29,8 +29,8 @@ ASKING: Final = (
     Fault(
         "what is bound is deleted",
         "gateways/huawei_apig/__init__.py",
-        "            if await self._client.bound_domains(stored.certificate_id):\n                return False\n",
-        "",
+        "                return False\n            await self._detach(stored, bound)\n",
+        "                pass\n            await self._detach(stored, bound)\n",
         "gateways/test_huawei_changes.py::test_only_what_nothing_is_bound_to_is_retired",
     ),
     Fault(

@@ -99,8 +99,8 @@ PLANNING: Final = (
     Fault(
         "the freshest of the wrong is retired for ever",
         "core/planning.py",
-        "retire = _distinct([*replaced, *observed.leftovers])",
-        "retire = _distinct([*observed.leftovers])",
+        "retire = distinct([*replaced, *observed.leftovers])",
+        "retire = distinct([*observed.leftovers])",
         "core/test_planning.py::test_per_domain_uploads_where_the_certificate_is_not_current_and_retires_what_it_replaces",
     ),
 )

@@ -10,20 +10,13 @@ _SWEPT: Final = (
 
 OF_NOTES: Final = (
     Fault(
-        "the note comes after the change",
+        "no note is left before the change",
         "rotation.py",
-        """        with current_effort().queueing():  # a broker that takes no note is no standstill of the gateway's
-            await self._snapshots.keep(deployment, None if bundle is None else bundle.leaf, todo)
-        with self.forecast.of(self._gateway(deployment), deployment, todo) as work:
-            self._tell(deployment, todo, work)
-            # The gateway was there when it was observed: what fails now is an attempt, whatever it fails of.
-            return attempted(await self._done(deployment, todo, bundle, work))
+        """            await self._snapshots.keep(deployment, proving.leaf, todo)
+        gateway = self._gateway(deployment)
 """,
-        """        with self.forecast.of(self._gateway(deployment), deployment, todo) as work:
-            self._tell(deployment, todo, work)
-            report = attempted(await self._done(deployment, todo, bundle, work))
-        await self._snapshots.keep(deployment, None if bundle is None else bundle.leaf, todo)
-        return report
+        """            pass
+        gateway = self._gateway(deployment)
 """,
         f"{_SWEPT}[flags moved by the PUT]",
     ),

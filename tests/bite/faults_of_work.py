@@ -159,7 +159,7 @@ CONSUMING: Final = (
     ),
     Fault(
         "a bug is tried again",
-        "rotation.py",
+        "carrying.py",
         'Failure("internal_error", "a bug of the worker: see its log", transient=False)',
         'Failure("internal_error", "a bug of the worker: see its log", transient=True)',
         "worker/test_consumer.py::test_a_bug_is_told_and_buried_and_never_tried_again",
@@ -169,53 +169,49 @@ CONSUMING: Final = (
 ROTATING: Final = (
     Fault(
         "attach after a failed PUT",
-        "rotation.py",
-        """        except RotationError as error:
-            return not_replaced(deployment, todo, unchanged, Failure.of(error))
-        attached""",
-        """        except RotationError:
-            stored = getattr(todo.replacement, "stored", None)
-        attached""",
+        "carrying.py",
+        "            return not_replaced(self.deployment, self.todo, self.results, Failure.of(error))\n",
+        "            self.stored = getattr(self.todo.replacement, 'stored', error and None)\n",
         "rotation/test_rotation.py::test_a_replacement_that_fails_attaches_nothing_and_names_every_binding",
     ),
     Fault(
         "no read-back",
-        "rotation.py",
-        "            results = await self._read_back(deployment, stored, results, bundle)\n",
+        "carrying.py",
+        "            self.results = await self._read_back(self.results)\n",
         "            pass\n",
         "rotation/test_rotation.py::test_an_accepted_replacement_without_effect_is_never_a_success",
     ),
     Fault(
         "settle without waiting",
-        "rotation.py",
+        "carrying.py",
         "if is_complete(shown, results) or waited >= longest:",
         "if is_complete(shown, results) or waited >= 0:",
         "rotation/test_read_back.py::test_what_a_gateway_shows_late_is_waited_for_and_not_for_ever",
     ),
     Fault(
         "settle for ever",
-        "rotation.py",
+        "carrying.py",
         "if is_complete(shown, results) or waited >= longest:",
         "if is_complete(shown, results):",
         "rotation/test_read_back.py::test_what_a_gateway_shows_late_is_waited_for_and_not_for_ever",
     ),
     Fault(
         "retire although a binding failed",
-        "rotation.py",
-        'if any(result.state == "failed" for result in results) and not isinstance(todo.replacement, UploadEach):',
-        "if not results and not todo.retire:",
+        "carrying.py",
+        'is_failed = any(result.state == "failed" for result in self.results)',
+        "is_failed = False",
         "rotation/test_read_back.py::test_nothing_is_retired_while_a_binding_may_still_need_it",
     ),
     Fault(
         "retire what another deployment claims",
-        "rotation.py",
-        "if self.claimed & {",
-        "if self.claimed <= {",
+        "carrying.py",
+        "            if not self._is_claimed(stored):\n",
+        "            if stored:\n",
         "rotation/test_rotation.py::test_what_another_deployment_claims_is_never_retired",
     ),
     Fault(
         "flags not put back",
-        "rotation.py",
+        "carrying.py",
         "        if not moved:\n            return shown\n",
         "        if moved or not moved:\n            return shown\n",
         "rotation/test_rotation.py::test_a_flag_that_moves_is_told_and_put_right",
@@ -236,9 +232,9 @@ ROTATING: Final = (
     ),
     Fault(
         "a failed proof is passed over",
-        "rotation.py",
-        "        if not failures:\n            return report\n",
-        "        return report\n",
+        "proving.py",
+        "        if shortfalls:\n",
+        "        if not shortfalls and shortfalls:\n",
         "rotation/test_rotation.py::test_a_proof_that_fails_makes_the_rotation_fail",
     ),
     Fault(
