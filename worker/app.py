@@ -215,9 +215,10 @@ def probing_of(settings: Settings) -> Probing:
 @asynccontextmanager
 async def rotator_of(settings: Settings, metrics: Metrics, watcher: Watcher | None = None) -> AsyncIterator[Rotator]:
     """Everything that a rotation needs, without a broker."""
-    async with gateways_of(settings, metrics) as gateways:
+    async with gateways_of(settings, metrics) as gateways, vault_of(settings) as vault:
         settle = {name: gateway.settle_seconds for name, gateway in settings.gateways.items()}
-        yield Rotator(gateways, probing_of(settings), settle, watcher or Unwatched(), claims_in(settings))
+        kept = kept_of(settings, vault)
+        yield Rotator(gateways, probing_of(settings), settle, watcher or Unwatched(), claims_in(settings), kept=kept)
 
 
 def sweeper_of(settings: Settings, rotator: Rotator) -> Sweeper:

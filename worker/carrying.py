@@ -13,7 +13,7 @@ from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import Failure, PermanentError, RefusedError, RotationError, is_exhaustion
 from worker.core.outcome import BindingResult, DeploymentReport, attempted
-from worker.core.planning import Create, Keep, Modify, Observed, Plan, Stored, UploadEach
+from worker.core.planning import Create, Keep, Modify, Observed, Plan, Stored, UploadEach, is_previous
 from worker.core.proof import Shortfall
 from worker.core.readback import confirmed, is_complete, moved_flags, put_back, put_right
 from worker.core.reporting import ROLLED_BACK, not_replaced, reported, rolled_back, unconfirmed, unproven
@@ -43,8 +43,8 @@ class Carrying:
     todo: Plan
     bundle: Bundle | None
     prove: Prove
-    last_good: Callable[[], Awaitable[Bundle | None]]
-    """The material that was in place before, where it is kept."""
+    last_good: Callable[[], Awaitable[Bundle | None]] | None
+    """The material that was proven last, where it is kept."""
     heard: OnResult
     settle_seconds: float
     """How long it may take until what the gateway accepted can be read."""
@@ -223,11 +223,13 @@ class Carrying:
         return await self._settled(tuple(results), lambda them, seen: put_back(them, seen, back_to), elsewhere=True)
 
     async def _last_good(self) -> Bundle | None:
+        """What was replaced, where it is kept: an older one may be one that had to go."""
         try:
-            return await self.last_good()
+            last = None if self.last_good is None else await self.last_good()
         except RotationError as error:
             _log.error("previous.unreadable", reason=error.reason, error=error.message)
             return None
+        return last if last is not None and is_previous(last.leaf, self.todo.previous) else None
 
     async def _material_back(self, how: Modify, last: Bundle) -> Sequence[BindingResult]:
         """The last good material in the place of the one that turned out bad."""

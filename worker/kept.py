@@ -1,4 +1,4 @@
-"""The last good material of certificates, for those that go back to it when a renewed one turns out bad."""
+"""What a certificate goes back to in its own place: the material that was proven last, where it is kept."""
 
 from typing import Protocol
 
@@ -6,21 +6,12 @@ from worker.core.bundle import Bundle
 
 
 class Kept(Protocol):
-    """Raises only RotationError."""
+    """What was verified last, of the certificates that are kept. Both raise RotationError and nothing else."""
 
     async def keep(self, certificate: str, bundle: Bundle) -> None:
-        """From now on the last good one, where the certificate is one whose material is kept."""
+        """After a rotation that was verified, in the place of what was kept before. Where it fails, one of both is."""
         ...
 
     async def last(self, certificate: str) -> Bundle | None:
-        """None where none is kept."""
+        """None where nothing is kept."""
         ...
-
-
-class Unkept:
-    """Where nothing is kept."""
-
-    async def keep(self, certificate: str, bundle: Bundle) -> None: ...
-
-    async def last(self, _certificate: str) -> Bundle | None:
-        return None

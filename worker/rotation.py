@@ -23,7 +23,7 @@ from worker.effort import current_effort, spending
 from worker.forecast import Forecast, Work
 from worker.gateways.base import Gateway
 from worker.gateways.together import together
-from worker.kept import Kept, Unkept
+from worker.kept import Kept
 from worker.proving import Carried, Proving
 from worker.snapshots import Snapshots
 
@@ -62,7 +62,8 @@ class Rotator:
     claimed: frozenset[tuple[str, str]] = frozenset()
     """Gateway, and certificate id or name in lower case, of every deployment of the settings: none is ever retired."""
     forecast: Forecast = field(default_factory=Forecast)
-    kept: Kept = field(default_factory=Unkept)
+    kept: Mapping[str, Kept] = field(default_factory=dict)
+    """By certificate, for those whose proven material is kept, to be put back."""
     _snapshots: Snapshots = field(default_factory=Snapshots)
 
     async def rotate(
@@ -83,7 +84,11 @@ class Rotator:
             report = await self._rotate(certificate, bundle, undo_until, stored_after)
         if not any(failure.transient for failure in report.failures):
             self._snapshots.forget(certificate)
-        return replace(report, gateway_calls=effort.calls, warnings=() if bundle is None else bundle.warnings)
+        return replace(
+            report,
+            gateway_calls=effort.calls,
+            warnings=(*(() if bundle is None else bundle.warnings), *report.warnings),
+        )
 
     async def _rotate(
         self,
@@ -194,7 +199,8 @@ class Rotator:
                 self.watcher.bound(deployment, result)
 
             settle = self.settle_seconds.get(deployment.gateway, 15.0)
-            last_good = partial(self.kept.last, proving.certificate.name)
+            name = proving.certificate.name
+            last_good = partial(self.kept[name].last, name) if name in self.kept else None
             carrying = Carrying(
                 gateway, deployment, todo, proving.bundle, proving.of_wave, last_good, heard, settle, self.claimed
             )
@@ -202,10 +208,11 @@ class Rotator:
 
     async def _with_kept(self, certificate: Certificate, bundle: Bundle | None, report: Report) -> Report:
         """What is proven is the last good material from now on. That it could not be kept is no failure of today's."""
-        if bundle is None:
+        kept = self.kept.get(certificate.name)
+        if bundle is None or kept is None:
             return report
         try:
-            await self.kept.keep(certificate.name, bundle)
+            await kept.keep(certificate.name, bundle)
         except RotationError as error:
             _log.error("previous.not_kept", reason=error.reason, error=error.message)
             return replace(report, warnings=(*report.warnings, NOT_KEPT))

@@ -115,10 +115,6 @@ def test_what_cannot_be_read_back_is_not_known_to_be_done() -> None:
     ]
 
 
-async def nothing() -> None:
-    """No material is kept."""
-
-
 def ignored(_result: BindingResult) -> None:
     """Nobody looks."""
 
@@ -132,7 +128,7 @@ def test_nothing_is_retired_while_a_binding_may_still_need_it(replacement: Any, 
     for results, gone in ([failed, attached], retired), ([failed], retired), ([attached], ["c8"]):
         cloud = FakeGateway(current(), {})
         carrying = Carrying(
-            cloud, deployment(), todo, None, Proving(unverified, certificate(), None).of_wave, nothing, ignored, 0
+            cloud, deployment(), todo, None, Proving(unverified, certificate(), None).of_wave, None, ignored, 0
         )
         carrying.results = tuple(results)
         run_virtual(carrying.retire())

@@ -20,9 +20,10 @@ from worker.core.bundle import Bundle
 from worker.core.errors import PermanentError, RotationError, TransientError
 from worker.core.pem import LONGEST_CHAIN, LONGEST_KEY
 from worker.core.secret import Secret
+from worker.kept import Kept
 from worker.sandbox.ca import Authority, Issued
 from worker.settings.model import Previous
-from worker.trust.kept import Check, Kept, open_kept
+from worker.trust.kept import Check, open_kept
 from worker.trust.keys import Recipients, made, read_key
 from worker.trust.sealing import LONGEST, seal, seal_fields
 

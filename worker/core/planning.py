@@ -278,3 +278,12 @@ def distinct(stored: Sequence[Stored]) -> tuple[Stored, ...]:
 def previous_of(stored: Stored) -> Previous:
     serial = None if stored.serial_number is None else str(stored.serial_number)
     return Previous(serial_number=serial, not_after=stored.not_after)
+
+
+def is_previous(leaf: Leaf, previous: Previous | None) -> bool:
+    """Whether it is what was replaced, as far as its gateway told."""
+    if previous is None:
+        return False
+    if previous.serial_number is not None:
+        return previous.serial_number == str(leaf.serial_number)
+    return previous.not_after == leaf.not_after

@@ -28,18 +28,6 @@ Check = Callable[[str, Secret], Awaitable[Bundle]]
 """Every rule for chain and key. Raises RefusedError."""
 
 
-class Kept(Protocol):
-    """What was verified last, of the certificates that are kept. Both raise RotationError and nothing else."""
-
-    async def keep(self, certificate: str, bundle: Bundle) -> None:
-        """After a rotation that was verified, in the place of what was kept before. Where it fails, one of both is."""
-        ...
-
-    async def last(self, certificate: str) -> Bundle | None:
-        """None where nothing is kept."""
-        ...
-
-
 class Place(Protocol):
     """Where one text for each certificate lies. Raises RotationError and nothing else."""
 

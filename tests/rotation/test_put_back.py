@@ -1,0 +1,110 @@
+"""In its own place: the material that was proven last comes back where it is kept."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.support.fake_gateway import FakeGateway
+from tests.support.values import bundle, certificate, day, deployment, leaf, stored
+from tests.support.virtual_time import run_virtual
+from worker.core.bundle import Bundle
+from worker.core.errors import Failure, PermanentError, TransientError
+from worker.core.outcome import Report
+from worker.core.proof import Served, Shortfall
+from worker.rotation import NOT_KEPT, Rotator
+
+BEFORE = bundle(leaf=leaf(serial_number=1, not_before=day(1), not_after=day(11), fingerprint_sha256="cd" * 32))
+
+
+@dataclass
+class Shelf:
+    material: Bundle | None = None
+    error: Exception | None = None
+    kept: list[Bundle] = field(default_factory=list)
+
+    async def keep(self, _certificate: str, brought: Bundle) -> None:
+        if self.error is not None:
+            raise self.error
+        self.kept.append(brought)
+
+    async def last(self, _certificate: str) -> Bundle | None:
+        if self.error is not None:
+            raise self.error
+        return self.material
+
+
+def cloud(**overrides: Any) -> FakeGateway:
+    fields: dict[str, Any] = {"stored": stored(), "rows": {"a.example.com": False, "b.example.com": True}}
+    return FakeGateway(**{**fields, **overrides})
+
+
+def rotated(gateway: FakeGateway, shelf: Shelf, *, is_bad: bool = True, of_binding: bool = True) -> Report:
+    async def verify(served: Served, /) -> Sequence[Shortfall]:
+        failure = Failure("chain_incomplete", "at 127.0.0.1", transient=True)
+        where = served.bindings[0] if of_binding else None
+        return [Shortfall(failure, where, "a.example.com:443")] if is_bad else ()
+
+    rotator = Rotator({"apig": gateway}, verify=verify, kept={"shop": shelf})
+    return run_virtual(rotator.rotate(certificate(deployment()), bundle()))
+
+
+def test_what_is_proven_is_kept_from_now_on() -> None:
+    shelf = Shelf(BEFORE)
+    assert rotated(cloud(), shelf, is_bad=False).outcome == "succeeded"
+    assert [one.leaf.serial_number for one in shelf.kept] == [4660]
+
+
+def test_what_could_not_be_kept_is_a_warning_of_a_rotation_that_succeeded() -> None:
+    report = rotated(cloud(), Shelf(error=TransientError("previous_unavailable")), is_bad=False)
+    assert (report.outcome, report.warnings) == ("succeeded", (NOT_KEPT,))
+
+
+def test_what_was_there_before_comes_back_when_the_new_one_turns_out_bad() -> None:
+    gateway, shelf = cloud(), Shelf(BEFORE)
+    report = rotated(gateway, shelf)
+    [one] = report.deployments
+    assert (report.outcome, report.reason) == ("failed", "rolled_back")
+    assert {result.state for result in one.bindings} == {"rolled_back"}
+    assert [(why.reason, why.transient) for why in report.failures] == [("chain_incomplete", False)]
+    assert gateway.stored is not None
+    assert gateway.stored.serial_number == 1
+    assert gateway.rows == {"a.example.com": False, "b.example.com": True}
+    assert shelf.kept == []
+
+
+def test_an_endpoint_of_no_binding_brings_everything_back_too() -> None:
+    gateway = cloud()
+    report = rotated(gateway, Shelf(BEFORE), of_binding=False)
+    assert (report.reason, [one.transient for one in report.failures]) == ("rolled_back", [False])
+    assert gateway.stored is not None
+    assert gateway.stored.serial_number == 1
+
+
+def test_an_older_one_than_what_was_replaced_never_comes_back() -> None:
+    """It may be one that had to go."""
+    older = bundle(leaf=leaf(serial_number=77, not_before=day(1), not_after=day(9)))
+    gateway = cloud()
+    report = rotated(gateway, Shelf(older))
+    assert report.reason == "chain_incomplete"
+    assert "nothing could be put back" in report.failures[0].message
+    assert gateway.stored is not None
+    assert gateway.stored.serial_number == 4660
+
+
+def test_without_anything_kept_the_failure_says_so_and_is_tried_again() -> None:
+    for shelf in (Shelf(), Shelf(error=PermanentError("previous_broken"))):
+        [why] = rotated(cloud(), shelf).failures
+        assert why.message.endswith("nothing could be put back")
+        assert why.transient
+
+
+def test_what_cannot_be_put_back_is_told_and_tried_again() -> None:
+    class Stuck(FakeGateway):
+        async def replace(self, *what: Any) -> Any:
+            if "replace" in self.journal:
+                raise TransientError("gateway_unavailable", "away")
+            return await FakeGateway.replace(self, *what)
+
+    report = rotated(Stuck(stored(), {"a.example.com": False}), Shelf(BEFORE))
+    assert (report.reason, [why.reason for why in report.failures]) == ("binding_failed", ["gateway_unavailable"])
+    assert all(why.transient for why in report.failures)
