@@ -13,7 +13,7 @@ CHOSEN = {
     *("forbidden", "auth_failed", "quota", "not_found", "certificate_rejected", "conflict", "bad_request"),
     *("throttled", "gateway_unavailable", "busy", "unsupported", "chain_order", "chain_extra"),
     *("chain_incomplete", "chain_untrusted", "still_old", "other_certificate", "not_reachable", "delivery_limit"),
-    *("vault_forbidden", "vault_auth_failed"),
+    *("vault_forbidden", "vault_auth_failed", "rolled_back", "previous_not_kept"),
 }
 
 
