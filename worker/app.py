@@ -144,13 +144,19 @@ def kept_of(settings: Settings, vault: Vault | None) -> Mapping[str, KeptSealed]
 
 
 def check_keys(settings: Settings) -> None:
-    """Raises SettingsError for every JWK file of `[trust]` that holds no key of its kind."""
-    private = [(f"trust.recipient_keys.{number}", path) for number, path in enumerate(settings.trust.recipient_keys)]
-    found = [(place, problem_of(path, is_private=True, signs=False)) for place, path in private]
-    for name, one in settings.trust.producers.items():
-        if one.public_key is not None:
-            problem = problem_of(one.public_key, is_private=False, signs=True)
-            found.append((f"trust.producers.{name}.public_key", problem))
+    """Raises SettingsError for every JWK file that holds no key of its kind."""
+    trust, publish = settings.trust, settings.publish
+    named = [
+        *((f"trust.recipient_keys.{number}", path, True, False) for number, path in enumerate(trust.recipient_keys)),
+        *((f"trust.producers.{name}.public_key", one.public_key, False, True) for name, one in trust.producers.items()),
+        ("publish.recipient_key", publish.recipient_key, False, False),
+        ("publish.producer_key", publish.producer_key, True, True),
+    ]
+    found = [
+        (place, problem_of(path, is_private=is_private, signs=signs))
+        for place, path, is_private, signs in named
+        if path is not None
+    ]
     problems = [f"{place}: {problem}" for place, problem in found if problem is not None]
     if problems:
         raise SettingsError(problems)

@@ -1,6 +1,8 @@
 """What every TLS client of the worker begins with."""
 
+import errno
 import ssl
+import stat
 from pathlib import Path
 
 
@@ -15,5 +17,12 @@ def verifying(ca_file: Path | None) -> ssl.SSLContext:
     if ca_file is None:
         context.load_default_certs()
     else:
+        check_regular(ca_file)
         context.load_verify_locations(ca_file)
     return context
+
+
+def check_regular(file: Path) -> None:
+    """OSError for what is no regular file: OpenSSL would wait for a FIFO, and read a device without end."""
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")

@@ -1,6 +1,7 @@
 """B80 to B86: settings with which the worker does not start."""
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,6 +70,26 @@ def signing_key(folder: Path) -> Path:
     """A producer's key where the worker's own belongs."""
     private, _ = made(folder, "producer", signs=True)
     return written(folder, f'[trust]\nrecipient_keys = ["{private.name}"]')
+
+
+def private_for_public(section: str, key: str, *, signs: bool) -> Callable[[Path], Path]:
+    """The private half, where the public one belongs."""
+
+    def write(folder: Path) -> Path:
+        private, _ = made(folder, "acme", signs=signs)
+        return written(folder, f'[{section}]\n{key} = "{private.name}"')
+
+    return write
+
+
+def fifo(content: str | None) -> Callable[[Path], Path]:
+    """Beside the settings; None: in their place. Nobody ever writes into it."""
+
+    def write(folder: Path) -> Path:
+        os.mkfifo(folder / "fifo", 0o600)
+        return folder / "fifo" if content is None else written(folder, content)
+
+    return write
 
 
 def key_of_all(folder: Path) -> Path:
@@ -175,7 +196,7 @@ ROWS: Final = (
     ),
     Wrong("B84", "10,000 nested arrays", "nested too deeply", text("a = " + "[" * 10_000 + "]" * 10_000)),
     Wrong("B84", "100 MB", "over 1048576 bytes", huge),
-    Wrong("B84", "a file that everybody may write", "can be written by everybody", for_everybody),
+    Wrong("B84", "a file that everybody may write", "the file can be written by everybody", for_everybody),
     Wrong(
         "B84",
         "CAs of the broker that everybody may write",
@@ -214,6 +235,20 @@ ROWS: Final = (
     ),
     Wrong("B84", "a file that is not there", "No such file or directory", lambda folder: folder / "none.toml"),
     Wrong("B84", "no UTF-8", "not in UTF-8", lambda folder: _bytes(folder, b'[broker]\nqueue = "\xff"')),
+    Wrong("B84", "a FIFO for the settings", "not a regular file", fifo(None)),
+    Wrong("B84", "a FIFO for the roots", "trust.ca_bundle: not a regular file", fifo('[trust]\nca_bundle = "fifo"')),
+    Wrong(
+        "B84",
+        "a FIFO for a key",
+        "trust.recipient_keys.0: not a regular file",
+        fifo('[trust]\nrecipient_keys = ["fifo"]'),
+    ),
+    Wrong(
+        "B84",
+        "a device for a public key",
+        "trust.producers.acme.public_key: not a regular file",
+        text('[trust.producers.acme]\npublic_key = "/dev/zero"'),
+    ),
     Wrong(
         "B85",
         "the public half of the worker's key",
@@ -225,6 +260,18 @@ ROWS: Final = (
         "an RSA key",
         "trust.recipient_keys.0: no JWK",
         recipient(lambda: RSAKey.generate_key(2048).as_dict(private=True)),
+    ),
+    Wrong(
+        "B85",
+        "a producer's private key for its public one",
+        "trust.producers.acme.public_key: holds a private key; here belongs the public one",
+        private_for_public("trust.producers.acme", "public_key", signs=True),
+    ),
+    Wrong(
+        "B85",
+        "the worker's private key for its public one",
+        "publish.recipient_key: holds a private key; here belongs the public one",
+        private_for_public("publish", "recipient_key", signs=False),
     ),
     Wrong("B85", "a producer's key", "trust.recipient_keys.0: neither an EC nor an X25519 key", signing_key),
     Wrong(

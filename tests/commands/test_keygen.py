@@ -1,6 +1,7 @@
 """`rotation-worker keygen`, and a renewal that travels with what it made: sealed and signed."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,24 @@ async def test_what_it_cannot_make_is_wrong_use(words: tuple[str, ...], tmp_path
     status, _, complained = await run("keygen", *words, "--folder", tmp_path / "keys")
     assert (status, "keygen worker" in complained) == (64, True)
     assert not (tmp_path / "keys").exists()
+
+
+async def test_what_it_prints_can_be_pasted_whatever_the_name(tmp_path: Path) -> None:
+    folder = tmp_path / 'a "b" \\c'
+    status, said, _ = await run("keygen", "producer", "acme.1", "--folder", folder)
+    pasted = tomllib.loads(said.partition("\n\n")[2])
+    public = str(folder / "acme.1.pub.jwk")
+    assert (status, pasted["trust"]["producers"]) == (0, {"acme.1": {"public_key": public}})
+    status, said, _ = await run("keygen", "worker", "--folder", folder)
+    assert tomllib.loads(said.partition("\n\n")[2])["publish"]["recipient_key"] == str(folder / "worker.pub.jwk")
+
+
+@pytest.mark.parametrize("name", ["acme-1.jwk", "acme-1.pub.jwk"])
+async def test_a_link_that_leads_nowhere_is_there_already_and_no_half_pair_is_left(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).symlink_to("nowhere")
+    status, _, complained = await run("keygen", "producer", "acme-1", "--folder", tmp_path)
+    assert (status, f"{tmp_path / name}: is there already" in complained) == (1, True)
+    assert [one.name for one in tmp_path.iterdir()] == [name]
 
 
 async def test_a_renewal_travels_sealed_and_signed_and_is_rotated(tmp_path: Path) -> None:

@@ -67,5 +67,5 @@ def test_roots_that_everybody_may_write_are_refused(tmp_path: Path) -> None:
     bundle = written(tmp_path, Authority.create().root_pem, "roots.pem")
     assert len(trusted_roots(str(bundle))) == 1
     bundle.chmod(0o646)
-    with pytest.raises(SettingsError, match=r"trust\.ca_bundle: can be written by everybody"):
+    with pytest.raises(SettingsError, match=r"trust\.ca_bundle: the file can be written by everybody"):
         trusted_roots(str(bundle))

@@ -15,3 +15,12 @@ def test_a_public_key_that_everybody_may_replace_is_nobodys(tmp_path: Path, mode
         read_key(public, is_private=False, signs=True)
     public.chmod(0o664)
     assert problem_of(public, is_private=False, signs=True) is None
+
+
+@pytest.mark.parametrize("signs", [True, False])
+def test_a_private_key_is_no_public_one(tmp_path: Path, signs: bool) -> None:
+    private, public = made(tmp_path, "acme-1", signs=signs)
+    problem = "holds a private key; here belongs the public one"
+    assert problem_of(private, is_private=False, signs=signs) == problem
+    assert problem_of(public, is_private=False, signs=signs) is None
+    assert problem_of(private, is_private=True, signs=signs) is None

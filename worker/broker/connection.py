@@ -24,7 +24,7 @@ from worker.core.secret import Secret
 from worker.settings.errors import SettingsError
 from worker.settings.model import Broker as Settings
 from worker.settings.resolve import broker_url
-from worker.tls import verifying
+from worker.tls import check_regular, verifying
 
 # A dead peer is noticed after three times (heartbeat + 1) seconds.
 _HEARTBEAT: Final = 10
@@ -149,6 +149,8 @@ class Connector:
         try:
             context = verifying(self._settings.ca_file)
             if self._settings.cert_file is not None:
+                check_regular(self._settings.cert_file)
+                check_regular(self._settings.key_file or self._settings.cert_file)
                 context.load_cert_chain(self._settings.cert_file, self._settings.key_file)
         except OSError as error:
             raise BrokerError(f"broker.ca_file, cert_file, key_file: cannot be used ({type(error).__name__})") from None

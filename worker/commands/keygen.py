@@ -1,13 +1,18 @@
 """`rotation-worker keygen`: key pairs as JWK files: a worker's, to seal to; a producer's, to sign with."""
 
 import argparse
+import re
 from pathlib import Path
+from typing import Final
 
 from worker.commands.exits import FAILED, OK, WRONG_USE
 from worker.commands.output import print_json
+from worker.commands.pasting import quoted
 from worker.commands.refusals import refused
 from worker.settings.model import CERTIFICATE_NAME
 from worker.trust.keys import made
+
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +29,7 @@ def execute(args: argparse.Namespace) -> int:
     try:
         private, public = made(args.folder, name, signs=is_producer)
     except FileExistsError as there:
-        return refused(args, FAILED, "file_exists", f"{there.args[0]}: is there already, and is not overwritten")
+        return refused(args, FAILED, "file_exists", f"{there.filename}: is there already, and is not overwritten")
     except OSError as error:
         return refused(args, FAILED, "file_unwritable", f"{args.folder}: {error.strerror}")
     if args.json:
@@ -38,19 +43,20 @@ def execute(args: argparse.Namespace) -> int:
 def _for_worker(private: Path, public: Path) -> str:
     return f"""# settings of the worker
 [trust]
-recipient_keys = ["{private}"]
+recipient_keys = [{quoted(str(private))}]
 
 # settings of those who publish
 [publish]
-recipient_key = "{public}\""""
+recipient_key = {quoted(str(public))}"""
 
 
 def _for_producer(name: str, private: Path, public: Path) -> str:
+    key = name if _BARE.fullmatch(name) else quoted(name)
     return f"""# settings of the producer
 [publish]
 producer = "{name}"
-producer_key = "{private}"
+producer_key = {quoted(str(private))}
 
 # settings of the worker
-[trust.producers.{name}]
-public_key = "{public}\""""
+[trust.producers.{key}]
+public_key = {quoted(str(public))}"""

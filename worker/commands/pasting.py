@@ -76,11 +76,11 @@ def _numbered(name: str) -> Iterator[str]:
 
 
 def _block(name: str, gateway: str, kind: str, found: Discovered) -> Iterator[str]:
-    yield f"[certificates.{_quoted(name)}]"
+    yield f"[certificates.{quoted(name)}]"
     yield 'producers = ["CHANGE-ME"]'
-    yield f"[[certificates.{_quoted(name)}.deployments]]"
-    yield f"gateway = {_quoted(gateway)}"
-    yield f"certificate_id = {_quoted(found.stored.certificate_id)}"
+    yield f"[[certificates.{quoted(name)}.deployments]]"
+    yield f"gateway = {quoted(gateway)}"
+    yield f"certificate_id = {quoted(found.stored.certificate_id)}"
     if kind == "huawei_apig":
         names = ", ".join(sorted({shown(one.name) for one in found.bindings})) or "nothing"
         yield f'domains = "attached"   # now: {names}'
@@ -92,10 +92,10 @@ def _block(name: str, gateway: str, kind: str, found: Discovered) -> Iterator[st
 
 
 def _listener(binding: Binding) -> str:
-    return f"{{id = {_quoted(binding.name)}, sni = {str(binding.sni).lower()}}}"
+    return f"{{id = {quoted(binding.name)}, sni = {str(binding.sni).lower()}}}"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A TOML string in ASCII."""
     return '"' + "".join(_escaped(character) for character in text) + '"'
 

@@ -1,13 +1,14 @@
 """TOML files as trees: bounded, and mistakes told by line and key, never by value."""
 
+import os
 import re
-import stat
 import tomllib
 from pathlib import Path
 from typing import Any, Final
 
 from worker.core.errors import unchained
 from worker.settings.errors import SettingsError
+from worker.settings.files import problem_of_kind, read_bounded
 
 LARGEST: Final = 1024 * 1024
 _AT_LINE: Final = re.compile(r"at line (\d+)")
@@ -34,12 +35,13 @@ def read_toml(file: Path) -> Tree:
 
 @unchained
 def _text(file: Path) -> str:
+    def look(status: os.stat_result) -> None:
+        problem = problem_of_kind(status)
+        if problem is not None:
+            raise SettingsError([f"{file}: {problem}"])
+
     try:
-        if file.stat().st_mode & stat.S_IWOTH:
-            raise SettingsError([f"{file}: can be written by everybody"])
-        with file.open("rb") as source:
-            # A size that is asked for beforehand is no bound for a device.
-            content = source.read(LARGEST + 1)
+        content = read_bounded(file, LARGEST, look)
     except OSError as error:
         raise SettingsError([f"{file}: {error.strerror}"]) from None
     if len(content) > LARGEST:

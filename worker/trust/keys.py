@@ -1,8 +1,8 @@
 """JWK files: read again when they change, so that a rollover needs no restart; and made."""
 
+import errno
 import json
 import os
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey
 
 from worker.core.errors import TransientError, unchained
+from worker.settings.files import problem_of_kind, problem_of_secret, read_bounded
 
 _LONGEST: Final = 8192
 _CURVES: Final = frozenset({"P-256", "P-384", "P-521", "X25519"})
@@ -26,23 +27,28 @@ class KeyFileError(Exception):
 @unchained
 def read_key(path: Path, *, is_private: bool, signs: bool) -> Key:
     """A JWK: for sealing EC (P-256, P-384, P-521) or X25519, for signing Ed25519. Raises KeyFileError."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(_LONGEST + 1)
-            mode = os.fstat(file.fileno()).st_mode
-    except OSError as error:
-        raise KeyFileError(f"cannot be read: {error.strerror}") from None
-    if mode & stat.S_IWOTH:
-        raise KeyFileError("can be written by everybody")
-    if is_private and mode & stat.S_IROTH:
-        raise KeyFileError("can be read by everybody")
-    key = _imported(content[:_LONGEST])
+    key = _imported(_content(path, is_private=is_private))
     curve = key.as_dict(private=False).get("crv")
     if (curve == _SIGNING) != signs or (not signs and curve not in _CURVES):
         raise KeyFileError("no Ed25519 key" if signs else "neither an EC nor an X25519 key")
     if is_private and not key.is_private:
         raise KeyFileError("no private key")
+    if key.is_private and not is_private:
+        # It would work, and is where everybody may read it.
+        raise KeyFileError("holds a private key; here belongs the public one")
     return key
+
+
+def _content(path: Path, *, is_private: bool) -> bytes:
+    def look(status: os.stat_result) -> None:
+        problem = problem_of_secret(status) if is_private else problem_of_kind(status)
+        if problem is not None:
+            raise KeyFileError(problem)
+
+    try:
+        return read_bounded(path, _LONGEST, look)[:_LONGEST]
+    except OSError as error:
+        raise KeyFileError(f"cannot be read: {error.strerror}") from None
 
 
 @unchained
@@ -129,9 +135,10 @@ def made(folder: Path, name: str, *, signs: bool) -> tuple[Path, Path]:
     kid = name if signs else key.thumbprint()
     private, public = folder / f"{name}.jwk", folder / f"{name}.pub.jwk"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in (private, public):
+        if os.path.lexists(path):  # also a link that leads nowhere
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     for path, is_private, mode in ((private, True, 0o600), (public, False, 0o644)):
-        if path.exists():
-            raise FileExistsError(path)
         _write(path, {**key.as_dict(private=is_private), "kid": kid}, mode)
     return private, public
 
