@@ -194,6 +194,16 @@ def hard_link(stage: Stage) -> Mapping[str, str]:
     return {"chain": "hard.pem", "private_key": "hard.pem"}
 
 
+def hard_link_to_key(stage: Stage) -> Mapping[str, str]:
+    """A sound pair, if it were not that the key lies outside."""
+    one, outside = stage.issue(), stage.folder / "outside-key.pem"
+    (stage.lineages / "linked-chain.pem").write_text(one.chain_pem)
+    outside.touch(mode=0o600)
+    outside.write_text(one.private_key_pem)
+    (stage.lineages / "linked-key.pem").hardlink_to(outside)
+    return {"chain": "linked-chain.pem", "private_key": "linked-key.pem"}
+
+
 def unreadable_leaf(stage: Stage) -> Mapping[str, str]:
     """Of a version that there is not."""
     one = stage.issue()
@@ -296,6 +306,7 @@ ROWS: Final = (
     Bad("B41", "a link to /dev/zero", lying(device), "file_outside_roots"),
     Bad("B41", "a FIFO", lying(fifo), "file_not_regular"),
     Bad("B41", "a folder", material(kind="file", chain=".", private_key="."), "file_not_regular"),
+    Bad("B41", "a hard link to a key out of the roots", lying(hard_link_to_key), "file_permissions"),
     Bad("B41", "a hard link to what is no PEM", lying(hard_link), "pem_garbage"),
     Bad("B41", "a certificate of version 7 in a file", lying(unreadable_leaf), "cert_unparseable"),
     Bad("B42", "Vault, where none is known", material(kind="vault", path="certificates/shop"), "vault_not_configured"),

@@ -115,6 +115,7 @@ async def test_events_older_than_the_days_that_are_set_are_forgotten(tmp_path: P
 
 async def test_a_file_that_is_no_database_is_named_as_such(tmp_path: Path) -> None:
     path = tmp_path / "broker.db"
+    path.touch(mode=0o600)
     path.write_text("no database, and long enough to be taken for one" * 10, encoding="ascii")
     async with place_at(f"sqlite:///{path}") as place:
         with pytest.raises(BrokerLostError, match="not a database"):

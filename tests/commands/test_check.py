@@ -117,7 +117,7 @@ async def test_a_check_makes_no_file_and_tells_whether_it_could_be_made(tmp_path
 
 async def test_the_embedded_brokers_file_is_tried_where_it_is(tmp_path: Path) -> None:
     path = written(tmp_path, '[broker]\nurl = "sqlite:///queue.db"\n')
-    (tmp_path / "queue.db").touch()
+    (tmp_path / "queue.db").touch(mode=0o600)
     names = ("settings", "broker: connect", "broker: topology", "broker: read and write queue.db")
     assert await checked(path) == (0, dict.fromkeys(names, ""))
     (tmp_path / "queue.db").write_text("no database" * 100)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from worker.core.private_key import fit
 from worker.core.renewal import InFiles, Renewal
 from worker.core.secret import Secret
 from worker.sandbox.ca import Authority
-from worker.trust.files import _unreadable, read_material
+from worker.trust.files import _unreadable, problem_of_key, read_material
 from worker.trust.keys import Recipients
 from worker.trust.material import material_of
 
@@ -96,6 +97,57 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> Non
     lineage(tmp_path)
     (tmp_path / "archive/shop/privkey1.pem").chmod(mode)
     assert refusal(SHOP, tmp_path) == "file_permissions"
+
+
+def key_file(**overrides: int) -> os.stat_result:
+    """As Kubernetes hands a Secret to a pod whose `fsGroup` is 65532."""
+    told = {"mode": 0o440, "links": 1, "user": 0, "group": 65532, **overrides}
+    mode, links, user, group = (told[name] for name in ("mode", "links", "user", "group"))
+    return os.stat_result((stat.S_IFREG | mode, 1, 1, links, user, group, 3000, 0, 0, 0))
+
+
+def test_a_key_that_root_gives_to_a_group_of_the_worker_is_taken() -> None:
+    assert problem_of_key(key_file(), 65532, {65532}) is None
+    assert problem_of_key(key_file(mode=0o640), 65532, {1000, 65532}) is None
+    assert problem_of_key(key_file(mode=0o400), 0, {0}) is None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "user"),
+    [
+        ({"mode": 0o460}, 65532),
+        ({"mode": 0o444}, 65532),
+        ({"mode": 0o450}, 65532),
+        ({"group": 100}, 65532),
+        ({"user": 65532}, 65532),
+        ({}, 0),
+    ],
+)
+def test_a_key_that_a_group_may_read_for_no_such_reason_is_refused(overrides: dict[str, int], user: int) -> None:
+    assert problem_of_key(key_file(**overrides), user, {65532}) == "open to its group or to others"
+
+
+def test_a_key_with_another_name_that_may_lie_outside_the_roots_is_refused(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    lineage(root)
+    key = root / "archive/shop/privkey1.pem"
+    (tmp_path / "another.pem").hardlink_to(key)
+    assert refusal(SHOP, root) == "file_permissions"
+    (tmp_path / "another.pem").unlink()
+    assert read_material(SHOP, [root])[1].reveal() == "key"
+
+
+def test_a_key_in_a_volume_of_kubernetes_is_read_by_way_of_its_links(tmp_path: Path) -> None:
+    """A folder with a date for a name, a link `..data` to it that is renamed, and links to what is in there."""
+    folder = tmp_path / "..2026_11_20"
+    folder.mkdir()
+    (tmp_path / "..data").symlink_to(folder.name)
+    for name in ("tls.crt", "tls.key"):
+        (folder / name).touch(mode=0o400)
+        (folder / name).write_text(name)
+        (tmp_path / name).symlink_to(f"..data/{name}")
+    chain, key = read_material(InFiles("tls.crt", "tls.key"), [tmp_path])
+    assert (chain, key.reveal()) == ("tls.crt", "tls.key")
 
 
 def test_a_huge_file_is_refused(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class TooLargeError(BrokerRefusedError):
 
 
 class TopologyError(BrokerError):
-    """A broker object is missing or exists with other arguments; the text names the object and the difference."""
+    """A broker object is missing, exists with other arguments, or is open to others; the text names it and how."""
 
 
 @dataclass(frozen=True, slots=True)

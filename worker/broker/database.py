@@ -8,6 +8,7 @@ from typing import Final
 import aiosqlite
 
 from worker.broker.locking import taken
+from worker.broker.ownership import check_ownership
 
 _PATIENCE: Final = 5.0
 """Seconds for which a step waits for another process that writes; whoever stops meanwhile waits as long."""
@@ -39,11 +40,17 @@ def identity_of(path: Path) -> object:
     return found.st_dev, found.st_ino
 
 
+def open_lock(path: str) -> int:
+    """A descriptor. A link there is not followed: a hook may run as root."""
+    return os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
 async def opened(path: Path) -> aiosqlite.Connection:
-    """The file is its owner's alone; SQLite gives its companions the same mode."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    lock = os.open(f"{path}.opening", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    """The file is its owner's alone; SQLite gives its companions the same mode. TopologyError where it is not."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check_ownership(path)
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    lock = open_lock(f"{path}.opening")
     try:
         # Two that turn a new file to WAL at once see it locked, whatever the timeout: so one after the other.
         await taken(lock)

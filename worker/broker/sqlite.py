@@ -27,7 +27,7 @@ from worker.broker.base import (
     redelivered,
     withheld,
 )
-from worker.broker.database import identity_of, opened
+from worker.broker.database import identity_of, open_lock, opened
 from worker.broker.given_out import GivenOut
 from worker.broker.locking import is_taken
 from worker.broker.naming import own_name
@@ -195,7 +195,7 @@ class SqliteBroker:
     @contextmanager
     def _lock_file(self) -> Iterator[int]:
         try:
-            lock = os.open(f"{self._path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            lock = open_lock(f"{self._path}.lock")
         except OSError as error:
             raise BrokerLostError(f"the embedded broker's lock cannot be used: {_told(error)}") from None
         try:

@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from worker.app import broker_of, certificates_of, check_keys, gateways_of, intake_of, kept_of, vault_of
+from worker.broker import embedded_file
 from worker.broker.base import Broker, BrokerError, TopologyError
+from worker.broker.ownership import check_ownership
 from worker.commands.exits import OK, WRONG_SETTINGS
 from worker.commands.loading import log_level, settings_of
 from worker.commands.output import print_json, shown
-from worker.commands.reading import embedded_file
 from worker.commands.refusals import in_json
 from worker.core.deployment import Deployment
 from worker.core.errors import RotationError
@@ -120,7 +121,7 @@ def _of_right(what: str, right: Right) -> Finding:
 
 
 async def _of_broker(settings: Settings) -> Sequence[Finding]:
-    file = embedded_file(settings)
+    file = embedded_file(broker_url(settings.broker))
     if file is not None and not file.exists():
         return [_to_be_made(file)]
     broker = broker_of(settings)
@@ -135,6 +136,10 @@ async def _of_broker(settings: Settings) -> Sequence[Finding]:
 
 def _to_be_made(file: Path) -> Finding:
     """The embedded broker's first user makes its file; a check leaves nothing behind."""
+    try:
+        check_ownership(file)
+    except TopologyError as error:
+        return Finding("broker: connect", is_good=False, message=str(error))
     parent = next(one for one in file.absolute().parents if one.exists())
     if parent.is_dir() and os.access(parent, os.W_OK | os.X_OK):
         return Finding("broker: connect", is_good=True, message="there is no file yet; it can be made")

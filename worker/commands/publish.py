@@ -10,8 +10,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from worker.broker import open_broker
-from worker.broker.base import Broker, BrokerError, Message
+from worker.broker import embedded_file, open_broker
+from worker.broker.base import Broker, BrokerError, Message, TopologyError
+from worker.broker.ownership import check_ownership
 from worker.commands.exits import BAD_MATERIAL, OK, UNAVAILABLE, WRONG_SETTINGS, WRONG_USE
 from worker.commands.output import print_json
 from worker.commands.refusals import in_json
@@ -105,9 +106,13 @@ def _settings(args: argparse.Namespace) -> tuple[Settings, Sequence[str]]:
     """And what in them keeps a renewal from being sent."""
     settings, mistakes = load_for_publishing(args.config, os.environ)
     try:
-        broker_url(settings.broker)
+        file = embedded_file(broker_url(settings.broker))
+        if file is not None:
+            check_ownership(file)
     except SettingsError as error:
         return settings, [*mistakes, *error.problems]
+    except TopologyError as error:
+        return settings, [*mistakes, str(error)]
     return settings, mistakes
 
 

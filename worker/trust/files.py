@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 from codecs import BOM_UTF8
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,7 +19,8 @@ from worker.core.renewal import InFiles
 from worker.core.secret import Secret
 from worker.settings.files import read_bounded
 
-_READABLE_BY_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_OPEN_TO_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_ROOT: Final = 0
 _LOOKS: Final = 3
 ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 
@@ -127,6 +128,21 @@ def _unreadable(place: str, error: OSError | None) -> RotationError:
     return TransientError("file_unreadable", f"{place}: cannot be read: {error.strerror}")
 
 
+def problem_of_key(status: os.stat_result, user: int, groups: Collection[int]) -> str | None:
+    """What is wrong with a key's file, for a worker that is this user in these groups.
+
+    What root has given to a group of the worker's, for reading alone, is as it should be: so Kubernetes hands a
+    Secret to a pod that is not root's. The worker's own file has no need of a group.
+    """
+    if status.st_nlink > 1:
+        # Roots say where files lie by their names, and this one has others: perhaps below no root.
+        return "has other names too (hard links)"
+    is_given = status.st_uid == _ROOT != user and status.st_gid in groups
+    if stat.S_IMODE(status.st_mode) & _OPEN_TO_OTHERS & ~(stat.S_IRGRP if is_given else 0):
+        return "open to its group or to others"
+    return None
+
+
 def check_regular(status: os.stat_result, place: str) -> None:
     """Raises RefusedError(`file_not_regular`)."""
     if not stat.S_ISREG(status.st_mode):
@@ -137,5 +153,6 @@ def _check(status: os.stat_result, place: str, *, is_key: bool) -> None:
     check_regular(status, place)
     if status.st_uid not in (0, os.geteuid()):
         raise RefusedError("file_permissions", f"{place}: owned by another user")
-    if is_key and status.st_mode & _READABLE_BY_OTHERS:
-        raise RefusedError("file_permissions", f"{place}: open to its group or to others")
+    problem = problem_of_key(status, os.geteuid(), {os.getegid(), *os.getgroups()}) if is_key else None
+    if problem is not None:
+        raise RefusedError("file_permissions", f"{place}: {problem}")
