@@ -10,7 +10,7 @@ import pytest
 
 from tests.broker.places import event, renewal, retry
 from tests.commands.processes import run
-from tests.settings.files import written
+from tests.settings.files import APIG, certificate, in_place, written
 from tests.support.fake_vault import FakeVault, serving
 from tests.support.rabbit import broker_settings, running
 from tests.support.service import toml, write_settings
@@ -133,7 +133,7 @@ async def test_a_mistake_in_the_settings_is_told_once(tmp_path: Path) -> None:
 
 async def test_a_vault_is_found_that_lets_the_worker_in_or_does_not(tmp_path: Path) -> None:
     (tmp_path / "secret").touch(mode=0o600)
-    names = ("settings", "broker: connect", "vault")
+    names = ("settings", "broker: connect", "vault", "vault: read secret/data")
     async with serving(FakeVault(tokens={"hvs.good": 0})) as vault:
         app_role = {"kind": "app_role", "role_id": vault.role_id, "secret_id_file": "secret"}
         for auth, good in ((app_role, vault.secret_id), ({"kind": "token", "token_file": "secret"}, "hvs.good")):
@@ -143,7 +143,7 @@ async def test_a_vault_is_found_that_lets_the_worker_in_or_does_not(tmp_path: Pa
             assert await checked(written(tmp_path, text)) == (0, dict.fromkeys(names, ""))
             (tmp_path / "secret").write_text("hunter2")
             status, found = await checked(written(tmp_path, text))
-            assert (status, list(found)) == (78, list(names))
+            assert (status, list(found)) == (78, list(names[:3]))
             assert found["vault"].startswith("vault_auth_failed: Vault refuses the ")
             assert "hunter2" not in found["vault"]
 
@@ -174,6 +174,50 @@ async def test_the_place_of_what_is_kept_is_tried_and_left_as_it_was(tmp_path: P
         vault.capabilities = ["create", "read", "update"]
         assert await told(vault="kept") == ""
         assert vault.versions == {}
+
+
+async def read_rights(folder: Path, vault: FakeVault, *below: str) -> tuple[int, list[str]]:
+    """Exit status, and the lines about Vault, of certificates whose secrets lie there."""
+    auth = {"kind": "app_role", "role_id": vault.role_id, "secret_id_file": "secret"}
+    (folder / "secret").touch(mode=0o600)
+    (folder / "secret").write_text(vault.secret_id)
+    trust = {"vault": {"address": vault.address, "auth": auth}}
+    certificates = [
+        certificate(in_place(certificate_id=f'"c{number}"'), name=f"c{number}", more=f'vault_below = "{path}"')
+        for number, path in enumerate(below)
+    ]
+    (folder / "token").touch(mode=0o600)
+    apig = APIG.replace("https://apig.example.com", "http://127.0.0.1:1")
+    text = f'broker = {{url = "sqlite:///queue.db"}}\ntrust = {toml(trust)}\n{apig if below else ""}'
+    status, said, _ = await run("check", "--config", written(folder, text + "\n".join(certificates)))
+    return status, [line for line in said.splitlines() if "vault" in line]
+
+
+async def test_what_may_not_be_read_in_vault_is_named_and_nothing_is_read(tmp_path: Path) -> None:
+    other = "secret/data/certs/other"
+    async with serving(FakeVault(policy=("secret/data/certs/shop", "secret/data/blog/*"))) as vault:
+        assert await read_rights(tmp_path, vault, "certs/shop", "blog", "certs/other") == (
+            78,
+            [
+                "✓ vault",
+                "✓ vault: read secret/data/blog",
+                f'✗ vault: read {other}: the policy lacks the capability "read" for {other}',
+                "✓ vault: read secret/data/certs/shop",
+            ],
+        )
+        assert vault.reads == 0
+
+
+async def test_what_vault_does_not_tell_is_not_known_and_no_failure(tmp_path: Path) -> None:
+    async with serving(FakeVault(policy=("secret/data/certs/*",))) as vault:
+        status, (_, line) = await read_rights(tmp_path, vault)
+        assert (status, line.split(": ")[:3]) == (0, ["? vault", "read secret/data", "not known"])
+        assert "no certificate says in vault_below" in line
+        vault.policy = None
+        _, (login, line) = await read_rights(tmp_path, vault, "certs/shop")
+        assert login == "✓ vault"
+        assert line.startswith("? vault: read secret/data/certs/shop: not known: Vault does not let the worker ask")
+        assert "hvs." not in line
 
 
 AT_APIG = {

@@ -53,6 +53,8 @@ class FakeVault:
     """Paths, as `forbidden` has them."""
     capabilities: list[str] | None = None
     """Of every path, as it tells them; None: it does not."""
+    policy: tuple[str, ...] | None = None
+    """What may be read, where not all is alike: paths, a `*` at the end for all that goes on."""
     faults: list[Fault] = field(default_factory=list)
     """Of the next reads and writes."""
     journal: list[str] = field(default_factory=list)
@@ -92,7 +94,7 @@ class FakeVault:
         if self.faults:
             return await self.faults.pop(0)(request)
         path = request.match_info["path"]
-        if not self._is_known(request) or path in self.forbidden:
+        if not self._is_known(request) or path in self.forbidden or not self._shows(f"secret/data/{path}"):
             return refused(403, f"permission denied for {request.headers.get('X-Vault-Token')}")
         versions = self.versions.get(path, [])
         number = int(request.query.get("version", len(versions)))
@@ -131,10 +133,16 @@ class FakeVault:
 
     async def _capabilities(self, request: web.Request) -> web.StreamResponse:
         await self._noted(request)
-        if not self._is_known(request) or self.capabilities is None:
-            return refused(403, "permission denied")
         [path] = (await request.json())["paths"]
-        return web.json_response({"capabilities": self.capabilities, path: self.capabilities})
+        of_policy = None if self.policy is None else ["read"] if self._shows(path) else ["deny"]
+        told = self.capabilities or of_policy
+        if not self._is_known(request) or told is None:
+            return refused(403, f"permission denied for {request.headers.get('X-Vault-Token')}")
+        return web.json_response({"capabilities": told, path: told})
+
+    def _shows(self, path: str) -> bool:
+        allowed = ("*",) if self.policy is None else self.policy
+        return any(path.startswith(one[:-1]) if one.endswith("*") else path == one for one in allowed)
 
     async def _app_role(self, request: web.Request) -> web.StreamResponse:
         sent = await request.json()

@@ -23,6 +23,7 @@ from worker.settings.loading import check_named_files
 from worker.settings.resolve import broker_url
 from worker.telemetry import Metrics, configure_logs
 from worker.trust.vault import Vault
+from worker.trust.vault.rights import ReadRight, read_rights
 
 
 def configure(_parser: argparse.ArgumentParser) -> None:
@@ -77,7 +78,7 @@ async def _outside(settings: Settings) -> Sequence[Finding]:
             findings += await _of_gateway(gateway, _deployments_at(settings, name))
     async with vault_of(settings) as vault:
         if vault is not None:
-            findings.append(await _tried("vault", vault.check()))
+            findings += await _of_vault(settings, vault)
         return [*findings, *await _of_previous(settings, vault)]
 
 
@@ -93,6 +94,20 @@ async def _of_previous(settings: Settings, vault: Vault | None) -> Sequence[Find
         return [Finding(what, is_good=False, message=f"{error.reason}: {error.message}")]
     message = "" if is_known else "Vault does not let the worker ask for its rights"
     return [Finding(what, is_good=True, message=message, is_known=is_known)]
+
+
+async def _of_vault(settings: Settings, vault: Vault) -> Sequence[Finding]:
+    """Who is refused at the door is not asked what it may do inside."""
+    login = await _tried("vault", vault.check())
+    if not login.is_good:
+        return [login]
+    below = sorted({one.vault_below for one in settings.certificates.values() if one.vault_below is not None})
+    return [login, *(_of_reading(one) for one in await read_rights(vault, below))]
+
+
+def _of_reading(right: ReadRight) -> Finding:
+    is_known = right.is_there is not None
+    return Finding(f"vault: read {right.path}", right.is_there is not False, right.message, is_known)
 
 
 def _deployments_at(settings: Settings, gateway: str) -> Sequence[Deployment]:
