@@ -54,10 +54,10 @@ soak: .venv/.test
 	.ci/services
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --nodes $(NODES) $(if $(SEED),--seed $(SEED)) $(SOAK_ARGS)
 
-# What the product is made of, with hashes: CycloneDX, at build/sbom.cdx.json.
+# What the product is made of, with hashes, licences and what needs what: CycloneDX, at build/sbom.cdx.json.
 sbom: .venv/.test
 	mkdir -p build
-	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible -o build/sbom.cdx.json requirements.lock
+	$(BIN)/python .ci/sbom.py build/sbom.cdx.json
 
 format: .venv/.test
 	$(BIN)/ruff format .
