@@ -14,6 +14,10 @@ WORKERS ?= $(shell expr 2 '*' $$(nproc))
 	.ci/venv requirements-test.lock
 	touch $@ .venv/.demo
 
+.venv/.vectors: .venv/.test requirements-vectors.lock
+	.ci/venv requirements-vectors.lock
+	touch $@
+
 # The peers that the benchmarks measure against stay out of the product's own environment.
 .venv-bench/.bench: requirements-bench.lock pyproject.toml
 	.ci/venv requirements-bench.lock .venv-bench
@@ -42,9 +46,9 @@ bench: .venv-bench/.bench
 	.ci/services
 	.venv-bench/bin/python -m benchmarks $(BENCH_ARGS)
 
-# cryptography's own test vectors (56 MB) through everything that reads certificates and keys: docs/conformance.md.
-vectors: .venv/.test
-	$(BIN)/python -m pip install --require-hashes --no-deps -r requirements-vectors.lock
+# cryptography's own test vectors (56 MB) through everything that reads certificates and keys: docs/conformance.md. Once
+# they are there, `make test` has them too.
+vectors: .venv/.vectors
 	$(BIN)/python -m pytest tests/bad_inputs/test_vectors.py $(PYTEST_ARGS)
 
 # Everything broken at random under load, and the books at the end. MINUTES, SEED, NODES=3 for a cluster, SOAK_ARGS.
