@@ -21,7 +21,7 @@ def read(kind: str, source: str, folder: Path) -> Any:
     """Reproducible: without times and random numbers."""
     target = folder / f"{kind}.json"
     how = ("--no-validate", "--output-reproducible", "--pyproject", str(ROOT / "pyproject.toml"), "-o", str(target))
-    subprocess.run([*MADE_BY, kind, *how, source], check=True)  # noqa: S603 - our own command
+    subprocess.run([*MADE_BY, kind, *how, source], check=True, stderr=subprocess.DEVNULL)  # noqa: S603 - our own command
     return json.loads(target.read_text("utf-8"))
 
 

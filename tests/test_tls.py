@@ -30,6 +30,6 @@ async def test_a_broker_is_not_connected_to_with_what_is_no_file(tmp_path: Path,
     (tmp_path / "root.pem").write_text(AUTHORITY.root_pem)
     files = {"ca_file": tmp_path / "root.pem", "cert_file": tmp_path / "root.pem", key: endless}
     url = "amqps://worker@127.0.0.1:1/"
-    broker = open_broker(Settings(url=url, **files), Secret(url), Retry())
+    broker = open_broker(Settings.model_validate({"url": url, **files}), Secret(url), Retry())
     with pytest.raises(BrokerError, match="cannot be used"):
         await broker.declare()

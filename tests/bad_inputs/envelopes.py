@@ -307,7 +307,7 @@ ROWS: Final = (
     Bad("B41", "a FIFO", lying(fifo), "file_not_regular"),
     Bad("B41", "a folder", material(kind="file", chain=".", private_key="."), "file_not_regular"),
     Bad("B41", "a hard link to a key out of the roots", lying(hard_link_to_key), "file_permissions"),
-    Bad("B41", "a hard link to what is no PEM", lying(hard_link), "pem_garbage"),
+    Bad("B41", "a hard link to what is no PEM", lying(hard_link), "file_permissions"),
     Bad("B41", "a certificate of version 7 in a file", lying(unreadable_leaf), "cert_unparseable"),
     Bad("B42", "Vault, where none is known", material(kind="vault", path="certificates/shop"), "vault_not_configured"),
 )

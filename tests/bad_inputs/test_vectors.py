@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import cryptography
 import pytest
@@ -23,10 +24,12 @@ from worker.core.secret import Secret
 from worker.sandbox.ca import Authority
 from worker.trust.keycheck import KeyCheck
 
-if os.environ.get("CI"):
-    vectors = import_module("cryptography_vectors")
-else:
-    vectors = pytest.importorskip("cryptography_vectors", reason="cryptography_vectors is not there: make vectors")
+NAME = "cryptography_vectors"
+vectors: Any = (
+    import_module(NAME)
+    if os.environ.get("CI")
+    else pytest.importorskip(NAME, reason=f"{NAME} is not there: make vectors")
+)
 
 AUTHORITY = Authority.create()
 SOUND = AUTHORITY.issue(["www.example.com"])

@@ -26,7 +26,7 @@ sys.exit(main(["history", *sys.argv[1:]]))
 @pytest.mark.parametrize("command", ["dead replay {} x", "dead {} replay x", "dead replay x {}", "dead replay -v {} x"])
 async def test_options_and_other_words_come_in_any_order(tmp_path: Path, command: str) -> None:
     path = written(tmp_path, EMBEDDED)
-    (tmp_path / "queue.db").touch()
+    (tmp_path / "queue.db").touch(mode=0o600)
     assert await run(*command.format(f"--config {path}").split()) == (1, "0 put back; not found: x\n", "")
 
 

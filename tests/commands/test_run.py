@@ -26,6 +26,17 @@ command.run = crashing
 sys.exit(main(["run", "--config", sys.argv[1]]))
 """
 
+STOPPED = """
+import os, sys
+import worker.commands.run as command
+from worker.cli import main
+def stopped(_):
+    os.kill(os.getpid(), int(sys.argv[1]))
+    raise RuntimeError("it goes on")
+command.settings_of = stopped
+sys.exit(main(["run"]))
+"""
+
 
 def configuration(folder: Path, port: int) -> Path:
     return written(folder, f'[broker]\nurl = "sqlite:///queue.db"\n[http]\nlisten = "127.0.0.1:{port}"\n')
@@ -116,16 +127,6 @@ async def test_a_reader_of_the_logs_that_goes_away_does_not_stop_the_service(tmp
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_service_that_is_told_to_stop_before_it_has_begun_ends_well(
-    tmp_path: Path, number: signal.Signals
-) -> None:
-    """Its settings are a pipe: when it is open at both ends, the service is just about to read them."""
-    settings = tmp_path / "worker.toml"
-    os.mkfifo(settings, mode=0o600)
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "worker", "run", "--config", settings), stderr=asyncio.subprocess.PIPE
-    )
-    with await asyncio.to_thread(settings.open, "wb"):
-        child.send_signal(number)
-        _, complaints = await child.communicate()
-    assert (child.returncode, complaints) == (0, b"")
+async def test_a_service_that_is_told_to_stop_before_it_has_begun_ends_well(number: signal.Signals) -> None:
+    """Just as it is about to read its settings."""
+    assert await run_code(STOPPED, str(int(number))) == (0, "", "")
