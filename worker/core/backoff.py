@@ -22,6 +22,12 @@ def step_for(delay: float, steps: Sequence[float]) -> float:
     return next((step for step in ordered if step >= delay), ordered[-1])
 
 
+def step_before(delay: float, steps: Sequence[float]) -> float:
+    """The longest step that is not longer than `delay`; the shortest where none is."""
+    ordered = sorted(steps)
+    return next((step for step in reversed(ordered) if step <= delay), ordered[0])
+
+
 def jittered(attempt: int, chance: float, *, base: float = 0.5, cap: float = 20.0) -> float:
     """Seconds before the next try of one call: doubles from `base` to `cap`; `chance` in [0, 1) takes up to half."""
     full = min(cap, base * 2.0 ** min(attempt - 1, 16))

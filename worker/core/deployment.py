@@ -1,8 +1,10 @@
 """Where certificates are served: what the settings say of it, as plain values."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from worker.core.schedule import Schedule
 
 Strategy = Literal["in_place", "per_domain", "blue_green", "rebind", "replace"]
 BindingKind = Literal["domain", "listener"]
@@ -63,3 +65,5 @@ class Certificate:
     deployments: Sequence[Deployment]
     names: Sequence[str] = ()
     """What a renewed one must be for, besides the domains that it is bound to: a listener has no name to compare."""
+    schedule: Schedule = field(default_factory=Schedule)
+    """When it may be rotated."""

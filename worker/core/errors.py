@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
 
+from worker.core.schedule import Wait
+
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EAGAIN})
 
 
@@ -60,6 +62,14 @@ class NotAskedError(TransientError):
         super().__init__(reason, message, hold=hold)
         self.is_attempt = is_attempt
         """Whether it counts as an attempt all the same."""
+
+
+class PostponedError(RotationError):
+    """It is not its time yet: nothing was changed, and nothing went wrong."""
+
+    def __init__(self, wait: Wait) -> None:
+        super().__init__(wait.why)
+        self.wait = wait
 
 
 class PermanentError(RotationError):

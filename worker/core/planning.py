@@ -114,6 +114,8 @@ class Plan:
     """How many of `attach`, in its order, are attached and verified before the next; empty: all together."""
     back_to: Mapping[Binding, Bound] = field(default_factory=dict)
     """Bindings that are moved from another stored certificate, as they were: they go back when a wave turns out bad."""
+    expires: datetime | None = None
+    """When the first of what is served there now expires, where that is known."""
 
     @property
     def is_nothing(self) -> bool:

@@ -1,0 +1,42 @@
+"""Whether what a rotation would do has to wait for a better time."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from worker.core.errors import RotationError, TransientError
+from worker.core.planning import Keep, Observed, Plan, Superseded
+from worker.core.schedule import Schedule, Wait
+
+Step = Plan | Superseded | RotationError
+
+
+def dated(step: Plan | Superseded, observed: Observed) -> Plan | Superseded:
+    """The step, with when the first of what is served there expires, as far as its gateway tells."""
+    if isinstance(step, Superseded):
+        return step
+    told = [observed.stored, *(bound.stored for bound in observed.bound)]
+    ends = [one.not_after for one in told if one is not None and one.not_after is not None]
+    return replace(step, expires=min(ends, default=None))
+
+
+def held_back(wait: Wait | None, steps: Sequence[Step], schedule: Schedule, now: datetime) -> Wait | None:
+    """Whether these steps have to wait, and how long; None where they may be carried out.
+
+    They may where nothing is to be changed, where what is served expires soon, and where this very renewal was begun:
+    half of it is worse than all of it at a bad time. What cannot be read now may be anything.
+    """
+    changes = [step for step in steps if isinstance(step, Plan) and not step.is_nothing]
+    is_known = not any(isinstance(step, TransientError) for step in steps)
+    if wait is None or (is_known and not changes) or any(_is_begun(step) for step in steps):
+        return None
+    ends = [step.expires for step in changes if step.expires is not None]
+    until = min([wait.until, *(end - schedule.near_expiry for end in ends)])
+    return None if until <= now else Wait(until, wait.why, is_known)
+
+
+def _is_begun(step: Step) -> bool:
+    """An earlier attempt of the same renewal has put it there, at least in part."""
+    if not isinstance(step, Plan) or not step.was_replaced:
+        return False
+    return isinstance(step.replacement, Keep) or bool(step.unchanged)
