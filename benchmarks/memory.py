@@ -71,8 +71,9 @@ class Handed:
     async def ack(self) -> None:
         self._settled("acked")
 
-    async def park(self, _delay: float, *, attempt: int) -> None:
+    async def park(self, _delay: float, *, attempt: int, opened_at: datetime | None = None) -> None:
         assert attempt >= self.message.attempt
+        assert opened_at is None
         self._settled("parked")
 
     async def bury(self, _reason: str, *, keep_body: bool, **about: Unpack[About]) -> None:

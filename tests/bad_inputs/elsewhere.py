@@ -25,9 +25,10 @@ ROWS: Final = (
     ),
     Elsewhere(
         "B32",
-        "forged `x-death` count of 999, `x-rotation-attempt`, `x-delivery-count`",
+        "forged `x-death` count of 999, `x-rotation-attempt`, `x-rotation-opened-at`, `x-delivery-count`",
         "a first attempt",
         (
+            "test_when_a_renewal_was_opened_is_believed_of_the_worker_only",
             "test_headers_count_only_in_what_the_worker_itself_has_published",
             "test_a_count_of_deliveries_is_the_brokers_alone",
         ),

@@ -222,6 +222,22 @@ async def test_what_is_replayed_says_when_it_was_given_up_and_keeps_saying_so(pl
     assert (back.message.given_up_at, again.message.given_up_at) == ("then", "then")
 
 
+async def test_a_renewal_that_waits_says_when_it_was_opened_until_it_is_replayed(place: Place) -> None:
+    await _publish(place, b"news")
+    at = datetime(2026, 11, 20, 18, tzinfo=UTC)
+    broker, told = place.broker(), []
+    async with broker.deliveries() as deliveries:
+        for opened_at in (at, None):
+            delivery = await anext(deliveries)
+            told.append(delivery.message.opened_at)
+            await delivery.park(0, attempt=1, opened_at=opened_at)
+        waited = await anext(deliveries)
+        await _buried(waited)
+        await broker.replay([one.id for one in await broker.dead()])
+        told += [waited.message.opened_at, (await anext(deliveries)).message.opened_at]
+    assert told == [None, at, at, None]
+
+
 async def test_only_the_dead_letters_that_were_named_are_replayed(place: Place) -> None:
     await _publish(place, b"1", b"2", b"3")
     broker = place.broker()

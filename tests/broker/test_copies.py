@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -50,6 +50,16 @@ def test_the_workers_headers_count_only_where_the_worker_itself_has_published() 
     forged, ours = read(headers=OURS, user_id="mallory"), read(headers=OURS, user_id=WORKER)
     assert (forged.attempt, forged.user_id) == (1, "mallory")
     assert (ours.attempt, ours.user_id) == (7, "acme-1")
+
+
+def test_when_a_renewal_was_opened_is_believed_of_the_worker_only() -> None:
+    headers = {**OURS, "x-rotation-opened-at": "2026-11-20T18:00:00+00:00"}
+    assert read(headers=headers, user_id="mallory").opened_at is None
+    ours = read(headers=headers, user_id=WORKER)
+    assert ours.opened_at == datetime(2026, 11, 20, 18, tzinfo=UTC)
+    assert again(ours, attempt=7).headers == headers
+    for odd in ("soon", 5, None):
+        assert read(headers={**headers, "x-rotation-opened-at": odd}, user_id=WORKER).opened_at is None
 
 
 @pytest.mark.parametrize("attempt", [0, -1, "7", None, 2.5])

@@ -38,6 +38,16 @@ async def test_the_more_urgent_renewal_comes_first(tmp_path: Path) -> None:
             assert [(await anext(deliveries)).message.body for _ in range(3)] == [b"urgent", b"1", b"2"]
 
 
+async def test_a_file_of_an_earlier_version_is_good_for_all_that_came_later(tmp_path: Path) -> None:
+    path = tmp_path / "broker.db"
+    async with place_at(f"sqlite:///{path}") as place:
+        await place.broker().publish_renewal(renewal(b"news"))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ALTER TABLE messages DROP COLUMN opened_at")
+    async with place_at(f"sqlite:///{path}") as place, place.broker().deliveries() as deliveries:
+        assert (await anext(deliveries)).message.opened_at is None
+
+
 async def test_nobody_else_can_read_the_files(tmp_path: Path) -> None:
     async with place_at(f"sqlite:///{tmp_path / 'broker.db'}") as place:
         broker = place.broker()

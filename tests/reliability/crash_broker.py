@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import Any, Unpack
@@ -72,7 +73,7 @@ class Store:
         """All dead letters, put back as first attempts."""
         for one in self.dead():
             one.reason, one.deliveries, one.due = None, 0, 0.0
-            one.message = replace(one.message, attempt=1)
+            one.message = replace(one.message, attempt=1, opened_at=None)
 
 
 @dataclass(slots=True)
@@ -152,9 +153,10 @@ class InHand:
         self.desk.in_hand.discard(self.number)
         await self.desk.life.passes("ack done")
 
-    async def park(self, delay: float, *, attempt: int) -> None:
+    async def park(self, delay: float, *, attempt: int, opened_at: datetime | None = None) -> None:
         await self.desk.life.passes("copy sent")
-        self.desk.store.put(replace(self._plain(), attempt=attempt), delay=step_for(delay, PARKING), is_copy=True)
+        copy = replace(self._plain(), attempt=attempt, opened_at=opened_at or self.message.opened_at)
+        self.desk.store.put(copy, delay=step_for(delay, PARKING), is_copy=True)
         await self.desk.life.passes("copy confirmed")
         await self.ack()
 

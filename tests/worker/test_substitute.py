@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from tests.support.virtual_time import run_virtual
@@ -42,7 +43,7 @@ class Lying:
     def message(self) -> Message:
         return Message(self.name.encode(), "text/plain", attempt=3)
 
-    async def park(self, delay: float, *, attempt: int) -> None:
+    async def park(self, delay: float, *, attempt: int, opened_at: datetime | None = None) -> None:
         self.queue.now(f"{self.name} put off {delay:g} as {attempt}")
 
 

@@ -58,6 +58,9 @@ class Message:
     """Which try this is, counted from 1."""
     is_copy: bool = False
     """A worker put it into a queue again: parked, put back, replayed."""
+    opened_at: datetime | None = None
+    """Of a copy that waits for its time: when a worker found it good first. What a signature says of times is judged by
+    that: nobody is refused for having waited."""
     given_up_at: str | None = None
     """Of what was put back to be tried anew: the time, as its event has it, of the outcome that it had before."""
     redeliveries: int = 0
@@ -130,9 +133,10 @@ class Delivery(Protocol):
         """Done with it."""
         ...
 
-    async def park(self, delay: float, *, attempt: int) -> None:
+    async def park(self, delay: float, *, attempt: int, opened_at: datetime | None = None) -> None:
         """Comes back as `attempt` after the parking step that is not shorter than `delay` seconds.
 
+        It comes with `opened_at`, from now on; where that is not said, with the one it had.
         The copy is confirmed before the original is acked.
         """
         ...

@@ -23,6 +23,7 @@ _CERTIFICATE: Final = "x-rotation-certificate"
 _RENEWAL: Final = "x-rotation-renewal"
 _SINCE: Final = "x-rotation-since"
 _TOLD_AT: Final = "x-rotation-told-at"
+_OPENED_AT: Final = "x-rotation-opened-at"
 _DELIVERIES: Final = "x-delivery-count"
 _OF_THE_BROKER: Final = frozenset({"delivery_limit", "expired", "maxlen", "rejected"})
 
@@ -42,6 +43,7 @@ def opened(incoming: AbstractIncomingMessage, worker: str) -> Message:
         traceparent=sound_traceparent(incoming.headers.get("traceparent")),
         attempt=attempt if isinstance(attempt, int) and attempt > 0 else 1,
         is_copy=_ATTEMPT in ours,
+        opened_at=_moment(ours.get(_OPENED_AT)),
         given_up_at=_text(ours.get(_TOLD_AT)),
     )
 
@@ -57,6 +59,8 @@ def again(message: Message, *, attempt: int = 1) -> Sending:
     headers: dict[str, str | int] = {_ATTEMPT: attempt, _PRODUCER: message.user_id or ""}
     if message.given_up_at is not None:
         headers[_TOLD_AT] = message.given_up_at
+    if message.opened_at is not None:
+        headers[_OPENED_AT] = message.opened_at.isoformat()
     return Sending(
         body=message.body,
         content_type=message.content_type,

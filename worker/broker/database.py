@@ -18,7 +18,8 @@ CREATE TABLE IF NOT EXISTS messages (
     id TEXT NOT NULL, state TEXT NOT NULL CHECK (state IN ('ready', 'dead')),
     due REAL NOT NULL, priority INTEGER NOT NULL, deliveries INTEGER NOT NULL DEFAULT 0, attempt INTEGER NOT NULL,
     body BLOB NOT NULL, content_type TEXT NOT NULL, user_id TEXT, content_encoding TEXT, traceparent TEXT,
-    reason TEXT, certificate TEXT, renewal_id TEXT, told_at TEXT, since REAL -- when it was parked or given up
+    reason TEXT, certificate TEXT, renewal_id TEXT, told_at TEXT, since REAL, -- when it was parked or given up
+    opened_at REAL
 );
 CREATE INDEX IF NOT EXISTS by_turn ON messages (state, priority DESC, number);
 CREATE TABLE IF NOT EXISTS events (
@@ -66,9 +67,17 @@ async def _prepared(connection: aiosqlite.Connection) -> aiosqlite.Connection:
         await connection.execute("PRAGMA synchronous = FULL")
         await connection.execute("PRAGMA secure_delete = ON")
         await connection.executescript(_SCHEMA)
+        await _grown(connection)
         # What a kill may have left of a body that must not be kept.
         await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
     except sqlite3.Error:
         await connection.close()
         raise
     return connection
+
+
+async def _grown(connection: aiosqlite.Connection) -> None:
+    """A file of an earlier version has what came later, too."""
+    columns = {row["name"] for row in await connection.execute_fetchall("PRAGMA table_info(messages)")}
+    if "opened_at" not in columns:
+        await connection.execute("ALTER TABLE messages ADD COLUMN opened_at REAL")

@@ -72,9 +72,10 @@ class RabbitDelivery:
             await self.incoming.ack()
         self.session.settled += 1
 
-    async def park(self, delay: float, *, attempt: int) -> None:
+    async def park(self, delay: float, *, attempt: int, opened_at: datetime | None = None) -> None:
         step = step_for(delay, self.broker.parking_seconds)
-        await self._move(parking_key(step), again(self.message, attempt=attempt))
+        waiting = replace(self.message, opened_at=opened_at or self.message.opened_at)
+        await self._move(parking_key(step), again(waiting, attempt=attempt))
 
     async def bury(self, reason: str, *, keep_body: bool, **about: Unpack[About]) -> None:
         await self._move(DEAD, given_up(self.message, reason, about, keep_body=keep_body))

@@ -19,6 +19,7 @@ def message_of(row: Mapping[str, Any]) -> Message:
         traceparent=sound_traceparent(row["traceparent"]),
         attempt=row["attempt"],
         is_copy=row["attempt"] > 1 or row["since"] is not None or row["told_at"] is not None,
+        opened_at=None if row["opened_at"] is None else datetime.fromtimestamp(row["opened_at"], UTC),
         given_up_at=row["told_at"],
     )
 

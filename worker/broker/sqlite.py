@@ -62,12 +62,12 @@ class SqliteDelivery:
     async def ack(self) -> None:
         await self._settle("DELETE FROM messages WHERE number = ?", (self.number,))
 
-    async def park(self, delay: float, *, attempt: int) -> None:
-        now = time.time()
+    async def park(self, delay: float, *, attempt: int, opened_at: datetime | None = None) -> None:
+        now, opened_at = time.time(), opened_at or self.message.opened_at
         due = now + step_for(delay, self.broker.retry.parking_seconds)
         await self._settle(
-            "UPDATE messages SET due = ?, attempt = ?, deliveries = 0, since = ? WHERE number = ?",
-            (due, attempt, now, self.number),
+            "UPDATE messages SET due = ?, attempt = ?, deliveries = 0, since = ?, opened_at = ? WHERE number = ?",
+            (due, attempt, now, opened_at and opened_at.timestamp(), self.number),
         )
 
     async def bury(self, reason: str, *, keep_body: bool, **about: Unpack[About]) -> None:
@@ -283,8 +283,8 @@ class SqliteBroker:
         found = []
         for one in ids:
             changed = await self.write(
-                "UPDATE messages SET state = 'ready', due = ?, attempt = 1, deliveries = 0, reason = NULL,"
-                " certificate = NULL, renewal_id = NULL, since = NULL WHERE id = ? AND state = 'dead'",
+                "UPDATE messages SET state = 'ready', due = ?, attempt = 1, deliveries = 0, opened_at = NULL,"
+                " reason = NULL, certificate = NULL, renewal_id = NULL, since = NULL WHERE id = ? AND state = 'dead'",
                 (time.time(), one),
             )
             found += [one] if changed else []

@@ -69,7 +69,8 @@ def _opened(message: Message, policy: TrustPolicy, now: datetime) -> tuple[Renew
         raise RefusedError("malformed", "content_encoding: nothing is inflated")
     kind = kind_of(message)
     if kind == CONTENT_TYPE:
-        return open_signed(message.body, policy.signers, policy.audience, now, window=policy.replay_window)
+        at = message.opened_at or now
+        return open_signed(message.body, policy.signers, policy.audience, at, window=policy.replay_window)
     if kind not in JSON_TYPES:
         raise RefusedError("malformed", "content_type: not application/cloudevents+json")
     if policy.require_signature and message.user_id != OWN_PRODUCER:
