@@ -39,6 +39,7 @@ from worker.settings.resolve import (
     holds,
     lineages,
     producers_by_certificate,
+    schedule_of,
 )
 from worker.settings.roots import trusted_roots
 from worker.substitute import Substitute
@@ -64,7 +65,7 @@ def utc_now() -> datetime:
 def certificates_of(settings: Settings) -> Mapping[str, Certificate]:
     """Every certificate of the settings with its deployments."""
     return {
-        name: Certificate(name, deployments_of(settings, name), _names_of(one))
+        name: Certificate(name, deployments_of(settings, name), _names_of(one), schedule_of(settings, name))
         for name, one in settings.certificates.items()
     }
 

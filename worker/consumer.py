@@ -17,14 +17,16 @@ from worker.carrying import failure_of
 from worker.core.backoff import RetryPolicy, jittered
 from worker.core.bundle import Bundle
 from worker.core.deployment import Certificate
-from worker.core.errors import Failure, RotationError, TransientError
+from worker.core.errors import Failure, PostponedError, RotationError, TransientError
 from worker.core.outcome import Report, Timing
 from worker.core.renewal import OWN_PRODUCER, Renewal
+from worker.core.schedule import Wait
 from worker.core.withdrawal import was_taken_back
 from worker.effort import Effort, spending
 from worker.in_hand import InHand
 from worker.intake import Intake
 from worker.limits import KeyedLock
+from worker.postponing import Appointment, Postponed
 from worker.rotation import Rotator
 from worker.settlement import Identity, Settlement
 from worker.telemetry import Metrics
@@ -73,6 +75,7 @@ class Consumer:
     """By certificate."""
     _idle_slices: dict[str, int] = field(default_factory=dict)
     """By a message's digest: slices in a row in which it only read what it had read before, and waited."""
+    _postponed: Postponed = field(default_factory=Postponed)
 
     @property
     def is_idle(self) -> bool:
@@ -211,6 +214,8 @@ class Consumer:
         if report is None:
             _log.info("rotation.finished", outcome="sliced", duration_seconds=round(clock() - began, 3))
             return await settlement.insist(lambda: delivery.park(0, attempt=attempt))
+        if isinstance(report, Wait):
+            return await settlement.postpone(delivery, report, opened_at=started_at, now=self.now())
         timing = Timing(started_at, self.now(), clock() - began, attempt)
         return await settlement.conclude(delivery, identity, report, timing)
 
@@ -235,7 +240,7 @@ class Consumer:
 
     async def _report(
         self, renewal: Renewal, delivery: Delivery, identity: Identity, turn: AsyncExitStack
-    ) -> Report | Told | None:
+    ) -> Report | Told | Wait | None:
         """What came of it, now or before; None when its time slice is over and it shall go on later."""
         digest = identity.body_sha256
         effort, idle = Effort(fence=delivery.fence), self._idle_slices.pop(digest, 0)
@@ -243,6 +248,9 @@ class Consumer:
         try:
             async with time_slice:
                 return await self._rotate(renewal, delivery, identity, effort, turn)
+        except PostponedError as postponed:
+            self._postponed.note(renewal.certificate, digest, postponed.wait)
+            return postponed.wait
         except RotationError as error:
             return Report.refused(Failure.of(error))
         except Exception as bug:  # noqa: BLE001 - one bug must not stop the other rotations
@@ -274,22 +282,28 @@ class Consumer:
         # Another copy of it may have had the turn before, and a newer renewal after that.
         if (told := await self._settlement.told(message, identity)) is not None:
             return told
+        self._postponed.check(renewal.certificate, identity.body_sha256, self.now())
+        appointment = Appointment.of(renewal, certificate, message.opened_at or self.now(), self.now)
         async with self.admission.place(effort, gateways):
             # Before the certificate is looked at, which costs more than all the rest while a gateway is away.
-            self.rotator.check_open(gateways)
+            appointment.check_reachable(partial(self.rotator.check_open, gateways))
             with self.metrics.in_flight.track_inprogress(), spending(effort):
-                return await self._brought(renewal, certificate, message)
+                report = await self._brought(renewal, certificate, message, appointment)
+        self._postponed.forget(renewal.certificate)
+        return report
 
-    async def _brought(self, renewal: Renewal, certificate: Certificate, message: Message) -> Report:
-        """What came of the renewal's material."""
+    async def _brought(
+        self, renewal: Renewal, certificate: Certificate, message: Message, appointment: Appointment
+    ) -> Report:
+        """What came of the renewal's material. Raises PostponedError where it is too early for it."""
         bundle = await self.intake.bundle_of(renewal)
         if await self._is_withdrawn(renewal, bundle):
             return Report("superseded", "withdrawn", None if bundle is None else bundle.leaf)
         if bundle is not None:
             kept = await self._settlement.kept(message, renewal.certificate, bundle.leaf)
             self.rotator.recall(bundle.leaf, kept)
-        until, after = renewal.undo_until, renewal.stored_after
-        return await self.rotator.rotate(certificate, bundle, undo_until=until, stored_after=after)
+        until, after, gate = renewal.undo_until, renewal.stored_after, appointment.check_steps
+        return await self.rotator.rotate(certificate, bundle, undo_until=until, stored_after=after, gate=gate)
 
     async def _is_withdrawn(self, renewal: Renewal, bundle: Bundle | None) -> bool:
         """The sweep may have looked before an urgent renewal took back what lies on disk."""

@@ -19,6 +19,7 @@ from worker.core.proof import Verifier, unverified
 from worker.core.reporting import not_planned
 from worker.core.snapshot import Snapshot
 from worker.core.strategies import plan
+from worker.core.waiting import Gate, Step, at_once, dated
 from worker.effort import current_effort, spending
 from worker.forecast import Forecast, Work
 from worker.gateways.base import Gateway
@@ -47,9 +48,6 @@ class Unwatched:
     def bound(self, deployment: Deployment, result: BindingResult) -> None: ...
 
 
-Step = Plan | Superseded | RotationError
-
-
 @dataclass(frozen=True, slots=True)
 class Rotator:
     """Rotates one certificate at all of its deployments. Expected failures are results, bugs are exceptions."""
@@ -73,15 +71,17 @@ class Rotator:
         *,
         undo_until: datetime | None = None,
         stored_after: datetime | None = None,
+        gate: Gate = at_once,
     ) -> Report:
         """Everything about one renewal; `bundle` is None where the platform holds the certificate.
 
         `undo_until`: a newer certificate that was issued until then may be replaced too. `stored_after`: what was
-        stored until then is replaced although its date alone would let it pass for the renewed one.
+        stored until then is replaced although its date alone would let it pass for the renewed one. Raises what `gate`
+        does.
         """
         effort = current_effort()
         with spending(effort):
-            report = await self._rotate(certificate, bundle, undo_until, stored_after)
+            report = await self._rotate(certificate, bundle, undo_until, stored_after, gate)
         if not any(failure.transient for failure in report.failures):
             self._snapshots.forget(certificate)
         return replace(
@@ -96,6 +96,7 @@ class Rotator:
         bundle: Bundle | None,
         undo_until: datetime | None,
         stored_after: datetime | None,
+        gate: Gate,
     ) -> Report:
         leaf = None if bundle is None else bundle.leaf
         try:
@@ -103,6 +104,7 @@ class Rotator:
             _refuse_uncovered(steps)
         except RefusedError as error:
             return Report.refused(Failure.of(error), leaf)
+        gate(steps)
         proving = Proving(self.verify, certificate, bundle)
         carried = await together(
             [
@@ -147,7 +149,8 @@ class Rotator:
             observed = await self._gateway(deployment).observe(deployment, leaf)
             snapshot = self._snapshots.of(deployment, leaf)
             seen, after = snapshot.before(observed), snapshot.proof(stored_after)
-            return snapshot.told(plan(deployment, seen, leaf, undo_until=undo_until, stored_after=after))
+            step = plan(deployment, seen, leaf, undo_until=undo_until, stored_after=after)
+            return snapshot.told(dated(step, observed))
         except RotationError as error:
             return error
 

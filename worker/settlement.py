@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final, TypeVar, assert_never
 
 import structlog
@@ -12,13 +13,14 @@ import structlog
 from worker.broker.base import About, Broker, BrokerError, BrokerLostError, Delivery, Message, TopologyError
 from worker.broker.recall import Told
 from worker.carrying import INTERNAL
-from worker.core.backoff import RetryPolicy, jittered
+from worker.core.backoff import RetryPolicy, jittered, step_before
 from worker.core.bundle import Leaf
 from worker.core.errors import Failure
-from worker.core.events import event_ids, outcome_event
+from worker.core.events import event_ids, outcome_event, rfc3339
 from worker.core.message import identify
 from worker.core.note import Note
 from worker.core.outcome import Disposition, Done, GiveUp, ParkFor, Report, Timing, dispose
+from worker.core.schedule import Wait
 from worker.core.snapshot import Snapshot
 from worker.key_memory import KeyMemory
 from worker.telemetry import Metrics
@@ -96,6 +98,18 @@ class Settlement:
             case _:
                 assert_never(disposition)
         self._book(identity, report, timing, disposition)
+
+    async def postpone(self, delivery: Delivery, wait: Wait, *, opened_at: datetime, now: datetime) -> None:
+        """As `conclude`, for what waits for its time: that is no attempt, however often it comes again.
+
+        A step at a time, and rather a short one more than one that ends too late: windows close.
+        """
+        message = delivery.message
+        seconds = step_before((wait.until - now).total_seconds(), self.retry.parking)
+        first = message.opened_at or opened_at
+        _log.info("rotation.postponed", until=rfc3339(wait.until), why=wait.why)
+        await self.insist(lambda: delivery.park(seconds, attempt=message.attempt, opened_at=first))
+        _log.info("rotation.finished", outcome="parked", reason=wait.why, parked_seconds=seconds)
 
     async def told(self, message: Message, identity: Identity) -> Told | None:
         """The outcome that this renewal had before, where a worker died between telling it and settling the message.

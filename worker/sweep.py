@@ -17,10 +17,12 @@ from worker.core.errors import Failure, RotationError
 from worker.core.message import CONTENT_TYPE, composed
 from worker.core.planning import Keep, Plan, Superseded
 from worker.core.renewal import InFiles
+from worker.core.schedule import Wait
+from worker.core.waiting import Step, held_back
 from worker.core.withdrawal import was_taken_back
 from worker.effort import Effort, spending
 from worker.intake import Intake
-from worker.rotation import Rotator, Step
+from worker.rotation import Rotator
 
 _log = structlog.get_logger()
 _FIRST_PAUSE: Final = 60.0
@@ -46,6 +48,8 @@ class Finding:
     failure: Failure | None = None
     bundle: Bundle | None = None
     """What lies on disk."""
+    wait: Wait | None = None
+    """For what putting it right would have to wait: a window that opens then, or a time that is spread."""
 
     @property
     def is_to_be_put_right(self) -> bool:
@@ -69,7 +73,9 @@ class Sweeper:
                 steps = await self.rotator.plans(self.certificates[name], bundle.leaf)
             except RotationError as error:
                 return Finding(name, "failed", Failure.of(error))
-        return _judged(name, bundle, steps)
+        now, schedule = self.intake.now(), self.certificates[name].schedule
+        wait = held_back(schedule.wait(0, now, now), steps, schedule, now)
+        return replace(_judged(name, bundle, steps), wait=wait)
 
     async def look_back(self, name: str, past: Past) -> Finding:
         """As `look`, knowing what was told before: who took a certificate back does not want it again. BrokerError."""
@@ -123,7 +129,7 @@ class Sweeping:
     now: Callable[[], datetime]
     found: Callable[[State], None] = lambda _state: None
     _waiting: dict[str, tuple[str, float]] = field(default_factory=dict)
-    """By certificate, the fingerprint of what was put into the queue and has not ended yet, and when."""
+    """By certificate, the fingerprint of what was put into the queue and has not ended yet, and from when on it may."""
 
     async def run(self) -> None:
         """For ever."""
@@ -174,4 +180,5 @@ class Sweeping:
             return
         _, message = self.sweeper.renewal(finding.certificate, self.now())
         await self.enqueue(message)
-        self._waiting[finding.certificate] = fingerprint, clock
+        waits = 0.0 if finding.wait is None else (finding.wait.until - self.now()).total_seconds()
+        self._waiting[finding.certificate] = fingerprint, clock + waits

@@ -6,8 +6,9 @@ from tests.bite.faults_at_the_edges import AT_THE_EDGES
 from tests.bite.faults_of_input import OF_INPUT
 from tests.bite.faults_of_judgement import OF_JUDGEMENT
 from tests.bite.faults_of_notes import OF_NOTES
+from tests.bite.faults_of_time import OF_TIME
 from tests.bite.faults_of_trust import OF_TRUST
 from tests.bite.faults_of_vault import OF_VAULT
 from tests.bite.faults_of_work import OF_WORK
 
-FAULTS: Final = (*OF_WORK, *OF_JUDGEMENT, *AT_THE_EDGES, *OF_TRUST, *OF_NOTES, *OF_VAULT, *OF_INPUT)
+FAULTS: Final = (*OF_WORK, *OF_JUDGEMENT, *AT_THE_EDGES, *OF_TRUST, *OF_NOTES, *OF_VAULT, *OF_INPUT, *OF_TIME)

@@ -377,3 +377,49 @@ def test_vault_is_reached_safely_or_not_at_all(tmp_path: Path, text: str, proble
     found = problems(tmp_path, text)
     assert any(one.startswith(f"trust.vault{problem}") for one in found) if problem else found == [], found
     assert "hunter2" not in "".join(found)
+
+
+def timed(**settings: str) -> str:
+    """A certificate with these settings of its time, as TOML."""
+    more = "\n".join(f"{key} = {value}" for key, value in settings.items())
+    return GATEWAYS + certificate(in_place(), more=more)
+
+
+@pytest.mark.parametrize(
+    "window",
+    ['"Mon-Fri 09:00-17:00 Europe/Berlin"', '["Sat 22:00-04:00 UTC", "02:00-24:00 Asia/Kathmandu"]', "[]"],
+)
+def test_a_window_is_taken(tmp_path: Path, window: str) -> None:
+    assert problems(tmp_path, timed(window=window, spread_seconds="600", near_expiry_seconds="0")) == []
+
+
+@pytest.mark.parametrize(
+    ("window", "place", "problem"),
+    [
+        ('"weekdays"', "", '"Mon-Fri 09:00-17:00 Europe/Berlin" is the form'),
+        ('""', "", '"Mon-Fri 09:00-17:00 Europe/Berlin" is the form'),
+        ('["Mon 09:00-17:00 UTC", "Mon 09:00-17:00 Mars/Hellas"]', ".1", "no time zone of that name"),
+        ('["Mon 09:00-17:00 UTC", "Mo 09:00-17:00 UTC"]', ".1", "days are Mon"),
+        ('"Mon 09:00-09:00 UTC"', "", "begins when it ends"),
+        ('"Mon 23:59-00:00 UTC"', "", "shorter than twice the first of retry.parking_seconds"),
+    ],
+)
+def test_a_bad_window_is_named_with_what_is_expected(tmp_path: Path, window: str, place: str, problem: str) -> None:
+    parking = "[retry]\nparking_seconds = [31, 120]\n"
+    (found,) = problems(tmp_path, parking + timed(window=window))
+    assert found.startswith(f"certificates.shop.window{place}: {problem}"), found
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("spread_seconds", "86401"), ("spread_seconds", "-1"), ("near_expiry_seconds", "inf")]
+)
+def test_a_spread_and_a_nearness_have_their_bounds(tmp_path: Path, key: str, value: str) -> None:
+    (found,) = problems(tmp_path, timed(**{key: value}))
+    assert found.startswith(f"certificates.shop.{key}: "), found
+
+
+@pytest.mark.parametrize("window", ["9", "[9]", "true"])
+def test_a_window_is_text(tmp_path: Path, window: str) -> None:
+    found = problems(tmp_path, timed(window=window))
+    assert found
+    assert all(one.startswith("certificates.shop.window") for one in found), found

@@ -1,10 +1,12 @@
 """From settings to the values that the rest of the worker uses."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.settings.files import GATEWAYS, LISTENER, certificate, in_place, loaded, written
+from worker.app import certificates_of
 from worker.core.deployment import Binding
 from worker.core.secret import Secret
 from worker.sandbox.ca import Authority
@@ -15,6 +17,7 @@ from worker.settings.resolve import (
     deployments_of,
     holds,
     producers_by_certificate,
+    schedule_of,
     unsigned_producers,
 )
 
@@ -126,3 +129,16 @@ def test_claims_are_in_lower_case_however_the_settings_write_them(tmp_path: Path
         in_place(certificate_id="", name='"Blog_Main"'), name="blog"
     )
     assert claims_in(loaded(tmp_path, GATEWAYS + shop)) == {("apig-main", "c7-abc"), ("apig-main", "blog_main")}
+
+
+def test_when_a_certificate_may_be_rotated_is_what_its_settings_say(tmp_path: Path) -> None:
+    more = 'window = ["Sat 22:00-04:00 UTC", "Sun 22:00-04:00 UTC"]\nspread_seconds = 600\nnear_expiry_seconds = 3600'
+    text = GATEWAYS + certificate(in_place(), more=more) + certificate(in_place(certificate_id='"c2"'), name="blog")
+    settings = loaded(tmp_path, "[retry]\nparking_seconds = [40, 50]\n" + text)
+    schedule = schedule_of(settings, "shop")
+    assert [window.days for window in schedule.windows] == [{5}, {6}]
+    assert (schedule.spread, schedule.near_expiry, schedule.lateness) == tuple(
+        timedelta(seconds=seconds) for seconds in (600, 3600, 80)
+    )
+    assert schedule_of(settings, "blog").windows == ()
+    assert certificates_of(settings)["shop"].schedule == schedule

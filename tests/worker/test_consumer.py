@@ -93,7 +93,7 @@ class Inbox:
     async def ack(self) -> None:
         self._settled("ack")
 
-    async def park(self, delay: float, *, attempt: int) -> None:
+    async def park(self, delay: float, *, attempt: int, opened_at: datetime | None = None) -> None:
         self._settled(f"park {delay:g} as {attempt}")
 
     async def bury(self, reason: str, *, keep_body: bool, **about: Unpack[About]) -> None:

@@ -14,6 +14,7 @@ from tests.support.virtual_time import run_virtual
 from worker.broker.base import BrokerError, Message
 from worker.core.bundle import Leaf
 from worker.core.renewal import InFiles
+from worker.core.schedule import Wait
 from worker.core.withdrawal import was_taken_back
 from worker.sweep import Finding, Past, State, Sweeping
 
@@ -25,6 +26,7 @@ class Disk:
     states: Mapping[str, State]
     is_active: bool = True
     refuses: bool = False
+    wait: Wait | None = None
     looks: list[tuple[str, float]] = field(default_factory=list)
     enqueued: list[str] = field(default_factory=list)
 
@@ -34,7 +36,7 @@ class Disk:
 
     async def look_back(self, name: str, _past: Past) -> Finding:
         self.looks.append((name, asyncio.get_running_loop().time()))
-        return Finding(name, self.states[name], bundle=bundle())
+        return Finding(name, self.states[name], bundle=bundle(), wait=self.wait)
 
     async def enqueue(self, message: Message) -> None:
         if self.refuses:
@@ -93,6 +95,16 @@ def test_what_failed_is_not_put_there_again_before_a_day_is_over() -> None:
     """Each time is an event and a dead letter more."""
     failed = swept(Disk({"shop": "behind"}), 90, at={50: lambda sweeping: sweeping.ended("shop", "failed")})
     assert failed.enqueued == ["shop"]
+
+
+def test_what_waits_for_its_window_is_not_taken_for_lost_before_that_has_opened() -> None:
+    """A day is as long as a renewal is waited for; the window opens after three."""
+    three_days = Wait(day(4), "outside_window")
+    for wait, lost_after in ((three_days, 4 * 86400), (None, 86400)):
+        disk = swept(Disk({"shop": "behind"}, wait=wait), lost_after)
+        assert disk.enqueued == ["shop"]
+        again = swept(Disk({"shop": "behind"}, wait=wait), lost_after + 60)
+        assert again.enqueued == ["shop", "shop"]
 
 
 def test_what_the_queue_did_not_take_is_put_there_by_the_next_sweep() -> None:

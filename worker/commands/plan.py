@@ -14,10 +14,12 @@ from worker.commands.refusals import in_json
 from worker.commands.supposing import described_stored, is_supposed, supposed
 from worker.core.deployment import Binding, Certificate, Deployment
 from worker.core.errors import RotationError
+from worker.core.events import rfc3339
 from worker.core.planning import Create, Keep, Modify, Observed, Plan, Replacement, Superseded, UploadEach
 from worker.core.uploads import base_name
+from worker.core.waiting import Step, held_back
 from worker.gateways.base import Gateway
-from worker.rotation import Rotator, Step
+from worker.rotation import Rotator
 from worker.settings import Settings
 from worker.telemetry import Metrics, configure_logs
 
@@ -59,8 +61,9 @@ async def _plan(settings: Settings, name: str, material: Material | None) -> Seq
             return await _without_leaf(rotator, certificate)
         steps = await rotator.plans(certificate, bundle.leaf)
         warned = {"warnings": list(bundle.warnings)} if bundle.warnings else {}
+        waits = _waiting(certificate, steps)
         return [
-            {**_described(rotator.gateways[deployment.gateway], deployment, step), **warned}
+            {**_described(rotator.gateways[deployment.gateway], deployment, step), **warned, **waits}
             for deployment, step in zip(certificate.deployments, steps, strict=True)
         ]
 
@@ -68,14 +71,27 @@ async def _plan(settings: Settings, name: str, material: Material | None) -> Seq
 async def _without_leaf(rotator: Rotator, certificate: Certificate) -> Sequence[Described]:
     """What is stored and bound, and what a renewed certificate would cause."""
     found = await supposed(rotator.gateways, certificate, utc_now())
+    waits = _waiting(certificate, [one.step for one in found])
     return [
         {
             **_described(rotator.gateways[deployment.gateway], deployment, one.step),
+            **waits,
             "is_supposed": deployment.strategy != "rebind",
             **({} if one.observed is None else _as_it_is(one.observed)),
         }
         for deployment, one in zip(certificate.deployments, found, strict=True)
     ]
+
+
+def _waiting(certificate: Certificate, steps: Sequence[Step]) -> Described:
+    """For what an ordinary renewal would wait: its window, and its share of the spread, which depends on its id.
+
+    Empty where it would run at once.
+    """
+    now, schedule = utc_now(), certificate.schedule
+    first, last = (held_back(schedule.wait(share, now, now), steps, schedule, now) for share in (0, 1))
+    until: Described = {} if first is None else {"waits_until": rfc3339(first.until)}
+    return until if last is None or last == first else {**until, "begins_by": rfc3339(last.until)}
 
 
 def _as_it_is(observed: Observed) -> Described:
@@ -138,6 +154,10 @@ def _lines(described: Described) -> Iterator[str]:
         value = described.get(step)
         if value:
             yield f"  {step}: {', '.join(value) if isinstance(value, list) else value}"
+    if until := described.get("waits_until"):
+        yield f"  waits until {until}, when its window opens"
+    if latest := described.get("begins_by"):
+        yield f"  begins by {latest}: it is spread"
     if calls := described.get("calls"):
         yield f"  costs: {calls} calls, {remaining(float(str(described['seconds'])))}"
 

@@ -17,10 +17,11 @@ from worker.commands.loading import log_level, settings_of
 from worker.commands.material import Material, add_material, certificate_named, material_of_lineage, named_material
 from worker.commands.output import print_json, remaining, shown
 from worker.commands.refusals import in_json
-from worker.core.deployment import Deployment
+from worker.core.deployment import Certificate, Deployment
 from worker.core.errors import Failure, RotationError
-from worker.core.events import outcome_data
+from worker.core.events import outcome_data, rfc3339
 from worker.core.outcome import BindingResult, Report, Timing
+from worker.core.window import is_open, opens_at
 from worker.forecast import Work
 from worker.settings import Settings
 from worker.telemetry import Metrics, configure_logs
@@ -37,12 +38,21 @@ def execute(args: argparse.Namespace) -> int:
         settings = settings_of(args)
         certificate_named(settings, args.certificate)
         named, started_at = named_material(args), utc_now()
+        _say_whether_outside(certificates_of(settings)[args.certificate], started_at)
         report = asyncio.run(_rotate(settings, args, named))
     if args.json:
         print_json(_described(report, args.certificate, started_at))
     else:
         _print(args.certificate, report)
     return _status(report)
+
+
+def _say_whether_outside(certificate: Certificate, now: datetime) -> None:
+    """Whoever asks for it here wants it now."""
+    windows = certificate.schedule.windows
+    if windows and not is_open(windows, now):
+        opens = rfc3339(opens_at(windows, now))
+        sys.stderr.write(f"rotation-worker: {certificate.name}: outside its window, which opens at {opens}: goes on\n")
 
 
 async def _rotate(settings: Settings, args: argparse.Namespace, named: Material | None) -> Report:

@@ -12,9 +12,9 @@ from worker.core.events import rfc3339
 from worker.core.planning import Observed, Stored
 from worker.core.strategies import plan
 from worker.core.uploads import fingerprint_in
+from worker.core.waiting import Step, dated
 from worker.gateways.base import Gateway
 from worker.gateways.together import together
-from worker.rotation import Step
 
 _LIFETIME: Final = timedelta(days=90)
 _NO_FINGERPRINT: Final = "0" * 64
@@ -47,7 +47,7 @@ def _supposed(deployment: Deployment, seen: Observed | RotationError, leaf: Leaf
     if isinstance(seen, RotationError):
         return Supposed(None, seen)
     try:
-        return Supposed(seen, plan(deployment, seen, leaf))
+        return Supposed(seen, dated(plan(deployment, seen, leaf), seen))
     except RotationError as error:
         return Supposed(seen, error)
 

@@ -26,6 +26,7 @@ from worker.commands.output import print_json, print_table, shown
 from worker.commands.reading import broker_to_read
 from worker.commands.refusals import in_json
 from worker.core.errors import Failure
+from worker.core.events import rfc3339
 from worker.rotation import Rotator
 from worker.settings import Settings, SettingsError
 from worker.substitute import Substitute
@@ -35,6 +36,7 @@ from worker.telemetry import Metrics, configure_logs
 _log = structlog.get_logger()
 _AT_ONCE: Final = 8
 _UNKNOWN: Final = Told("unknown", "not_told")
+_POSTPONED: Final = "postponed"
 
 
 def seconds(text: str) -> float:
@@ -94,6 +96,8 @@ class Swept:
     def message(self) -> str | None:
         if self.ended is _UNKNOWN:
             return f"it was put into the queue: `rotation-worker history {self.finding.certificate}` will tell"
+        if self.finding.wait is not None and self.outcome == _POSTPONED:
+            return f"outside its window: nothing was done; sweep again from {rfc3339(self.finding.wait.until)} on"
         return None if self.finding.failure is None else self.finding.failure.message
 
 
@@ -119,6 +123,8 @@ class Pass:
         finding = await self.sweeper.look_back(name, self._past)
         if not finding.is_to_be_put_right:
             return Swept(finding)
+        if finding.wait is not None:
+            return Swept(finding, Told(_POSTPONED, finding.wait.why))
         if self.queue is not None:
             return Swept(finding, await self.queue.put_right(self.sweeper, name))
         report = await self.sweeper.rotator.rotate(self.sweeper.certificates[name], finding.bundle)

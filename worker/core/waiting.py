@@ -1,6 +1,6 @@
 """Whether what a rotation would do has to wait for a better time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -9,6 +9,12 @@ from worker.core.planning import Keep, Observed, Plan, Superseded
 from worker.core.schedule import Schedule, Wait
 
 Step = Plan | Superseded | RotationError
+Gate = Callable[[Sequence[Step]], None]
+"""Hears what is about to be done, before anything is. Raises PostponedError where that has to wait."""
+
+
+def at_once(_steps: Sequence[Step]) -> None:
+    """The gate of who wants it now."""
 
 
 def dated(step: Plan | Superseded, observed: Observed) -> Plan | Superseded:

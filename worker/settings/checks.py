@@ -10,8 +10,8 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 from worker.core.names import is_domain
 from worker.core.places import is_below
 from worker.core.uploads import LONGEST_BASE
+from worker.settings.base import VAULT_PATH
 from worker.settings.model import (
-    VAULT_PATH,
     AkSkAuth,
     ApiKeyAuth,
     Broker,
@@ -29,6 +29,7 @@ from worker.settings.model import (
     Vault,
     VaultAppRole,
 )
+from worker.settings.timed import window_problems
 
 _APIG_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{3,49}")
 _ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
@@ -202,6 +203,7 @@ def _certificate(settings: Settings, name: str, certificate: Certificate) -> Ite
         yield from _files_below(place, certificate.files_below, certificate.lineage)
     if certificate.keep_previous:
         yield from _kept(f"{place}.keep_previous", settings.trust, name, certificate)
+    yield from window_problems(f"{place}.window", certificate, min(settings.retry.parking_seconds))
 
 
 def _kept(place: str, trust: Trust, name: str, certificate: Certificate) -> Iterator[str]:

@@ -1,44 +1,17 @@
 """Every setting, its type and its default: the one source of the settings reference and the example file."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WrapValidator, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from worker.core.stance import Stance
+from worker.settings.base import Identifier, Model, Seconds, Uuid, VaultPath, Wave
+from worker.settings.timed import Timed
 
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-"""An id of a cloud object: it goes into URLs."""
-Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
-
-
-def _count_or_share(value: Any, checked: Callable[[Any], float]) -> float:
-    """A whole number stays one: 1 is one binding, 1.0 are all of them."""
-    number = checked(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if number > 1:
-        raise ValueError("a share is 1.0 at most; a number of bindings has no point")
-    return number
-
-
-Wave = Annotated[float, Field(gt=0, allow_inf_nan=False), WrapValidator(_count_or_share)]
-ApigName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{3,49}$")]
 CERTIFICATE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 CertificateName = Annotated[str, StringConstraints(pattern=rf"^{CERTIFICATE_NAME.pattern}$")]
-
-VAULT_PATH: Final = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*(?:/[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)*"
-VaultPath = Annotated[str, StringConstraints(pattern=rf"^{VAULT_PATH}$")]
-"""Of a mount or a secret: it goes into URLs, and nothing in it can leave its place."""
-
-
-class Model(BaseModel):
-    """Frozen, without unknown keys, and silent about its input in errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
 
 
 class Broker(Model):
@@ -169,7 +142,7 @@ class Trust(Model):
     recipient_keys: tuple[Path, ...] = ()
     require_signature: bool = False
     audience: str = "rotation-worker"
-    producers: dict[str, Producer] = {}
+    producers: dict[str, Producer] = Field(default={})
     roots: Roots = Roots()
     vault: Vault | None = None
     previous: Previous | None = None
@@ -311,7 +284,7 @@ class Lineage(Model):
     private_key: str
 
 
-class Certificate(Model):
+class Certificate(Timed):
     """`[certificates.NAME]`."""
 
     producers: tuple[str, ...] = Field(min_length=1)
@@ -345,7 +318,7 @@ class Publish(Model):
     expires_after_seconds: Seconds = 604_800
     """For how long a signed message is good."""
     spool: Path = Path("/var/spool/rotation-worker")
-    names: dict[str, str] = {}
+    names: dict[str, str] = Field(default={})
     plain: bool = False
     """Sends the key in the open. Only for a worker with `trust.allow_plain_keys`."""
 
@@ -362,8 +335,8 @@ class Settings(Model):
     broker: Broker = Broker()
     retry: Retry = Retry()
     trust: Trust = Trust()
-    gateways: dict[Identifier, Gateway] = {}
-    certificates: dict[CertificateName, Certificate] = {}
+    gateways: dict[Identifier, Gateway] = Field(default={})
+    certificates: dict[CertificateName, Certificate] = Field(default={})
     certificates_dir: Path | None = None
     sweep: Sweep = Sweep()
     publish: Publish = Publish()

@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,9 @@ from worker.core.errors import RefusedError, unchained
 from worker.core.pem import LONGEST_CHAIN
 from worker.core.reading import all_readable
 from worker.core.renewal import OWN_PRODUCER, InFiles
+from worker.core.schedule import Schedule
 from worker.core.secret import Secret
+from worker.core.window import parse_window
 from worker.settings.checks import broker_url_problems
 from worker.settings.errors import SettingsError
 from worker.settings.files import read_bounded
@@ -27,6 +30,17 @@ def deployments_of(settings: Settings, certificate: str) -> tuple[Target, ...]:
     return tuple(
         _target(deployment, f"certificates.{certificate}.deployments.{number}")
         for number, deployment in enumerate(entry.deployments)
+    )
+
+
+def schedule_of(settings: Settings, certificate: str) -> Schedule:
+    """When a certificate may be rotated."""
+    entry = settings.certificates[certificate]
+    return Schedule(
+        tuple(parse_window(text) for text in entry.windows),
+        timedelta(seconds=entry.spread_seconds),
+        timedelta(seconds=entry.near_expiry_seconds),
+        lateness=2 * timedelta(seconds=min(settings.retry.parking_seconds)),
     )
 
 
