@@ -6,7 +6,7 @@ import random
 import signal
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -23,7 +23,6 @@ from worker.core.certificate import Rules
 from worker.core.deployment import Certificate
 from worker.core.message import identify
 from worker.core.names import is_address, is_domain
-from worker.core.proof import Served, Shortfall
 from worker.core.renewal import OWN_PRODUCER
 from worker.gateways import open_gateway
 from worker.gateways.asking import Asking
@@ -49,7 +48,7 @@ from worker.trust.kept import KeptSealed, open_kept
 from worker.trust.keys import Recipients, Signers, problem_of
 from worker.trust.opening import TrustPolicy
 from worker.trust.vault import LONGEST_ANSWER, Vault, open_vault
-from worker.verification import Expected, ExpectedEither, ExpectedExpiry, ExpectedLeaf, Probe, parse_endpoint, verify
+from worker.verification import Probing, asked_names
 from worker.web.server import GatewayState, Health, serving
 
 _log = structlog.get_logger()
@@ -72,7 +71,7 @@ def certificates_of(settings: Settings) -> Mapping[str, Certificate]:
 
 def _names_of(certificate: Entry) -> Sequence[str]:
     """What must be covered wherever it is bound. An endpoint may be asked without a domain name."""
-    asked = (parse_endpoint(endpoint).server_name for endpoint in certificate.verify_.endpoints)
+    asked = asked_names(certificate)
     return *certificate.names, *(name for name in asked if is_domain(name.lower()) and not is_address(name))
 
 
@@ -180,52 +179,13 @@ async def gateways_of(settings: Settings, metrics: Metrics) -> AsyncIterator[Map
         yield gateways
 
 
-@dataclass(frozen=True, slots=True)
-class Probing:
-    """Proves by TLS handshakes that a certificate's endpoints serve the new leaf."""
-
-    probes: Mapping[str, Sequence[Probe]]
-    within: Mapping[str, float]
-
-    async def __call__(self, served: Served, /) -> Sequence[Shortfall]:
-        probes = self.probes.get(served.certificate, ()) if served.is_whole else ()
-        if not probes:
-            return ()
-        verdicts = await verify(probes, expected_of(served), within=self.within[served.certificate])
-        return [
-            Shortfall(one.failure, None, f"{one.probe.host}:{one.probe.port}")
-            for one in verdicts
-            if one.failure is not None
-        ]
-
-
-def expected_of(served: Served) -> Expected:
-    """What clients shall be served."""
-    expiry = ExpectedExpiry(served.expiries, utc_now())
-    if served.bundle is None:
-        return expiry
-    leaf = ExpectedLeaf.of(served.bundle, served.previous)
-    # Which endpoint is behind which deployment nobody says: where the platform holds some, either will do.
-    return ExpectedEither(leaf, expiry) if expiry.expiries else leaf
-
-
-def probing_of(settings: Settings) -> Probing:
-    return Probing(
-        {
-            name: tuple(parse_endpoint(endpoint) for endpoint in certificate.verify_.endpoints)
-            for name, certificate in settings.certificates.items()
-        },
-        {name: certificate.verify_.within_seconds for name, certificate in settings.certificates.items()},
-    )
-
-
 @asynccontextmanager
 async def rotator_of(settings: Settings, metrics: Metrics, watcher: Watcher | None = None) -> AsyncIterator[Rotator]:
     """Everything that a rotation needs, without a broker."""
     async with gateways_of(settings, metrics) as gateways, vault_of(settings) as vault:
         settle = {name: gateway.settle_seconds for name, gateway in settings.gateways.items()}
         kept = kept_of(settings, vault)
-        yield Rotator(gateways, probing_of(settings), settle, watcher or Unwatched(), claims_in(settings), kept=kept)
+        yield Rotator(gateways, Probing.of(settings, utc_now), settle, watcher or Unwatched(), claims_in(settings), kept=kept)
 
 
 def sweeper_of(settings: Settings, rotator: Rotator) -> Sweeper:

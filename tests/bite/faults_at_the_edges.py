@@ -163,24 +163,38 @@ LIMITING: Final = (
 PROVING: Final = (
     Fault(
         "only the first address is looked at",
-        "verification.py",
-        "for address in addresses:",
-        "for address in addresses[:1]:",
-        "test_verification.py::test_every_address_of_a_host_has_to_serve_the_new_leaf",
+        "verification/looking.py",
+        "for address in addresses]",
+        "for address in addresses[:1]]",
+        "verification/test_looking.py::test_every_address_of_a_host_has_to_serve_the_new_leaf",
     ),
     Fault(
         "a leaf without its chain is proof",
-        "verification.py",
+        "verification/expected.py",
         'return None if list(sent) == list(self.intermediates) else "chain_incomplete"',
         "return None",
-        "test_verification.py::test_a_leaf_without_its_intermediate_is_incomplete",
+        "verification/test_looking.py::test_a_leaf_without_its_intermediate_is_incomplete",
     ),
     Fault(
         "any handshake is proof",
-        "verification.py",
+        "verification/expected.py",
         "if sha256(served[0]).hexdigest() != self.leaf.fingerprint_sha256:",
         "if len(served[0]) == 0:",
-        "test_verification.py::test_the_replaced_certificate_is_told_from_a_strangers",
+        "verification/test_looking.py::test_the_replaced_certificate_is_told_from_a_strangers",
+    ),
+    Fault(
+        "nobody looks whether clients are asked for certificates",
+        "verification/looking.py",
+        "if wanted is not None and seen.asks_for_client != wanted:",
+        "if wanted is not None and False:",
+        "verification/test_looking.py::test_whether_clients_are_asked_for_certificates_is_seen",
+    ),
+    Fault(
+        "a wave is held responsible for endpoints of others",
+        "verification/places.py",
+        "if behind or served.is_whole:",
+        "if behind or served.bindings:",
+        "verification/test_places.py::test_endpoints_of_no_binding_are_asked_at_the_end_alone",
     ),
 )
 

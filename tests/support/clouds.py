@@ -57,7 +57,13 @@ def bycloud_gateway(sandbox: Sandbox, folder: Path, **overrides: Any) -> dict[st
 
 
 def settings_for(
-    sandbox: Sandbox, authority: Authority, folder: Path, certificates: Mapping[str, Any], **overrides: Any
+    sandbox: Sandbox,
+    authority: Authority,
+    folder: Path,
+    certificates: Mapping[str, Any],
+    *,
+    verify: Mapping[str, Any] | None = None,
+    **overrides: Any,
 ) -> Settings:
     roots = folder / "roots.pem"
     roots.write_text(authority.root_pem)
@@ -68,7 +74,8 @@ def settings_for(
             "trust": {"allow_plain_keys": True, "ca_bundle": str(roots)},
             "gateways": {"apig": apig_gateway(sandbox, folder), "bycloud": bycloud_gateway(sandbox, folder)},
             "certificates": {
-                name: {"producers": ("acme",), "deployments": deployments} for name, deployments in certificates.items()
+                name: {"producers": ("acme",), "deployments": deployments, "verify": verify or {}}
+                for name, deployments in certificates.items()
             },
             "http": {"listen": "127.0.0.1:0"},
             **overrides,

@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 import os
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from worker.settings.resolve import broker_url
 from worker.telemetry import Metrics, configure_logs
 from worker.trust.vault import Vault
 from worker.trust.vault.rights import ReadRight, read_rights
+from worker.verification import hostless
 
 
 def configure(_parser: argparse.ArgumentParser) -> None:
@@ -68,7 +69,15 @@ def _findings(args: argparse.Namespace) -> Sequence[Finding]:
         broker_url(settings.broker)
     except SettingsError as error:
         return [Finding("settings", is_good=False, message=problem) for problem in error.problems]
-    return [Finding("settings", is_good=True), *asyncio.run(_outside(settings))]
+    return [Finding("settings", is_good=True), *_unproven(settings), *asyncio.run(_outside(settings))]
+
+
+def _unproven(settings: Settings) -> Iterator[Finding]:
+    """What `verify` is asked to look at, and cannot."""
+    for name, certificate in settings.certificates.items():
+        for wildcard in hostless(certificate):
+            message = f"nobody can ask for {wildcard}: name a host in verify.hosts"
+            yield Finding(f"certificate {name}: verify", is_good=True, message=message, is_known=False)
 
 
 async def _outside(settings: Settings) -> Sequence[Finding]:

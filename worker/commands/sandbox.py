@@ -11,12 +11,16 @@ from worker.commands.loading import log_level
 from worker.commands.output import print_json
 from worker.sandbox import Sandbox, SandboxConfig
 from worker.sandbox.control import FAULT
+from worker.sandbox.flaws import FLAW
 from worker.sandbox.playground import serve
 from worker.telemetry import configure_logs
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--propagation", type=float, default=5.0, help="seconds until a change is served (default 5)")
+    parser.add_argument(
+        "--address", action="append", help="of the TLS listeners; may be given twice (default 127.0.0.1)"
+    )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "\n".join(_manual())
 
@@ -32,13 +36,21 @@ def _manual() -> Iterator[str]:
     yield "  curl CONTROL/journal        every call so far, without keys"
     yield "Fields of a fault:"
     yield from (f"  {name:13} {told}" for name, told in FAULT.items())
+    yield ""
+    yield "To make the TLS listeners serve something else than what is bound, post a flaw:"
+    yield """  curl -d '{"kind": "leaf_only", "name": "www.example.com", "times": 3}' CONTROL/flaws"""
+    yield "  curl CONTROL/flaws          all of them, and at how many handshakes each was shown"
+    yield "  curl -X DELETE CONTROL/flaws"
+    yield "Fields of a flaw:"
+    yield from (f"  {name:13} {told}" for name, told in FLAW.items())
+    yield ""
     yield "Operations:"
     yield from (f"  {name}" for name in sorted(Sandbox().world.operations))
 
 
 def execute(args: argparse.Namespace) -> int:
     configure_logs(log_level(args))
-    config = SandboxConfig(propagation_seconds=args.propagation)
+    config = SandboxConfig(propagation_seconds=args.propagation, addresses=args.address or ("127.0.0.1",))
     with tempfile.TemporaryDirectory(prefix="rotation-sandbox-") as folder:
         asyncio.run(serve(config, Path(folder), print_json))
     return OK

@@ -30,15 +30,21 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """Something that is not served as it shall be; `binding` is None for an endpoint of no binding."""
+    """Something that is not served as it shall be.
+
+    Reasons: `not_reachable`, `still_old`, `other_certificate`, `chain_incomplete`, `client_verification_changed`. The
+    message names server name, address and port.
+    """
 
     failure: Failure
     binding: Binding | None
+    """None: of an endpoint that belongs to no binding."""
     endpoint: str
+    """`host:port`, as the settings or the domain say it."""
 
 
 class Verifier(Protocol):
-    """Proves what clients are served."""
+    """Proves what clients are served: one shortfall for each endpoint, and each binding behind it, that falls short."""
 
     async def __call__(self, served: Served, /) -> Sequence[Shortfall]: ...
 

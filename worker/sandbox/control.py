@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from aiohttp import web
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
+from worker.sandbox.flaws import FLAW, Flaw
 from worker.sandbox.world import Fault, World
 
-_FAULT = TypeAdapter(with_config(ConfigDict(extra="forbid"))(Fault))
+T = TypeVar("T")
+_STRICT = with_config(ConfigDict(extra="forbid"))
+_FAULT, _FLAW = TypeAdapter(_STRICT(Fault)), TypeAdapter(_STRICT(Flaw))
 FAULT: Final[Mapping[str, str]] = {
     "operation": "which call goes wrong",
     "kind": "answer (with status, body and headers; the default), reset, hang, garbage or truncate",
@@ -25,7 +28,7 @@ FAULT: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """Its root tells what there is; `POST /faults` takes a Fault as JSON; `GET /journal` gives every call so far."""
+    """Its root tells what there is. Faults are of the clouds' answers, flaws of their TLS listeners."""
 
     world: World
 
@@ -34,6 +37,9 @@ class Control:
             web.get("/", self.index),
             web.post("/faults", self.add_fault),
             web.get("/journal", self.journal),
+            web.post("/flaws", self.add_flaw),
+            web.get("/flaws", self.flaws),
+            web.delete("/flaws", self.mend),
         ]
 
     async def index(self, _request: web.Request) -> web.Response:
@@ -43,15 +49,16 @@ class Control:
                 "GET /journal": "every call so far, without keys",
                 "operations": sorted(self.world.operations),
                 "example": {"operation": "attach_domains", "status": 429, "times": 3},
+                "POST /flaws": FLAW,
+                "GET /flaws": "every flaw of the TLS listeners, and at how many handshakes it was shown",
+                "DELETE /flaws": "takes all of them back",
             }
         )
 
     async def add_fault(self, request: web.Request) -> web.Response:
-        try:
-            fault = _FAULT.validate_json(await request.read())
-        except ValidationError as error:
-            places = [".".join(map(str, one["loc"])) for one in error.errors(include_input=False, include_url=False)]
-            return web.json_response({"problems": places, "fields": FAULT}, status=400)
+        fault = _read(_FAULT, await request.read(), FAULT)
+        if isinstance(fault, web.Response):
+            return fault
         if fault.operation not in self.world.operations:
             known = sorted(self.world.operations)
             return web.json_response({"problems": ["operation"], "operations": known}, status=400)
@@ -60,3 +67,25 @@ class Control:
 
     async def journal(self, _request: web.Request) -> web.Response:
         return web.json_response([asdict(call) for call in self.world.journal])
+
+    async def add_flaw(self, request: web.Request) -> web.Response:
+        flaw = _read(_FLAW, await request.read(), FLAW)
+        if isinstance(flaw, web.Response):
+            return flaw
+        return web.json_response(self.world.spoil(flaw).told(), status=201)
+
+    async def flaws(self, _request: web.Request) -> web.Response:
+        return web.json_response([flaw.told() for flaw in self.world.flaws])
+
+    async def mend(self, _request: web.Request) -> web.Response:
+        self.world.flaws.clear()
+        return web.json_response({})
+
+
+def _read(form: TypeAdapter[T], raw: bytes, fields: Mapping[str, str]) -> T | web.Response:
+    """What is posted; or the answer that names what is wrong with it."""
+    try:
+        return form.validate_json(raw)
+    except ValidationError as error:
+        places = [".".join(map(str, one["loc"])) for one in error.errors(include_input=False, include_url=False)]
+        return web.json_response({"problems": places, "fields": fields}, status=400)

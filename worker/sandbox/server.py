@@ -46,6 +46,8 @@ class SandboxConfig:
     activation_seconds: float = 0.0
     busy_seconds: float = 0.0
     has_put: bool = False
+    addresses: Sequence[str] = ("127.0.0.1",)
+    """Of every TLS listener."""
 
 
 class Sandbox:
@@ -58,7 +60,7 @@ class Sandbox:
         self.bycloud_throttle = Throttle(self.config.bycloud_limits)
         own = self.config
         self.iam = Iam(own.account, own.user, own.password, own.project, own.token_lifetime)
-        self.listeners = Listeners(self.world)
+        self.listeners = Listeners(self.world, own.addresses)
         self.apig_endpoint = self.iam_endpoint = self.bycloud_endpoint = self.control_endpoint = ""
         self._apig, self._iam, self._bycloud = self._routes_of_apig(), self._routes_of_iam(), self._routes_of_bycloud()
         self._stack = AsyncExitStack()

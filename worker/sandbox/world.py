@@ -12,6 +12,7 @@ from typing import Any, Literal
 from cryptography import x509
 
 from worker.sandbox.ca import Issued
+from worker.sandbox.flaws import Flaw, Key, Served
 
 FaultKind = Literal["answer", "reset", "hang", "garbage", "truncate"]
 
@@ -58,15 +59,6 @@ class Listener:
     load_balancer: str
     bindings: dict[bool, str] = field(default_factory=dict)
     """sni → certificate id"""
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """What a TLS listener serves for a name."""
-
-    chain_pem: str
-    private_key_pem: str = field(repr=False)
-    client_ca: str | None = None
 
 
 @dataclass(slots=True)
@@ -155,8 +147,9 @@ class World:
     """What is attached to another certificate at APIG is shown with both, until it is detached from the first."""
     put_moves_flags: bool = False
     """Whatever modifies a certificate at APIG switches client verification off where it is bound."""
-    served: dict[tuple[str, str], Served] = field(default_factory=dict)
+    served: dict[Key, Served] = field(default_factory=dict)
     """(instance or listener id, name) → what its TLS port serves now"""
+    flaws: list[Flaw] = field(default_factory=list)
 
     def add_instance(self) -> str:
         self.instances.append(str(uuid.uuid4()))
@@ -236,6 +229,12 @@ class World:
         validity = leaf.not_valid_before_utc, leaf.not_valid_after_utc
         change = Change(time.monotonic(), place, stored.id, leaf.serial_number, *validity, client_verification)
         self.changes.append(change)
+
+    def spoil(self, flaw: Flaw) -> Flaw:
+        """The TLS listeners have this flaw from now on, until it is taken out of `flaws`."""
+        flaw.held = dict(self.served)
+        self.flaws.append(flaw)
+        return flaw
 
     def fault_for(self, operation: str, text: str, *, after_effect: bool) -> Fault | None:
         for fault in self.faults:

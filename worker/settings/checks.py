@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from worker.core.names import is_domain
+from worker.core.names import is_domain, uncovered
 from worker.core.places import is_below
 from worker.core.uploads import LONGEST_BASE
 from worker.settings.base import VAULT_PATH
@@ -19,7 +19,6 @@ from worker.settings.model import (
     Certificate,
     Deployment,
     Domain,
-    Endpoint,
     Gateway,
     Lineage,
     PasswordAuth,
@@ -30,6 +29,7 @@ from worker.settings.model import (
     VaultAppRole,
 )
 from worker.settings.timed import window_problems
+from worker.settings.verify import Endpoint, Verify
 
 _APIG_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{3,49}")
 _ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
@@ -192,8 +192,7 @@ def _certificate(settings: Settings, name: str, certificate: Certificate) -> Ite
     place = f"certificates.{name}"
     for number, deployment in enumerate(certificate.deployments):
         yield from _deployment(settings, f"{place}.deployments.{number}", deployment)
-    for number, endpoint in enumerate(certificate.verify_.endpoints):
-        yield from _verified(f"{place}.verify.endpoints.{number}", endpoint)
+    yield from _verify(f"{place}.verify", certificate.verify_)
     for number, one in enumerate(certificate.names):
         if not is_domain(one.lower()):
             yield f"{place}.names.{number}: not a domain name"
@@ -222,6 +221,25 @@ def _files_below(place: str, folder: str, lineage: Lineage | None) -> Iterator[s
         yield f"{place}.files_below: not a path below a root"
     elif lineage is not None and not all(is_below(path, folder) for path in (lineage.chain, lineage.private_key)):
         yield f"{place}.lineage: not below files_below"
+
+
+def _verify(place: str, verify: Verify) -> Iterator[str]:
+    for number, endpoint in enumerate(verify.endpoints):
+        yield from _verified(f"{place}.endpoints.{number}", endpoint)
+    if verify.domains_at is not None and not _is_address(verify.domains_at):
+        yield f"{place}.domains_at: HOST:PORT is the form"
+    for wildcard, host in verify.hosts.items():
+        yield from _host(f"{place}.hosts", wildcard.lower(), host.lower())
+    if not verify.domains:
+        without = [key for key, said in (("domains_at", verify.domains_at), ("hosts", verify.hosts)) if said]
+        yield from (f"{place}.{key}: only with domains = true" for key in without)
+
+
+def _host(place: str, wildcard: str, host: str) -> Iterator[str]:
+    if not wildcard.startswith("*.") or not is_domain(wildcard):
+        yield f"{place}: has a key that is no wildcard"
+    elif host.startswith("*") or uncovered([host], [wildcard]):
+        yield f"{place}.{wildcard}: not a name that it covers"
 
 
 def _verified(place: str, endpoint: str | Endpoint) -> Iterator[str]:
@@ -258,6 +276,9 @@ def _bycloud(place: str, deployment: Deployment) -> Iterator[str]:
     if not deployment.listeners:
         yield f"{place}.listeners: names no listener"
     yield from _twice(f"{place}.listeners", [[(one.id.lower(), one.sni)] for one in deployment.listeners])
+    for number, one in enumerate(deployment.listeners):
+        if one.endpoint is not None:
+            yield from _verified(f"{place}.listeners.{number}.endpoint", one.endpoint)
     if deployment.strategy in ("rebind", "in_place") and deployment.certificate_id is None:
         yield f"{place}.certificate_id: {deployment.strategy} needs it"
 

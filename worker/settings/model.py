@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 from worker.core.stance import Stance
 from worker.settings.base import Identifier, Model, Seconds, Uuid, VaultPath, Wave
 from worker.settings.timed import Timed
+from worker.settings.verify import Endpoint, Verify
 
 CERTIFICATE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 CertificateName = Annotated[str, StringConstraints(pattern=rf"^{CERTIFICATE_NAME.pattern}$")]
@@ -247,6 +248,8 @@ class Listener(Model):
     id: Uuid
     sni: bool = False
     load_balancer: Uuid | None = None
+    endpoint: str | Endpoint | None = None
+    """Where it is looked at what it serves."""
 
 
 class Deployment(Model):
@@ -263,18 +266,6 @@ class Deployment(Model):
     """How many bindings have moved after each wave: 1 is one of them, 1.0 are all."""
     retire_after_seconds: float = Field(default=0, ge=0, allow_inf_nan=False)
     """For so long `blue_green` keeps the old stored certificate once nothing is bound to it any more."""
-
-
-class Endpoint(Model):
-    address: str
-    server_name: str
-
-
-class Verify(Model):
-    """`[certificates.NAME.verify]`."""
-
-    endpoints: tuple[str | Endpoint, ...] = ()
-    within_seconds: Seconds = 60
 
 
 class Lineage(Model):

@@ -1,11 +1,9 @@
 """Proof by handshake, against real TLS servers on loopback."""
 
 import asyncio
-import socket
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,102 +11,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.support.gateways import AUTHORITY, checked
+from tests.verification.servers import Server, closed_port, dumb_server, resolve, serving
 from worker.core.bundle import Bundle
 from worker.sandbox.ca import Issued
-from worker.settings.model import Endpoint
-from worker.verification import (
-    ExpectedEither,
-    ExpectedExpiry,
-    ExpectedLeaf,
-    Probe,
-    Verdict,
-    parse_endpoint,
-    served_chain,
-    verify,
-)
+from worker.verification import handshake, served_chain
+from worker.verification.expected import ExpectedLeaf
+from worker.verification.looking import Probe, Verdict, verify
 
 NAME = "a.example.com"
-NOW = datetime.now(UTC).replace(microsecond=0)
-LONG_AGO = NOW - timedelta(days=60)
 
 
 def issued() -> Issued:
     return AUTHORITY.issue([NAME])
-
-
-class Server:
-    """A TLS server on 127.0.0.1 whose certificate can be swapped while it runs."""
-
-    def __init__(self, folder: Path, shows: Issued, chain_pem: str | None = None) -> None:
-        self._folder = folder
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.names_asked: list[str | None] = []
-        self.port = 0
-        self._load(shows, chain_pem)
-        self.context.sni_callback = self._asked
-
-    def _load(self, shows: Issued, chain_pem: str | None = None) -> None:
-        path = self._folder / f"{shows.serial_number}.pem"
-        path.write_text(shows.private_key_pem + (chain_pem or shows.chain_pem))
-        self._latest = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        for context in (self._latest, self.context):
-            context.load_cert_chain(path)
-
-    def _asked(self, _tls: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> None:
-        self.names_asked.append(name)
-
-    def swap_at_the_next_look(self, shows: Issued) -> None:
-        """The next handshake still gets the old certificate, the one after it the new one."""
-
-        def swap(tls: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
-            before = self._latest
-            self._load(shows)
-            self.context.sni_callback = self._asked
-            tls.context = before
-            self._asked(tls, name, context)
-
-        self.context.sni_callback = swap
-
-    def demand_client_certificates(self, newest: ssl.TLSVersion) -> None:
-        self.context.maximum_version = newest
-        self.context.load_verify_locations(cadata=AUTHORITY.root_pem)
-        self.context.verify_mode = ssl.CERT_REQUIRED
-
-
-@asynccontextmanager
-async def serving(server: Server, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Server]:
-    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.close()
-
-    running = await asyncio.start_server(answer, host, port, ssl=server.context)
-    server.port = running.sockets[0].getsockname()[1]
-    try:
-        yield server
-    finally:
-        running.close()
-        await running.wait_closed()
-
-
-@asynccontextmanager
-async def dumb_server(*, says: bytes) -> AsyncIterator[int]:
-    """Answers every connection with these bytes and hangs up."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(1)
-        writer.write(says)
-        writer.close()
-
-    running = await asyncio.start_server(answer, "127.0.0.1", 0)
-    try:
-        yield running.sockets[0].getsockname()[1]
-    finally:
-        running.close()
-        await running.wait_closed()
-
-
-async def closed_port() -> int:
-    async with dumb_server(says=b"") as port:
-        return port
 
 
 def probe(port: int, host: str = "127.0.0.1") -> Probe:
@@ -155,7 +69,10 @@ async def test_a_root_behind_the_chain_does_no_harm(tmp_path: Path) -> None:
         assert await reason(checked(one), server.port) is None
 
 
-@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
+
+
+@pytest.mark.parametrize("newest", VERSIONS)
 async def test_a_server_that_wants_client_certificates_still_proves_what_it_serves(
     tmp_path: Path, newest: ssl.TLSVersion
 ) -> None:
@@ -165,6 +82,33 @@ async def test_a_server_that_wants_client_certificates_still_proves_what_it_serv
     async with serving(server):
         assert await reason(checked(one), server.port) is None
         assert await reason(checked(issued()), server.port) == "other_certificate"
+
+
+@pytest.mark.parametrize("newest", VERSIONS)
+@pytest.mark.parametrize("mode", [ssl.CERT_NONE, ssl.CERT_OPTIONAL, ssl.CERT_REQUIRED])
+@pytest.mark.parametrize("wanted", [True, False, None])
+async def test_whether_clients_are_asked_for_certificates_is_seen(
+    tmp_path: Path, newest: ssl.TLSVersion, mode: ssl.VerifyMode, wanted: bool | None
+) -> None:
+    one, asks = issued(), mode != ssl.CERT_NONE
+    server = Server(tmp_path, one)
+    server.demand_client_certificates(newest, mode)
+    async with serving(server):
+        [verdict] = await verdicts(checked(one), Probe("127.0.0.1", server.port, NAME, wanted))
+    if wanted in (asks, None):
+        assert verdict.failure is None
+    else:
+        assert verdict.failure is not None
+        told = "asks for" if asks else "does not ask for"
+        assert (verdict.failure.reason, verdict.failure.transient) == ("client_verification_changed", True)
+        assert verdict.failure.message == f"{NAME} at 127.0.0.1 port {server.port}: {told} client certificates"
+
+
+async def test_another_certificate_matters_more_than_whom_it_asks(tmp_path: Path) -> None:
+    async with serving(Server(tmp_path, issued())) as server:
+        [verdict] = await verdicts(checked(issued()), Probe("127.0.0.1", server.port, NAME, True))
+    assert verdict.failure is not None
+    assert verdict.failure.reason == "other_certificate"
 
 
 async def test_looking_goes_on_until_the_new_leaf_is_served(tmp_path: Path) -> None:
@@ -187,6 +131,42 @@ async def test_a_server_that_speaks_no_tls_is_not_reachable(says: bytes) -> None
         assert await reason(checked(issued()), port) == "not_reachable"
 
 
+@asynccontextmanager
+async def trickling() -> AsyncIterator[int]:
+    """A server that begins a TLS record, and sends a byte of it now and then, for ever."""
+
+    ended = list[asyncio.Task[None] | None]()
+
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ended.append(asyncio.current_task())
+        writer.write(b"\x16\x03\x03\x40\x00\x02\x00\x30\x00")
+        while not writer.is_closing():
+            writer.write(b"\x00")
+            await asyncio.sleep(0.01)
+        writer.close()
+
+    running = await asyncio.start_server(answer, "127.0.0.1", 0)
+    try:
+        yield running.sockets[0].getsockname()[1]
+    finally:
+        await asyncio.gather(*(task for task in ended if task is not None))
+        running.close()
+        await running.wait_closed()
+
+
+async def test_a_server_that_never_comes_to_an_end_holds_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handshake, "HANDSHAKE_SECONDS", 0.2)
+    async with trickling() as port:
+        assert await reason(checked(issued()), port) == "not_reachable"
+
+
+async def test_no_more_is_read_than_a_handshake_can_be_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = issued()
+    monkeypatch.setattr(handshake, "_LONGEST", 500)
+    async with serving(Server(tmp_path, one)) as server:
+        assert await reason(checked(one), server.port) == "not_reachable"
+
+
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 64 + ".invalid", "..", "\udcff"])
 async def test_a_host_without_an_address_is_not_reachable(host: str) -> None:
     [verdict] = await verdicts(checked(issued()), probe(443, host))
@@ -203,16 +183,6 @@ async def test_every_probe_has_its_own_verdict_in_order(tmp_path: Path) -> None:
     assert [number for number, result in enumerate(results) if result.failure is not None] == [1]
 
 
-def resolve_to(monkeypatch: pytest.MonkeyPatch, *hosts: str) -> None:
-    """Every name has these addresses."""
-
-    async def resolve(_host: str, port: int, **_hints: object) -> list[object]:
-        families = [socket.AF_INET6 if ":" in host else socket.AF_INET for host in hosts]
-        return [(family, 0, 0, "", (host, port)) for family, host in zip(families, hosts, strict=True)]
-
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
-
-
 async def test_every_address_of_a_host_has_to_serve_the_new_leaf(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,7 +191,7 @@ async def test_every_address_of_a_host_has_to_serve_the_new_leaf(
         serving(Server(tmp_path, new)) as renewed,
         serving(Server(tmp_path, issued()), "127.0.0.2", renewed.port),
     ):
-        resolve_to(monkeypatch, "127.0.0.1", "127.0.0.2")
+        resolve(monkeypatch, "shop.test", "127.0.0.1", "127.0.0.2")
         [verdict] = await verdicts(checked(new), probe(renewed.port, "shop.test"))
     assert verdict.failure is not None
     assert verdict.failure.message == f"{NAME} at 127.0.0.2 port {renewed.port}: serves another certificate"
@@ -232,44 +202,13 @@ async def test_an_address_that_this_host_has_no_way_to_is_left_out(
 ) -> None:
     one = issued()
     async with serving(Server(tmp_path, one)) as server:
-        resolve_to(monkeypatch, "fe80::1", "127.0.0.1")
+        resolve(monkeypatch, "shop.test", "fe80::1", "127.0.0.1")
         [verdict] = await verdicts(checked(one), probe(server.port, "shop.test"))
-        resolve_to(monkeypatch, "fe80::1")
+        resolve(monkeypatch, "shop.test", "fe80::1")
         [alone] = await verdicts(checked(one), probe(server.port, "shop.test"))
     assert verdict.failure is None
     assert alone.failure is not None
     assert alone.failure.reason == "not_reachable"
-
-
-def test_a_leaf_that_cannot_be_read_is_another_certificate() -> None:
-    assert ExpectedLeaf.of(checked(issued()), ["1"]).shortfall([b"no certificate"], NAME) == "other_certificate"
-    assert ExpectedExpiry(frozenset(), NOW).shortfall([b"no certificate"], NAME) == "other_certificate"
-
-
-def der(one: Issued) -> bytes:
-    return one.certificate.public_bytes(Encoding.DER)
-
-
-def test_an_older_one_for_the_same_name_is_old_even_if_nobody_remembers_it() -> None:
-    renewed = ExpectedLeaf.of(checked(issued()), [])
-    older, stranger = (AUTHORITY.issue([name], not_before=LONG_AGO) for name in (NAME, "b.example.com"))
-    assert renewed.shortfall([der(older)], NAME) == "still_old"
-    assert renewed.shortfall([der(stranger)], NAME) == "other_certificate"
-
-
-def test_of_a_leaf_that_only_the_platform_knows_name_and_expiry_are_proof() -> None:
-    renewed, older = issued(), AUTHORITY.issue([NAME], not_before=LONG_AGO)
-    known = ExpectedExpiry(frozenset({renewed.certificate.not_valid_after_utc}), NOW)
-    assert known.shortfall([der(renewed)], NAME) is None
-    assert known.shortfall([der(older)], NAME) == "still_old"
-    assert known.shortfall([der(renewed)], "b.example.com") == "other_certificate"
-    assert known.shortfall([], NAME) == "not_reachable"
-    assert ExpectedExpiry(frozenset(), NOW).shortfall([der(older)], NAME) is None, "nothing more is known"
-    later = older.certificate.not_valid_after_utc
-    assert ExpectedExpiry(frozenset(), later).shortfall([der(older)], NAME) == "still_old", "but it has expired"
-    either = ExpectedEither(ExpectedLeaf.of(checked(issued()), []), known)
-    assert either.shortfall([der(renewed)], NAME) is None
-    assert either.shortfall([der(older)], NAME) == "still_old"
 
 
 async def test_a_failure_says_where_it_was_seen(tmp_path: Path) -> None:
@@ -285,16 +224,3 @@ async def test_the_served_chain_comes_leaf_first(tmp_path: Path) -> None:
         leaf, intermediate = await served_chain("127.0.0.1", server.port, NAME)
     assert x509.load_der_x509_certificate(leaf) == one.certificate
     assert x509.load_der_x509_certificate(intermediate) == AUTHORITY.intermediate
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "expected"),
-    [
-        ("shop.example.com:443", Probe("shop.example.com", 443, "shop.example.com")),
-        ("[2001:db8::7]:8443", Probe("2001:db8::7", 8443, "2001:db8::7")),
-        (Endpoint(address="10.0.0.7:443", server_name=NAME), Probe("10.0.0.7", 443, NAME)),
-        (Endpoint(address="[::1]:443", server_name=NAME), Probe("::1", 443, NAME)),
-    ],
-)
-def test_endpoints_are_read_as_the_settings_write_them(endpoint: str | Endpoint, expected: Probe) -> None:
-    assert parse_endpoint(endpoint) == expected

@@ -1,0 +1,105 @@
+"""Looking at endpoints, early and often, then less often, until all serve what they shall."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from worker.core.errors import Failure
+from worker.verification.addresses import addresses_of
+from worker.verification.expected import Expected
+from worker.verification.handshake import Seen, look
+
+_AT_ONCE: Final = 32
+"""Look-ups and handshakes of one certificate."""
+_FIRST_PAUSE: Final = 0.2
+_LONGEST_PAUSE: Final = 5.0
+_TOLD: Final = {
+    "not_reachable": "no TLS handshake",
+    "still_old": "serves the certificate that was replaced",
+    "other_certificate": "serves another certificate",
+    "chain_incomplete": "serves the certificate without its whole chain",
+}
+_ASKS: Final = {True: "does not ask for client certificates", False: "asks for client certificates"}
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One endpoint to be looked at, on every address its host has."""
+
+    host: str
+    port: int
+    server_name: str
+    client_verification: bool | None = None
+    """Whether it shall ask for client certificates; None: nobody knows."""
+
+    @property
+    def endpoint(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`failure` None: every address served the new leaf."""
+
+    probe: Probe
+    failure: Failure | None
+
+
+async def verify(probes: Sequence[Probe], expected: Expected, *, within: float) -> Sequence[Verdict]:
+    """Looks until every probe is served what is expected, or `within` seconds have passed; in the probes' order.
+
+    Reasons are those of `Shortfall`, all worth another try.
+    """
+    turns = asyncio.Semaphore(_AT_ONCE)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(until_served(_Look(probe, expected, turns), within)) for probe in probes]
+    return [Verdict(probe, task.result()) for probe, task in zip(probes, tasks, strict=True)]
+
+
+async def until_served(look_again: Callable[[], Awaitable[Failure | None]], within: float) -> Failure | None:
+    """What the last look found: the first after which nothing is wrong, or that at the end of `within` seconds."""
+    clock = asyncio.get_running_loop().time
+    began, pause = clock(), _FIRST_PAUSE
+    while True:
+        failure = await look_again()
+        left = within - (clock() - began)
+        if failure is None or left <= 0:
+            return failure
+        await asyncio.sleep(min(pause, left))
+        pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One look at all addresses of a probe."""
+
+    probe: Probe
+    expected: Expected
+    turns: asyncio.Semaphore
+
+    async def __call__(self) -> Failure | None:
+        async with self.turns:
+            addresses = await addresses_of(self.probe.host, self.probe.port)
+        if not addresses:
+            return _failure("not_reachable", self.probe, self.probe.host, "has no address that can be reached")
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._at(address)) for address in addresses]
+        return next((failure for task in tasks if (failure := task.result()) is not None), None)
+
+    async def _at(self, address: str) -> Failure | None:
+        async with self.turns:
+            seen = await look(address, self.probe.port, self.probe.server_name)
+        return self._shortfall(address, seen)
+
+    def _shortfall(self, address: str, seen: Seen) -> Failure | None:
+        reason, wanted = self.expected.shortfall(seen.chain, self.probe.server_name), self.probe.client_verification
+        if reason is not None:
+            return _failure(reason, self.probe, address, _TOLD[reason])
+        if wanted is not None and seen.asks_for_client != wanted:
+            return _failure("client_verification_changed", self.probe, address, _ASKS[wanted])
+        return None
+
+
+def _failure(reason: str, probe: Probe, address: str, told: str) -> Failure:
+    return Failure(reason, f"{probe.server_name} at {address} port {probe.port}: {told}", transient=True)

@@ -1,0 +1,138 @@
+"""Where a certificate's bindings are asked for what they serve: from what the settings say, and what is bound."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from worker.core.deployment import Binding
+from worker.core.names import is_domain, uncovered
+from worker.core.proof import Served
+from worker.settings.model import Certificate, Domain
+from worker.settings.verify import Endpoint
+from worker.verification.looking import Probe
+
+_HTTPS: Final = 443
+_Listener = tuple[str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """What the settings say of one certificate. All names are in lower case."""
+
+    endpoints: Sequence[Probe] = ()
+    domains: bool = False
+    """Whether attached domains are asked for themselves."""
+    at: tuple[str, int] | None = None
+    """Where, instead of at their own addresses."""
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    """By wildcard: who is asked for in its stead."""
+    listeners: Mapping[_Listener, Probe] = field(default_factory=dict)
+    """By id and whether it is an SNI certificate's."""
+    listed: frozenset[str] = frozenset()
+    """Domains that the settings name, without wildcards."""
+    within: float = 60.0
+
+    @classmethod
+    def of(cls, certificate: Certificate) -> "Places":
+        said = certificate.verify_
+        at = None if said.domains_at is None else parse_endpoint(said.domains_at)
+        return cls(
+            tuple(parse_endpoint(endpoint) for endpoint in said.endpoints),
+            said.domains,
+            None if at is None else (at.host, at.port),
+            {wildcard.lower(): host.lower() for wildcard, host in said.hosts.items()},
+            {place: parse_endpoint(endpoint) for place, endpoint in _listeners(certificate)},
+            frozenset(name for name in listed_domains(certificate) if not _is_wildcard(name)),
+            said.within_seconds,
+        )
+
+
+def parse_endpoint(endpoint: str | Endpoint) -> Probe:
+    """`host:port` or `[v6]:port`; the name asked for is the host's, where no other is given."""
+    address = endpoint.address if isinstance(endpoint, Endpoint) else endpoint
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    return Probe(host, int(port), endpoint.server_name if isinstance(endpoint, Endpoint) else host)
+
+
+def asked_names(certificate: Certificate) -> Sequence[str]:
+    """The names, or addresses, that the settings have asked for besides those of domains."""
+    places = Places.of(certificate)
+    return [probe.server_name for probe in (*places.endpoints, *places.listeners.values())]
+
+
+def listed_domains(certificate: Certificate) -> Iterator[str]:
+    """Those that the settings name, in lower case."""
+    for deployment in certificate.deployments:
+        if not isinstance(deployment.domains, str):
+            for one in deployment.domains or ():
+                name = one.domain if isinstance(one, Domain) else one
+                if name is not None:
+                    yield name.lower()
+
+
+def _listeners(certificate: Certificate) -> Iterator[tuple[_Listener, str | Endpoint]]:
+    for deployment in certificate.deployments:
+        for one in deployment.listeners:
+            if one.endpoint is not None:
+                yield (one.id.lower(), one.sni), one.endpoint
+
+
+def probes_of(places: Places, served: Served) -> Mapping[Probe, Sequence[Binding]]:
+    """What is asked, and which bindings are behind it; none behind an endpoint that belongs to none of them."""
+    found: dict[Probe, list[Binding]] = defaultdict(list)
+    for probe in places.endpoints:
+        behind = _behind(probe.server_name.lower(), places, served.bindings)
+        if behind or served.is_whole:
+            found[probe] += behind
+    for binding in served.bindings:
+        own = _own(places, binding)
+        if own is not None and binding not in found[own]:
+            found[own].append(binding)
+    return {replace(probe, client_verification=_flag(behind)): tuple(behind) for probe, behind in found.items()}
+
+
+def _behind(server_name: str, places: Places, bindings: Sequence[Binding]) -> Sequence[Binding]:
+    """The bindings that serve a name: those of the name itself, else those of a wildcard that covers it."""
+    domains = [binding for binding in bindings if binding.kind == "domain"]
+    exactly = [binding for binding in domains if binding.name == server_name]
+    if exactly or server_name in places.listed:
+        return exactly
+    return [one for one in domains if _is_wildcard(one.name) and not uncovered([server_name], [one.name])]
+
+
+def _own(places: Places, binding: Binding) -> Probe | None:
+    """Where a binding is asked for itself, if it is."""
+    if binding.kind == "listener":
+        return places.listeners.get((binding.name.lower(), binding.sni))
+    host = places.hosts.get(binding.name) if _is_wildcard(binding.name) else binding.name
+    if not places.domains or host is None or not is_domain(host):
+        return None
+    return Probe(*(places.at or (host, _HTTPS)), host)
+
+
+def _flag(behind: Sequence[Binding]) -> bool | None:
+    """What all of them shall have; a name that is bound twice, and not alike, says nothing."""
+    flags = {binding.client_verification for binding in behind}
+    return flags.pop() if len(flags) == 1 else None
+
+
+def _is_wildcard(name: str) -> bool:
+    return name.startswith("*.")
+
+
+def unasked(places: Places, served: Served, asked: Collection[Binding]) -> Sequence[str]:
+    """The domains that should be asked for and cannot: wildcards without a host, each once."""
+    if not places.domains:
+        return ()
+    names = (one.name for one in served.bindings if one.kind == "domain" and one not in asked)
+    return tuple(dict.fromkeys(names))
+
+
+def hostless(certificate: Certificate) -> Sequence[str]:
+    """The wildcards of the settings that will not be asked for: nobody is named in their stead."""
+    bindings = [Binding("domain", name) for name in listed_domains(certificate)]
+    places, served = Places.of(certificate), Served("", None, bindings)
+    asked = {one for behind in probes_of(places, served).values() for one in behind}
+    return unasked(places, served, asked)

@@ -1,0 +1,46 @@
+"""The worker's Verifier: proves by TLS handshakes what clients of a certificate's bindings are served."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from worker.core.deployment import Binding
+from worker.core.proof import Served, Shortfall
+from worker.settings import Settings
+from worker.verification.expected import expected_of
+from worker.verification.looking import Verdict, verify
+from worker.verification.places import Places, probes_of, unasked
+
+_log = structlog.get_logger()
+_MOST_NAMES: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Probing:
+    """Every certificate of the settings."""
+
+    places: Mapping[str, Places]
+    now: Callable[[], datetime]
+
+    @classmethod
+    def of(cls, settings: Settings, now: Callable[[], datetime]) -> "Probing":
+        return cls({name: Places.of(one) for name, one in settings.certificates.items()}, now)
+
+    async def __call__(self, served: Served, /) -> Sequence[Shortfall]:
+        places = self.places.get(served.certificate, Places())
+        probes = probes_of(places, served)
+        asked = {binding for behind in probes.values() for binding in behind}
+        if names := unasked(places, served, asked):
+            _log.warning("verification.skipped", names=names[:_MOST_NAMES], domains=len(names))
+        expected = expected_of(served, self.now())
+        verdicts = await verify(tuple(probes), expected, within=places.within)
+        return [one for verdict in verdicts for one in _shortfalls(verdict, probes[verdict.probe])]
+
+
+def _shortfalls(verdict: Verdict, behind: Sequence[Binding]) -> Sequence[Shortfall]:
+    if verdict.failure is None:
+        return ()
+    return [Shortfall(verdict.failure, binding, verdict.probe.endpoint) for binding in behind or (None,)]
