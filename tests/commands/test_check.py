@@ -240,19 +240,19 @@ NAMES = [
 ]
 
 
-def deployed(sandbox: Sandbox, folder: Path) -> Path:
+def deployed(sandbox: Sandbox, folder: Path, domains: object = "attached", **entry: object) -> Path:
     """Settings of a certificate that is deployed at both clouds."""
     authority = Authority.create()
     issued, world = authority.issue(("shop.example.com",)), sandbox.world
     (folder / "roots.pem").write_text(authority.root_pem)
-    at_apig = {"gateway": "apig", "certificate_id": world.add_certificate(issued, "shop"), "domains": "attached"}
+    at_apig = {"gateway": "apig", "certificate_id": world.add_certificate(issued, "shop"), "domains": domains}
     at_bycloud = {
         "gateway": "bycloud",
         "strategy": "rebind",
         "certificate_id": world.add_upload(issued, "shop"),
         "listeners": [{"id": world.add_listener()}],
     }
-    certificates = {"shop": {"producers": ["acme"], "deployments": [at_apig, at_bycloud]}}
+    certificates = {"shop": {"producers": ["acme"], "deployments": [at_apig, at_bycloud], **entry}}
     return write_settings(sandbox, folder, folder / "roots.pem", {"url": f"sqlite:///{folder}/q.db"}, certificates)
 
 
@@ -279,6 +279,15 @@ async def test_every_right_that_deployments_need_at_a_cloud_is_tried_and_what_is
             },
         )
         assert not sandbox.world.changes
+
+
+async def test_a_wildcard_that_nobody_can_ask_for_is_told_and_is_no_failure(tmp_path: Path) -> None:
+    async with Sandbox() as sandbox:
+        proof = {"domains": True, "hosts": {"*.example.net": "www.example.net"}}
+        path = deployed(sandbox, tmp_path, ["*.example.com", "*.example.net"], verify=proof)
+        status, said, _ = await run("check", "--config", path)
+    told = "? certificate shop: verify: nobody can ask for *.example.com: name a host in verify.hosts"
+    assert (status, [line for line in said.splitlines() if "verify" in line]) == (0, [told])
 
 
 async def test_who_may_not_list_is_not_asked_to_where_no_deployment_lists(tmp_path: Path) -> None:

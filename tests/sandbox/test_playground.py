@@ -15,6 +15,7 @@ import aiohttp
 from tests.commands.processes import run
 from worker.sandbox import Sandbox
 from worker.sandbox.control import FAULT
+from worker.sandbox.flaws import FLAW
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -57,5 +58,5 @@ def named_in(text: str) -> set[str]:
 
 async def test_help_and_readme_tell_how_to_make_it_fail() -> None:
     _, said, _ = await run("sandbox", "--help")
-    assert Sandbox().world.operations | set(FAULT) <= named_in(said)
+    assert Sandbox().world.operations | set(FAULT) | set(FLAW) <= named_in(said)
     assert Sandbox().world.operations | set(FAULT) <= named_in(README.read_text())

@@ -294,24 +294,6 @@ def test_a_certificates_name_may_not_lead_anywhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("verify", "problem"),
-    [
-        ('["a.example.com:443", "[::1]:443", {address = "10.0.0.7:443", server_name = "a.example.com"}]', None),
-        ('["a.example.com"]', ".0: HOST:PORT is the form"),
-        ('["a.example.com:0"]', ".0: HOST:PORT is the form"),
-        ('["https://a.example.com:443"]', ".0: HOST:PORT is the form"),
-        ('[{address = "10.0.0.7", server_name = "a.example.com"}]', ".0: HOST:PORT is the form"),
-        ('[{address = "10.0.0.7:443", server_name = "exämple.com"}]', ".0.server_name: not a domain name"),
-        ('[{address = "10.0.0.7:443"}]', ".0.server_name: is missing"),
-    ],
-)
-def test_endpoints_to_verify_have_host_and_port(tmp_path: Path, verify: str, problem: str | None) -> None:
-    text = GATEWAYS + certificate(in_place(), more=f"[certificates.shop.verify]\nendpoints = {verify}")
-    expected = [] if problem is None else [f"certificates.shop.verify.endpoints{problem}"]
-    assert problems(tmp_path, text) == expected
-
-
-@pytest.mark.parametrize(
     ("root", "chain", "problem"),
     [
         ('["live"]', "shop/chain.pem", None),

@@ -22,7 +22,7 @@ SCRIPT = Path(sys.executable).with_name("rotation-worker")
 
 def require(program: str) -> str:
     """The program's path. Missing, it is a skip by name here and a failure in CI."""
-    path = shutil.which(program)
+    path = shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")
     if path is None:
         message = f"{program} is not installed"
         if os.environ.get("CI"):

@@ -62,7 +62,7 @@ def settings_for(
     folder: Path,
     certificates: Mapping[str, Any],
     *,
-    verify: Mapping[str, Any] | None = None,
+    verify: object = None,
     **overrides: Any,
 ) -> Settings:
     roots = folder / "roots.pem"

@@ -90,14 +90,13 @@ async def closed_port() -> int:
 
 
 def resolve(monkeypatch: pytest.MonkeyPatch, name: str, *hosts: str) -> None:
-    """The name has these addresses, for whoever asks the running loop; all others have their own."""
-    loop = asyncio.get_running_loop()
-    others = loop.getaddrinfo
+    """The name has these addresses; all others have their own."""
+    others = socket.getaddrinfo
 
-    async def look_up(host: str, port: int, **hints: Any) -> list[Any]:
+    def look_up(host: str, port: int, *hints: Any, **more: Any) -> list[Any]:
         if host != name:
-            return await others(host, port, **hints)
+            return others(host, port, *hints, **more)
         families = [socket.AF_INET6 if ":" in one else socket.AF_INET for one in hosts]
         return [(family, 0, 0, "", (one, port)) for family, one in zip(families, hosts, strict=True)]
 
-    monkeypatch.setattr(loop, "getaddrinfo", look_up)
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)

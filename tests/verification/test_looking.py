@@ -1,7 +1,9 @@
 """Proof by handshake, against real TLS servers on loopback."""
 
 import asyncio
+import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +16,7 @@ from tests.support.gateways import AUTHORITY, checked
 from tests.verification.servers import Server, closed_port, dumb_server, resolve, serving
 from worker.core.bundle import Bundle
 from worker.sandbox.ca import Issued
-from worker.verification import handshake, served_chain
+from worker.verification import addresses, handshake, served_chain
 from worker.verification.expected import ExpectedLeaf
 from worker.verification.looking import Probe, Verdict, verify
 
@@ -209,6 +211,25 @@ async def test_an_address_that_this_host_has_no_way_to_is_left_out(
     assert verdict.failure is None
     assert alone.failure is not None
     assert alone.failure.reason == "not_reachable"
+
+
+async def test_names_that_nobody_answers_for_hold_up_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+
+    def look_up(*_asked: object, **_hints: object) -> list[object]:
+        answered.wait()
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(addresses, "HANDSHAKE_SECONDS", 60)
+    looking = asyncio.create_task(verdicts(checked(issued()), *[probe(443, "slow.test")] * 40))
+    try:
+        await asyncio.sleep(0)
+        assert await asyncio.to_thread(lambda: "read")
+        assert not looking.done()
+    finally:
+        answered.set()
+        await looking
 
 
 async def test_a_failure_says_where_it_was_seen(tmp_path: Path) -> None:

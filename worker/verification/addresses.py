@@ -3,15 +3,22 @@
 import asyncio
 import socket
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Final
 
 from worker.verification.handshake import HANDSHAKE_SECONDS
+
+_LOOKING_UP: Final = ThreadPoolExecutor(32, thread_name_prefix="look-up")
+"""Of their own: names that nobody answers for shall not hold up those of gateways, and the reading of files."""
 
 
 async def addresses_of(host: str, port: int) -> Sequence[str]:
     """Empty where the name has none, or nobody answers in time."""
     try:
         async with asyncio.timeout(HANDSHAKE_SECONDS):
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+            found = await asyncio.get_running_loop().run_in_executor(_LOOKING_UP, look_up)
     except (OSError, UnicodeError, TimeoutError):
         return ()
     return list(dict.fromkeys(str(place[0]) for family, _, _, _, place in found if _has_route(family, place)))
