@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from worker.core.names import is_domain, uncovered
+from worker.core.names import is_domain
 from worker.core.places import is_below
 from worker.core.uploads import LONGEST_BASE
 from worker.settings.base import VAULT_PATH
@@ -28,13 +28,11 @@ from worker.settings.model import (
     Vault,
     VaultAppRole,
 )
+from worker.settings.proving import endpoint_problems, is_host_and_port, verify_problems
 from worker.settings.timed import window_problems
-from worker.settings.verify import Endpoint, Verify
 
 _APIG_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{3,49}")
-_ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
 _VAULT_PATH: Final = re.compile(VAULT_PATH)
-_LAST_PORT: Final = 65535
 _URL: Final = re.compile(r"[\x21-\x7e]+")
 EMBEDDED: Final = "sqlite:///"
 # Uploads of `per_domain` are told apart by so many characters of their deployment's name.
@@ -142,13 +140,8 @@ def _parking(steps: Sequence[float]) -> Iterator[str]:
 
 
 def _listen(listen: str) -> Iterator[str]:
-    if not _is_address(listen, first_port=0):
+    if not is_host_and_port(listen, first_port=0):
         yield "http.listen: HOST:PORT is the form"
-
-
-def _is_address(text: str, *, first_port: int = 1) -> bool:
-    found = _ADDRESS.fullmatch(text)
-    return found is not None and first_port <= int(found[1]) <= _LAST_PORT
 
 
 def _gateway(place: str, gateway: Gateway) -> Iterator[str]:
@@ -192,7 +185,7 @@ def _certificate(settings: Settings, name: str, certificate: Certificate) -> Ite
     place = f"certificates.{name}"
     for number, deployment in enumerate(certificate.deployments):
         yield from _deployment(settings, f"{place}.deployments.{number}", deployment)
-    yield from _verify(f"{place}.verify", certificate.verify_)
+    yield from verify_problems(f"{place}.verify", certificate.verify_)
     for number, one in enumerate(certificate.names):
         if not is_domain(one.lower()):
             yield f"{place}.names.{number}: not a domain name"
@@ -221,32 +214,6 @@ def _files_below(place: str, folder: str, lineage: Lineage | None) -> Iterator[s
         yield f"{place}.files_below: not a path below a root"
     elif lineage is not None and not all(is_below(path, folder) for path in (lineage.chain, lineage.private_key)):
         yield f"{place}.lineage: not below files_below"
-
-
-def _verify(place: str, verify: Verify) -> Iterator[str]:
-    for number, endpoint in enumerate(verify.endpoints):
-        yield from _verified(f"{place}.endpoints.{number}", endpoint)
-    if verify.domains_at is not None and not _is_address(verify.domains_at):
-        yield f"{place}.domains_at: HOST:PORT is the form"
-    for wildcard, host in verify.hosts.items():
-        yield from _host(f"{place}.hosts", wildcard.lower(), host.lower())
-    if not verify.domains:
-        without = [key for key, said in (("domains_at", verify.domains_at), ("hosts", verify.hosts)) if said]
-        yield from (f"{place}.{key}: only with domains = true" for key in without)
-
-
-def _host(place: str, wildcard: str, host: str) -> Iterator[str]:
-    if not wildcard.startswith("*.") or not is_domain(wildcard):
-        yield f"{place}: has a key that is no wildcard"
-    elif host.startswith("*") or uncovered([host], [wildcard]):
-        yield f"{place}.{wildcard}: not a name that it covers"
-
-
-def _verified(place: str, endpoint: str | Endpoint) -> Iterator[str]:
-    if not _is_address(endpoint.address if isinstance(endpoint, Endpoint) else endpoint):
-        yield f"{place}: HOST:PORT is the form"
-    if isinstance(endpoint, Endpoint) and not is_domain(endpoint.server_name.lower()):
-        yield f"{place}.server_name: not a domain name"
 
 
 def _lineage(place: str, lineage: Lineage, roots: Sequence[Path]) -> Iterator[str]:
@@ -278,7 +245,7 @@ def _bycloud(place: str, deployment: Deployment) -> Iterator[str]:
     yield from _twice(f"{place}.listeners", [[(one.id.lower(), one.sni)] for one in deployment.listeners])
     for number, one in enumerate(deployment.listeners):
         if one.endpoint is not None:
-            yield from _verified(f"{place}.listeners.{number}.endpoint", one.endpoint)
+            yield from endpoint_problems(f"{place}.listeners.{number}.endpoint", one.endpoint)
     if deployment.strategy in ("rebind", "in_place") and deployment.certificate_id is None:
         yield f"{place}.certificate_id: {deployment.strategy} needs it"
 
