@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.clouds import QUICK, renewal, running, settings_for
 from tests.verification.servers import resolve
-from tests.worker.test_rotations import AUTHORITY, NAMES, Balancer, Shop, new
+from tests.worker.test_rotations import AUTHORITY, NAMES, Balancer, Shop, new, served_serial
 from worker.sandbox import Sandbox, SandboxConfig
 from worker.sandbox.flaws import Flaw, FlawKind
 from worker.settings import Settings
@@ -62,7 +62,7 @@ async def test_one_domain_at_one_of_two_addresses_makes_the_rotation_fail_and_is
     assert one["bindings"] == {"total": 3, "attached": 2, "unchanged": 0, "failed": 1, "rolled_back": 0}
     [failure] = one["failures"]
     assert (failure["kind"], failure["name"], failure["reason"]) == ("domain", NAMES[1], reason)
-    assert failure["message"] == f"{NAMES[1]} at {TWO.addresses[1]} port {port}: {told}"
+    assert failure["message"] == f"{NAMES[1]} at {TWO.addresses[1]} port {port}: {told}; nothing could be put back"
     assert dead.reason == reason
 
 
@@ -95,25 +95,38 @@ async def test_what_is_served_in_the_end_is_proved_in_the_next_attempt(tmp_path:
     assert shop.changes() == ["modify_certificate", "attach_domains"]
 
 
-async def test_a_listener_is_proved_where_its_setting_says_and_an_endpoint_of_none_for_itself(tmp_path: Path) -> None:
+async def test_a_listener_is_proved_where_its_setting_says(tmp_path: Path) -> None:
     async with Sandbox() as sandbox:
         balancer = Balancer(sandbox)
         ports = await sandbox.open_listeners()
-        first, second = balancer.listeners
+        _, second = balancer.listeners
         sandbox.world.spoil(Flaw("other", place=second))
-        at = {"address": f"127.0.0.1:{ports[second]}", "server_name": NAMES[0]}
         listeners = tuple(
-            {"id": one, "endpoint": {**at, "address": f"127.0.0.1:{ports[one]}"}} for one in balancer.listeners
+            {"id": one, "endpoint": {"address": f"127.0.0.1:{ports[one]}", "server_name": NAMES[0]}}
+            for one in balancer.listeners
         )
         deployment = balancer.deployment(strategy="replace", listeners=listeners)
-        b = {**at, "server_name": NAMES[1]}
-        async with running(proving(sandbox, tmp_path, deployment, endpoints=(b,))) as worker:
+        async with running(proving(sandbox, tmp_path, deployment)) as worker:
             event = await worker.outcome(renewal(new()))
     [one] = event["data"]["deployments"]
-    assert [(told["kind"], told["name"]) for told in one["failures"]] == [("listener", second)]
-    assert (one["bindings"]["attached"], event["data"]["reason"]) == (1, "other_certificate")
-    assert event["data"]["message"] == f"{NAMES[1]} at 127.0.0.1 port {ports[second]}: serves another certificate"
-    assert sandbox.world.listeners[first].bindings.keys() == {False}
+    [failure] = one["failures"]
+    assert (failure["kind"], failure["name"], failure["reason"]) == ("listener", second, "other_certificate")
+    assert f"{NAMES[0]} at 127.0.0.1 port {ports[second]}: serves another certificate" in failure["message"]
+
+
+async def test_an_endpoint_that_belongs_to_no_binding_is_proved_for_itself(tmp_path: Path) -> None:
+    async with Sandbox() as sandbox:
+        balancer = Balancer(sandbox)
+        ports = await sandbox.open_listeners()
+        first, _ = balancer.listeners
+        sandbox.world.spoil(Flaw("leaf_only", place=first, name=NAMES[1]))
+        endpoint = {"address": f"127.0.0.1:{ports[first]}", "server_name": NAMES[1]}
+        settings = proving(sandbox, tmp_path, balancer.deployment(strategy="replace"), endpoints=(endpoint,))
+        async with running(settings) as worker:
+            event = await worker.outcome(renewal(new()))
+    assert (event["data"]["outcome"], event["data"]["reason"]) == ("failed", "chain_incomplete"), event["data"]
+    told = f"{NAMES[1]} at 127.0.0.1 port {ports[first]}: serves the certificate without its whole chain"
+    assert told in event["data"]["message"]
 
 
 async def test_a_wildcard_is_proved_by_the_host_that_is_named_and_without_one_the_log_says_so(
@@ -137,3 +150,22 @@ async def test_a_wildcard_is_proved_by_the_host_that_is_named_and_without_one_th
             assert ["*.example.com" in line for line in skipped] == ([] if hosts else [True])
     [one] = event["data"]["deployments"]
     assert [(told["name"], told["reason"]) for told in one["failures"]] == [("*.example.com", "other_certificate")]
+
+
+async def test_a_wave_that_clients_are_not_served_goes_back_and_so_clients_see(tmp_path: Path) -> None:
+    async with Sandbox() as sandbox:
+        shop, world = Shop(sandbox), sandbox.world
+        before = {one.leaf.serial_number for one in world.certificates.values()}
+        port = (await sandbox.open_listeners())[shop.instance]
+        world.spoil(Flaw("leaf_only", name=NAMES[1]))
+        deployment = shop.deployment(strategy="blue_green", name="shop", domains=NAMES, waves=(1, 1.0))
+        del deployment["certificate_id"]
+        at = f"127.0.0.1:{port}"
+        async with running(proving(sandbox, tmp_path, deployment, domains=True, domains_at=at)) as worker:
+            event = await worker.outcome(renewal(new()))
+        world.flaws.clear()
+        assert {await served_serial(sandbox, shop.instance, name) for name in NAMES} == before
+    [one] = event["data"]["deployments"]
+    assert (event["data"]["reason"], one["bindings"]["rolled_back"]) == ("rolled_back", 3)
+    assert [(failure["name"], failure["reason"]) for failure in one["failures"]] == [(NAMES[1], "chain_incomplete")]
+    assert {stored.leaf.serial_number for stored in world.certificates.values()} == before
