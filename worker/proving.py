@@ -31,8 +31,11 @@ class Proving:
     async def of_wave(self, todo: Plan, bindings: Sequence[Binding], *, is_last: bool) -> Sequence[Shortfall]:
         """Of one deployment's bindings; with the last, what belongs to no binding too, if it can be no other's."""
         is_whole = is_last and len(self.certificate.deployments) == 1
-        served = Served(self.certificate.name, self.bundle, bindings, _serials([todo.previous]), is_whole=is_whole)
-        return await self.verify(served)
+        waiting = frozenset(one.name for one in todo.attach) - {one.name for one in bindings}
+        previous = _serials([todo.previous])
+        return await self.verify(
+            Served(self.certificate.name, self.bundle, bindings, previous, is_whole=is_whole, waiting=waiting)
+        )
 
     async def of_all(self, carried: Sequence[Carried]) -> Sequence[Shortfall]:
         """What the waves have not proven."""

@@ -172,3 +172,15 @@ async def test_attached_means_what_is_bound_to_its_own(tmp_path: Path) -> None:
     async with stage(tmp_path) as one:
         assert (await one.rotate(bindings=None)).outcome == "succeeded"
         assert one.bound() == {one.green: 40}
+
+
+async def test_what_has_not_moved_yet_is_named_to_whoever_proves_what_has(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def look(_wave: int, served: Served) -> bool:
+        seen.append(len(served.waiting))
+        return False
+
+    async with stage(tmp_path, Eyes(look)) as one:
+        await one.rotate()
+        assert seen == [39, 36, 0]

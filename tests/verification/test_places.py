@@ -104,6 +104,12 @@ def test_a_name_at_two_instances_is_one_endpoint_of_both_and_asks_as_both_do() -
     assert asked(settings(domains=True), *twice, either)["shop.example.com@shop.example.com:443"][0] is None
 
 
+def test_an_endpoint_of_a_domain_that_has_not_moved_yet_is_nobody_elses() -> None:
+    places = Places.of(settings(endpoints=("shop.example.com:443", "b.example.com:443")))
+    served = Served("shop", None, (WILD,), waiting=frozenset({"shop.example.com"}))
+    assert [probe.server_name for probe in probes_of(places, served)] == ["b.example.com"]
+
+
 def test_a_listener_is_asked_where_its_own_setting_says() -> None:
     listeners = (
         {"id": L1.upper(), "endpoint": "10.0.0.7:443"},

@@ -259,7 +259,7 @@ def plan_per_domain(
         return Superseded(newer)
     is_right = [age == "same" and is_as_wanted(bound, _with_known_flag(bound)) for bound, age in ours]
     attach = tuple(_with_known_flag(bound) for (bound, _), right in zip(ours, is_right, strict=True) if not right)
-    unchanged = tuple(bound.binding for (bound, _), right in zip(ours, is_right, strict=True) if right)
+    unchanged = tuple(_with_known_flag(bound) for (bound, _), right in zip(ours, is_right, strict=True) if right)
     replaced = [bound.stored for bound, age in ours if age != "same" and bound.stored is not None]
     oldest_first = sorted(replaced, key=lambda stored: (stored.not_after is not None, stored.not_after))
     previous = previous_of(oldest_first[0]) if oldest_first else None

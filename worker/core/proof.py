@@ -26,6 +26,8 @@ class Served:
     """Of what only the platform holds."""
     is_whole: bool = True
     """Also the endpoints that belong to no binding."""
+    waiting: frozenset[str] = frozenset()
+    """Names of bindings that have not moved yet: an endpoint of theirs is nobody else's, be it under his wildcard."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,8 +83,9 @@ def probes_of(places: Places, served: Served) -> Mapping[Probe, Sequence[Binding
     """What is asked, and which bindings are behind it; none behind an endpoint that belongs to none of them."""
     found: dict[Probe, list[Binding]] = defaultdict(list)
     for probe in places.endpoints:
-        behind = _behind(probe.server_name.lower(), places, served.bindings)
-        if behind or served.is_whole:
+        name = probe.server_name.lower()
+        behind = _behind(name, places, served.bindings)
+        if name not in served.waiting and (behind or served.is_whole):
             found[probe] += behind
     for binding in served.bindings:
         own = _own(places, binding)
