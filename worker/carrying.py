@@ -185,6 +185,8 @@ class Carrying:
             old, returned = None, await self._material_back(self.todo.replacement, last)
         else:
             return unproven(self._reported(), shortfalls, is_changed=self.has_changed)
+        for one in returned:
+            self.heard(one)
         by_binding = {one.binding: one for one in returned}
         self.results = tuple(by_binding.get(one.binding, one) for one in self.results)
         report = attempted(rolled_back(self._reported(), shortfalls, returned, old))

@@ -198,7 +198,7 @@ class Rotator:
             self._tell(deployment, todo, work)
 
             def heard(result: BindingResult) -> None:
-                work.left -= 1
+                work.left += 1 if result.state == "rolled_back" else -1
                 self.watcher.bound(deployment, result)
 
             settle = self.settle_seconds.get(deployment.gateway, 15.0)

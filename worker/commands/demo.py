@@ -16,7 +16,14 @@ from worker.sandbox.demo import CALLS_PER_SECOND, Board, Demo, started
 from worker.sandbox.demo_broker import DemoBroker, demo_broker
 from worker.telemetry import quiet_logs
 
-_STYLES = {"succeeded": "green", "failed": "red", "superseded": "yellow", "rotating": "cyan", "waiting": "dim"}
+_STYLES = {
+    "succeeded": "green",
+    "failed": "red",
+    "superseded": "yellow",
+    "rotating": "cyan",
+    "going back": "magenta",
+    "waiting": "dim",
+}
 
 
 def configure(_parser: argparse.ArgumentParser) -> None:
@@ -73,4 +80,7 @@ def _sum_up(demo: Demo, console: Console) -> None:
     for event in demo.events:
         for deployment in event["data"]["deployments"]:
             for failure in deployment["failures"]:
-                console.print(f"{event['subject']}: {failure['name']}: {failure['reason']} ({failure['code']})")
+                code = f" ({failure['code']})" if failure["code"] else ""
+                console.print(f"{event['subject']}: {failure['name']}: {failure['reason']}{code}")
+            if went := deployment["bindings"]["rolled_back"]:
+                console.print(f"{event['subject']}: {went} domains went back to the certificate that they had.")

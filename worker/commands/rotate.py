@@ -77,9 +77,10 @@ class _Bars:
         task = self.progress.add_task(deployment.gateway, total=work.bindings, left=remaining(work.seconds_left()))
         self.tasks[deployment.key] = task, work
 
-    def bound(self, deployment: Deployment, _result: BindingResult) -> None:
+    def bound(self, deployment: Deployment, result: BindingResult) -> None:
         task, work = self.tasks[deployment.key]
-        self.progress.update(task, advance=1, left=remaining(work.seconds_left()))
+        advance = -1 if result.state == "rolled_back" else 1
+        self.progress.update(task, advance=advance, left=remaining(work.seconds_left()))
 
 
 @contextmanager

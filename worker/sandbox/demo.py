@@ -48,8 +48,10 @@ class Board:
     def planned(self, deployment: Deployment, _work: Work) -> None:
         self.lines[self.certificate_of[deployment.key]].state = "rotating"
 
-    def bound(self, deployment: Deployment, _result: BindingResult) -> None:
-        self.lines[self.certificate_of[deployment.key]].handled += 1
+    def bound(self, deployment: Deployment, result: BindingResult) -> None:
+        line, is_back = self.lines[self.certificate_of[deployment.key]], result.state == "rolled_back"
+        line.handled += -1 if is_back else 1
+        line.state = "going back" if is_back else line.state
 
     def ended(self, event: Mapping[str, Any]) -> None:
         line = self.lines[event["subject"]]
@@ -95,8 +97,7 @@ class Demo:
     @property
     def is_good(self) -> bool:
         served = all(
-            line.served.endswith("kept" if line.entry.expected == "superseded" else "new")
-            for line in self.board.lines.values()
+            line.served.endswith("kept" if line.entry.is_kept else "new") for line in self.board.lines.values()
         )
         return served and self.board.is_as_expected and not self.sandbox.apig_throttle.refused
 
@@ -107,9 +108,8 @@ async def started(folder: Path, broker: DemoBroker) -> AsyncIterator[Demo]:
     config = SandboxConfig(apig_limits=((CALLS_PER_SECOND, 1.0),), latency=0.03, propagation_seconds=1.0)
     async with Sandbox(config) as sandbox:
         world = DemoWorld(sandbox, folder, broker.producer)
-        entries = world.build()
+        entries = await world.build()
         settings = world.settings(broker.url)
-        await sandbox.open_listeners()
         board = Board({entry.name: Line(entry) for entry in entries}, _by_key(settings))
         stopping = asyncio.Event()
         worker = asyncio.create_task(run(settings, stopping=stopping, watcher=board))

@@ -5,13 +5,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from string import Template
+from typing import Final
 from uuid import uuid4
 
 from worker.sandbox.ca import Authority, Issued
+from worker.sandbox.flaws import Flaw
 from worker.sandbox.server import Sandbox
 from worker.settings import Settings
 from worker.settings.loading import load
 
+_BAD: Final = 3
+"""Of the second wave."""
 _CERTIFICATES, _DOMAINS, _LISTENER_CERTIFICATES, _LISTENERS = 20, 10, 2, 5
 
 
@@ -26,24 +30,35 @@ class Entry:
     issued: Issued = field(repr=False)
     bindings: int
     expected: str
+    is_kept: bool = False
+    """The old certificate is served at the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class DemoWorld:
-    """20 certificates on 200 domains, 2 on 10 listeners; one names a missing domain, and one renewal is stale."""
+    """20 certificates on 200 domains, 2 on 10 listeners; one names a missing domain, and one renewal is stale.
+
+    Two more move in waves to a new stored certificate. Of one, a domain is served without its whole chain.
+    """
 
     sandbox: Sandbox
     folder: Path
     producer: str
     authority: Authority = field(default_factory=lambda: Authority.create("Demo"))
 
-    def build(self) -> Sequence[Entry]:
+    async def build(self) -> Sequence[Entry]:
+        """With its TLS listeners."""
         (self.folder / "certificates.d").mkdir()
         instance = self.sandbox.world.add_instance()
+        await self.sandbox.open_listeners()
         group = self.sandbox.world.add_group(instance)
         entries = [self._on_domains(number, instance, group) for number in range(1, _CERTIFICATES + 1)]
         entries += [self._on_listeners(number) for number in range(1, _LISTENER_CERTIFICATES + 1)]
-        return [*entries, self._stale(instance, group)]
+        entries += [self._in_waves("waves-01", instance, group), self._in_waves("bad-wave-01", instance, group)]
+        self.sandbox.world.spoil(Flaw("leaf_only", name=f"www{_BAD}.bad-wave-01.example.com"))
+        entries.append(self._stale(instance, group))
+        await self.sandbox.open_listeners()
+        return entries
 
     def _old(self, names: Sequence[str]) -> Issued:
         return self.authority.issue(names, not_before=_days_ago(60))
@@ -59,6 +74,20 @@ class DemoWorld:
         )
         issued = self._renewed(name, self.authority.issue([*names, *missing]))
         return Entry(name, instance, names[0], issued, len(names + missing), "failed" if missing else "succeeded")
+
+    def _in_waves(self, name: str, instance: str, group: str) -> Entry:
+        """One domain, three, all ten; what each of them serves is looked at after each wave."""
+        is_bad, world = name.startswith("bad"), self.sandbox.world
+        names = [f"www{one}.{name}.example.com" for one in range(1, _DOMAINS + 1)]
+        base = name.replace("-", "_")
+        world.bind(world.add_certificate(self._old(names), base), *(world.add_domain(group, one) for one in names))
+        deployment = f'gateway = "apig-demo"\nstrategy = "blue_green"\nname = "{base}"\nwaves = [1, 0.3, 1.0]'
+        at = f"127.0.0.1:{self.sandbox.listeners.ports[instance]}"
+        verify = f'[certificates.{name}.verify]\ndomains = true\ndomains_at = "{at}"\nwithin_seconds = 4'
+        self._configure(name, f"{deployment}\ndomains = {_listed(names)}\n{verify}")
+        expected = "failed" if is_bad else "succeeded"
+        issued = self._renewed(name, self.authority.issue(names))
+        return Entry(name, instance, names[0], issued, len(names), expected, is_kept=is_bad)
 
     def _on_listeners(self, number: int) -> Entry:
         name, world = f"balancer-{number:02}", self.sandbox.world
@@ -86,7 +115,7 @@ class DemoWorld:
         world.bind(stored, world.add_domain(group, names[0]))
         self._configure(name, f'gateway = "apig-demo"\ncertificate_id = "{stored}"\ndomains = "attached"')
         issued = self._renewed(name, self.authority.issue(names, not_before=_days_ago(30)))
-        return Entry(name, instance, names[0], issued, 1, "superseded")
+        return Entry(name, instance, names[0], issued, 1, "superseded", is_kept=True)
 
     def _configure(self, name: str, deployment: str) -> None:
         head = f'[certificates.{name}]\nproducers = ["{self.producer}"]\n'
