@@ -27,6 +27,7 @@ from worker.consumer import Consumer, Policy
 from worker.core.certificate import Rules
 from worker.core.deployment import Certificate
 from worker.core.note import Note
+from worker.core.past import Placed
 from worker.core.snapshot import Snapshot
 from worker.intake import Intake
 from worker.rotation import Rotator
@@ -115,6 +116,10 @@ class Queue:
 
     async def kept(self, certificate: str, leaf: str) -> Mapping[str, Snapshot]:
         raise NotImplementedError
+
+    async def past(self, certificate: str) -> Sequence[Placed]:
+        assert certificate
+        return ()
 
     async def is_served(self) -> bool:
         raise NotImplementedError

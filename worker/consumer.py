@@ -15,14 +15,14 @@ from worker.broker.base import Broker, BrokerError, BrokerLostError, Delivery, M
 from worker.broker.recall import Told
 from worker.carrying import failure_of
 from worker.core.backoff import RetryPolicy, jittered
-from worker.core.bundle import Bundle
 from worker.core.deployment import Certificate
-from worker.core.errors import Failure, PostponedError, RotationError, TransientError
+from worker.core.errors import Failure, PostponedError, RotationError
 from worker.core.outcome import Report, Timing
-from worker.core.renewal import OWN_PRODUCER, Renewal
+from worker.core.past import Placed
+from worker.core.renewal import Renewal
 from worker.core.schedule import Wait
-from worker.core.withdrawal import was_taken_back
 from worker.effort import Effort, spending
+from worker.hindsight import Hindsight
 from worker.in_hand import InHand
 from worker.intake import Intake
 from worker.limits import KeyedLock
@@ -73,6 +73,8 @@ class Consumer:
     _certificates: KeyedLock = field(default_factory=KeyedLock)
     _at_work: dict[str, Effort] = field(default_factory=dict)
     """By certificate."""
+    _begun: dict[str, Placed] = field(default_factory=dict)
+    """By certificate, what this session has put somewhere last."""
     _idle_slices: dict[str, int] = field(default_factory=dict)
     """By a message's digest: slices in a row in which it only read what it had read before, and waited."""
     _postponed: Postponed = field(default_factory=Postponed)
@@ -135,6 +137,7 @@ class Consumer:
             lost = _first(losses)
         finally:
             self._in_hand.session_ended()
+            self._begun.clear()  # by the next one others may have put something else there
         if lost is not None:
             raise BrokerLostError(str(lost)) from None
 
@@ -297,22 +300,17 @@ class Consumer:
     ) -> Report:
         """What came of the renewal's material. Raises PostponedError where it is too early for it."""
         bundle = await self.intake.bundle_of(renewal)
-        if await self._is_withdrawn(renewal, bundle):
-            return Report("superseded", "withdrawn", None if bundle is None else bundle.leaf)
-        if bundle is not None:
-            kept = await self._settlement.kept(message, renewal.certificate, bundle.leaf)
-            self.rotator.recall(bundle.leaf, kept)
         until, after, gate = renewal.undo_until, renewal.stored_after, appointment.check_steps
-        return await self.rotator.rotate(certificate, bundle, undo_until=until, stored_after=after, gate=gate)
-
-    async def _is_withdrawn(self, renewal: Renewal, bundle: Bundle | None) -> bool:
-        """The sweep may have looked before an urgent renewal took back what lies on disk."""
-        if renewal.producer != OWN_PRODUCER or bundle is None:
-            return False
-        try:
-            return was_taken_back(bundle.leaf, await self.broker.history(renewal.certificate))
-        except BrokerError as error:
-            raise TransientError("broker_unavailable", f"the history cannot be read ({error})") from None
+        rotation = partial(self.rotator.rotate, certificate, undo_until=until, stored_after=after, gate=gate)
+        if bundle is None:
+            return await rotation(None)
+        leaf, hindsight = bundle.leaf, Hindsight(self.broker, self._begun)
+        is_told = self.rotator.tells_beginnings(certificate)
+        if (reason := await hindsight.objection(renewal, leaf, tells_beginnings=is_told)) is not None:
+            return Report("superseded", reason, leaf)
+        kept = await self._settlement.kept(message, renewal.certificate, leaf)
+        self.rotator.recall(leaf, kept)
+        return await hindsight.of(renewal, leaf, rotation(bundle))
 
     @asynccontextmanager
     async def _turn(self, certificate: str, effort: Effort) -> AsyncIterator[None]:

@@ -154,6 +154,11 @@ class Rotator:
         except RotationError as error:
             return error
 
+    def tells_beginnings(self, certificate: Certificate) -> bool:
+        """Whether what is stored says everywhere how old it is. What the platform holds itself need not."""
+        named = (one.gateway for one in certificate.deployments if one.strategy != "rebind")
+        return all(self.gateways[name].tells_beginnings for name in named)
+
     def recall(self, leaf: Leaf, notes: Mapping[str, Snapshot]) -> None:
         """By deployment, what another worker kept before it changed anything for this leaf."""
         self._snapshots.recall(leaf, notes)

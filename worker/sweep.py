@@ -15,6 +15,7 @@ from worker.core.bundle import Bundle
 from worker.core.deployment import Certificate
 from worker.core.errors import Failure, RotationError
 from worker.core.message import CONTENT_TYPE, composed
+from worker.core.past import all_placed, is_overtaken
 from worker.core.planning import Keep, Plan, Superseded
 from worker.core.renewal import InFiles
 from worker.core.schedule import Wait
@@ -82,8 +83,12 @@ class Sweeper:
         finding = await self.look(name)
         if finding.state != "behind" or finding.bundle is None:
             return finding
-        is_withdrawn = was_taken_back(finding.bundle.leaf, await past(name))
-        return replace(finding, state="withdrawn") if is_withdrawn else finding
+        leaf, events = finding.bundle.leaf, await past(name)
+        if was_taken_back(leaf, events):
+            return replace(finding, state="withdrawn")
+        is_told = self.rotator.tells_beginnings(self.certificates[name])
+        is_newer = not is_told and is_overtaken(all_placed(reversed(events)), leaf, None)
+        return replace(finding, state="newer") if is_newer else finding
 
     def renewal(self, name: str, at: datetime) -> tuple[str, Message]:
         """What lies on disk as a renewal of the worker's own, and its id."""

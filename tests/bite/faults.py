@@ -3,6 +3,7 @@
 from typing import Final
 
 from tests.bite.faults_at_the_edges import AT_THE_EDGES
+from tests.bite.faults_of_hindsight import OF_HINDSIGHT
 from tests.bite.faults_of_input import OF_INPUT
 from tests.bite.faults_of_judgement import OF_JUDGEMENT
 from tests.bite.faults_of_notes import OF_NOTES
@@ -11,4 +12,14 @@ from tests.bite.faults_of_trust import OF_TRUST
 from tests.bite.faults_of_vault import OF_VAULT
 from tests.bite.faults_of_work import OF_WORK
 
-FAULTS: Final = (*OF_WORK, *OF_JUDGEMENT, *AT_THE_EDGES, *OF_TRUST, *OF_NOTES, *OF_VAULT, *OF_INPUT, *OF_TIME)
+FAULTS: Final = (
+    *OF_WORK,
+    *OF_JUDGEMENT,
+    *AT_THE_EDGES,
+    *OF_TRUST,
+    *OF_NOTES,
+    *OF_VAULT,
+    *OF_INPUT,
+    *OF_TIME,
+    *OF_HINDSIGHT,
+)

@@ -23,8 +23,8 @@ OF_NOTES: Final = (
     Fault(
         "notes are never read",
         "consumer.py",
-        "            self.rotator.recall(bundle.leaf, kept)\n",
-        "            self.rotator.recall(bundle.leaf, {} and kept)\n",
+        "        self.rotator.recall(leaf, kept)\n",
+        "        self.rotator.recall(leaf, {} and kept)\n",
         f"{_SWEPT}[flags moved by the PUT]",
     ),
     Fault(

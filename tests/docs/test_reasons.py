@@ -9,7 +9,8 @@ ROOT = Path(__file__).parents[2]
 RAISED = {"TransientError", "PermanentError", "RefusedError", "AmbiguousError", "Failure", "Rule"}
 # Reasons that are chosen before they are given to an error.
 CHOSEN = {
-    *("rotated", "already_current", "downgrade", "binding_failed", "client_verification_changed"),
+    *("rotated", "already_current", "downgrade", "withdrawn", "replayed"),
+    *("binding_failed", "client_verification_changed"),
     *("forbidden", "auth_failed", "quota", "not_found", "certificate_rejected", "conflict", "bad_request"),
     *("throttled", "gateway_unavailable", "busy", "unsupported", "chain_order", "chain_extra"),
     *("chain_incomplete", "chain_untrusted", "still_old", "other_certificate", "not_reachable", "delivery_limit"),

@@ -44,6 +44,10 @@ class Heard:
     def outcome(self) -> str:
         return str(self.event["data"]["outcome"])
 
+    @property
+    def reason(self) -> str:
+        return str(self.event["data"].get("reason"))
+
 
 @dataclass(frozen=True, slots=True)
 class Unrest:

@@ -17,6 +17,7 @@ from worker.broker.sqlite import SqliteBroker
 from worker.core.backoff import step_for
 from worker.core.message import identify
 from worker.core.note import Note, entry_of
+from worker.core.past import Placed, all_placed
 from worker.core.snapshot import Snapshot
 from worker.sandbox.world import World
 from worker.settings.model import Broker as Settings
@@ -117,6 +118,9 @@ class Desk:
 
         return await Recall(read).noted(certificate, leaf)
 
+    async def past(self, certificate: str) -> Sequence[Placed]:
+        return all_placed(told.event for told in self.store.told if told.event["subject"] == certificate)
+
     def _next(self) -> int | None:
         now = _now()
         ready = [
@@ -192,6 +196,9 @@ class Watched:
 
     async def kept(self, certificate: str, leaf: str) -> Mapping[str, Snapshot]:
         return await self.broker.kept(certificate, leaf)
+
+    async def past(self, certificate: str) -> Sequence[Placed]:
+        return await self.broker.past(certificate)
 
     @asynccontextmanager
     async def deliveries(self) -> AsyncGenerator[AsyncIterator["WatchedInHand"]]:

@@ -83,7 +83,9 @@ def superseded_by_nothing(books: Books) -> Iterator[str]:
     sent = {one.renewal_id: one for one in books.sent}
     for heard in books.heard:
         mine = sent.get(heard.renewal_id)
-        if heard.outcome == "superseded" and mine is not None and not _met_newer(books, mine, heard):
+        if heard.outcome != "superseded" or mine is None:
+            continue
+        if not (_met_newer(books, mine, heard) or _was_put_aside(books, mine, heard)):
             yield f"superseded by nothing: {heard.renewal_id}"
 
 
@@ -98,6 +100,18 @@ def _met_newer(books: Books, mine: Sent, heard: Heard) -> bool:
         elif _is_newer(change, mine):
             return True
     return any(_is_newer(change, mine) for change in before.values())
+
+
+def _was_put_aside(books: Books, mine: Sent, heard: Heard) -> bool:
+    """It came again after it had succeeded, and after something else, newer or not, was put in its place."""
+    if heard.reason != "replayed":
+        return False
+    ends = len(books.changes) if heard.changes is None else heard.changes
+    done = [one.changes for one in books.heard if one.renewal_id == mine.renewal_id and one.outcome == "succeeded"]
+    begins = min((one for one in done if one is not None), default=ends)
+    return any(
+        begins <= moment < ends and change.serial != mine.serial for moment, change in numbered(books, mine.certificate)
+    )
 
 
 def _is_newer(change: Change, mine: Sent) -> bool:

@@ -37,7 +37,7 @@ def sent(serial: int, **overrides: Any) -> Sent:
 
 
 def heard(renewal_id: str, outcome: str = "succeeded", changes: int | None = None, **overrides: Any) -> Heard:
-    told = {"renewal_id": renewal_id, "outcome": outcome, "leaf": None}
+    told = {"renewal_id": renewal_id, "outcome": outcome, "reason": overrides.pop("reason", "rotated"), "leaf": None}
     began = overrides.pop("began", 0)
     return Heard({"id": f"{renewal_id}|{outcome}", "data": told, **overrides}, changes, began)
 
@@ -84,12 +84,23 @@ BROUGHT_BACK: Final = replace(
 )
 
 
+REPLAYED: Final = replace(
+    TWO,
+    sent=[replace(TWO.sent[0], undo_until=day(4)), TWO.sent[1]],
+    heard=[heard("r3", changes=4), heard("r2", changes=6), heard("r3", "superseded", 6, reason="replayed")],
+    changes=[*both(1), *both(3), *both(2)],
+    pauses={"r3": [4], "r2": [6]},
+    may_be_told_twice={"r3"},
+)
+"""What was taken back comes again."""
+
+
 def test_books_that_balance_are_not_complained_of() -> None:
     parked = replace(GOOD, heard=[], waiting={"r2"})
     repeated = replace(GOOD, heard=[*GOOD.heard, *GOOD.heard])
     urgent = replace(BACK, sent=[*GOOD.sent, URGENT], waiting={"r1"})
     half = replace(DEAD, half_done={"r2"})
-    for books in (GOOD, DEAD, parked, repeated, urgent, half, LATE, TWO, BROUGHT_BACK):
+    for books in (GOOD, DEAD, parked, repeated, urgent, half, LATE, TWO, BROUGHT_BACK, REPLAYED):
         assert broken_promises(books) == []
 
 
@@ -160,6 +171,12 @@ def test_a_success_is_proven_by_its_own_rotation(how: str) -> None:
 FALSELY_SUPERSEDED: Final = {
     "the newest, which was never stored": replace(GOOD, heard=[heard("r2", "superseded", 4)], changes=both(1)),
     "by nothing": replace(GOOD, heard=[heard("r2", "superseded", 4)]),
+    "by what it says has put it aside, and nothing did": replace(
+        GOOD, heard=[*GOOD.heard, heard("r2", "superseded", 4, reason="replayed")], may_be_told_twice={"r2"}
+    ),
+    "by what put it aside, though it had never succeeded": replace(
+        GOOD, heard=[heard("r2", "superseded", 4, reason="replayed")], changes=[*both(2), *both(1)]
+    ),
     "by what came later": replace(LATE, heard=[heard("r2", "superseded", 2), heard("r3", changes=4)]),
     "by what was only sent": replace(
         GOOD, sent=[*GOOD.sent, sent(3, must_fail=True)], heard=[heard("r2", "superseded", 2), heard("r3", "failed", 4)]

@@ -31,6 +31,7 @@ class FakeGateway:
     retired: list[str] = field(default_factory=list)
 
     is_down: bool = False
+    tells_beginnings: bool = True
 
     @property
     def account(self) -> "FakeGateway":

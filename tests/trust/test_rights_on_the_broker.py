@@ -184,8 +184,9 @@ async def test_what_was_signed_once_turns_nothing_back(tmp_path: Path) -> None:
             (undoing, ("succeeded", "rotated")),
             (older, ("succeeded", "rotated")),
             (newer, ("succeeded", "rotated")),
-            (older, ("superseded", "downgrade")),
-            (undoing, ("superseded", "downgrade")),
+            (older, ("superseded", "replayed")),
+            (undoing, ("superseded", "replayed")),
+            (world.signed(world.event("shop", days_ago=5)), ("superseded", "downgrade")),
             (world.signed(urgent, days_ago=8, seconds=10 * 86_400), ("failed", "stale_message")),
         ]:
             await world.publish("acme", body, jose, user_id="acme")
@@ -208,3 +209,24 @@ async def test_what_was_signed_once_turns_nothing_back(tmp_path: Path) -> None:
     files = [file for file in (tmp_path / "node").rglob("*") if file.is_file()]
     found = {file.name for file in files for secret in secrets if secret.encode() in file.read_bytes()}
     assert (len(files) > 20, found) == (True, set()), "the broker's disk has no key"
+
+
+async def test_an_urgent_renewal_that_another_user_sends_again_undoes_nothing(tmp_path: Path) -> None:
+    async with two_tenants(tmp_path) as world:
+        jose = "application/jose"
+        spoilt, older = world.event("shop", days_ago=1), world.urgent(world.event("shop", days_ago=9))
+        for event in (spoilt, older):
+            urgent = world.signed(event)
+            await world.publish("acme", urgent, jose, user_id="acme")
+            assert await world.outcome() == ("succeeded", "rotated")
+        # Its CA has it begin before the urgent one was signed: by its dates it is one of those to be undone.
+        await world.publish("acme", world.signed(world.event("shop")), jose, user_id="acme")
+        assert await world.outcome() == ("succeeded", "rotated")
+        for again in (urgent, world.signed(spoilt), world.signed(older)):
+            changes = world.changes
+            await world.publish("other", again, jose, user_id="other")
+            assert await world.outcome() == ("superseded", "replayed")
+            assert world.changes == changes
+        assert {one.leaf.serial_number for one in world.sandbox.world.certificates.values()} == {
+            world.issues[-1].serial_number
+        }

@@ -28,6 +28,7 @@ from worker.core.events import event_id
 from worker.core.message import identify
 from worker.core.note import Note
 from worker.core.outcome import Report
+from worker.core.past import Placed
 from worker.core.renewal import OWN_PRODUCER, InFiles
 from worker.core.snapshot import Snapshot
 from worker.effort import current_effort
@@ -74,6 +75,9 @@ class Inbox:
 
     async def kept(self, certificate: str, leaf: str) -> Mapping[str, Snapshot]:
         return {}
+
+    async def past(self, certificate: str) -> Sequence[Placed]:
+        return ()
 
     async def publish_event(self, event: Mapping[str, object]) -> None:
         if self.refusals:
@@ -401,6 +405,9 @@ async def test_an_event_that_cannot_be_built_is_told_in_short() -> None:
     class Broken:
         def check_open(self, _gateways: object) -> None:
             """All are."""
+
+        def tells_beginnings(self, _certificate: object) -> bool:
+            return True
 
         def recall(self, *_what: object) -> None:
             """There is nothing."""

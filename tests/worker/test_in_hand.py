@@ -14,6 +14,7 @@ from tests.support.fake_gateway import FakeGateway
 from tests.support.values import stored
 from tests.worker.test_consumer import AUTHORITY, NAMES, Inbox, consumer_of
 from worker.broker.base import BrokerLostError, Message, redelivered
+from worker.core.past import Placed
 from worker.core.snapshot import Snapshot
 from worker.in_hand import InHand
 
@@ -48,6 +49,9 @@ class Queue:
 
     async def kept(self, *_what: object) -> Mapping[str, Snapshot]:
         return {}
+
+    async def past(self, _certificate: str) -> Sequence[Placed]:
+        return ()
 
     async def told_by_others_at(self) -> datetime | None:
         return self.others_told_at

@@ -16,6 +16,7 @@ from typing import Final, Protocol, TypedDict, Unpack
 
 from worker.broker.recall import Told
 from worker.core.note import Note
+from worker.core.past import Placed
 from worker.core.snapshot import Snapshot
 
 _FEWEST_TO_SUSPECT: Final = 2
@@ -232,6 +233,10 @@ class Broker(Protocol):
         A note lasts until an outcome of the same leaf is told. Of several about one deployment, what the first knows
         stands.
         """
+        ...
+
+    async def past(self, certificate: str) -> Sequence[Placed]:
+        """What workers have told of certificates that were put there, oldest first, as far as the history goes."""
         ...
 
     async def told_by_others_at(self) -> datetime | None:

@@ -81,3 +81,8 @@ async def _grown(connection: aiosqlite.Connection) -> None:
     columns = {row["name"] for row in await connection.execute_fetchall("PRAGMA table_info(messages)")}
     if "opened_at" not in columns:
         await connection.execute("ALTER TABLE messages ADD COLUMN opened_at REAL")
+
+
+def in_words(error: Exception) -> str:
+    """What the system says, without the statement's values."""
+    return error.strerror or "error" if isinstance(error, OSError) else str(error)

@@ -24,6 +24,7 @@ from worker.broker.base import (
     TooLargeError,
     redelivered,
 )
+from worker.broker.chronicle import Chronicle, Entry, entry_in
 from worker.broker.connection import Connector, counted, guarded
 from worker.broker.consuming import Session, consuming
 from worker.broker.copies import again, dead_id, dead_letter, given_up, opened, redeliveries, traced
@@ -39,6 +40,7 @@ from worker.core.events import shorter
 from worker.core.message import TYPE
 from worker.core.note import TYPE as NOTE_TYPE
 from worker.core.note import Note, entry_of
+from worker.core.past import Placed
 from worker.core.renewal import OWN_PRODUCER
 from worker.core.secret import Secret
 from worker.core.snapshot import Snapshot
@@ -119,6 +121,7 @@ class RabbitBroker:
         self._topology = topology(settings, retry.parking_seconds)
         self._session: Session | None = None
         self._recall = Recall(self._of_late)
+        self._chronicle = Chronicle(self._ever)
         self._told_last: object = None
         self._ways = Ways(
             self._connector, self._topology, may_declare=settings.declare_, every=_LOOKS_PER_MENDING * look_every
@@ -147,6 +150,7 @@ class RabbitBroker:
                 beside(self._ways.keep(connection)),
             ):
                 self._session, self._recall = session, Recall(self._of_late)
+                self._chronicle = Chronicle(self._ever)
                 self._publisher.is_taken = True  # what was refused before is told by another one by now, or again
                 try:
                     yield RabbitDeliveries(self, session)
@@ -166,6 +170,7 @@ class RabbitBroker:
     def begin_turn(self) -> None:
         """Others may have told more since this was read."""
         self._recall.forget()
+        self._chronicle.forget()
 
     async def copy(self, routing_key: str, copy: Sending) -> None:
         """To a parking step, to the dead queue, back, or a note to the history; returns when confirmed."""
@@ -191,6 +196,7 @@ class RabbitBroker:
         sending = Sending(json.dumps(event).encode(), _EVENT, traced(event.get("traceparent")))
         await self._published(self._settings.events_exchange, str(event["type"]), sending)
         self._recall.learn(event)
+        self._chronicle.learn(event)
         self._told_last = event["id"]
 
     async def told(self, event_ids: Collection[str], certificate: str | None, but: str | None) -> Told | None:
@@ -204,6 +210,9 @@ class RabbitBroker:
     async def kept(self, certificate: str, leaf: str) -> Mapping[str, Snapshot]:
         return await self._recall.noted(certificate, leaf)
 
+    async def past(self, certificate: str) -> Sequence[Placed]:
+        return await self._chronicle.of(certificate)
+
     async def told_by_others_at(self) -> datetime | None:
         latest = await self.history(limit=1)
         return told_at(latest[0]) if latest and latest[0].get("id") != self._told_last else None
@@ -211,6 +220,10 @@ class RabbitBroker:
     async def _of_late(self) -> Sequence[Mapping[str, object]]:
         async with self._connector.connected() as connection:
             return await self._stream(connection).since(datetime.now(UTC) - FOR, self.user)
+
+    async def _ever(self) -> Sequence[Entry]:
+        async with self._connector.connected() as connection:
+            return await self._stream(connection).ever(self.user, entry_in)
 
     def _stream(self, connection: AbstractConnection) -> Stream:
         return Stream(connection, self._settings.history_stream, self.timeout, self._mark)

@@ -27,7 +27,7 @@ from worker.broker.base import (
     redelivered,
     withheld,
 )
-from worker.broker.database import identity_of, open_lock, opened
+from worker.broker.database import identity_of, in_words, open_lock, opened
 from worker.broker.given_out import GivenOut
 from worker.broker.locking import is_taken
 from worker.broker.naming import own_name
@@ -35,6 +35,7 @@ from worker.broker.recall import FOR, Recall, Told, told_at
 from worker.broker.rows import dead_letter_of, message_of
 from worker.core.backoff import step_for
 from worker.core.note import Note, entry_of
+from worker.core.past import Placed, all_placed
 from worker.core.renewal import OWN_PRODUCER
 from worker.core.snapshot import Snapshot
 from worker.settings.model import Broker as Settings
@@ -42,6 +43,7 @@ from worker.settings.model import Retry
 
 _LOOK_EVERY: Final = 0.1
 _DAY: Final = 86400.0
+_ALL: Final = -1
 _ABOUT: Final = ("certificate", "renewal_id", "told_at")
 
 
@@ -137,7 +139,7 @@ class SqliteBroker:
                     self._connection = await opened(self._path)
                     self._identity = identity_of(self._path)
                 except (OSError, sqlite3.Error) as error:
-                    raise BrokerLostError(f"the embedded broker's file cannot be used: {_told(error)}") from None
+                    raise BrokerLostError(f"the embedded broker's file cannot be used: {in_words(error)}") from None
             return self._connection
 
     async def check_file(self) -> None:
@@ -155,7 +157,7 @@ class SqliteBroker:
                 self._is_taking = True
             except sqlite3.Error as error:
                 self._is_taking = False
-                raise BrokerError(f"the embedded broker cannot write: {_told(error)}") from None
+                raise BrokerError(f"the embedded broker cannot write: {in_words(error)}") from None
             return cursor.rowcount
 
     async def erase(self) -> None:
@@ -168,7 +170,7 @@ class SqliteBroker:
             try:
                 [(is_busy, *_)] = await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
             except sqlite3.Error as error:
-                raise BrokerError(f"the embedded broker cannot erase: {_told(error)}") from None
+                raise BrokerError(f"the embedded broker cannot erase: {in_words(error)}") from None
         if is_busy:
             raise BrokerError("the embedded broker cannot erase: the file is being read")
 
@@ -178,7 +180,7 @@ class SqliteBroker:
             # In one step: a read that is under way would keep the log from being erased.
             return [dict(row) for row in await connection.execute_fetchall(statement, values)]
         except sqlite3.Error as error:
-            raise BrokerLostError(f"the embedded broker cannot be read: {_told(error)}") from None
+            raise BrokerLostError(f"the embedded broker cannot be read: {in_words(error)}") from None
 
     @asynccontextmanager
     async def deliveries(self) -> AsyncGenerator[AsyncIterator[Delivery]]:
@@ -197,7 +199,7 @@ class SqliteBroker:
         try:
             lock = open_lock(f"{self._path}.lock")
         except OSError as error:
-            raise BrokerLostError(f"the embedded broker's lock cannot be used: {_told(error)}") from None
+            raise BrokerLostError(f"the embedded broker's lock cannot be used: {in_words(error)}") from None
         try:
             yield lock
         finally:
@@ -296,6 +298,9 @@ class SqliteBroker:
     async def kept(self, certificate: str, leaf: str) -> Mapping[str, Snapshot]:
         return await Recall(self._of_late).noted(certificate, leaf)
 
+    async def past(self, certificate: str) -> Sequence[Placed]:
+        return all_placed(reversed(await self.history(certificate, limit=_ALL)))
+
     async def told_by_others_at(self) -> datetime | None:
         latest = await self.history(limit=1)
         return told_at(latest[0]) if latest and latest[0].get("id") != self._told_last else None
@@ -342,8 +347,3 @@ class SqliteBroker:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
-
-
-def _told(error: Exception) -> str:
-    """What the system says, without the statement's values."""
-    return error.strerror or "error" if isinstance(error, OSError) else str(error)

@@ -1,11 +1,10 @@
 """Whether a certificate was taken back: an urgent renewal has put an older one in its place, and it shall stay away."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from datetime import datetime
 from typing import Any
 
 from worker.core.bundle import Leaf
+from worker.core.past import moment
 
 
 def was_taken_back(leaf: Leaf, events: Sequence[Mapping[str, Any]]) -> bool:
@@ -22,7 +21,7 @@ def was_taken_back(leaf: Leaf, events: Sequence[Mapping[str, Any]]) -> bool:
         has_succeeded = data.get("outcome") == "succeeded"
         if told.get("fingerprint_sha256") == leaf.fingerprint_sha256 and has_succeeded:
             return has_older
-        begins = _moment(told.get("not_before"))
+        begins = moment(told.get("not_before"))
         is_older = begins is not None and begins < leaf.not_before
         if is_older and any(_is(leaf, one) for one in _replaced(data)):
             return True
@@ -43,10 +42,4 @@ def _is(leaf: Leaf, previous: Mapping[str, Any]) -> bool:
     serial = previous.get("serial_number")
     if serial is not None:
         return bool(serial == str(leaf.serial_number))
-    return _moment(previous.get("not_after")) == leaf.not_after
-
-
-def _moment(text: object) -> datetime | None:
-    with suppress(ValueError):
-        return datetime.fromisoformat(str(text))
-    return None
+    return moment(previous.get("not_after")) == leaf.not_after

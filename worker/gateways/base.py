@@ -69,6 +69,11 @@ class Gateway(Protocol):
     @property
     def account(self) -> Account: ...
 
+    @property
+    def tells_beginnings(self) -> bool:
+        """Whether it tells since when what it holds is valid: without that nobody can see there which is newer."""
+        ...
+
     def calls_for(self, deployment: Deployment, todo: Plan) -> int:
         """What carrying out the plan costs where all goes well, reading back included."""
         ...

@@ -63,6 +63,8 @@ def open_bycloud(
 class ByCloud:
     """One region of one account. `patience`: seconds to wait for a certificate, a binding or a load balancer."""
 
+    tells_beginnings = False
+
     def __init__(self, name: str, transport: Sender, patience: float, chance: Callable[[], float]) -> None:
         self.name = name
         self.account = transport

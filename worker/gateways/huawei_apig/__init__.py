@@ -70,6 +70,8 @@ def _authenticator(settings: Settings) -> Authenticator:
 class HuaweiApig:
     """One project of one account."""
 
+    tells_beginnings = True
+
     def __init__(
         self, name: str, transport: Transport, project_id: str, domains_per_attach: int, chance: Callable[[], float]
     ) -> None:

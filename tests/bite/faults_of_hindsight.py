@@ -1,0 +1,125 @@
+"""Faults of what is asked of the history before a rotation."""
+
+from typing import Final
+
+from tests.bite.fault import Fault
+
+_BACK: Final = "reliability/test_nothing_goes_back.py::"
+
+OF_HINDSIGHT: Final = (
+    Fault(
+        "what comes again is carried out again",
+        "hindsight.py",
+        "if is_replayed(past, renewal.id, leaf):",
+        "if not renewal.id and is_replayed(past, renewal.id, leaf):",
+        f"{_BACK}test_an_urgent_renewal_that_comes_again_does_not_undo_what_was_put_there_since[sqlite]",
+    ),
+    Fault(
+        "whatever brings the same certificate is taken for a replay",
+        "core/past.py",
+        "return (self.renewal_id, self.fingerprint_sha256) == (renewal_id, leaf.fingerprint_sha256)",
+        "return self.fingerprint_sha256 == leaf.fingerprint_sha256",
+        f"{_BACK}test_an_urgent_renewal_that_comes_again_does_not_undo_what_was_put_there_since[sqlite]",
+    ),
+    Fault(
+        "what has failed is taken for a replay",
+        "core/past.py",
+        "return any(one.is_told and one.is_of(renewal_id, leaf) for one in past)",
+        "return any(one.is_of(renewal_id, leaf) for one in past)",
+        "core/test_past.py::test_a_renewal_is_replayed_where_it_has_succeeded_and_another_certificate_came_after_it",
+    ),
+    Fault(
+        "where only ends are told the later end wins",
+        "hindsight.py",
+        "if not tells_beginnings and is_overtaken(past, leaf, renewal.undo_until):",
+        "if tells_beginnings and is_overtaken(past, leaf, renewal.undo_until):",
+        f"{_BACK}test_an_older_renewal_is_superseded_where_the_newer_certificate_ends_before_it[sqlite-replace]",
+    ),
+    Fault(
+        "the sweep finds behind what the history knows to be newer",
+        "sweep.py",
+        "is_newer = not is_told and is_overtaken",
+        "is_newer = is_told is None and is_overtaken",
+        "worker/test_hindsight.py::"
+        "test_the_sweep_puts_nothing_back_either_over_what_the_history_knows_to_be_newer[False-newer]",
+    ),
+    Fault(
+        "without a history everything goes on",
+        "hindsight.py",
+        "            if is_needed:\n                raise _unread(error) from None\n",
+        "",
+        "worker/test_hindsight.py::test_only_what_might_go_back_waits_while_the_history_cannot_be_read",
+    ),
+    Fault(
+        "without a history nothing goes on",
+        "hindsight.py",
+        "            if is_needed:\n                raise",
+        "            if error:\n                raise",
+        "worker/test_hindsight.py::test_only_what_might_go_back_waits_while_the_history_cannot_be_read",
+    ),
+    Fault(
+        "what is parked has put nothing anywhere",
+        "hindsight.py",
+        "                self.begun[renewal.certificate] = Placed(\n",
+        "                _ = Placed(\n",
+        "worker/test_hindsight.py::"
+        "test_what_was_put_at_some_places_by_a_renewal_that_is_parked_is_not_undone_by_an_older_one",
+    ),
+    Fault(
+        "whatever was begun keeps others back",
+        "hindsight.py",
+        "            if current_effort().changes:\n",
+        "            if current_effort():\n",
+        "worker/test_hindsight.py::test_a_renewal_that_changed_nothing_keeps_no_other_back",
+    ),
+    Fault(
+        "what went back counts as put",
+        "core/past.py",
+        'if one.get("reason") != "rolled_back"]',
+        'if one.get("reason") != "never"]',
+        "core/test_past.py::test_what_was_put_nowhere_and_what_cannot_be_read_says_nothing",
+    ),
+    Fault(
+        "what was begun is believed when it has ended",
+        "hindsight.py",
+        "            del self.begun[renewal.certificate]\n",
+        "            pass\n",
+        "worker/test_hindsight.py::test_what_went_back_by_itself_keeps_no_other_back",
+    ),
+    Fault(
+        "what was begun in one session is believed in the next",
+        "consumer.py",
+        "            self._begun.clear()",
+        "            # self._begun.clear()",
+        "worker/test_hindsight.py::"
+        "test_what_was_put_at_some_places_by_a_renewal_that_is_parked_is_not_undone_by_an_older_one",
+    ),
+    Fault(
+        "what is told while the chronicle is read is not in it",
+        "broker/chronicle.py",
+        "(*entries, *self._meanwhile)",
+        "entries",
+        "broker/test_chronicle.py::test_what_is_told_while_it_is_read_comes_after_what_is_read",
+    ),
+    Fault(
+        "a new turn believes the old chronicle",
+        "broker/chronicle.py",
+        "        self._is_read, self._left_alone_until = False, 0.0\n",
+        "",
+        "broker/test_chronicle.py::test_another_turn_begins_with_another_look",
+    ),
+    Fault(
+        "whoever waits for a history that cannot be read asks for it once more",
+        "broker/chronicle.py",
+        "if clock() < self._left_alone_until:",
+        "if clock() < 0:",
+        "broker/test_chronicle.py::test_what_could_not_be_read_is_not_asked_for_by_each_who_waits_but_later",
+    ),
+    Fault(
+        "only the latest hundred events are looked at",
+        "broker/sqlite.py",
+        "limit=_ALL",
+        "limit=100",
+        "broker/test_contract_past.py::test_however_much_was_told_since_what_was_put_there_is_known[sqlite]",
+    ),
+)

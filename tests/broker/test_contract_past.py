@@ -1,0 +1,71 @@
+"""What both engines promise to know of certificates that were put in their places: one suite over both."""
+
+from typing import Any
+
+import pytest
+
+from tests.broker.places import Place, event
+from tests.support.values import day
+from worker.broker.base import Broker
+from worker.core.past import Placed
+
+
+def put(renewal_id: str, **overrides: Any) -> dict[str, object]:
+    leaf = {
+        "fingerprint_sha256": renewal_id * 32,
+        "not_before": day(1).isoformat(),
+        "not_after": day(9).isoformat(),
+        "names": ["a.example.com"],
+    }
+    data = {"outcome": "succeeded", "renewal_id": renewal_id, "leaf": leaf, "deployments": [], **overrides}
+    return event(id=f"{renewal_id}-{data['outcome']}", data=data)
+
+
+def placed(renewal_id: str, *, is_told: bool = True) -> Placed:
+    return Placed(renewal_id, renewal_id * 32, day(1), day(9), is_told)
+
+
+@pytest.fixture
+async def broker(place: Place) -> Broker:
+    broker = place.broker()
+    await broker.declare()
+    return broker
+
+
+async def test_what_was_put_there_is_known_to_whoever_told_it_and_to_others_in_its_order(
+    place: Place, broker: Broker
+) -> None:
+    assert await broker.past("shop") == ()
+    for told in (put("aa"), put("bb") | {"subject": "blog"}, put("cc", outcome="failed"), event(data=None), put("dd")):
+        await broker.publish_event(told)
+    await broker.publish_event(put("ee", outcome="failed", deployments=[{"replaced": True}]))
+    for one in (broker, place.broker()):
+        assert await one.past("shop") == (placed("aa"), placed("dd"), placed("ee", is_told=False))
+        assert await one.past("blog") == (placed("bb"),)
+        assert await one.past("unknown") == ()
+
+
+async def test_what_comes_again_is_what_came_last_and_stays_told(place: Place, broker: Broker) -> None:
+    await broker.past("shop")
+    for told in (put("aa"), put("bb"), put("aa", outcome="failed", deployments=[{"replaced": True}])):
+        await broker.publish_event(told)
+    for one in (broker, place.broker()):
+        past = await one.past("shop")
+        assert (past[-1].renewal_id, past[-2].renewal_id) == ("aa", "bb")
+        assert any(before.is_told and before.renewal_id == "aa" for before in past)
+
+
+async def test_however_much_was_told_since_what_was_put_there_is_known(place: Place, broker: Broker) -> None:
+    await broker.publish_event(put("aa"))
+    for _ in range(120):
+        await broker.publish_event(put("bb", outcome="superseded"))
+    await broker.publish_event(put("cc"))
+    assert await place.broker().past("shop") == (placed("aa"), placed("cc"))
+
+
+async def test_another_turn_knows_what_others_have_told_meanwhile(place: Place, broker: Broker) -> None:
+    async with broker.deliveries():
+        assert await broker.past("shop") == ()
+    await place.broker().publish_event(put("aa"))
+    async with broker.deliveries():
+        assert await broker.past("shop") == (placed("aa"),)

@@ -1,0 +1,97 @@
+"""What the history says against a renewal."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.support.values import day, leaf
+from worker.core.past import Placed, all_placed, is_overtaken, is_replayed, placed_in
+
+LEAF = leaf()
+MINE = Placed("r1", LEAF.fingerprint_sha256, LEAF.not_before, LEAF.not_after)
+OLDER = Placed("r2", "cd" * 32, day(9), day(30))
+NEWER = Placed("r3", "ef" * 32, day(11), day(12))
+FACTS = {"fingerprint_sha256": "ab" * 32, "not_before": "2026-01-10T00:00:00Z", "not_after": "2026-01-20T00:00:00Z"}
+
+
+def event(**overrides: Any) -> dict[str, Any]:
+    return {"data": {"outcome": "succeeded", "renewal_id": "r1", "leaf": FACTS, "deployments": [], **overrides}}
+
+
+@pytest.mark.parametrize(
+    ("past", "is_so"),
+    [
+        ([], False),
+        ([MINE], False),
+        ([NEWER], False),
+        ([MINE, NEWER], True),
+        ([MINE, OLDER], True),
+        ([MINE, NEWER, MINE], False),
+        ([MINE, NEWER, replace(MINE, renewal_id="r9")], False),
+        ([replace(MINE, renewal_id="r9"), NEWER], False),
+        ([replace(MINE, fingerprint_sha256="00" * 32), NEWER], False),
+        ([replace(MINE, is_told=False), NEWER], False),
+    ],
+)
+def test_a_renewal_is_replayed_where_it_has_succeeded_and_another_certificate_came_after_it(
+    past: Sequence[Placed], *, is_so: bool
+) -> None:
+    assert is_replayed(past, "r1", LEAF) == is_so
+
+
+@pytest.mark.parametrize(
+    ("past", "undo_until", "is_so"),
+    [
+        ([], None, False),
+        ([NEWER], None, True),
+        ([MINE], None, False),
+        ([OLDER], None, False),
+        ([OLDER, NEWER], None, True),
+        ([NEWER, OLDER], None, False),
+        ([replace(NEWER, not_before=LEAF.not_before, not_after=day(21))], None, True),
+        ([replace(NEWER, not_before=LEAF.not_before, not_after=day(19))], None, False),
+        ([NEWER], day(12), False),
+        ([NEWER], day(10, 23), True),
+    ],
+)
+def test_a_renewal_is_overtaken_by_what_was_put_there_last_unless_it_may_undo_that(
+    past: Sequence[Placed], undo_until: datetime | None, *, is_so: bool
+) -> None:
+    assert is_overtaken(past, LEAF, undo_until) == is_so
+
+
+@pytest.mark.parametrize(
+    ("told", "is_told"),
+    [
+        (event(), True),
+        (event(outcome="failed", deployments=[{"replaced": True}]), False),
+        (event(outcome="failed", deployments=[{}, {"bindings": {"attached": 1}}]), False),
+        (event(outcome="superseded", deployments=[{"replaced": True, "bindings": None}]), False),
+    ],
+)
+def test_what_was_put_somewhere_counts_also_where_it_was_not_put_everywhere(
+    told: Mapping[str, Any], *, is_told: bool
+) -> None:
+    assert placed_in(told) == replace(MINE, is_told=is_told)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        {"data": []},
+        event(outcome="failed"),
+        event(outcome="superseded", deployments=[{"replaced": False, "bindings": {"attached": 0}}]),
+        event(outcome="failed", deployments=[{"reason": "rolled_back", "replaced": True, "bindings": {"attached": 1}}]),
+        event(outcome="failed", deployments="all"),
+        event(outcome="failed", deployments=["all"]),
+        event(leaf=None),
+        event(leaf={**FACTS, "not_before": "soon"}),
+        event(leaf={**FACTS, "not_after": "2026-01-20T00:00:00"}),
+    ],
+)
+def test_what_was_put_nowhere_and_what_cannot_be_read_says_nothing(told: Mapping[str, Any]) -> None:
+    assert all_placed([told]) == ()

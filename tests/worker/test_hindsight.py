@@ -1,0 +1,163 @@
+"""What is asked of the history before a rotation: where it cannot be read, and what it cannot know yet."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.support.clouds import renewal
+from tests.support.fake_gateway import FakeGateway
+from tests.support.values import bundle, certificate, day, deployment, stored
+from tests.support.virtual_time import run_virtual
+from tests.worker.test_consumer import AUTHORITY, NAMES, Inbox, consumer_of
+from worker.broker.base import BrokerLostError, Message
+from worker.core.bundle import Bundle
+from worker.core.errors import Failure
+from worker.core.outcome import BindingResult, Report
+from worker.core.past import Placed
+from worker.core.planning import Stored
+from worker.core.renewal import Held, InFiles, Renewal
+from worker.effort import Effort, current_effort, spending
+from worker.hindsight import Hindsight
+from worker.rotation import Rotator
+from worker.sweep import Sweeper
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+GOING_BACK = {"reason": "key_compromise", "allow_shorter_validity": True}
+
+
+def sent(*, days_ago: float, days: int = 90, **overrides: Any) -> Message:
+    begins = NOW - timedelta(days=days_ago)
+    issued = AUTHORITY.issue(NAMES, not_before=begins, not_after=begins + timedelta(days=days))
+    return renewal(issued, **overrides)
+
+
+def cloud(*, tells_beginnings: bool) -> FakeGateway:
+    return FakeGateway(stored(), {NAMES[0]: False}, tells_beginnings=tells_beginnings)
+
+
+@dataclass
+class Forgetful(Inbox):
+    """Its history cannot be read."""
+
+    async def past(self, _certificate: str) -> Sequence[Placed]:
+        raise BrokerLostError("no such stream")
+
+
+@pytest.mark.parametrize(
+    ("how", "tells_beginnings", "log"),
+    [
+        ({}, True, ["event", "ack"]),
+        ({"reason": "key_compromise"}, True, ["event", "ack"]),
+        ({}, False, ["park 30 as 2"]),
+        (GOING_BACK, True, ["park 30 as 2"]),
+    ],
+)
+async def test_only_what_might_go_back_waits_while_the_history_cannot_be_read(
+    how: dict[str, Any], log: list[str], *, tells_beginnings: bool
+) -> None:
+    inbox, gateway = Forgetful(sent(days_ago=1, **how), asyncio.Event()), cloud(tells_beginnings=tells_beginnings)
+    await consumer_of(inbox, gateway).run()
+    assert inbox.log == log
+    assert ("replace" in gateway.journal) == (log[0] == "event")
+
+
+@dataclass
+class Sessions(Inbox):
+    """Gives out one message after the other; each session but the last is lost at its end."""
+
+    sessions: list[list[Message]] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def deliveries(self) -> AsyncGenerator[AsyncIterator[Inbox]]:
+        yield self._all(self.sessions.pop(0))
+
+    async def _all(self, messages: Sequence[Message]) -> AsyncGenerator[Inbox]:
+        for one in messages:
+            settled = asyncio.Event()
+            yield Inbox(one, settled, self.log, self.events)
+            await settled.wait()
+        if self.sessions:
+            raise BrokerLostError("gone")
+        self.stopping.set()
+        await asyncio.Event().wait()
+
+
+class Ailing(FakeGateway):
+    """Tells when things end, as ByCloud does; what is to be bound first fails in passing."""
+
+    async def replace(self, *what: Any) -> Stored:
+        new = await super().replace(*what)
+        self.stored = replace(new, not_before=None, serial_number=None)
+        return self.stored
+
+    async def attach(self, *what: Any) -> Sequence[BindingResult]:
+        results = await super().attach(*what)
+        self.sick.clear()
+        return results
+
+
+def told(*sessions: list[Message]) -> list[str]:
+    """The outcomes and parkings, where the first attach fails in passing at a gateway that tells no beginnings."""
+
+    async def scenario() -> list[str]:
+        down = Failure("gateway_unavailable", "", transient=True)
+        there = stored(not_before=None, serial_number=None)
+        gateway = Ailing(there, {NAMES[0]: False}, sick={NAMES[0]: down}, tells_beginnings=False)
+        inbox = Sessions(sessions[0][0], asyncio.Event(), sessions=list(sessions))
+        await consumer_of(inbox, gateway).run()
+        reasons = iter([str(event["data"]["reason"]) for event in inbox.events])
+        return [next(reasons) if one == "event" else one for one in inbox.log if one != "ack"]
+
+    return run_virtual(scenario())
+
+
+def test_what_was_put_at_some_places_by_a_renewal_that_is_parked_is_not_undone_by_an_older_one() -> None:
+    newer, older = sent(days_ago=1, days=45), sent(days_ago=3, days=120)
+    assert told([newer, older]) == ["park 30 as 2", "downgrade"]
+    again = replace(newer, is_copy=True, attempt=2)
+    assert told([newer, again]) == ["park 30 as 2", "rotated"], "its own second attempt"
+    assert told([newer], [older]) == ["park 30 as 2", "rotated"], "what others did since then is not known"
+
+
+async def test_a_renewal_that_changed_nothing_keeps_no_other_back() -> None:
+    refused, older = renewal(AUTHORITY.issue(["b.example.com"], not_before=NOW)), sent(days_ago=3)
+    gateway = cloud(tells_beginnings=False)
+    inbox = Sessions(refused, asyncio.Event(), sessions=[[refused, older]])
+    await consumer_of(inbox, gateway).run()
+    assert [event["data"]["reason"] for event in inbox.events] == ["name_not_covered", "rotated"]
+
+
+@pytest.mark.parametrize(("transient", "begun"), [(False, set()), (True, {"shop"})])
+async def test_what_went_back_by_itself_keeps_no_other_back(*, transient: bool, begun: set[str]) -> None:
+    async def rotation() -> Report:
+        current_effort().changes += 1
+        return Report.refused(Failure("rolled_back", "", transient=transient))
+
+    inbox: Any = Inbox(sent(days_ago=1), asyncio.Event())
+    hindsight = Hindsight(inbox)
+    with spending(Effort()):
+        await hindsight.of(Renewal("r1", "shop", "acme", Held()), bundle().leaf, rotation())
+    assert set(hindsight.begun) == begun
+
+
+@pytest.mark.parametrize(("tells_beginnings", "state"), [(False, "newer"), (True, "behind")])
+async def test_the_sweep_puts_nothing_back_either_over_what_the_history_knows_to_be_newer(
+    *, tells_beginnings: bool, state: str
+) -> None:
+    class Disk:
+        async def bundle_in(self, _files: InFiles) -> Bundle:
+            return bundle()
+
+    async def past(_name: str) -> Sequence[Mapping[str, object]]:
+        facts = {"fingerprint_sha256": "ef" * 32, "not_before": day(12).isoformat(), "not_after": day(13).isoformat()}
+        return [{"data": {"outcome": "succeeded", "renewal_id": "r3", "leaf": facts}}]
+
+    disk: Any = Disk()
+    rotator = Rotator({"apig": cloud(tells_beginnings=tells_beginnings)})
+    sweeper = Sweeper(disk, rotator, {"shop": certificate(deployment())}, {"shop": InFiles("chain", "key")})
+    assert (await sweeper.look_back("shop", past)).state == state
