@@ -150,6 +150,9 @@ async def test_the_sweep_puts_nothing_back_either_over_what_the_history_knows_to
     *, tells_beginnings: bool, state: str
 ) -> None:
     class Disk:
+        def now(self) -> datetime:
+            return NOW
+
         async def bundle_in(self, _files: InFiles) -> Bundle:
             return bundle()
 
