@@ -192,8 +192,8 @@ PROVING: Final = (
     Fault(
         "a wave is held responsible for endpoints of others",
         "verification/places.py",
-        "if behind or served.is_whole:",
-        "if behind or served.bindings:",
+        "(behind or served.is_whole):",
+        "(behind or served.bindings):",
         "verification/test_places.py::test_endpoints_of_no_binding_are_asked_at_the_end_alone",
     ),
 )

@@ -24,6 +24,7 @@ from worker.core.backoff import RetryPolicy, step_for
 from worker.core.certificate import Rules
 from worker.core.deployment import Certificate
 from worker.core.errors import Failure, NotAskedError, PermanentError, TransientError
+from worker.core.past import Placed, all_placed
 from worker.core.schedule import Schedule
 from worker.core.snapshot import Snapshot
 from worker.core.window import parse_window
@@ -85,6 +86,9 @@ class Post:
     async def told(self, ids: Collection[str], _certificate: str | None, _but: str | None) -> Told | None:
         found = [event["data"] for event in self.events if event["id"] in ids]
         return Told(found[0]["outcome"], found[0]["reason"]) if found else None
+
+    async def past(self, certificate: str) -> Sequence[Placed]:
+        return all_placed(event for event in self.events if event["subject"] == certificate)
 
     async def kept(self, _certificate: str, _leaf: str) -> Mapping[str, Snapshot]:
         return {}
