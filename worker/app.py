@@ -28,6 +28,7 @@ from worker.gateways import open_gateway
 from worker.gateways.asking import Asking
 from worker.gateways.base import Gateway
 from worker.intake import Intake
+from worker.retiring import Retiring, keeping
 from worker.rotation import Rotator, Unwatched, Watcher
 from worker.settings import Settings, SettingsError
 from worker.settings.model import Certificate as Entry
@@ -224,7 +225,16 @@ async def run(settings: Settings, *, stopping: asyncio.Event | None = None, watc
         await stack.enter_async_context(beside(sweep.run()))
         if settings.trust.rules.key_reused != "allow":
             await stack.enter_async_context(beside(intake.keys.recall(broker)))
-        consumer = replace(consumer_of(settings, intake, broker, rotator, metrics, stopping), on_ended=sweep.ended)
+        consumer = consumer_of(settings, intake, broker, rotator, metrics, stopping)
+        retiring = _retiring(settings, consumer)
+        await stack.enter_async_context(beside(retiring.run()))
+
+        def ended(certificate: str | None, outcome: str) -> None:
+            sweep.ended(certificate, outcome)
+            retiring.ended(certificate, outcome)
+
+        # The copy has the turns of the one that `retiring` knows.
+        consumer = replace(consumer, on_ended=ended)
         _log.info("worker.started", listen=f"{host}:{bound}", certificates=len(settings.certificates))
         spare_the_collector()
         await consumer.run()
@@ -268,12 +278,19 @@ def spare_the_collector() -> None:
 
 
 def _sweeping(settings: Settings, rotator: Rotator, broker: Broker, metrics: Metrics) -> Sweeping:
-    async def is_active() -> bool:
-        return (await broker.state()).is_active
-
-    every = settings.sweep.every_seconds
-    sweeper = sweeper_of(settings, rotator)
+    every, sweeper = settings.sweep.every_seconds, sweeper_of(settings, rotator)
+    is_active = partial(_is_active, broker)
     return Sweeping(sweeper, broker.publish_own, is_active, broker.history, every, utc_now, metrics.swept)
+
+
+def _retiring(settings: Settings, consumer: Consumer) -> Retiring:
+    certificates, broker = keeping(certificates_of(settings)), consumer.broker
+    is_active, retired = partial(_is_active, broker), consumer.metrics.retired
+    return Retiring(consumer.rotator, certificates, consumer.turn, is_active, broker.history, retired)
+
+
+async def _is_active(broker: Broker) -> bool:
+    return (await broker.state()).is_active
 
 
 def _policy(settings: Settings) -> Policy:

@@ -17,6 +17,7 @@ from worker.core.planning import Create, Keep, Modify, Observed, Plan, Stored, U
 from worker.core.proof import Shortfall
 from worker.core.readback import confirmed, is_complete, moved_flags, put_back, put_right
 from worker.core.reporting import ROLLED_BACK, not_replaced, reported, rolled_back, unconfirmed, unproven
+from worker.core.retirement import Claims, is_claimed
 from worker.effort import current_effort
 from worker.gateways.base import Gateway, OnResult
 
@@ -48,8 +49,8 @@ class Carrying:
     heard: OnResult
     settle_seconds: float
     """How long it may take until what the gateway accepted can be read."""
-    claimed: Collection[tuple[str, str]] = ()
-    """Gateway, and certificate id or name in lower case, of every deployment of the settings: none is ever retired."""
+    claimed: Claims = ()
+    """None of them is ever retired."""
     stored: Stored | None = None
     results: tuple[BindingResult, ...] = ()
     is_proven: bool = False
@@ -122,7 +123,7 @@ class Carrying:
     async def _has_made_room(self) -> bool:
         """What earlier attempts left fills the quota: whether any of it could be deleted."""
         kept = {place.stored for place in self.todo.back_to.values()}
-        return bool([one for one in self.todo.retire if one not in kept and await self._is_retired(one)])
+        return bool([one for one in self.todo.retire if one not in kept and await is_retired(self.gateway, one)])
 
     async def _move(self, bindings: Sequence[Binding]) -> None:
         """Attached and read back, with all that was attached before."""
@@ -191,7 +192,7 @@ class Carrying:
         self.results = tuple(by_binding.get(one.binding, one) for one in self.results)
         report = attempted(rolled_back(self._reported(), shortfalls, returned, old))
         if report.reason == ROLLED_BACK and self.todo.back_to and self.stored is not None:
-            await self._is_retired(self.stored, [one.binding for one in returned])
+            await is_retired(self.gateway, self.stored, [one.binding for one in returned])
         return report
 
     @property
@@ -254,28 +255,24 @@ class Carrying:
         if is_failed and not isinstance(self.todo.replacement, UploadEach):
             return
         for stored in self.todo.retire:
-            if not self._is_claimed(stored):
-                await self._is_retired(stored, self._bound())
+            if not is_claimed(stored, self.deployment, self.claimed, moves=bool(self.todo.back_to)):
+                await is_retired(self.gateway, stored, self._bound())
 
     def _bound(self) -> Collection[Binding]:
         """To what replaces the old: where bindings move they may be shown with both."""
         return [one.binding for one in self.results if one.state != "failed"] if self.todo.back_to else ()
 
-    def _is_claimed(self, stored: Stored) -> bool:
-        """By another deployment: where bindings move on, what has just this one's name is its own."""
-        own = self.deployment.name if self.todo.back_to else None
-        claims = {stored.certificate_id.lower(), stored.name.lower()} - {(own or "").lower()}
-        return any((self.deployment.gateway, one) in self.claimed for one in claims)
 
-    async def _is_retired(self, stored: Stored, moved: Collection[Binding] = ()) -> bool:
-        try:
-            is_gone = await self.gateway.retire(stored, moved)
-        except RotationError as error:
-            _log.warning("certificate.not_retired", certificate_id=stored.certificate_id, reason=error.reason)
-            return False
-        current_effort().changes += is_gone
-        _log.info("certificate.retired", certificate_id=stored.certificate_id, gone=is_gone)
-        return is_gone
+async def is_retired(gateway: Gateway, stored: Stored, moved: Collection[Binding] = ()) -> bool:
+    """Deleted, if nothing else than `moved` is bound to it. What does not come off is told by the log alone."""
+    try:
+        is_gone = await gateway.retire(stored, moved)
+    except RotationError as error:
+        _log.warning("certificate.not_retired", certificate_id=stored.certificate_id, reason=error.reason)
+        return False
+    current_effort().changes += is_gone
+    _log.info("certificate.retired", certificate_id=stored.certificate_id, gone=is_gone)
+    return is_gone
 
 
 def _unheard(_result: BindingResult) -> None:

@@ -281,7 +281,7 @@ class Consumer:
         effort.urgent = renewal.is_urgent
         effort.keep = partial(self._settlement.keep, delivery, renewal.certificate)
         gateways = frozenset(deployment.gateway for deployment in certificate.deployments)
-        await turn.enter_async_context(self._turn(renewal.certificate, effort))
+        await turn.enter_async_context(self.turn(renewal.certificate, effort))
         # Another copy of it may have had the turn before, and a newer renewal after that.
         if (told := await self._settlement.told(message, identity)) is not None:
             return told
@@ -313,7 +313,7 @@ class Consumer:
         return await hindsight.of(renewal, leaf, rotation(bundle))
 
     @asynccontextmanager
-    async def _turn(self, certificate: str, effort: Effort) -> AsyncIterator[None]:
+    async def turn(self, certificate: str, effort: Effort) -> AsyncIterator[None]:
         """One rotation at a time per certificate; the one that an urgent renewal waits for is as urgent."""
         if effort.urgent and certificate in self._at_work:
             self._at_work[certificate].urgent = True

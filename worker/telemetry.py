@@ -132,6 +132,7 @@ class Metrics:
     parked: Gauge = field(init=False)
     dead: Gauge = field(init=False)
     sweeps: Counter = field(init=False)
+    retirements: Counter = field(init=False)
     remaining: Gauge = field(init=False)
     gateway_up: Gauge = field(init=False)
     expiry: Gauge = field(init=False)
@@ -168,6 +169,12 @@ class Metrics:
                 "rotation_sweeps",
                 "Certificates looked at by the sweep, by what was found",
                 ["state"],
+                registry=registry,
+            ),
+            "retirements": Counter(
+                "rotation_retirements",
+                "Old stored certificates deleted after they had been kept for as long as they should",
+                ["gateway"],
                 registry=registry,
             ),
         }
@@ -222,6 +229,9 @@ class Metrics:
 
     def swept(self, state: str) -> None:
         self.sweeps.labels(state).inc()
+
+    def retired(self, gateway: str) -> None:
+        self.retirements.labels(gateway).inc()
 
     def ended(self, certificate: str | None, report: Report, timing: Timing) -> None:
         """Books a renewal that ended, its bindings, and how long its certificate now lasts."""

@@ -205,7 +205,7 @@ ROTATING: Final = (
     Fault(
         "retire what another deployment claims",
         "carrying.py",
-        "            if not self._is_claimed(stored):\n",
+        "            if not is_claimed(stored, self.deployment, self.claimed, moves=bool(self.todo.back_to)):\n",
         "            if stored:\n",
         "rotation/test_rotation.py::test_what_another_deployment_claims_is_never_retired",
     ),
@@ -253,4 +253,21 @@ ROTATING: Final = (
     ),
 )
 
-OF_WORK: Final = (*SETTLING, *CONSUMING, *ROTATING)
+RETIRING: Final = (
+    Fault(
+        "what was kept is deleted although its replacement may have to go back",
+        "retiring.py",
+        "if was_proven(one.kept.present, events)]",
+        "if one.kept.present or events]",
+        "worker/test_retiring.py::test_what_is_served_and_has_not_succeeded_may_have_to_go_back",
+    ),
+    Fault(
+        "what was kept is deleted while its certificate is rotated",
+        "retiring.py",
+        "        async with self.turn(certificate.name, effort), asyncio.timeout(_LONGEST_TURN):\n",
+        "        async with asyncio.timeout(_LONGEST_TURN):\n",
+        "worker/test_retiring.py::test_while_a_rotation_has_the_turn_nothing_is_deleted_and_then_it_is_looked_at_again",
+    ),
+)
+
+OF_WORK: Final = (*SETTLING, *CONSUMING, *ROTATING, *RETIRING)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.support.values import bound, current, day, deployment, domain, leaf, observed, stored
 from worker.core.deployment import Deployment
 from worker.core.errors import RefusedError
-from worker.core.moving import waves
+from worker.core.moving import Replaced, replaced_ones, waves
 from worker.core.planning import Bound, Create, Keep, Observed, Plan, Superseded
 from worker.core.strategies import plan
 
@@ -106,3 +106,34 @@ def test_waves_move_each_binding_once(shares: list[float], size: int, before: in
     found = list(waves(shares, size, size + before))
     assert sum(found) == size
     assert all(one > 0 for one in found)
+
+
+def kept(seen: Observed, **overrides: Any) -> Replaced:
+    found = replaced_ones(target(**{"retire_after_seconds": 3600, **overrides}), seen)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(("passed", "left"), [(0, 3600), (3599, 1), (3600, 0), (7200, -3600)])
+def test_what_was_replaced_is_kept_for_a_while_counted_from_when_the_present_one_was_stored(
+    passed: int, left: int
+) -> None:
+    found = kept(Observed(GREEN, (at(A, GREEN),), (BLUE,), at=day(12) + timedelta(seconds=passed)))
+    assert (found.present, found.moved, found.waiting) == (GREEN, [A], [(BLUE, left)])
+    assert found.over == ([BLUE] if left <= 0 else [])
+
+
+def test_what_any_binding_needs_is_not_among_what_was_replaced() -> None:
+    seen = Observed(GREEN, (at(A, GREEN), at(B, BLUE)), (BLUE,), at=day(13))
+    assert kept(seen).waiting == []
+    assert kept(Observed(GREEN, (at(A, GREEN), at(A, BLUE)), (BLUE,), at=day(13))).over == [BLUE], "shown with both"
+
+
+def test_what_an_attempt_left_is_not_among_what_was_replaced_and_is_no_present_one() -> None:
+    assert kept(Observed(GREEN, (at(A, BLUE),), (BLUE,), at=day(13))).waiting == []
+    assert replaced_ones(target(), Observed(GREEN, (bound(A, stored=None),), (BLUE,), at=day(13))) is None
+
+
+def test_where_nobody_knows_since_when_nothing_is_over() -> None:
+    assert kept(Observed(GREEN, (at(A, GREEN),), (stored(certificate_id="blue"),), at=day(13))).waiting == []
+    assert kept(Observed(GREEN, (at(A, GREEN),), (BLUE,))).waiting == []

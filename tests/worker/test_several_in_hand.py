@@ -20,7 +20,7 @@ from worker.core.bundle import Bundle
 from worker.core.deployment import Certificate
 from worker.core.errors import NotAskedError
 from worker.core.renewal import Renewal
-from worker.effort import current_effort
+from worker.effort import Effort, current_effort
 from worker.intake import Intake
 
 NAMES = ("shop", "blog")
@@ -102,6 +102,24 @@ def test_an_urgent_one_alone_is_urgent_and_hastens_nobody() -> None:
     cloud = slow()
     log, _ = worked_on(held("r1", "shop", reason="ca_incident"), held("r2", "blog"), gateway=cloud, stop_at=100)
     assert (sorted(log), cloud.hurried) == (["ack at 10", "ack at 10", "event", "event"], 1)
+
+
+def test_what_else_takes_a_certificates_turn_is_waited_for_and_hastened_by_an_urgent_one() -> None:
+    """Also where a copy of the consumer works on it."""
+    effort = Effort()
+
+    async def scenario() -> list[str]:
+        urgent = held("r1", "shop", reason="ca_incident")
+        inbox = Several(urgent, asyncio.Event(), all=(urgent,))
+        consumer = consuming(inbox, slow())
+        asyncio.get_running_loop().call_later(100, inbox.stopping.set)
+        async with consumer.turn("shop", effort):
+            running = asyncio.create_task(replace(consumer, on_ended=lambda *_: None).run())
+            await asyncio.sleep(50)
+        await running
+        return inbox.log
+
+    assert (run_virtual(scenario()), effort.urgent) == (["event", "ack at 60"], True)
 
 
 def test_renewals_of_two_certificates_are_worked_on_together() -> None:

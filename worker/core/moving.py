@@ -1,8 +1,8 @@
 """Planning where bindings move from an old stored certificate to a new one, in waves, and back if need be."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from math import ceil
 from typing import Final
 
@@ -29,6 +29,21 @@ from worker.core.planning import (
 from worker.core.uploads import Joint, base_name, uploaded_name
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """What a deployment keeps although all of its bindings have moved on."""
+
+    present: Stored
+    """What they have moved to."""
+    moved: Sequence[Binding]
+    waiting: Sequence[tuple[Stored, float]]
+    """Each of the old ones, with the seconds that it is still kept."""
+
+    @property
+    def over(self) -> Sequence[Stored]:
+        return [one for one, left in self.waiting if left <= 0]
 
 
 def plan_blue_green(
@@ -165,19 +180,57 @@ def _back_to(
 
 def _to_retire(deployment: Deployment, observed: Observed, green: Stored | None) -> Iterator[Stored]:
     """The deployment's own others whose time has come."""
-    serving = {one.certificate_id for one in _serving(observed)}
-    own = [one for one in _others(observed, green) if one.certificate_id in serving]
-    present = green if green is not None else max(own, key=_began, default=None)
+    present = green if green is not None else _present(observed)
     for one in _others(observed, green):
         if deployment.retire_after_seconds == 0 or (one != present and _is_over(one, present, deployment, observed)):
             yield one
+
+
+def _present(observed: Observed) -> Stored | None:
+    """The latest of the deployment's own that any of its bindings is bound to."""
+    serving = {one.certificate_id for one in _serving(observed)}
+    return max((one for one in _own(observed) if one.certificate_id in serving), key=_began, default=None)
 
 
 def _is_over(one: Stored, present: Stored | None, deployment: Deployment, observed: Observed) -> bool:
     """Whether it was left by an attempt that failed, or was replaced by the present one long enough ago."""
     if present is None or one.stored_at is None or present.stored_at is None:
         return present is None
-    if one.stored_at > present.stored_at:
-        return True
-    age = timedelta(seconds=deployment.retire_after_seconds)
-    return observed.at is not None and observed.at - present.stored_at >= age
+    left = _seconds_left(one, present, deployment, observed)
+    return one.stored_at > present.stored_at or (left is not None and left <= 0)
+
+
+def _seconds_left(one: Stored, present: Stored, deployment: Deployment, observed: Observed) -> float | None:
+    """Until it has been kept for long enough; None where the present one has not replaced it, as far as is known."""
+    if observed.at is None or one.stored_at is None or present.stored_at is None or one.stored_at > present.stored_at:
+        return None
+    return deployment.retire_after_seconds - (observed.at - present.stored_at).total_seconds()
+
+
+def replaced_ones(deployment: Deployment, observed: Observed) -> Replaced | None:
+    """None where nothing of its own is served.
+
+    What failed attempts left is not among them: the next attempt may have a use for it.
+    """
+    present = _present(observed)
+    if present is None:
+        return None
+    moved = [bound.binding for bound in observed.bound if bound.stored == present]
+    needed = _needed_beside(moved, observed)
+    waiting = [
+        (one, left)
+        for one in _own(observed)
+        if one.certificate_id not in {present.certificate_id, *needed}
+        and (left := _seconds_left(one, present, deployment, observed)) is not None
+    ]
+    return Replaced(present, moved, waiting)
+
+
+def _needed_beside(moved: Sequence[Binding], observed: Observed) -> Collection[str]:
+    """Ids of what bindings are bound to that have not moved: some clouds show those that have with both."""
+    places = {(one.name, one.instance_id) for one in moved}
+    return {
+        bound.stored.certificate_id
+        for bound in observed.bound
+        if bound.stored is not None and (bound.binding.name, bound.binding.instance_id) not in places
+    }
