@@ -153,6 +153,8 @@ class Retiring:
         found = await self._found(certificate)
         events = await self.past(certificate.name)
         proven = [one for one in found if was_proven(one.kept.present, events)]
+        if len(proven) < len(found):
+            _log.info("retiring.unproven")
         gone = [await self._is_gone(one, stored) for one in proven for stored in self._unclaimed(one)]
         return _soonest(proven) if all(gone) else self._put_off(certificate.name)
 

@@ -46,7 +46,7 @@ class Cloud(FakeGateway):
         self.serving: Stored = GREEN
         self.looks: list[tuple[float, bool]] = []
         self.deleted: list[tuple[str, float]] = []
-        self.is_bound_elsewhere = False
+        self.is_bound_elsewhere = self.hangs = False
 
     async def observe(self, deployment: Deployment, leaf: Any, *, elsewhere: bool = True) -> Observed:
         self.looks.append((now(), current_effort().is_background))
@@ -57,6 +57,8 @@ class Cloud(FakeGateway):
     async def retire(self, stored: Stored, moved: Collection[Binding] = ()) -> bool:
         self._called("retire")
         await current_effort().fence()
+        if self.hangs:
+            await asyncio.Event().wait()
         if not self.is_bound_elsewhere:
             self.own.remove(stored)
             self.deleted.append((stored.certificate_id, now()))
@@ -70,6 +72,8 @@ class Place:
     cloud: Cloud = field(default_factory=Cloud)
     is_active: bool = True
     history: Sequence[Mapping[str, object]] = (SUCCEEDED,)
+    is_overtaken: bool = False
+    """Another worker is the active one as soon as this one is about to delete."""
     lost: int = 0
     """So many times the history cannot be read."""
     claimed: frozenset[tuple[str, str]] = frozenset({("apig", "shop")})
@@ -83,6 +87,7 @@ class Place:
         self.lost -= 1
         if self.lost >= 0:
             raise BrokerLostError("away")
+        self.is_active = not self.is_overtaken
         return self.history
 
     @asynccontextmanager
@@ -134,6 +139,10 @@ def test_a_worker_that_is_no_longer_the_active_one_leaves_it_to_the_one_that_is(
     assert (place.cloud.deleted, place.cloud.looks) == ([], [(0, True)])
 
 
+def test_a_worker_that_is_overtaken_at_the_last_moment_deletes_nothing() -> None:
+    assert after(Place(is_overtaken=True), 3 * HOUR).cloud.deleted == []
+
+
 def test_a_renewal_that_succeeded_has_its_old_one_deleted_in_its_time() -> None:
     place = Place()
     place.cloud.own = [GREEN]
@@ -158,6 +167,20 @@ def test_while_a_rotation_has_the_turn_nothing_is_deleted_and_then_it_is_looked_
     after(place, 4 * HOUR, at={10: lambda _: rotating.append(asyncio.create_task(rotation()))})
     assert place.cloud.deleted == [], "it serves again"
     assert place.cloud.looks == [(0, True), (HOUR, True), (2 * HOUR + 10, False)]
+
+
+def test_a_deletion_that_hangs_gives_the_turn_away_and_is_tried_again() -> None:
+    place, turns = Place(), list[float]()
+    place.cloud.hangs = True
+
+    async def rotation() -> None:
+        async with place.turns.hold("shop"):
+            turns.append(now())
+            place.cloud.hangs = False
+
+    rotating: list[asyncio.Task[None]] = []
+    after(place, 3 * HOUR, at={HOUR + 10: lambda _: rotating.append(asyncio.create_task(rotation()))})
+    assert (turns, place.cloud.deleted) == ([HOUR + 60], [("blue", HOUR + 120)])
 
 
 @pytest.mark.parametrize(
