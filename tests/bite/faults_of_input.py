@@ -43,4 +43,18 @@ OF_INPUT: Final = (
         "if False:",
         _JSON,
     ),
+    Fault(
+        "a key is looked for as it was sent alone",
+        "gateways/redaction.py",
+        "*_cut(text, cuts_of((*secrets, *words))), ",
+        "",
+        "gateways/test_redaction.py::test_no_cut_of_a_key_that_was_sent_is_shown",
+    ),
+    Fault(
+        "what another call has sent is shown",
+        "gateways/redaction.py",
+        ", *_runs(text)]",
+        "]",
+        "gateways/test_redaction.py::test_a_long_run_is_not_shown_even_where_it_was_sent_by_another_call",
+    ),
 )

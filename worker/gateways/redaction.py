@@ -1,29 +1,98 @@
 """What a cloud says in its errors, made fit to be shown: bounded, printable, without our secrets."""
 
-from collections.abc import Iterable, Iterator
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
 from typing import Final
 
 from worker.core import events
+from worker.gateways.likeness import LETTERS, SHORTEST_CUT, cuts_of
 
 _SHORTEST_PIECE: Final = 8
 """What is shorter may be an everyday word."""
+_LONGEST_TEXT: Final = 20_000
+# What stands for one character, however often it was escaped: in JSON, in URLs, in HTML, which leaves letters alone.
+_CHARACTER: Final = re.compile(
+    r"(?<!\\)\\++(?:[nrtbf]|[ux]00(?P<json>[0-9A-Fa-f]{2})|x(?P<byte>[0-9A-Fa-f]{2}))"
+    r"|%(?:25)*(?P<url>[0-9A-Fa-f]{2})|&\#?[A-Za-z0-9]{2,6};|(?P<plain>[A-Za-z0-9])"
+)
+_RUN: Final = re.compile(r"[A-Za-z0-9+/=_-]{20,}")
+_WORD: Final = re.compile(r"[A-Za-z0-9+/=_%&#;\\-]+")
+_BETWEEN: Final = re.compile(r"[+/=_-]+")
+# Words, names, dates, counters, and ids in hex: what ids of clouds, paths and host names consist of.
+_EVERYDAY: Final = re.compile(
+    r"[a-z]*(?:[A-Z][a-z]{2,})*|[A-Z]+|[a-z0-9]{1,12}|[A-Z0-9]{1,12}|[0-9]{1,19}|[0-9a-f]{1,32}|[0-9A-F]{1,32}"
+)
+Span = tuple[int, int]
 
 
 def shown(text: str, secrets: Iterable[str], pieces: Iterable[str] = ()) -> str:
-    """At most 200 printable characters of `text`; where it quotes a secret, or a line of one, stars.
+    """At most 200 printable characters of `text`, with stars where it quotes a secret, or may do so.
 
-    A secret is starred however short it is. `pieces` are words of which only some are secrets: the long ones count.
+    A secret is starred however short it is. `pieces` are words of which only some are secrets: the long ones count. Of
+    both, every cut of twelve letters and digits is starred, in whatever lines, escapes or base64 or hex it stands; and
+    every long run that is no name or id, for it may be a secret of another call.
     """
-    text = text[:100_000]
-    hidden = {*_hidden(secrets), *(piece for piece in pieces if len(piece) >= _SHORTEST_PIECE)}
-    # What holds another one first: else its rest would stand there.
-    for one in sorted(hidden, key=len, reverse=True):
-        text = text.replace(one, "***")
-    return events.shown(text)
+    text, secrets = text[:_LONGEST_TEXT], tuple(secrets)
+    words = [piece for piece in pieces if len(piece) >= _SHORTEST_PIECE]
+    spans = [*_quoted(text, {*_whole(secrets), *words}), *_cut(text, cuts_of((*secrets, *words))), *_runs(text)]
+    return events.shown(_starred(text, sorted(spans)))
 
 
-def _hidden(secrets: Iterable[str]) -> Iterator[str]:
+def _whole(secrets: Iterable[str]) -> Iterator[str]:
     for secret in secrets:
         if secret:
             yield secret
         yield from (line for line in secret.splitlines() if len(line) >= _SHORTEST_PIECE)
+
+
+def _quoted(text: str, hidden: Iterable[str]) -> Iterator[Span]:
+    for one in hidden:
+        start = text.find(one)
+        while start >= 0:
+            yield start, start + len(one)
+            start = text.find(one, start + len(one))
+
+
+def _cut(text: str, cuts: frozenset[str]) -> Iterator[Span]:
+    """From the beginning of the word in which a cut begins to the end of that in which it ends."""
+    letters, places = _letters(text)
+    words = [found.span() for found in _WORD.finditer(text)]
+    for first in range(len(letters) - SHORTEST_CUT + 1):
+        if letters[first : first + SHORTEST_CUT] in cuts:
+            last = first + SHORTEST_CUT - 1
+            yield _word_at(places[first], words)[0], _word_at(places[last], words)[1]
+
+
+def _word_at(place: Span, words: Sequence[Span]) -> Span:
+    return words[bisect_right(words, place[0], key=itemgetter(0)) - 1]
+
+
+def _letters(text: str) -> tuple[str, list[Span]]:
+    """The letters and digits alone, escapes undone, and where each of them stands."""
+    letters, places = [], []
+    for found in _CHARACTER.finditer(text):
+        escaped = found["json"] or found["byte"] or found["url"]
+        letter = found["plain"] or (chr(int(escaped, 16)) if escaped else "")
+        if letter in LETTERS:
+            letters.append(letter)
+            places.append(found.span())
+    return "".join(letters), places
+
+
+def _runs(text: str) -> Iterator[Span]:
+    """As long as a key's cut may be, and not of parts that can be read."""
+    for run in _RUN.finditer(text):
+        if not all(_EVERYDAY.fullmatch(part) for part in _BETWEEN.split(run[0])):
+            yield run.span()
+
+
+def _starred(text: str, spans: Iterable[Span]) -> str:
+    """`spans` in order."""
+    told, end = [], 0
+    for first, last in spans:
+        if first >= end:
+            told += [text[end:first], "***"]
+        end = max(end, last)
+    return "".join((*told, text[end:]))

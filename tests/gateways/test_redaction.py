@@ -1,0 +1,127 @@
+"""No part of a key that was sent comes out of what a cloud says of it, however it is cut, wrapped or written."""
+
+import base64
+import json
+import re
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import quote
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+
+from worker.gateways.redaction import shown
+
+KEYS: Final[dict[str, PrivateKeyTypes]] = {
+    "P-256": ec.generate_private_key(ec.SECP256R1()),
+    "Ed25519": ed25519.Ed25519PrivateKey.generate(),
+    "RSA": rsa.generate_private_key(65537, 2048),
+}
+PEMS: Final = {
+    kind: key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode() for kind, key in KEYS.items()
+}
+
+
+def lines_of(pem: str) -> list[str]:
+    return pem.splitlines()[1:-1]
+
+
+def body(pem: str) -> str:
+    return "".join(lines_of(pem))
+
+
+def der(pem: str) -> bytes:
+    return base64.b64decode(body(pem))
+
+
+def wrapped(text: str, width: int, between: str = "\n") -> str:
+    return between.join(text[first : first + width] for first in range(0, len(text), width))
+
+
+def text64(content: bytes | str) -> str:
+    return base64.b64encode(content.encode() if isinstance(content, str) else content).decode()
+
+
+QUOTED: Final[dict[str, Callable[[str], str]]] = {
+    "whole": body,
+    "one letter late": lambda pem: body(pem)[1:],
+    "each line one letter late": lambda pem: "\n".join(line[1:] for line in lines_of(pem)),
+    "wrapped at 76": lambda pem: wrapped(body(pem), 76),
+    "wrapped at 76, from the middle": lambda pem: wrapped(body(pem)[21:], 76),
+    "in short lines": lambda pem: wrapped(body(pem)[1:], 11, "\r\n"),
+    "letter by letter": lambda pem: wrapped(body(pem), 1, " "),
+    "a short cut": lambda pem: body(pem)[25:45],
+    "twelve letters": lambda pem: re.sub(r"[+/=]", "", body(pem))[-12:],
+    "with escaped ends of lines": lambda pem: "\\n".join(lines_of(pem)),
+    "as JSON": lambda pem: json.dumps("\n".join(lines_of(pem)) + "/")[1:],
+    "as JSON in JSON": lambda pem: json.dumps(json.dumps("\r\n".join(lines_of(pem))))[3:],
+    "in escapes alone": lambda pem: "".join(f"\\u{ord(letter):04x}" for letter in body(pem)),
+    "URL-quoted": lambda pem: quote(wrapped(body(pem)[1:], 10), safe=""),
+    "URL-quoted twice": lambda pem: quote(quote(wrapped(body(pem)[1:], 10), safe=""), safe=""),
+    "as HTML": lambda pem: wrapped(body(pem)[1:], 10, "&#10;").replace("+", "&plus;").replace("/", "&#x2F;"),
+    "for URLs": lambda pem: wrapped(body(pem)[2:].translate(str.maketrans("+/", "-_")), 17),
+    "PEM in base64": text64,
+    "PEM in base64, from its middle": lambda pem: text64(pem)[61:],
+    "PEM in base64, in lines": lambda pem: wrapped(text64("\r\n".join(lines_of(pem)))[1:], 76),
+    "its lines in base64": lambda pem: text64("\n" + wrapped(body(pem), 76)),
+    "its body in base64, in short lines": lambda pem: wrapped(text64("is" + body(pem)), 15),
+    "DER in base64 behind something else": lambda pem: wrapped(text64(b"\x30" + der(pem))[4:], 14),
+    "in hex": lambda pem: der(pem).hex(),
+    "in hex, upper case": lambda pem: der(pem).hex().upper()[7:],
+    "in hex with colons": lambda pem: der(pem).hex(":"),
+    "as much hex as an id has": lambda pem: der(pem)[-40:-24].hex(),
+    "PEM in hex": lambda pem: wrapped(pem.encode().hex(), 32, " "),
+}
+
+
+@pytest.mark.parametrize("how", QUOTED)
+@pytest.mark.parametrize("kind", PEMS)
+def test_no_cut_of_a_key_that_was_sent_is_shown(kind: str, how: str) -> None:
+    told = shown(f"refused: {QUOTED[how](PEMS[kind])} : in full", [PEMS[kind]])
+    assert re.sub(r"[^A-Za-z0-9]", "", told) == "refusedinfull", "nothing is left of the key, and all else is"
+    assert "***" in told
+
+
+def test_neither_is_a_cut_of_a_token_or_a_password() -> None:
+    token, password = "MIIDkgYJKoZIhvcNAQcC", "correct-horse battery/staple"
+    for quoted in (token[1:], text64(token), password[3:20], quote(password)[:25], password.encode().hex(" ")):
+        told = shown(f"refused: {quoted} : in full", [password], [token])
+        assert re.sub(r"[^A-Za-z0-9]", "", told) == "refusedinfull"
+
+
+@pytest.mark.parametrize("how", ["one letter late", "PEM in base64", "DER in base64 behind something else"])
+def test_a_long_run_is_not_shown_even_where_it_was_sent_by_another_call(how: str) -> None:
+    quoted = QUOTED[how](PEMS["P-256"]).replace("\n", "")
+    assert shown(f"refused: {quoted}", []) == "refused: ***"
+
+
+def test_the_number_that_is_the_key_is_not_shown() -> None:
+    key = load_pem_private_key(PEMS["P-256"].encode(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    number = key.private_numbers().private_value
+    for quoted in (str(number), f"{number:064x}", text64(number.to_bytes(32, "big"))[:-1]):
+        assert shown(f"refused: {quoted}", []) == "refused: ***"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The SSL certificate a27be832f2e9441c8127fe48e3b5ac67 is not there (request 9F2A5C7E81B34D6FA0C1E2D3B4A59687)",
+        "certificate 7f0c5d0e-8a54-4f1c-9b6a-1c7be0a9d26f of apig.cn-north-4.example-cloud.com:443 is bound",
+        "POST /v2/a27be832f2e9441c8127fe48e3b5ac67/apigw/certificates/7f0c5d0e-8a54-4f1c-9b6a-1c7be0a9d26f/detach",
+        "InvalidCertificateChainException: certificate_not_active_yet, quota=100, at 2026-11-20T10:00:00.527363Z",
+        "policy user over ratelimit,limit:200,time:5 minute; shop-example-com-20261120-1a2b3c4d5e6f is in use",
+        "the private key does not begin with BEGIN PRIVATE KEY, or its algorithm is not one of RSA-2048, EC-P256",
+    ],
+)
+def test_what_a_person_needs_stays_readable(text: str) -> None:
+    assert shown(text, list(PEMS.values())) == text
+
+
+def test_a_long_text_is_looked_through_once() -> None:
+    """In a time that grows with the text and the secrets, and not with their product."""
+    key = PEMS["RSA"] * 2
+    for text in (body(key) * 1000, "a" * 1_000_000, "-" * 1_000_000, "%25" * 300_000, "\\" * 1_000_000):
+        assert len(shown(text, [key, "a" * 4000], ["a" * 8000])) <= 200
