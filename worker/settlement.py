@@ -4,13 +4,13 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, TypeVar, assert_never
 
 import structlog
 
-from worker.broker.base import About, Broker, BrokerError, BrokerLostError, Delivery, Message, TopologyError
+from worker.broker.base import EXPOSED, About, Broker, BrokerError, BrokerLostError, Delivery, Message, TopologyError
 from worker.broker.recall import Told
 from worker.carrying import INTERNAL
 from worker.core.backoff import RetryPolicy, jittered, step_before
@@ -24,6 +24,7 @@ from worker.core.schedule import Wait
 from worker.core.snapshot import Snapshot
 from worker.key_memory import KeyMemory
 from worker.telemetry import Metrics
+from worker.trust.exposure import holds_open_key
 from worker.trust.keeping import may_keep_body
 from worker.trust.opening import TrustPolicy
 
@@ -93,6 +94,7 @@ class Settlement:
                 await self._publish(delivery, identity, report, timing)
                 await self.insist(delivery.ack)
             case GiveUp(reason):
+                report = _warned(report) if self._is_exposed(delivery) else report
                 told_at = await self._publish(delivery, identity, report, timing)
                 await self._bury(delivery, identity, reason, told_at)
             case _:
@@ -171,9 +173,14 @@ class Settlement:
     def _may_keep(self, delivery: Delivery) -> bool:
         return may_keep_body(delivery.message, self.trust)
 
+    def _is_exposed(self, delivery: Delivery) -> bool:
+        """Whether a key that must not travel in the open did."""
+        return not self._may_keep(delivery) and holds_open_key(delivery.message.body)
+
     async def _bury(self, delivery: Delivery, identity: Identity, reason: str, told_at: str) -> None:
         keep_body = self._may_keep(delivery)
         about = About(certificate=identity.certificate, renewal_id=identity.renewal_id, told_at=told_at)
+        about["is_exposed"] = self._is_exposed(delivery)
         await self.insist(lambda: delivery.bury(reason, keep_body=keep_body, **about))
 
     async def _publish(self, delivery: Delivery, identity: Identity, report: Report, timing: Timing) -> str:
@@ -239,6 +246,14 @@ class Settlement:
             self.metrics.ended(identity.certificate, report, timing)
         except Exception as bug:  # noqa: BLE001 - told, and no more
             _log.error("metrics.crashed", exc_info=bug)
+
+
+def _warned(report: Report) -> Report:
+    """Whatever was wrong with it otherwise: somebody has to issue a new key."""
+    if report.reason == _UNOPENED.reason:
+        return report  # it says so itself
+    failure = report.failure or Failure(report.reason, "the rotation failed", transient=False)
+    return replace(report, failure=replace(failure, message=f"{EXPOSED}; {failure.message}"))
 
 
 def _comes_again(message: Message) -> bool:

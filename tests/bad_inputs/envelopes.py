@@ -281,7 +281,9 @@ ROWS: Final = (
     Bad("B38", "sealed for another certificate", sealed_for(certificate="other"), "envelope_mismatch"),
     Bad("B38", "sealed for another renewal", sealed_for(renewal_id="another"), "envelope_mismatch"),
     Bad("B39", "a key in the open", plain, "plain_key_refused", says="exposed", is_withheld=True),
-    Bad("B39", "a key in the open in place of the JWE", plain_as_jwe, "cannot_decrypt", is_withheld=True),
+    Bad(
+        "B39", "a key in the open in place of the JWE", plain_as_jwe, "cannot_decrypt", says="exposed", is_withheld=True
+    ),
     Bad("B39", "a key in base64 in place of the chain", key_as_chain, "pem_garbage", is_withheld=True),
     Bad("B40", "material at a URL", material(kind="url", url="http://169.254.169.254/latest"), "malformed"),
     Bad(

@@ -160,4 +160,25 @@ OF_TRUST: Final = (
         "if status.st_mode < 0:",
         "trust/test_kept_folder.py::test_a_kept_folder_that_others_can_write_is_refused",
     ),
+    Fault(
+        "a key that came in the open is told as exposed for its own reason alone",
+        "settlement.py",
+        "report = _warned(report) if self._is_exposed(delivery) else report",
+        "pass",
+        "worker/test_exposed.py::test_whatever_it_was_refused_for_a_key_in_the_open_is_told_as_exposed",
+    ),
+    Fault(
+        "a dead letter does not say that its key is exposed",
+        "settlement.py",
+        'about["is_exposed"] = self._is_exposed(delivery)',
+        'about["is_exposed"] = False',
+        "worker/test_exposed.py::test_whatever_it_was_refused_for_a_key_in_the_open_is_told_as_exposed",
+    ),
+    Fault(
+        "anything is copied along as a content type",
+        "broker/base.py",
+        'return text if _CONTENT_TYPE.fullmatch(text) else ""',
+        "return text",
+        "broker/test_contract_dead.py::test_what_is_not_of_its_form_is_left_out_of_what_is_read",
+    ),
 )

@@ -2,11 +2,12 @@
 
 import argparse
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from worker.broker.base import Dead, Message
+from worker.broker.base import EXPOSED, Dead, Message, withheld
 from worker.commands.dead import _age, _list
 
 EARLY = datetime(2026, 11, 20, 10, tzinfo=UTC)
@@ -40,3 +41,13 @@ def test_one_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> No
     said = capsys.readouterr()
     assert [one["id"] for one in json.loads(said.out)] == ["a"]
     assert said.err == "rotation-worker: not found: x\n"
+
+
+@pytest.mark.parametrize("json_wanted", [True, False])
+def test_of_one_that_held_a_key_in_the_open_it_is_told(
+    capsys: pytest.CaptureFixture[str], *, json_wanted: bool
+) -> None:
+    note = Message(withheld("malformed", is_exposed=True), "application/json")
+    for one, times in ((replace(dead("a", EARLY), message=note), 1), (dead("b", LATE), 0)):
+        _list([one], argparse.Namespace(ids=(), json=json_wanted))
+        assert capsys.readouterr().out.count(EXPOSED) == times

@@ -53,6 +53,8 @@ class Inbox:
     refusals: int = 0
     known: Told | None = None
     """What was told of it before."""
+    is_exposed: bool = False
+    """It was buried as one that held a key in the open."""
 
     @asynccontextmanager
     async def deliveries(self) -> AsyncGenerator[AsyncIterator["Inbox"]]:
@@ -102,6 +104,7 @@ class Inbox:
 
     async def bury(self, reason: str, *, keep_body: bool, **about: Unpack[About]) -> None:
         self._settled(f"bury {reason} of {about.get('certificate')} {'kept' if keep_body else 'withheld'}")
+        self.is_exposed = about.get("is_exposed", False)
 
 
 def consumer_of(inbox: Any, gateway: FakeGateway) -> Consumer:

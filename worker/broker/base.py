@@ -20,6 +20,13 @@ from worker.core.past import Placed
 from worker.core.snapshot import Snapshot
 
 _FEWEST_TO_SUSPECT: Final = 2
+EXPOSED: Final = "the message held an open private key: treat it as exposed"
+_CONTENT_TYPE: Final = re.compile(
+    r"(?=.{1,80}\Z)[\w!#$&^.+-]{1,40}/[\w!#$&^.+-]{1,40}(?:; ?\w{1,20}=[\w.-]{1,40}){0,2}", re.ASCII
+)
+_CONTENT_ENCODING: Final = re.compile(r"[A-Za-z0-9-]{0,20}")
+_MESSAGE_ID: Final = re.compile(r"(?!.*[\w+/=-]{41})[!-~]{1,128}", re.ASCII)
+_UNSOUND_ENCODING: Final = "unknown"
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -89,12 +96,36 @@ class Dead:
     @property
     def is_withheld(self) -> bool:
         """Its body was not kept: there is nothing to put back."""
-        return self.message.body == withheld(self.reason)
+        return self.is_exposed or self.message.body == withheld(self.reason)
+
+    @property
+    def is_exposed(self) -> bool:
+        """A key in the open was seen in it."""
+        return self.message.body == withheld(self.reason, is_exposed=True)
 
 
-def withheld(reason: str) -> bytes:
-    """What is kept in place of a body that must not be kept, for it may hold a key; JSON."""
-    return json.dumps({"withheld": True, "reason": reason}).encode()
+def withheld(reason: str, *, is_exposed: bool = False) -> bytes:
+    """What is kept in place of a body that must not be kept, for it may hold a key, or did; JSON."""
+    warning = {"warning": EXPOSED} if is_exposed else {}
+    return json.dumps({"withheld": True, "reason": reason, **warning}).encode()
+
+
+def sound_content_type(value: object) -> str:
+    """A type of the usual form; empty for anything else, which may be anything, and is copied along."""
+    text = value.strip(" ") if isinstance(value, str) else ""
+    return text if _CONTENT_TYPE.fullmatch(text) else ""
+
+
+def sound_content_encoding(value: object) -> str | None:
+    """Of what is no encoding's name it must still be known that there was one: such a body is not read."""
+    if value is None:
+        return None
+    return value if isinstance(value, str) and _CONTENT_ENCODING.fullmatch(value) else _UNSOUND_ENCODING
+
+
+def sound_message_id(value: object) -> str | None:
+    """Short, printable, and without a part as long as a key."""
+    return value if isinstance(value, str) and _MESSAGE_ID.fullmatch(value) else None
 
 
 def sound_traceparent(value: object) -> str | None:
@@ -115,6 +146,8 @@ class About(TypedDict, total=False):
     renewal_id: str | None
     told_at: str | None
     """The time of its outcome, as the event has it."""
+    is_exposed: bool
+    """A key in the open was seen in it."""
 
 
 class Delivery(Protocol):

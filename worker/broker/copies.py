@@ -12,7 +12,17 @@ from typing import Any, Final
 
 from aio_pika.abc import AbstractIncomingMessage
 
-from worker.broker.base import About, Dead, Message, sound_traceparent, withheld
+from worker.broker.base import (
+    EXPOSED,
+    About,
+    Dead,
+    Message,
+    sound_content_encoding,
+    sound_content_type,
+    sound_message_id,
+    sound_traceparent,
+    withheld,
+)
 from worker.broker.publishing import Sending
 from worker.core.message import identify
 
@@ -24,6 +34,7 @@ _RENEWAL: Final = "x-rotation-renewal"
 _SINCE: Final = "x-rotation-since"
 _TOLD_AT: Final = "x-rotation-told-at"
 _OPENED_AT: Final = "x-rotation-opened-at"
+_WARNING: Final = "x-rotation-warning"
 _DELIVERIES: Final = "x-delivery-count"
 _OF_THE_BROKER: Final = frozenset({"delivery_limit", "expired", "maxlen", "rejected"})
 
@@ -34,12 +45,12 @@ def opened(incoming: AbstractIncomingMessage, worker: str) -> Message:
     attempt = ours.get(_ATTEMPT)
     return Message(
         body=incoming.body,
-        content_type=incoming.content_type or "",
-        message_id=incoming.message_id,
+        content_type=sound_content_type(incoming.content_type),
+        message_id=sound_message_id(incoming.message_id),
         # A copy without a producer is of a message that nobody vouched for: it must not become the worker's.
         user_id=(_text(ours[_PRODUCER]) or None) if _PRODUCER in ours else incoming.user_id,
         priority=incoming.priority or 0,
-        content_encoding=incoming.content_encoding,
+        content_encoding=sound_content_encoding(incoming.content_encoding),
         traceparent=sound_traceparent(incoming.headers.get("traceparent")),
         attempt=attempt if isinstance(attempt, int) and attempt > 0 else 1,
         is_copy=_ATTEMPT in ours,
@@ -72,6 +83,7 @@ def again(message: Message, *, attempt: int = 1) -> Sending:
 
 def given_up(message: Message, reason: str, about: About, *, keep_body: bool) -> Sending:
     """A copy for the dead queue. The broker keeps bodies on disk: one that may hold a key becomes a note."""
+    is_exposed = about.get("is_exposed", False)
     told: dict[str, str | None] = {
         _REASON: reason,
         _CERTIFICATE: about.get("certificate"),
@@ -79,12 +91,13 @@ def given_up(message: Message, reason: str, about: About, *, keep_body: bool) ->
         _TOLD_AT: about.get("told_at"),
         _PRODUCER: message.user_id or "",
         _SINCE: datetime.now(UTC).isoformat(timespec="seconds"),
+        _WARNING: EXPOSED if is_exposed else None,
     }
     headers: dict[str, str | int] = {name: value for name, value in told.items() if value is not None}
     headers |= traced(message.traceparent)
     if keep_body:
         return Sending(message.body, message.content_type, headers, message.priority, message.content_encoding)
-    return Sending(withheld(reason), "application/json", headers, message.priority)
+    return Sending(withheld(reason, is_exposed=is_exposed), "application/json", headers, message.priority)
 
 
 def dead_letter(incoming: AbstractIncomingMessage, worker: str) -> Dead:
@@ -103,8 +116,8 @@ def dead_letter(incoming: AbstractIncomingMessage, worker: str) -> Dead:
 
 
 def dead_id(incoming: AbstractIncomingMessage) -> str:
-    """Its message id; of one without, made of its body."""
-    return incoming.message_id or sha256(incoming.body).hexdigest()[:32]
+    """Its message id; of one without a sound one, made of its body."""
+    return sound_message_id(incoming.message_id) or sha256(incoming.body).hexdigest()[:32]
 
 
 def traced(traceparent: object) -> dict[str, str | int]:

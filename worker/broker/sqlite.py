@@ -25,14 +25,13 @@ from worker.broker.base import (
     Message,
     Right,
     redelivered,
-    withheld,
 )
 from worker.broker.database import identity_of, in_words, open_lock, opened
 from worker.broker.given_out import GivenOut
 from worker.broker.locking import is_taken
 from worker.broker.naming import own_name
 from worker.broker.recall import FOR, Recall, Told, told_at
-from worker.broker.rows import dead_letter_of, message_of
+from worker.broker.rows import dead_letter_of, kept_of, message_of, note_of
 from worker.core.backoff import step_for
 from worker.core.note import Note, entry_of
 from worker.core.past import Placed, all_placed
@@ -73,10 +72,10 @@ class SqliteDelivery:
         )
 
     async def bury(self, reason: str, *, keep_body: bool, **about: Unpack[About]) -> None:
-        kept = (self.message.body, self.message.content_type) if keep_body else (withheld(reason), "application/json")
+        kept = kept_of(self.message) if keep_body else note_of(reason, about)
         await self._settle(
             "UPDATE messages SET state = 'dead', reason = ?, certificate = ?, renewal_id = ?, told_at = ?, since = ?,"
-            " body = ?, content_type = ? WHERE number = ?",
+            " body = ?, content_type = ?, content_encoding = ? WHERE number = ?",
             (reason, *(about.get(name) for name in _ABOUT), time.time(), *kept, self.number),
             is_secret=not keep_body,
         )

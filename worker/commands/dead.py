@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from worker.broker.base import Broker, Dead
+from worker.broker.base import EXPOSED, Broker, Dead
 from worker.commands.exits import FAILED, OK
 from worker.commands.loading import log_level, settings_of
 from worker.commands.output import print_json, print_table, shown
@@ -58,7 +58,7 @@ def _list(dead: Sequence[Dead], args: argparse.Namespace) -> int:
         print_json([_described(one) for one in chosen])
     else:
         print_table(
-            ("id", "certificate", "renewal", "reason", "since"),
+            ("id", "certificate", "renewal", "reason", "since", "warning"),
             (_described(one).values() for one in chosen),
             empty="Nothing was given up.",
         )
@@ -74,6 +74,7 @@ def _described(dead: Dead) -> Mapping[str, object]:
         "renewal_id": dead.renewal_id,
         "reason": dead.reason,
         "since": None if dead.since is None else rfc3339(dead.since),
+        "warning": EXPOSED if dead.is_exposed else None,
     }
 
 
