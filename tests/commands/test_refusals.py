@@ -19,6 +19,7 @@ AWAY = '[broker]\nurl = "amqp://127.0.0.1:1/"\n'
         ("plan nothing", SETTINGS, 78, "settings"),
         ("plan shop", SETTINGS.replace("[gateways", "foo = 1\n[gateways"), 78, "settings"),
         ("rotate nothing", SETTINGS, 78, "settings"),
+        ("sweep nothing", SETTINGS, 78, "settings"),
         ("discover nothing", SETTINGS, 78, "settings"),
         ("discover apig-main", SETTINGS, 1, "auth_failed"),
         ("history", "foo = 1", 78, "settings"),

@@ -298,8 +298,12 @@ def test_a_certificates_name_may_not_lead_anywhere(tmp_path: Path) -> None:
     [
         ('["live"]', "shop/chain.pem", None),
         ("[]", "shop/chain.pem", ": trust.roots.files names no root that it could be below"),
-        ('["live"]', "/etc/chain.pem", ".chain: not a path below a root"),
-        ('["live"]', "../chain.pem", ".chain: not a path below a root"),
+        (
+            '["live"]',
+            "/etc/chain.pem",
+            ".chain: not a path below a root: write it relative to one of trust.roots.files",
+        ),
+        ('["live"]', "../chain.pem", ".chain: not a path below a root: write it relative to one of trust.roots.files"),
     ],
 )
 def test_a_lineage_lies_below_a_root(tmp_path: Path, root: str, chain: str, problem: str | None) -> None:
@@ -315,9 +319,15 @@ def test_a_lineage_lies_below_a_root(tmp_path: Path, root: str, chain: str, prob
         ('names = ["shop.example.com", "*.example.com"]', None),
         ('names = ["a.example.com", "exämple.com"]', "names.1: not a domain name"),
         ('files_below = "live/shop"\nvault_below = "certs/shop"', None),
-        ('files_below = "../shop"', "files_below: not a path below a root"),
-        ('files_below = "/live/shop"', "files_below: not a path below a root"),
-        ('files_below = "."', "files_below: not a path below a root"),
+        (
+            'files_below = "../shop"',
+            "files_below: not a path below a root: write it relative to one of trust.roots.files",
+        ),
+        (
+            'files_below = "/live/shop"',
+            "files_below: not a path below a root: write it relative to one of trust.roots.files",
+        ),
+        ('files_below = "."', "files_below: not a path below a root: write it relative to one of trust.roots.files"),
         ('vault_below = "certs/../shop"', "vault_below: String should match pattern"),
         (f'files_below = "live/shop"\n{LINEAGE.format("live/shop")}', None),
         (f'files_below = "live/shop"\n{LINEAGE.format("live/shop2")}', "lineage: not below files_below"),

@@ -10,6 +10,7 @@ from typing import Final
 from worker.broker.base import EXPOSED, Broker, Dead
 from worker.commands.exits import FAILED, OK
 from worker.commands.loading import log_level, settings_of
+from worker.commands.material import certificate_named
 from worker.commands.output import print_json, print_table, shown
 from worker.commands.reading import broker_to_read
 from worker.commands.refusals import in_json
@@ -36,6 +37,8 @@ async def _with_broker(settings: Settings, args: argparse.Namespace) -> int:
     broker = broker_to_read(settings)
     try:
         dead = sorted((one for one in await broker.dead() if args.certificate in (None, one.certificate)), key=_age)
+        if args.certificate is not None and not dead:
+            certificate_named(settings, args.certificate)
         return await _replay(broker, dead, args) if args.action == "replay" else _list(dead, args)
     finally:
         await broker.close()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from worker.app import gateways_of
 from worker.commands.exits import FAILED, OK
 from worker.commands.loading import log_level, settings_of
-from worker.commands.output import print_json, shown
+from worker.commands.output import listed, print_json, shown
 from worker.commands.pasting import as_settings
 from worker.commands.refusals import in_json
 from worker.core.errors import RotationError
@@ -41,8 +41,7 @@ def execute(args: argparse.Namespace) -> int:
 
 def _gateway_named(settings: Settings, name: str) -> None:
     if name not in settings.gateways:
-        known = ", ".join(sorted(settings.gateways)) or "none"
-        raise SettingsError([f"gateways: none of the name that was asked for; there are: {known}"])
+        raise SettingsError([f"gateways: none of the name that was asked for; there are: {listed(settings.gateways)}"])
 
 
 async def _discover(settings: Settings, gateway: str) -> Sequence[Discovered]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from worker.commands.exits import OK
 from worker.commands.loading import log_level, settings_of
+from worker.commands.material import certificate_named
 from worker.commands.output import print_json, print_table
 from worker.commands.reading import broker_to_read
 from worker.commands.refusals import in_json
@@ -28,7 +29,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     configure_logs(log_level(args))
     with in_json(args):
-        events = asyncio.run(_read(settings_of(args), args.certificate, args.limit))
+        settings = settings_of(args)
+        events = asyncio.run(_read(settings, args.certificate, args.limit))
+        if args.certificate is not None and not events:
+            certificate_named(settings, args.certificate)
     if args.json:
         print_json(events)
     else:

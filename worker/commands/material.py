@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from worker.commands.output import listed
 from worker.core.pem import LONGEST_CHAIN, LONGEST_KEY
 from worker.core.renewal import InFiles
 from worker.core.secret import Secret
@@ -19,8 +20,9 @@ def add_material(parser: argparse.ArgumentParser, *, is_required: bool) -> None:
 def certificate_named(settings: Settings, name: str) -> None:
     """Raises SettingsError when there is no such certificate."""
     if name not in settings.certificates:
-        known = ", ".join(sorted(settings.certificates)[:10]) or "none"
-        raise SettingsError([f"certificates: none of the name that was asked for; there are: {known}"])
+        raise SettingsError(
+            [f"certificates: none of the name that was asked for; there are: {listed(settings.certificates)}"]
+        )
 
 
 Material = tuple[str, Secret]

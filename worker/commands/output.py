@@ -3,10 +3,13 @@
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+_MOST_NAMES: Final = 10
 
 
 def print_json(result: object) -> None:
@@ -37,3 +40,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Iterable[object]], *, emp
     for row in shown:
         table.add_row(*(escape(cell) for cell in row))
     Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def listed(names: Iterable[str]) -> str:
+    """In order, and no more of them than can be read."""
+    known = sorted(names)
+    more = f" and {len(known) - _MOST_NAMES} more" if len(known) > _MOST_NAMES else ""
+    return (", ".join(known[:_MOST_NAMES]) or "none") + more

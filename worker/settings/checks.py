@@ -33,6 +33,7 @@ from worker.settings.timed import window_problems
 
 _APIG_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{3,49}")
 _VAULT_PATH: Final = re.compile(VAULT_PATH)
+_RELATIVE: Final = "write it relative to one of trust.roots.files"
 _URL: Final = re.compile(r"[\x21-\x7e]+")
 EMBEDDED: Final = "sqlite:///"
 # Uploads of `per_domain` are told apart by so many characters of their deployment's name.
@@ -211,7 +212,7 @@ def _kept(place: str, trust: Trust, name: str, certificate: Certificate) -> Iter
 
 def _files_below(place: str, folder: str, lineage: Lineage | None) -> Iterator[str]:
     if not is_below(folder, "") or not PurePosixPath(folder).parts:
-        yield f"{place}.files_below: not a path below a root"
+        yield f"{place}.files_below: not a path below a root: {_RELATIVE}"
     elif lineage is not None and not all(is_below(path, folder) for path in (lineage.chain, lineage.private_key)):
         yield f"{place}.lineage: not below files_below"
 
@@ -222,7 +223,7 @@ def _lineage(place: str, lineage: Lineage, roots: Sequence[Path]) -> Iterator[st
     for key in ("chain", "private_key"):
         path = Path(getattr(lineage, key))
         if path.is_absolute() or ".." in path.parts:
-            yield f"{place}.{key}: not a path below a root"
+            yield f"{place}.{key}: not a path below a root: {_RELATIVE}"
 
 
 def _deployment(settings: Settings, place: str, deployment: Deployment) -> Iterator[str]:

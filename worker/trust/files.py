@@ -97,7 +97,9 @@ def read_pem(path: Path, place: str, longest: int, check: Callable[[os.stat_resu
 def _seen(relative: str, roots: Sequence[Path], place: str) -> _Sight:
     allowed = [root.resolve() for root in roots]
     if Path(relative).is_absolute() or ".." in Path(relative).parts or "\0" in relative:
-        raise RefusedError("file_outside_roots", f"{place}: not a path below a root")
+        raise RefusedError(
+            "file_outside_roots", f"{place}: not a path below a root: write it relative to one of trust.roots.files"
+        )
     problem: OSError | None = None
     for root in allowed:
         try:
