@@ -4,7 +4,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final, Protocol, assert_never
 
 import structlog
@@ -17,7 +16,6 @@ from worker.core.planning import Create, Keep, Modify, Observed, Plan, Stored, U
 from worker.core.proof import Shortfall
 from worker.core.readback import confirmed, is_complete, moved_flags, put_back, put_right
 from worker.core.reporting import ROLLED_BACK, not_replaced, reported, rolled_back, unconfirmed, unproven
-from worker.core.retirement import Claims, is_claimed
 from worker.effort import current_effort
 from worker.gateways.base import Gateway, OnResult
 
@@ -49,8 +47,6 @@ class Carrying:
     heard: OnResult
     settle_seconds: float
     """How long it may take until what the gateway accepted can be read."""
-    claimed: Claims = ()
-    """None of them is ever retired."""
     stored: Stored | None = None
     results: tuple[BindingResult, ...] = ()
     is_proven: bool = False
@@ -75,9 +71,8 @@ class Carrying:
 
     async def _in_waves(self) -> DeploymentReport:
         """A wave that none of its bindings could join, because the gateway is away, is the last one for now."""
-        waiting = iter(self.todo.attach)
-        for number, size in enumerate(self.todo.waves, start=1):
-            wave = tuple(islice(waiting, size))
+        for number, wave in enumerate(self.todo.rounds, start=1):
+            size, waiting = len(wave), self.todo.attach[sum(self.todo.waves[:number]) :]
             await self._move(wave)
             shortfalls = await self._unproven(is_last=number == len(self.todo.waves))
             _log.info("wave.finished", gateway=self.deployment.gateway, wave=number, bindings=size, bad=len(shortfalls))
@@ -255,8 +250,7 @@ class Carrying:
         if is_failed and not isinstance(self.todo.replacement, UploadEach):
             return
         for stored in self.todo.retire:
-            if not is_claimed(stored, self.deployment, self.claimed, moves=bool(self.todo.back_to)):
-                await is_retired(self.gateway, stored, self._bound())
+            await is_retired(self.gateway, stored, self._bound())
 
     def _bound(self) -> Collection[Binding]:
         """To what replaces the old: where bindings move they may be shown with both."""

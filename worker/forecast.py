@@ -44,7 +44,7 @@ class Forecast:
         """Carry the plan out inside the block."""
         beside = self._works.setdefault(deployment.gateway, set())
         size = len(todo.attach)
-        work = Work(gateway.account, gateway.calls_for(deployment, todo), size, size, beside)
+        work = Work(gateway.account, len(gateway.calls(deployment, todo)), size, size, beside)
         beside.add(work)
         try:
             yield work

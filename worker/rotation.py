@@ -149,7 +149,7 @@ class Rotator:
             observed = await self._gateway(deployment).observe(deployment, leaf)
             snapshot = self._snapshots.of(deployment, leaf)
             seen, after = snapshot.before(observed), snapshot.proof(stored_after)
-            step = plan(deployment, seen, leaf, undo_until=undo_until, stored_after=after)
+            step = plan(deployment, seen, leaf, undo_until=undo_until, stored_after=after, claimed=self.claimed)
             return snapshot.told(dated(step, observed))
         except RotationError as error:
             return error
@@ -209,9 +209,7 @@ class Rotator:
             settle = self.settle_seconds.get(deployment.gateway, 15.0)
             name = proving.certificate.name
             last_good = partial(self.kept[name].last, name) if name in self.kept else None
-            carrying = Carrying(
-                gateway, deployment, todo, proving.bundle, proving.of_wave, last_good, heard, settle, self.claimed
-            )
+            carrying = Carrying(gateway, deployment, todo, proving.bundle, proving.of_wave, last_good, heard, settle)
             return await carrying.forth(), carrying
 
     async def _with_kept(self, certificate: Certificate, bundle: Bundle | None, report: Report) -> Report:

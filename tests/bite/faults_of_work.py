@@ -204,9 +204,9 @@ ROTATING: Final = (
     ),
     Fault(
         "retire what another deployment claims",
-        "carrying.py",
-        "            if not is_claimed(stored, self.deployment, self.claimed, moves=bool(self.todo.back_to)):\n",
-        "            if stored:\n",
+        "core/strategies.py",
+        "if not is_claimed(one, deployment, claimed, moves=bool(step.back_to))",
+        "if one",
         "rotation/test_rotation.py::test_what_another_deployment_claims_is_never_retired",
     ),
     Fault(

@@ -126,7 +126,7 @@ async def test_what_is_rotated_is_observed_as_current_and_costs_no_second_change
         assert [result.state for result in results] == ["attached"] * 2
         todo = place.planned(await place.gateway.observe(place.deployment, NEW.leaf))
         assert (todo.attach, len(todo.unchanged)) == ((), 2)
-        assert place.gateway.calls_for(place.deployment, replace(todo, retire=())) == 0
+        assert not place.gateway.calls(place.deployment, replace(todo, retire=()))
         before = place.changes()
         assert await place.rotated() == []
         assert place.changes() == before

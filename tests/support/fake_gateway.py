@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from worker.core.bundle import Bundle, Leaf
+from worker.core.calls import Calls, Parcels, PlannedCall
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import Failure, NotAskedError, RotationError
 from worker.core.outcome import BindingResult
@@ -46,8 +47,14 @@ class FakeGateway:
     def seconds_for(self, calls: int) -> float:
         return calls * 0.5
 
-    def calls_for(self, deployment: Deployment, todo: Plan) -> int:
-        return 0 if todo.is_nothing else 2 + len(todo.attach)
+    def calls(self, deployment: Deployment, todo: Plan) -> Sequence[PlannedCall]:
+        """Two, and one for each binding."""
+        if todo.is_nothing:
+            return ()
+        put, show = PlannedCall("put", "PUT", "/", "replace"), PlannedCall("show", "GET", "/", "read_back")
+        return Calls(
+            [[put], Parcels(todo.attach, 1, lambda at: PlannedCall("attach", "POST", "/", "attach", None, at)), [show]]
+        )
 
     def _called(self, operation: str) -> None:
         self.journal.append(operation)

@@ -109,7 +109,7 @@ def _described(gateway: Gateway, deployment: Deployment, step: Step) -> Describe
         case Superseded(stored):
             return {**head, "does": "nothing: superseded", "certificate_id": stored.certificate_id}
         case Plan():
-            calls = gateway.calls_for(deployment, step)
+            calls = len(gateway.calls(deployment, step))
             return {
                 **head,
                 "does": "nothing: already current" if step.is_nothing else "rotates",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Literal, assert_never
 
 from worker.core.bundle import Leaf
@@ -64,6 +65,13 @@ class Observed:
     leftovers: Sequence[Stored] = ()
     at: datetime | None = field(default=None, compare=False)
     """When it was read, where that matters."""
+    lists: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
+    """How long the lists were that were read, where reading them again may take more than one call.
+
+    By certificate id what is bound to it, by the name that was asked for what is stored.
+    """
+    uploads: Sequence[Stored] = field(default=(), compare=False, repr=False)
+    """For `per_domain`: those of the very leaf that are stored, bound or not. They are not uploaded once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +124,20 @@ class Plan:
     """Bindings that are moved from another stored certificate, as they were: they go back when a wave turns out bad."""
     expires: datetime | None = None
     """When the first of what is served there now expires, where that is known."""
+    seen: Observed | None = field(default=None, compare=False, repr=False)
+    """What it was made of."""
 
     @property
     def is_nothing(self) -> bool:
         return isinstance(self.replacement, Keep | UploadEach) and not self.attach and not self.retire
+
+    @property
+    def rounds(self) -> Sequence[Sequence[Binding]]:
+        """What of `attach` goes together, and is read back before the next: wave by wave, or all at once."""
+        if not self.waves:
+            return (self.attach,)
+        ends = list(accumulate(self.waves))
+        return [self.attach[start:end] for start, end in zip((0, *ends), ends, strict=False)]
 
 
 @dataclass(frozen=True, slots=True)

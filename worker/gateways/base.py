@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from worker.core.bundle import Bundle, Leaf
+from worker.core.calls import PlannedCall
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import NotAskedError
 from worker.core.outcome import BindingResult
@@ -74,8 +75,11 @@ class Gateway(Protocol):
         """Whether it tells since when what it holds is valid: without that nobody can see there which is newer."""
         ...
 
-    def calls_for(self, deployment: Deployment, todo: Plan) -> int:
-        """What carrying out the plan costs where all goes well, reading back included."""
+    def calls(self, deployment: Deployment, todo: Plan) -> Sequence[PlannedCall]:
+        """What carrying out the plan calls where all goes well, in order, reading back and retiring included.
+
+        Calls of one step and wave go together, in any order. Counting them makes none of them: it is cheap.
+        """
         ...
 
     async def observe(self, deployment: Deployment, leaf: Leaf | None, *, elsewhere: bool = True) -> Observed:

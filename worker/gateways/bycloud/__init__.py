@@ -12,16 +12,18 @@ from uuid import uuid4
 
 from worker.core.backoff import jittered
 from worker.core.bundle import Bundle, Leaf
+from worker.core.calls import PlannedCall
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import Failure, PermanentError, RotationError, TransientError
 from worker.core.outcome import BindingResult
-from worker.core.planning import Bound, Create, Keep, Modify, Observed, Plan, Stored, age_of
+from worker.core.planning import Bound, Create, Modify, Observed, Plan, Stored, age_of
 from worker.core.readback import is_untouched, is_written
 from worker.gateways.base import Discovered, OnResult, Right
 from worker.gateways.bycloud.auth import Credentials
 from worker.gateways.bycloud.binding import Binder
 from worker.gateways.bycloud.client import ByCloudClient, Sender
 from worker.gateways.bycloud.finding import Finder
+from worker.gateways.bycloud.planned import ALL, planned
 from worker.gateways.bycloud.rights import calls
 from worker.gateways.bycloud.sight import Sight, check_active, pauses
 from worker.gateways.bycloud.wire import PENDING, ByCloudDialect, Certificate
@@ -74,10 +76,8 @@ class ByCloud:
         self._chance = chance
         self._load_balancers = KeyedLock()
 
-    def calls_for(self, deployment: Deployment, todo: Plan) -> int:
-        del deployment  # a binding costs a call, whatever the strategy
-        replacement = 0 if isinstance(todo.replacement, Keep) else 2
-        return 0 if todo.is_nothing else replacement + len(todo.attach) + 1
+    def calls(self, deployment: Deployment, todo: Plan) -> Sequence[PlannedCall]:
+        return planned(deployment, todo)
 
     async def observe(self, deployment: Deployment, leaf: Leaf | None, *, elsewhere: bool = True) -> Observed:
         del elsewhere  # listeners have no flag that would have to be known
@@ -91,7 +91,7 @@ class ByCloud:
             stored = dataclasses.replace(stored, fingerprint_prefix=None)
         places = [(certificate, stored), (former, None if former is None else former.stored())]
         bound = tuple(_bound(one, places) for one in deployment.bindings or ())
-        return Observed(stored, bound, () if former is None else (former.stored(),))
+        return Observed(stored, bound, () if former is None else (former.stored(),), lists={ALL: found.listed})
 
     async def replace(self, deployment: Deployment, how: Modify | Create, bundle: Bundle) -> Stored:
         match how:

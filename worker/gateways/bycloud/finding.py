@@ -24,6 +24,8 @@ class Found:
 
     certificate: Certificate | None
     former: Certificate | None = None
+    listed: int = 0
+    """How many certificates the account's list had, where it was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +79,17 @@ class Finder:
                 return Found(known)
         origin = await self._by_id(deployment.certificate_id)
         base = deployment.name or (base_name(origin.name) if origin is not None else "")
-        uploads = [one for one in await self.client.listed() if base_name(one.name) == base] if base else []
+        listed = await self.client.listed() if base else ()
+        uploads = [one for one in listed if base_name(one.name) == base]
         mine = [one for one in uploads if leaf is not None and one.name == uploaded_name(base, leaf)]
         latest = _latest(uploads, origin)
         if not mine or leaf is None or (latest is not None and _is_newer(latest, mine, leaf)):
-            return Found(latest)
+            return Found(latest, listed=len(listed))
         own = await self._own(deployment, mine)
         is_whole = all(own.at(one.name, sni=one.sni) for one in deployment.bindings or ())
         former = _latest([one for one in uploads if one not in mine], origin)
-        return Found(own, None if is_whole or former is None else await self.client.show(former.id))
+        shown = None if is_whole or former is None else await self.client.show(former.id)
+        return Found(own, shown, len(listed))
 
     async def _own(self, deployment: Deployment, mine: Sequence[Certificate]) -> Certificate:
         """The upload of this leaf. Raises `certificate_not_active` when the platform has given it up.

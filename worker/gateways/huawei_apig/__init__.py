@@ -2,23 +2,24 @@
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
-from math import ceil
 from typing import assert_never
 from uuid import uuid4
 
 from worker.core.bundle import Bundle, Leaf
+from worker.core.calls import PlannedCall
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import PermanentError, RotationError
 from worker.core.outcome import BindingResult
-from worker.core.planning import Create, Keep, Modify, Observed, Plan, Stored
+from worker.core.planning import Create, Modify, Observed, Plan, Stored
 from worker.gateways.base import Discovered, OnResult, Right
 from worker.gateways.huawei_apig.attaching import Attaching
 from worker.gateways.huawei_apig.auth import PasswordToken, Signature, StaticToken
 from worker.gateways.huawei_apig.blue_green import observe_blue_green
-from worker.gateways.huawei_apig.client import PAGE, ApigClient
+from worker.gateways.huawei_apig.client import ApigClient
 from worker.gateways.huawei_apig.facts import Facts
 from worker.gateways.huawei_apig.observing import observe_in_place
-from worker.gateways.huawei_apig.per_domain import Adding, calls_per_domain, observe_per_domain
+from worker.gateways.huawei_apig.per_domain import Adding, observe_per_domain
+from worker.gateways.huawei_apig.planned import planned
 from worker.gateways.huawei_apig.rights import calls
 from worker.gateways.huawei_apig.storing import Storing
 from worker.gateways.huawei_apig.wire import ApigDialect, BoundDomain, Certificate
@@ -84,14 +85,8 @@ class HuaweiApig:
         self._domains_per_attach = domains_per_attach
         self._chance = chance
 
-    def calls_for(self, deployment: Deployment, todo: Plan) -> int:
-        if todo.is_nothing:
-            return 0
-        if deployment.strategy == "per_domain":
-            return calls_per_domain(todo)
-        bindings = len(todo.attach) + len(todo.unchanged)
-        replacement = 0 if isinstance(todo.replacement, Keep) else 1
-        return replacement + ceil(len(todo.attach) / self._domains_per_attach) + 1 + max(ceil(bindings / PAGE), 1)
+    def calls(self, deployment: Deployment, todo: Plan) -> Sequence[PlannedCall]:
+        return planned(self._project_id, self._domains_per_attach, deployment, todo)
 
     async def observe(self, deployment: Deployment, leaf: Leaf | None, *, elsewhere: bool = True) -> Observed:
         if deployment.strategy == "per_domain":

@@ -34,14 +34,16 @@ async def observe_blue_green(
     `elsewhere`: not the renewed one alone, but all that any of the bindings may be bound to.
     """
     base = deployment.name or ""
-    ids = [one.id for one in await client.listed(base) if base_name(one.name, "_") == base]
+    listed = await client.listed(base)
+    ids = [one.id for one in listed if base_name(one.name, "_") == base]
     own = _latest_first(await _holders(client, ids), leaf)
     if not elsewhere:
         own = [one for one in own if leaf is None or age_of(one.stored, leaf) == "same"]
     foreign = await _foreign(client, deployment.bindings or (), own) if elsewhere else ()
     stored = [one.stored for one in own]
     bound = tuple(_bound(deployment, (*own, *foreign)))
-    return Observed(stored[0] if stored else None, bound, tuple(stored[1:]), at=now)
+    lists = {base: len(listed), **{one.stored.certificate_id: len(one.rows) for one in own}}
+    return Observed(stored[0] if stored else None, bound, tuple(stored[1:]), at=now, lists=lists)
 
 
 def _latest_first(own: Sequence[_Holder], leaf: Leaf | None) -> Sequence[_Holder]:

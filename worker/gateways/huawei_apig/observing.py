@@ -15,13 +15,14 @@ from worker.gateways.together import both
 
 async def observe_in_place(client: ApigClient, deployment: Deployment, *, elsewhere: bool) -> Observed:
     stored, rows = await _stored_and_bound(client, deployment)
+    lists = {} if stored is None else {stored.certificate_id: len(rows)}
     if deployment.bindings is None:
-        return Observed(stored, tuple(_bound(row, stored) for row in rows))
+        return Observed(stored, tuple(_bound(row, stored) for row in rows), lists=lists)
     known = Rows(rows)
     missing = [_within(one, stored) for one in deployment.bindings if not known.about(one)]
     others = await _elsewhere(client, stored, missing) if elsewhere else Rows()
     bound = (_as_it_is(one, stored, known, others) for one in deployment.bindings)
-    return Observed(stored, tuple(chain.from_iterable(bound)))
+    return Observed(stored, tuple(chain.from_iterable(bound)), lists=lists)
 
 
 async def find_certificate(client: ApigClient, certificate_id: str | None, name: str | None) -> Certificate | None:
@@ -54,6 +55,9 @@ class Rows:
     def add(self, rows: Sequence[BoundDomain]) -> None:
         for row in rows:
             self._by_name[row.url_domain.lower()].append(row)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._by_name.values()))
 
     def __iter__(self) -> Iterator[BoundDomain]:
         return chain.from_iterable(self._by_name.values())

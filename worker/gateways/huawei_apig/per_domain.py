@@ -11,12 +11,12 @@ from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import Failure, RotationError
 from worker.core.outcome import BindingResult
-from worker.core.planning import Bound, Observed, Plan, Stored, age_of
+from worker.core.planning import Bound, Observed, Stored, age_of
 from worker.gateways.base import OnResult
 from worker.gateways.huawei_apig.client import ApigClient
 from worker.gateways.huawei_apig.facts import Facts, readable
 from worker.gateways.huawei_apig.storing import leaves_doubt, pause_or_raise
-from worker.gateways.huawei_apig.wire import BoundDomain, GroupDomain
+from worker.gateways.huawei_apig.wire import BoundDomain, Certificate, GroupDomain
 from worker.gateways.together import together
 
 _LONGEST_BASE: Final = 24
@@ -30,23 +30,34 @@ async def observe_per_domain(client: ApigClient, facts: Facts, deployment: Deplo
     """What is bound to each domain, and earlier uploads of this deployment that nothing is bound to any more."""
     bindings, base = deployment.bindings or (), deployment.name or ""
     shown = await _domains(client, bindings)
-    uploads = {one.id: one for one in await client.listed(_prefix(base)) if _is_ours(one.name, base)}
+    listed = await client.listed(prefix_of(base))
+    uploads = {one.id: one for one in listed if _is_ours(one.name, base)}
     told = {one for domain in shown.values() for one in domain.certificate_ids()}
     # Where the group tells what is bound, only what it does not name may be bound elsewhere, or to nothing.
     unnamed = [one.stored() for one in uploads.values() if one.id not in told]
-    replaced = _replaced(unnamed, [one for one in bindings if _tells(shown.get(_place(one)))])
+    replaced = _replaced(unnamed, [one for one in bindings if _tells(shown.get(place_of(one)))])
     bound_to = await _bound_to(client, [one for one in unnamed if one not in replaced])
     rows = _by_domain(bound_to)
-    domains = {place: shown.get(place) or _as_bound(place, rows) for place in map(_place, bindings)}
+    domains = {place: shown.get(place) or _as_bound(place, rows) for place in map(place_of, bindings)}
     at = {place: _ids_at(domain, rows) for place, domain in domains.items() if domain is not None}
     stored = await facts.of(dict.fromkeys(one for ids in at.values() for one in ids), uploads)
     bound = tuple(
-        _bound(one, domains[_place(one)], [stored[key] for key in at.get(_place(one), ()) if key in stored], leaf)
+        _bound(one, domains[place_of(one)], [stored[key] for key in at.get(place_of(one), ()) if key in stored], leaf)
         for one in bindings
     )
     unbound = [one for one in unnamed if one in replaced or bound_to.get(one.certificate_id) == ()]
     leftovers = [one for one in unbound if not _is_of(one, base, leaf)]
-    return Observed(None, bound, tuple(leftovers))
+    same_leaf = [upload for one in uploads.values() if _is_of(upload := one.stored(), base, leaf)]
+    lists = {prefix_of(base): len(listed), **_dropped(uploads, bound_to, bindings)}
+    return Observed(None, bound, tuple(leftovers), lists=lists, uploads=same_leaf)
+
+
+def _dropped(
+    uploads: Mapping[str, Certificate], bound_to: Mapping[str, Sequence[BoundDomain]], bindings: Sequence[Binding]
+) -> Mapping[str, int]:
+    """How much is bound to uploads for domains that the deployment no longer has: no group tells of those."""
+    marks = {mark_of(one) for one in bindings}
+    return {one: len(rows) for one, rows in bound_to.items() if mark_in(uploads[one].name) not in marks}
 
 
 def _tells(domain: GroupDomain | None) -> bool:
@@ -59,19 +70,11 @@ def _replaced(unnamed: Sequence[Stored], telling: Sequence[Binding]) -> frozense
     Whether they are bound anywhere else is asked before one is deleted, and not here as well: where a rotation ended
     half way there are as many of them as it has domains.
     """
-    marks = {_mark(one) for one in telling}
-    return frozenset(one for one in unnamed if one.name.rpartition("_")[2] in marks)
+    marks = {mark_of(one) for one in telling}
+    return frozenset(one for one in unnamed if mark_in(one.name) in marks)
 
 
-def calls_per_domain(todo: Plan) -> int:
-    """A list, an upload each and its flag where it has one; a few to read them all back; two to delete one."""
-    flags = sum(bool(one.client_verification) for one in todo.attach)
-    groups = {_place(one)[:2] for one in (*todo.attach, *todo.unchanged)}
-    reading = 1 + len(groups) + 1
-    return 1 + len(todo.attach) + flags + reading + 2 * len(todo.retire)
-
-
-def _place(binding: Binding) -> Place:
+def place_of(binding: Binding) -> Place:
     return binding.instance_id, binding.group_id, binding.domain_id
 
 
@@ -80,7 +83,7 @@ async def _domains(client: ApigClient, bindings: Sequence[Binding]) -> Mapping[P
 
     A group that cannot be read shows none: its domains fail one by one, and the others do not fail with them.
     """
-    groups = list({_place(one)[:2]: one for one in bindings}.values())
+    groups = list({place_of(one)[:2]: one for one in bindings}.values())
     shown = await together(readable(client.group, one) for one in groups)
     return {
         (asked.instance_id, asked.group_id, domain.id): domain
@@ -211,29 +214,34 @@ def _told(binding: Binding, error: RotationError | None, on_result: OnResult) ->
     return result
 
 
-def _prefix(base: str) -> str:
+def prefix_of(base: str) -> str:
     return f"{base[:_LONGEST_BASE]}_"
 
 
 def _prefix_for(base: str, leaf: Leaf) -> str:
-    return f"{_prefix(base)}{leaf.fingerprint_sha256[:_DIGITS]}_"
+    return f"{prefix_of(base)}{leaf.fingerprint_sha256[:_DIGITS]}_"
 
 
 def upload_name(base: str, binding: Binding, leaf: Leaf) -> str:
     """Tells deployment, leaf and domain, in the characters and the length that APIG allows."""
-    return f"{_prefix_for(base, leaf)}{_mark(binding)}"
+    return f"{_prefix_for(base, leaf)}{mark_of(binding)}"
 
 
-def _mark(binding: Binding) -> str:
+def mark_of(binding: Binding) -> str:
     """Tells the domain, at the end of an upload's name."""
     place = f"{binding.instance_id}/{binding.group_id}/{binding.domain_id}".encode()
     return sha256(place).hexdigest()[:_DIGITS]
 
 
+def mark_in(name: str) -> str:
+    """The mark at the end of an upload's name."""
+    return name.rpartition("_")[2]
+
+
 def _is_ours(name: str, base: str) -> bool:
-    parts = name.removeprefix(_prefix(base)).split("_")
+    parts = name.removeprefix(prefix_of(base)).split("_")
     is_hex = all(len(part) == _DIGITS and set(part) <= set("0123456789abcdef") for part in parts)
-    return name.startswith(_prefix(base)) and len(parts) == 2 and is_hex  # noqa: PLR2004 - fingerprint and place
+    return name.startswith(prefix_of(base)) and len(parts) == 2 and is_hex  # noqa: PLR2004 - fingerprint and place
 
 
 def _is_of(upload: Stored, base: str, leaf: Leaf | None) -> bool:
