@@ -30,12 +30,14 @@ class Proving:
 
     async def of_wave(self, todo: Plan, bindings: Sequence[Binding], *, is_last: bool) -> Sequence[Shortfall]:
         """Of one deployment's bindings; with the last, what belongs to no binding too, if it can be no other's."""
+        return await self.verify(self.served_in_wave(todo, bindings, is_last=is_last))
+
+    def served_in_wave(self, todo: Plan, bindings: Sequence[Binding], *, is_last: bool) -> Served:
+        """What a wave is asked to prove, of all that has moved by then."""
         is_whole = is_last and len(self.certificate.deployments) == 1
         waiting = frozenset(one.name for one in todo.attach) - {one.name for one in bindings}
         previous = _serials([todo.previous])
-        return await self.verify(
-            Served(self.certificate.name, self.bundle, bindings, previous, is_whole=is_whole, waiting=waiting)
-        )
+        return Served(self.certificate.name, self.bundle, bindings, previous, is_whole=is_whole, waiting=waiting)
 
     async def of_all(self, carried: Sequence[Carried]) -> Sequence[Shortfall]:
         """What the waves have not proven."""

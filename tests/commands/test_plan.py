@@ -49,3 +49,38 @@ async def test_what_discover_prints_of_an_upload_is_replaced(tmp_path: Path) -> 
         sandbox.world.bind_listener(managed, str(told["listener"]), sni=True)
         _, said, _ = await run("discover", "bycloud", "--json", "--config", str(told["settings"]))
     assert {one["name"]: one["is_uploaded"] for one in json.loads(said)} == {"shop": True, "managed": False}
+
+
+async def test_its_steps_are_what_the_rotation_then_does(tmp_path: Path) -> None:
+    async with Sandbox() as sandbox:
+        told = await Playground(sandbox, tmp_path).laid_out()
+        settings = Path(str(told["settings"]))
+        port = sandbox.listeners.ports[str(told["instance"])]
+        endpoint = f'{{address = "127.0.0.1:{port}", server_name = "www.example.com"}}'
+        settings.write_text(f"{settings.read_text()}[certificates.shop.verify]\nendpoints = [{endpoint}]\n")
+        words = ("shop", "--config", settings, "--chain", tmp_path / "chain.pem", "--key", tmp_path / "key.pem")
+        status, said, _ = await run("plan", *words, "--json")
+        observing = [call for call in sandbox.world.journal if call.operation != "obtain_token"]
+        apig, bycloud = json.loads(said)
+        assert (status, {call.method for call in observing}) == (0, {"GET"})
+        sandbox.world.journal.clear()
+        status, said, _ = await run("rotate", *words, "--json")
+        made = [(call.method, call.path) for call in sandbox.world.journal if call.operation != "obtain_token"]
+    assert (status, len(made)) == (0, len(observing) + apig["calls"] + bycloud["calls"])
+    [put] = apig["steps"][0]["calls"]
+    assert (put["operation"], put["bindings"]) == ("modify_certificate", [])
+    assert (put["method"], put["path"]) in made
+    assert [(one["step"], one["wave"]) for one in apig["steps"]] == [
+        ("replace", None), ("attach", None), ("read_back", None), ("verify", None)
+    ]  # fmt: skip
+    assert apig["steps"][1]["calls"][0]["bindings"] == apig["attach"]
+    assert [(one["step"], one["wave"]) for one in bycloud["steps"]] == [
+        ("replace", None), ("attach", 1), ("read_back", 1), ("verify", None)
+    ]  # fmt: skip
+    assert apig["steps"][-1]["endpoints"] == bycloud["steps"][-1]["endpoints"]
+    assert apig["steps"][-1]["endpoints"] == [{"endpoint": f"127.0.0.1:{port}", "server_name": "www.example.com"}]
+    assert [sum(len(one["calls"]) for one in each["steps"]) for each in (apig, bycloud)] == [
+        apig["calls"], bycloud["calls"]
+    ]  # fmt: skip
+    [bind] = bycloud["steps"][1]["calls"]
+    assert bind["path"] == "/v1/certificates/{new certificate}/bindings"

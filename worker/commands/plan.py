@@ -2,8 +2,9 @@
 
 import argparse
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import assert_never
+from typing import Final, assert_never
 
 from worker.app import certificates_of, intake_of, rotator_of, utc_now
 from worker.commands.exits import FAILED, OK
@@ -11,20 +12,22 @@ from worker.commands.loading import log_level, settings_of
 from worker.commands.material import Material, add_material, certificate_named, material_of_lineage, named_material
 from worker.commands.output import print_json, remaining, shown
 from worker.commands.refusals import in_json
+from worker.commands.steps import Asked, Described, Proofs, described_steps, few, lines_of_steps, name_of
 from worker.commands.supposing import described_stored, is_supposed, supposed
-from worker.core.deployment import Binding, Certificate, Deployment
+from worker.core.deployment import Certificate, Deployment
 from worker.core.errors import RotationError
 from worker.core.events import rfc3339
 from worker.core.planning import Create, Keep, Modify, Observed, Plan, Replacement, Superseded, UploadEach
 from worker.core.uploads import base_name
 from worker.core.waiting import Step, held_back
 from worker.gateways.base import Gateway
+from worker.proving import Proving
 from worker.rotation import Rotator
 from worker.settings import Settings
 from worker.telemetry import Metrics, configure_logs
+from worker.verification import Probing
 
-Described = dict[str, object]
-"""A step as it is printed."""
+_MOST_LINES: Final = 10
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -49,32 +52,36 @@ def execute(args: argparse.Namespace) -> int:
     if args.json:
         print_json(described)
     else:
-        print("\n".join(shown(line) for one in described for line in _lines(one)))
+        print("\n".join(shown(line) for one in described for line in lines_of(one)))
     return OK
 
 
 async def _plan(settings: Settings, name: str, material: Material | None) -> Sequence[Described]:
     certificate = certificates_of(settings)[name]
     bundle = None if material is None else await intake_of(settings).checked(*material)
+    asked = Probing.of(settings, utc_now).asked
     async with rotator_of(settings, Metrics()) as rotator:
         if bundle is None:
-            return await _without_leaf(rotator, certificate)
+            return await _without_leaf(rotator, certificate, asked)
         steps = await rotator.plans(certificate, bundle.leaf)
+        proofs = Proofs(Proving(rotator.verify, certificate, bundle), steps, asked)
         warned = {"warnings": list(bundle.warnings)} if bundle.warnings else {}
         waits = _waiting(certificate, steps)
         return [
-            {**_described(rotator.gateways[deployment.gateway], deployment, step), **warned, **waits}
+            {**_described(rotator.gateways[deployment.gateway], deployment, step, proofs), **warned, **waits}
             for deployment, step in zip(certificate.deployments, steps, strict=True)
         ]
 
 
-async def _without_leaf(rotator: Rotator, certificate: Certificate) -> Sequence[Described]:
+async def _without_leaf(rotator: Rotator, certificate: Certificate, asked: Asked) -> Sequence[Described]:
     """What is stored and bound, and what a renewed certificate would cause."""
-    found = await supposed(rotator.gateways, certificate, utc_now())
-    waits = _waiting(certificate, [one.step for one in found])
+    found = await supposed(rotator.gateways, certificate, utc_now(), rotator.claimed)
+    steps = [one.step for one in found]
+    proofs = Proofs(Proving(rotator.verify, certificate, None), steps, asked)
+    waits = _waiting(certificate, steps)
     return [
         {
-            **_described(rotator.gateways[deployment.gateway], deployment, one.step),
+            **_described(rotator.gateways[deployment.gateway], deployment, one.step, proofs),
             **waits,
             "is_supposed": deployment.strategy != "rebind",
             **({} if one.observed is None else _as_it_is(one.observed)),
@@ -97,11 +104,11 @@ def _waiting(certificate: Certificate, steps: Sequence[Step]) -> Described:
 def _as_it_is(observed: Observed) -> Described:
     return {
         "stored": described_stored(observed.stored),
-        "bound": [{"name": _name(one.binding), "to": described_stored(one.stored)} for one in observed.bound],
+        "bound": [{"name": name_of(one.binding), "to": described_stored(one.stored)} for one in observed.bound],
     }
 
 
-def _described(gateway: Gateway, deployment: Deployment, step: Step) -> Described:
+def _described(gateway: Gateway, deployment: Deployment, step: Step, proofs: Proofs) -> Described:
     head: Described = {"gateway": deployment.gateway, "strategy": deployment.strategy}
     match step:
         case RotationError() as error:
@@ -109,16 +116,18 @@ def _described(gateway: Gateway, deployment: Deployment, step: Step) -> Describe
         case Superseded(stored):
             return {**head, "does": "nothing: superseded", "certificate_id": stored.certificate_id}
         case Plan():
-            calls = len(gateway.calls(deployment, step))
+            calls = gateway.calls(deployment, step)
             return {
                 **head,
                 "does": "nothing: already current" if step.is_nothing else "rotates",
                 "replacement": _replacement(step.replacement),
-                "attach": [_name(binding) for binding in step.attach],
-                "unchanged": [_name(binding) for binding in step.unchanged],
+                "attach": [name_of(binding) for binding in step.attach],
+                "unchanged": [name_of(binding) for binding in step.unchanged],
                 "retire": [stored.certificate_id for stored in step.retire],
-                "calls": calls,
-                "seconds": round(gateway.account.seconds_for(calls), 1),
+                "waves": list(step.waves),
+                "steps": described_steps(step, calls, proofs),
+                "calls": len(calls),
+                "seconds": round(gateway.account.seconds_for(len(calls)), 1),
             }
         case _:
             assert_never(step)
@@ -131,18 +140,14 @@ def _replacement(how: Replacement) -> str:
         case Modify(stored):
             return f"modify {stored.certificate_id}"
         case Create(name):
-            return f"create {base_name(name) if is_supposed(name) else name}"
+            return f"create {base_name(base_name(name), '_') if is_supposed(name) else name}"
         case UploadEach():
             return "upload to each domain"
         case _:
             assert_never(how)
 
 
-def _name(binding: Binding) -> str:
-    return binding.name if binding.instance_id is None else f"{binding.name} on {binding.instance_id}"
-
-
-def _lines(described: Described) -> Iterator[str]:
+def lines_of(described: Described) -> Iterator[str]:
     head = f"{described['gateway']} ({described['strategy']}): "
     head += "supposing a renewed certificate: " if described.get("is_supposed") else ""
     if described["does"] == "fails":
@@ -150,14 +155,18 @@ def _lines(described: Described) -> Iterator[str]:
     else:
         yield f"{head}{described['does']}"
     yield from _lines_of_what_is(described)
-    for step in ("warnings", "replacement", "attach", "retire"):
-        value = described.get(step)
+    for fact in ("warnings", "replacement", "attach", "retire"):
+        value = described.get(fact)
         if value:
-            yield f"  {step}: {', '.join(value) if isinstance(value, list) else value}"
+            told = ", ".join if fact == "warnings" else few
+            yield f"  {fact}: {told(value) if isinstance(value, list) else value}"
     if until := described.get("waits_until"):
         yield f"  waits until {until}, when its window opens"
     if latest := described.get("begins_by"):
         yield f"  begins by {latest}: it is spread"
+    steps, waves = described.get("steps"), described.get("waves")
+    if isinstance(steps, list) and isinstance(waves, list):
+        yield from lines_of_steps(steps, len(waves))
     if calls := described.get("calls"):
         yield f"  costs: {calls} calls, {remaining(float(str(described['seconds'])))}"
 
@@ -168,11 +177,16 @@ def _lines_of_what_is(described: Described) -> Iterator[str]:
     if not isinstance(bound, list):
         return
     yield f"  stored now: {_told(stored)}"
-    if same := [one["name"] for one in bound if stored and one["to"] == stored]:
-        yield f"  bound to it: {', '.join(same)}"
+    names = defaultdict[str, list[str]](list)
     for one in bound:
-        if one["name"] not in same:
-            yield f"  {one['name']}: bound to {_told(one['to'])}"
+        to = "" if stored and one["to"] == stored else _told(one["to"])
+        names[to].append(one["name"])
+    if same := names.pop("", None):
+        yield f"  bound to it: {few(same)}"
+    for to in list(names)[:_MOST_LINES]:
+        yield f"  {few(names[to])}: bound to {to}"
+    if left := sum(len(names[to]) for to in list(names)[_MOST_LINES:]):
+        yield f"  … ({left:,} more, bound to others)"
 
 
 def _told(stored: object) -> str:

@@ -1,6 +1,6 @@
 """What is stored and bound now, and what a renewed certificate would cause there; by reading only."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -28,12 +28,14 @@ class Supposed:
     step: Step
 
 
-async def supposed(gateways: Mapping[str, Gateway], certificate: Certificate, now: datetime) -> Sequence[Supposed]:
+async def supposed(
+    gateways: Mapping[str, Gateway], certificate: Certificate, now: datetime, claimed: Collection[tuple[str, str]]
+) -> Sequence[Supposed]:
     """Of each deployment, if a certificate arrived that was issued now and covers all that is bound or listed."""
     deployments = certificate.deployments
     seen = await together([_observed(gateways[one.gateway], one) for one in deployments])
     leaf = _renewed(deployments, [one for one in seen if isinstance(one, Observed)], now)
-    return [_supposed(deployment, one, leaf) for deployment, one in zip(deployments, seen, strict=True)]
+    return [_supposed(deployment, one, leaf, claimed) for deployment, one in zip(deployments, seen, strict=True)]
 
 
 async def _observed(gateway: Gateway, deployment: Deployment) -> Observed | RotationError:
@@ -43,11 +45,13 @@ async def _observed(gateway: Gateway, deployment: Deployment) -> Observed | Rota
         return error
 
 
-def _supposed(deployment: Deployment, seen: Observed | RotationError, leaf: Leaf) -> Supposed:
+def _supposed(
+    deployment: Deployment, seen: Observed | RotationError, leaf: Leaf, claimed: Collection[tuple[str, str]]
+) -> Supposed:
     if isinstance(seen, RotationError):
         return Supposed(None, seen)
     try:
-        return Supposed(seen, dated(plan(deployment, seen, leaf), seen))
+        return Supposed(seen, dated(plan(deployment, seen, leaf, claimed=claimed), seen))
     except RotationError as error:
         return Supposed(seen, error)
 

@@ -102,6 +102,7 @@ def _plan_moving(
         superseded_by=spared[0] if spared else None,
         waves=tuple(waves(deployment.waves, len(attach), len(wanted))),
         back_to=_back_to(wanted, observed, green),
+        seen=observed,
     )
 
 

@@ -202,7 +202,7 @@ def plan_rebind(observed: Observed) -> Plan:
         raise RefusedError("not_found", "the certificate to be bound does not exist at the gateway")
     missing = tuple(bound.binding for bound in observed.bound if bound.stored is None)
     present = tuple(bound.binding for bound in observed.bound if bound.stored is not None)
-    return Plan(Keep(observed.stored), missing, present)
+    return Plan(Keep(observed.stored), missing, present, seen=observed)
 
 
 def plan_in_place(
@@ -220,7 +220,8 @@ def plan_in_place(
                 "not_found", "the stored certificate does not exist, and the deployment has no name to create it"
             )
         has_ca = deployment.trusted_root_ca is not None
-        return Plan(Create(deployment.name), tuple(with_flag(bound, has_ca=has_ca) for bound in observed.bound), ())
+        attach = tuple(with_flag(bound, has_ca=has_ca) for bound in observed.bound)
+        return Plan(Create(deployment.name), attach, (), seen=observed)
     if supersedes(stored, leaf, undo_until):
         return Superseded(stored)
     match age_of(stored, leaf, stored_after=stored_after):
@@ -233,7 +234,7 @@ def plan_in_place(
                     "the stored certificate has a client CA, which a modification would drop: set trusted_root_ca_file",
                 )
             attach = tuple(with_flag(bound, has_ca=stored.has_trusted_root_ca) for bound in observed.bound)
-            return Plan(Modify(stored), attach, (), previous=previous_of(stored))
+            return Plan(Modify(stored), attach, (), previous=previous_of(stored), seen=observed)
         case unreachable:
             assert_never(unreachable)
 
@@ -243,7 +244,7 @@ def _plan_missing(keep: Keep, observed: Observed, *, has_ca: bool) -> Plan:
     wanted = [(bound, with_flag(bound, has_ca=has_ca)) for bound in observed.bound]
     attach = tuple(binding for bound, binding in wanted if not is_as_wanted(bound, binding))
     unchanged = tuple(binding for bound, binding in wanted if is_as_wanted(bound, binding))
-    return Plan(keep, attach, unchanged)
+    return Plan(keep, attach, unchanged, seen=observed)
 
 
 def is_as_wanted(bound: Bound, wanted: Binding) -> bool:
@@ -282,7 +283,7 @@ def plan_per_domain(
     oldest_first = sorted(replaced, key=lambda stored: (stored.not_after is not None, stored.not_after))
     previous = previous_of(oldest_first[0]) if oldest_first else None
     retire = distinct([*replaced, *observed.leftovers])
-    return Plan(UploadEach(), attach, unchanged, retire, previous, superseded_by=newer)
+    return Plan(UploadEach(), attach, unchanged, retire, previous, superseded_by=newer, seen=observed)
 
 
 def _with_known_flag(bound: Bound) -> Binding:

@@ -29,10 +29,10 @@ def plan(
     Raises RefusedError when the certificate cannot be put there, PermanentError when the deployment cannot be found.
     """
     step = _step(deployment, observed, leaf, undo_until, stored_after)
-    if isinstance(step, Superseded):
+    if isinstance(step, Superseded) or not step.retire:
         return step
     retire = tuple(one for one in step.retire if not is_claimed(one, deployment, claimed, moves=bool(step.back_to)))
-    return replace(step, retire=retire, seen=observed)
+    return replace(step, retire=retire)
 
 
 def _step(

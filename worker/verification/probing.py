@@ -29,6 +29,11 @@ class Probing:
     def of(cls, settings: Settings, now: Callable[[], datetime]) -> "Probing":
         return cls({name: Places.of(one) for name, one in settings.certificates.items()}, now)
 
+    def asked(self, served: Served) -> Sequence[tuple[str, str]]:
+        """Who is asked: endpoints, as `host:port`, each with the name that it is asked for."""
+        probes = probes_of(self.places.get(served.certificate, Places()), served)
+        return [(probe.endpoint, probe.server_name) for probe in probes]
+
     async def __call__(self, served: Served, /) -> Sequence[Shortfall]:
         places = self.places.get(served.certificate, Places())
         probes = probes_of(places, served)
