@@ -231,6 +231,20 @@ ROTATING: Final = (
         "rotation/test_rotation.py::test_a_sick_binding_never_stops_its_siblings",
     ),
     Fault(
+        "the plan reads back as if nothing had moved",
+        "gateways/huawei_apig/planned.py",
+        "        counting.moved += len(bindings)\n",
+        "",
+        "rotation/test_planned_calls.py::test_a_rotation_makes_the_calls_that_were_planned_and_no_others",
+    ),
+    Fault(
+        "the plan knows of no upload that is there already",
+        "gateways/huawei_apig/per_domain.py",
+        "lists=lists, uploads=same_leaf)",
+        "lists=lists)",
+        "rotation/test_planned_calls.py::test_a_rotation_makes_the_calls_that_were_planned_and_no_others",
+    ),
+    Fault(
         "a failed proof is passed over",
         "proving.py",
         "        if shortfalls:\n",

@@ -1,8 +1,10 @@
 """`rotation-worker plan` without files: what is there now, and what a renewed certificate would cause."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
+from tests.bite.fault import ROOT
 from tests.commands.processes import run
 from worker.sandbox import Sandbox, SandboxConfig
 from worker.sandbox.playground import Playground
@@ -33,6 +35,23 @@ async def test_without_files_it_shows_what_is_there_and_supposes_a_renewed_certi
     assert f"  bound to it: www.example.com on {told['instance']}\n" in said
 
 
+def places_in(value: object, place: str = "") -> Iterator[str]:
+    """The place of every field, list items being one place."""
+    if isinstance(value, dict):
+        for name, one in value.items():
+            yield f"{place}.{name}"
+            yield from places_in(one, f"{place}.{name}")
+    elif isinstance(value, list):
+        for one in value:
+            yield from places_in(one, place)
+
+
+def documented() -> object:
+    """The example of the documentation."""
+    text = (ROOT / "docs" / "plan.md").read_text(encoding="utf-8")
+    return json.loads(text.partition("```json\n")[2].partition("```")[0])
+
+
 async def test_what_is_not_there_is_told_and_hides_nothing_of_the_rest(tmp_path: Path) -> None:
     async with Sandbox() as sandbox:
         told = await Playground(sandbox, tmp_path).laid_out()
@@ -61,6 +80,10 @@ async def test_its_steps_are_what_the_rotation_then_does(tmp_path: Path) -> None
         words = ("shop", "--config", settings, "--chain", tmp_path / "chain.pem", "--key", tmp_path / "key.pem")
         status, said, _ = await run("plan", *words, "--json")
         observing = [call for call in sandbox.world.journal if call.operation != "obtain_token"]
+        assert {*places_in(documented())} - {*places_in(json.loads(said))} == {
+            ".waits_until", ".begins_by", ".warnings"
+        }, "told only where there are any"  # fmt: skip
+        assert {*places_in(json.loads(said))} <= {*places_in(documented())}
         apig, bycloud = json.loads(said)
         assert (status, {call.method for call in observing}) == (0, {"GET"})
         sandbox.world.journal.clear()

@@ -13,7 +13,7 @@ from worker.commands.steps import Proofs, described_steps
 from worker.core.calls import Calls
 from worker.core.deployment import Deployment
 from worker.core.errors import TransientError
-from worker.core.planning import Plan
+from worker.core.planning import Plan, Superseded
 from worker.core.proof import Served, unverified
 from worker.core.strategies import plan
 from worker.core.waiting import Step
@@ -74,12 +74,14 @@ def test_what_belongs_to_no_deployment_alone_is_proven_once_all_have_moved_and_b
     assert steps[-2:] == [("verify", None, ["2 of them", "shop.example.com"]), ("retire", None)]
 
 
-def test_nothing_as_a_whole_is_proven_where_another_deployment_cannot_be_rotated() -> None:
+@pytest.mark.parametrize("is_broken", [True, False])
+def test_nothing_as_a_whole_is_proven_where_another_deployment_cannot_be_rotated(*, is_broken: bool) -> None:
     target, todo = moving(2)
+    newer: Step = Superseded(stored(name="newer"))
     broken: Step = TransientError("gateway_unavailable", "gone")
-    assert ("verify", None) not in {
-        one[:2] for one in told(target, todo, proofs(target, deployment(), steps=[todo, broken]))
-    }
+    of = proofs(target, deployment(), steps=[todo, broken if is_broken else newer])
+    assert ("verify", None) not in {one[:2] for one in told(target, todo, of)}
+    assert of.may_retire(todo) is not is_broken
 
 
 @pytest.mark.parametrize("strategy", ["blue_green", "per_domain"])

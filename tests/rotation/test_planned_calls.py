@@ -23,7 +23,8 @@ from worker.sandbox import Sandbox, SandboxConfig
 from worker.sandbox.world import Call, World
 
 OLD: Final = AUTHORITY.issue(["*.example.com"], not_before=datetime.now(UTC).replace(microsecond=0) - timedelta(60))
-RENEWED: Final = AUTHORITY.issue(["*.example.com"])
+RENEWED: Final = AUTHORITY.issue(["*.example.com"], not_before=datetime.now(UTC).replace(microsecond=0) - timedelta(1))
+NEWER: Final = AUTHORITY.issue(["*.example.com"])
 NEW: Final = checked(RENEWED)
 GREEN: Final = uploaded_name("shop", NEW.leaf, "_")
 Asked = tuple[str, str, str, tuple[str, ...]]
@@ -107,7 +108,7 @@ async def shown_to_be(scene: Scene) -> Sequence[PlannedCall]:
     assert {method for _, method, _, _ in observing} == {"GET"}
     async with scene.opened() as gateway:
         report = await Rotator({name: gateway}).rotate(certificate, NEW)
-    assert report.outcome == "succeeded", report
+    assert report.outcome == ("succeeded" if todo.superseded_by is None else "superseded"), report
     made = [_with_placeholder(one, before) for one in scene.asked()]
     assert sorted(made[: len(observing)]) == sorted(observing)
     done = made[len(observing) :]
@@ -202,6 +203,14 @@ def _per_domain_half_way(scene: Scene) -> None:
     scene.world.bind(scene.world.add_certificate(OLD, "shared"), ids[1], ids[3])
 
 
+def _per_domain_but_for_a_newer_one(scene: Scene) -> None:
+    """In two groups; what is newer is left alone, and read all the same."""
+    ids = [*scene.domains(3), *scene.domains(2)]
+    scene.world.bind(scene.world.add_certificate(OLD, "shared"), *ids)
+    scene.world.bind(scene.world.add_certificate(NEWER, "newer"), ids[1])
+    scene.fields = {"strategy": "per_domain", "name": "shop_single", "bindings": scene.single(ids)}
+
+
 def _blue_green(scene: Scene) -> None:
     ids = scene.domains(30, flagged=1)
     scene.world.bind(scene.world.add_certificate(OLD, "shop"), *ids)
@@ -239,6 +248,11 @@ def _blue_green_half_way(scene: Scene) -> None:
     scene.world.bind(scene.world.add_certificate(OLD, "shop"), *ids[4:])
     scene.world.bind(scene.world.add_certificate(RENEWED, GREEN), *ids[:4])
     scene.fields = {"strategy": "blue_green", "name": "shop", "bindings": scene.named(ids[:11])}
+
+
+def _blue_green_but_for_a_newer_one(scene: Scene) -> None:
+    _blue_green(scene)
+    scene.world.bind(scene.world.add_certificate(NEWER, "other"), next(iter(scene.world.domains)))
 
 
 def _listeners(scene: Scene, size: int) -> tuple[Binding, ...]:
@@ -309,11 +323,13 @@ SCENES: Final[Mapping[str, Callable[[Scene], None]]] = {
         _per_domain,
         _per_domain_again,
         _per_domain_half_way,
+        _per_domain_but_for_a_newer_one,
         _blue_green,
         _blue_green_over_pages,
         _blue_green_kept,
         _blue_green_that_is_over,
         _blue_green_half_way,
+        _blue_green_but_for_a_newer_one,
         _rebound,
         _replaced,
         _replaced_at_once,

@@ -116,14 +116,15 @@ def _described(gateway: Gateway, deployment: Deployment, step: Step, proofs: Pro
         case Superseded(stored):
             return {**head, "does": "nothing: superseded", "certificate_id": stored.certificate_id}
         case Plan():
-            calls = gateway.calls(deployment, step)
+            may_retire = proofs.may_retire(step)
+            calls = [one for one in gateway.calls(deployment, step) if may_retire or one.step != "retire"]
             return {
                 **head,
                 "does": "nothing: already current" if step.is_nothing else "rotates",
                 "replacement": _replacement(step.replacement),
                 "attach": [name_of(binding) for binding in step.attach],
                 "unchanged": [name_of(binding) for binding in step.unchanged],
-                "retire": [stored.certificate_id for stored in step.retire],
+                "retire": [stored.certificate_id for stored in step.retire if may_retire],
                 "waves": list(step.waves),
                 "steps": described_steps(step, calls, proofs),
                 "calls": len(calls),

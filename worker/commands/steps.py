@@ -8,7 +8,8 @@ from typing import Final
 
 from worker.core.calls import PlannedCall
 from worker.core.deployment import Binding
-from worker.core.planning import Plan, Superseded
+from worker.core.errors import RotationError
+from worker.core.planning import Plan, UploadEach
 from worker.core.proof import Served
 from worker.core.waiting import Step
 from worker.proving import Proving
@@ -44,7 +45,12 @@ class Proofs:
     @property
     def is_asked_for(self) -> bool:
         """Whether it comes to that: what fails, or is superseded, leaves nothing to prove."""
-        return not any(isinstance(one, Superseded) or not isinstance(one, Plan) for one in self.steps)
+        return all(isinstance(one, Plan) and one.superseded_by is None for one in self.steps)
+
+    def may_retire(self, todo: Plan) -> bool:
+        """Where another deployment cannot be rotated, only what is no use to any other goes."""
+        is_failed = any(isinstance(one, RotationError) for one in self.steps)
+        return not is_failed or isinstance(todo.replacement, UploadEach)
 
 
 def described_steps(todo: Plan, calls: Sequence[PlannedCall], proofs: Proofs) -> Sequence[Described]:
