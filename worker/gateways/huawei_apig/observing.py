@@ -14,8 +14,8 @@ from worker.gateways.together import both
 
 
 async def observe_in_place(client: ApigClient, deployment: Deployment, *, elsewhere: bool) -> Observed:
-    stored, rows = await _stored_and_bound(client, deployment)
-    lists = {} if stored is None else {stored.certificate_id: len(rows)}
+    (stored, listed), rows = await _stored_and_bound(client, deployment)
+    lists = {deployment.name or "": listed} | ({} if stored is None else {stored.certificate_id: len(rows)})
     if deployment.bindings is None:
         return Observed(stored, tuple(_bound(row, stored) for row in rows), lists=lists)
     known = Rows(rows)
@@ -27,9 +27,15 @@ async def observe_in_place(client: ApigClient, deployment: Deployment, *, elsewh
 
 async def find_certificate(client: ApigClient, certificate_id: str | None, name: str | None) -> Certificate | None:
     """By id; where there is none, by name. None when it does not exist."""
+    found, _ = await _find(client, certificate_id, name)
+    return found
+
+
+async def _find(client: ApigClient, certificate_id: str | None, name: str | None) -> tuple[Certificate | None, int]:
+    """Also how many were listed for it."""
     if certificate_id is not None:
         try:
-            return await client.show(certificate_id)
+            return await client.show(certificate_id), 0
         except PermanentError as error:
             if error.reason != "not_found":
                 raise
@@ -37,12 +43,13 @@ async def find_certificate(client: ApigClient, certificate_id: str | None, name:
                 told = "the stored certificate does not exist, and the deployment has no name to create it"
                 raise PermanentError("not_found", told, status=error.status, code=error.code) from None
     if name is None:
-        return None
+        return None, 0
+    listed = await client.listed(name)
     # The gateway's filter may match parts of names.
-    same = [one for one in await client.listed(name) if one.name == name]
+    same = [one for one in listed if one.name == name]
     if len(same) > 1:
         raise PermanentError("ambiguous_name", "several stored certificates have the deployment's name")
-    return await client.show(same[0].id) if same else None
+    return await client.show(same[0].id) if same else None, len(listed)
 
 
 class Rows:
@@ -68,19 +75,21 @@ class Rows:
         return [row for row in rows if binding.instance_id in (None, row.instance_id)]
 
 
-async def _stored_and_bound(client: ApigClient, deployment: Deployment) -> tuple[Stored | None, Sequence[BoundDomain]]:
-    """Read together where the id is known, which saves a round trip."""
-    finding = find_certificate(client, deployment.certificate_id, deployment.name)
+async def _stored_and_bound(
+    client: ApigClient, deployment: Deployment
+) -> tuple[tuple[Stored | None, int], Sequence[BoundDomain]]:
+    """Read together where the id is known, which saves a round trip. Also how many were listed to find it."""
+    finding = _find(client, deployment.certificate_id, deployment.name)
     known = deployment.certificate_id
     if known is None:
-        found, rows = await finding, None
+        (found, listed), rows = await finding, None
     else:
-        found, rows = await both(finding, _bound_domains(client, known))
+        (found, listed), rows = await both(finding, _bound_domains(client, known))
     if found is None:
-        return None, ()
+        return (None, listed), ()
     if rows is None or found.id != known:
         rows = await client.bound_domains(found.id)
-    return found.stored(), rows
+    return (found.stored(), listed), rows
 
 
 async def _elsewhere(client: ApigClient, stored: Stored | None, missing: Sequence[Binding]) -> Rows:

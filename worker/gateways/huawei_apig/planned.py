@@ -148,7 +148,8 @@ def _read_one(called: _Calling, counting: _Counting, wave: int | None) -> Iterat
     if known not in (None, target):
         yield called.shown(str(known), "read_back", wave)
     if known != target:
-        yield called.listed("read_back", wave, 1)
+        rows = called.seen.lists.get(called.deployment.name or "", 0) + (target == NEW)
+        yield called.listed("read_back", wave, rows)
     yield called.shown(target, "read_back", wave, rows=counting.rows(target))
 
 
