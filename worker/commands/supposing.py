@@ -1,6 +1,6 @@
 """What is stored and bound now, and what a renewed certificate would cause there; by reading only."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -10,6 +10,7 @@ from worker.core.deployment import Certificate, Deployment
 from worker.core.errors import RotationError
 from worker.core.events import rfc3339
 from worker.core.planning import Observed, Stored
+from worker.core.retirement import Claims
 from worker.core.strategies import plan
 from worker.core.uploads import fingerprint_in
 from worker.core.waiting import Step, dated
@@ -29,7 +30,7 @@ class Supposed:
 
 
 async def supposed(
-    gateways: Mapping[str, Gateway], certificate: Certificate, now: datetime, claimed: Collection[tuple[str, str]]
+    gateways: Mapping[str, Gateway], certificate: Certificate, now: datetime, claimed: Claims
 ) -> Sequence[Supposed]:
     """Of each deployment, if a certificate arrived that was issued now and covers all that is bound or listed."""
     deployments = certificate.deployments
@@ -45,9 +46,7 @@ async def _observed(gateway: Gateway, deployment: Deployment) -> Observed | Rota
         return error
 
 
-def _supposed(
-    deployment: Deployment, seen: Observed | RotationError, leaf: Leaf, claimed: Collection[tuple[str, str]]
-) -> Supposed:
+def _supposed(deployment: Deployment, seen: Observed | RotationError, leaf: Leaf, claimed: Claims) -> Supposed:
     if isinstance(seen, RotationError):
         return Supposed(None, seen)
     try:
