@@ -21,7 +21,8 @@ SINGLE = (Binding("domain", "d1", "i1", None, "g1", "d1"),)
     ("policy", "deployment"),
     [
         (POLICIES[0], Deployment("apig", "in_place", "c1", None, None)),
-        (POLICIES[1], Deployment("apig", "per_domain", None, "shop_single", SINGLE)),
+        (POLICIES[1], Deployment("apig", "blue_green", None, "shop", None)),
+        (POLICIES[2], Deployment("apig", "per_domain", None, "shop_single", SINGLE)),
     ],
 )
 def test_a_policy_allows_what_is_called_and_what_that_depends_on(policy: Any, deployment: Deployment) -> None:
@@ -34,5 +35,6 @@ def test_a_policy_allows_what_is_called_and_what_that_depends_on(policy: Any, de
 def test_every_action_has_its_row() -> None:
     named = Deployment("apig", "in_place", None, "shop", None)
     single = Deployment("apig", "per_domain", None, "shop_single", SINGLE)
+    moving = Deployment("apig", "blue_green", None, "shop", None)
     rows = set(re.findall(r"^\| .+? \| `(apig:\w+:\w+)` \|", PAGE, re.MULTILINE))
-    assert rows == {probe.action for probe, _ in calls("p1", [named, single], "nobody")} | DEPENDENCIES
+    assert rows == {probe.action for probe, _ in calls("p1", [named, moving, single], "nobody")} | DEPENDENCIES

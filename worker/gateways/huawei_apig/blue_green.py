@@ -9,7 +9,7 @@ from worker.core.bundle import Leaf
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import PermanentError
 from worker.core.planning import Bound, Observed, Stored, age_of
-from worker.core.uploads import base_name
+from worker.core.uploads import base_name, fingerprint_in
 from worker.gateways.huawei_apig.client import ApigClient
 from worker.gateways.huawei_apig.observing import Rows, covering
 from worker.gateways.huawei_apig.wire import BoundDomain
@@ -35,8 +35,10 @@ async def observe_blue_green(
     """
     base = deployment.name or ""
     listed = await client.listed(base)
-    ids = [one.id for one in listed if base_name(one.name, "_") == base]
-    own = _latest_first(await _holders(client, ids), leaf)
+    ours = [one for one in listed if base_name(one.name, "_") == base]
+    if not elsewhere and leaf is not None:
+        ours = [one for one in ours if _tells(one.name, leaf)] or ours
+    own = _latest_first(await _holders(client, [one.id for one in ours]), leaf)
     if not elsewhere:
         own = [one for one in own if leaf is None or age_of(one.stored, leaf) == "same"]
     foreign = await _foreign(client, deployment.bindings or (), own) if elsewhere else ()
@@ -44,6 +46,12 @@ async def observe_blue_green(
     bound = tuple(_bound(deployment, (*own, *foreign)))
     lists = {base: len(listed), **{one.stored.certificate_id: len(one.rows) for one in own}}
     return Observed(stored[0] if stored else None, bound, tuple(stored[1:]), at=now, lists=lists)
+
+
+def _tells(name: str, leaf: Leaf) -> bool:
+    """Whether its name says that it is the leaf: the others need not be read to be told from it."""
+    told = fingerprint_in(name, "_")
+    return told is not None and leaf.fingerprint_sha256.startswith(told)
 
 
 def _latest_first(own: Sequence[_Holder], leaf: Leaf | None) -> Sequence[_Holder]:

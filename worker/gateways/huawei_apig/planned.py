@@ -7,6 +7,7 @@ from typing import Final
 from worker.core.calls import NEW, Calls, CallStep, Parcels, PlannedCall, pages
 from worker.core.deployment import Binding, Deployment
 from worker.core.planning import Create, Keep, Modify, Observed, Plan, Stored, UploadEach, distinct
+from worker.core.uploads import fingerprint_in
 from worker.gateways.huawei_apig import rights
 from worker.gateways.huawei_apig.client import PAGE
 from worker.gateways.huawei_apig.per_domain import mark_in, mark_of, place_of, prefix_of
@@ -154,11 +155,12 @@ def _read_one(called: _Calling, counting: _Counting, wave: int | None) -> Iterat
 
 
 def _read_own(called: _Calling, counting: _Counting, wave: int | None) -> Iterator[_Part]:
-    """As `observe_blue_green` does: all of the deployment's own, by name."""
+    """As `observe_blue_green` does: what its name says is the renewed one, else all of the deployment's own."""
     seen, is_new = called.seen, counting.target == NEW
     yield called.listed("read_back", wave, seen.lists.get(called.deployment.name or "", 0) + is_new)
-    own = [*(() if seen.stored is None else (seen.stored,)), *seen.leftovers]
-    for one in (*((NEW,) if is_new else ()), *(stored.certificate_id for stored in distinct(own))):
+    own = distinct([*(() if seen.stored is None else (seen.stored,)), *seen.leftovers])
+    is_told = is_new or any(one.certificate_id == counting.target and fingerprint_in(one.name, "_") for one in own)
+    for one in (counting.target,) if is_told else [stored.certificate_id for stored in own]:
         yield called.shown(one, "read_back", wave, rows=counting.rows(one))
 
 

@@ -27,6 +27,9 @@ DELETE: Final = Probe("delete certificates", "DELETE", _ONE, "apig:certificate:d
 ATTACH: Final = Probe(
     "attach certificates", "POST", f"{_ONE}/domains/attach", "apig:certificate:batchBindDomain", {"domains": []}
 )
+DETACH: Final = Probe(
+    "detach certificates", "POST", f"{_ONE}/domains/detach", "apig:certificate:batchUnbindDomain", {"domains": []}
+)
 GROUP: Final = Probe("show API groups", "GET", _GROUP, "apig:apiGroup:get")
 ADD: Final = Probe(
     "add certificates to a domain",
@@ -61,6 +64,9 @@ def _needed(deployment: Deployment) -> Iterator[Probe]:
         if any(one.client_verification is not False for one in deployment.bindings or ()):
             yield CREATE
         yield from (ATTACH_ONE, DELETE)
+        return
+    if deployment.strategy == "blue_green":
+        yield from (LIST, SHOW, BOUND, CREATE, ATTACH, DETACH, DELETE)
         return
     yield from (SHOW, BOUND)
     if deployment.name is not None or _may_be_elsewhere(deployment.bindings):
