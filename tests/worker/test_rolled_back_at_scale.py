@@ -9,7 +9,8 @@ from typing import Any
 from cryptography import x509
 
 from tests.support.clouds import renewal, running
-from tests.worker.test_proof import AUTHORITY, proving
+from tests.worker.test_proof import proving
+from tests.worker.test_rotations import AUTHORITY
 from worker.sandbox import Sandbox
 from worker.sandbox.flaws import Flaw
 from worker.verification.handshake import Seen, look
