@@ -82,16 +82,17 @@ class ByCloud:
     async def observe(self, deployment: Deployment, leaf: Leaf | None, *, elsewhere: bool = True) -> Observed:
         del elsewhere  # listeners have no flag that would have to be known
         found = await self._finder.find(deployment, leaf)
-        certificate, former = found.certificate, found.former
+        certificate = found.certificate
         if deployment.strategy == "rebind" and certificate is not None:
             check_active(certificate)
         stored = None if certificate is None else certificate.stored()
         if stored is not None and deployment.strategy != "replace":
             # Only uploads of our own tell their leaf by their name; others may end alike by chance.
             stored = dataclasses.replace(stored, fingerprint_prefix=None)
-        places = [(certificate, stored), (former, None if former is None else former.stored())]
+        places = [(certificate, stored), *((one, one.stored()) for one in (*found.formers, *found.strangers))]
         bound = tuple(_bound(one, places) for one in deployment.bindings or ())
-        return Observed(stored, bound, () if former is None else (former.stored(),), lists={ALL: found.listed})
+        formers = tuple(one.stored() for one in found.formers)
+        return Observed(stored, bound, formers, lists={ALL: found.listed})
 
     async def replace(self, deployment: Deployment, how: Modify | Create, bundle: Bundle) -> Stored:
         match how:

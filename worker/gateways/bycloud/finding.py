@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from worker.core.bundle import Leaf
-from worker.core.deployment import Deployment
+from worker.core.deployment import Binding, Deployment
 from worker.core.errors import PermanentError
 from worker.core.planning import age_of
 from worker.core.uploads import base_name, uploaded_name
@@ -15,15 +15,19 @@ from worker.gateways.bycloud.sight import check_active
 from worker.gateways.bycloud.wire import Certificate
 
 _SPOILT: Final = frozenset({"error", "revoked"})
+_MOST_ASKED: Final = 5
+"""Uploads that are shown one by one, where the list leaves their bindings out: they are never deleted."""
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`former`: of `replace`, the upload before the renewed one, while that is not bound everywhere yet."""
+    """Of `replace`, also what else the listeners are bound to, while `certificate` is not bound everywhere yet."""
 
     certificate: Certificate | None
-    former: Certificate | None = None
+    formers: Sequence[Certificate] = ()
+    """The deployment's own."""
+    strangers: Sequence[Certificate] = ()
     listed: int = 0
     """How many certificates the account's list had, where it was read."""
 
@@ -82,14 +86,43 @@ class Finder:
         listed = await self.client.listed() if base else ()
         uploads = [one for one in listed if base_name(one.name) == base]
         mine = [one for one in uploads if leaf is not None and one.name == uploaded_name(base, leaf)]
-        latest = _latest(uploads, origin)
+        own = _by_age(uploads, origin)
+        latest = next(iter(own), None)
         if not mine or leaf is None or (latest is not None and _is_newer(latest, mine, leaf)):
-            return Found(latest, listed=len(listed))
-        own = await self._own(deployment, mine)
-        is_whole = all(own.at(one.name, sni=one.sni) for one in deployment.bindings or ())
-        former = _latest([one for one in uploads if one not in mine], origin)
-        shown = None if is_whole or former is None else await self.client.show(former.id)
-        return Found(own, shown, len(listed))
+            chosen = None if latest is None else await self._with_bindings(latest)
+        else:
+            chosen = await self._own(deployment, mine)
+            own = [one for one in own if one not in mine]
+        return await self._with_holders(deployment, chosen, own, listed)
+
+    async def _with_holders(
+        self,
+        deployment: Deployment,
+        chosen: Certificate | None,
+        own: Sequence[Certificate],
+        listed: Sequence[Certificate],
+    ) -> Found:
+        """Its own are asked one after another, the latest first; of strangers only what the list shows is known.
+
+        The latest of its own is one of the formers in any case.
+        """
+        missing, formers = _missing(deployment.bindings or (), chosen), list[Certificate]()
+        others = [one for one in own if chosen is None or one.id != chosen.id]
+        for one in others[:_MOST_ASKED]:
+            if not missing:
+                break
+            shown = await self._with_bindings(one)
+            left = _missing(missing, shown)
+            if not formers or left != missing:
+                formers.append(shown)
+            missing = left
+        known = {one.id for one in (*own, chosen) if one is not None}
+        strangers = [one for one in listed if one.id not in known and not _is_spoilt(one)]
+        return Found(chosen, formers, [one for one in strangers if _missing(missing, one) != missing], len(listed))
+
+    async def _with_bindings(self, certificate: Certificate) -> Certificate:
+        """A list may leave them out."""
+        return certificate if certificate.bindings is not None else await self.client.show(certificate.id)
 
     async def _own(self, deployment: Deployment, mine: Sequence[Certificate]) -> Certificate:
         """The upload of this leaf. Raises `certificate_not_active` when the platform has given it up.
@@ -125,8 +158,15 @@ def _is_newer(latest: Certificate, mine: Sequence[Certificate], leaf: Leaf) -> b
     return latest.id not in {one.id for one in mine} and age_of(latest.stored(), leaf) == "newer"
 
 
-def _latest(uploads: Sequence[Certificate], origin: Certificate | None) -> Certificate | None:
-    """The one stored last: a certificate that replaced another may well expire before it."""
-    sound = [one for one in uploads if not _is_spoilt(one)]
-    known = sound if origin is None else [*sound, origin]
-    return max(known, key=lambda one: (one.created_at or _NEVER, one.expires_at or _NEVER), default=None)
+def _by_age(uploads: Sequence[Certificate], origin: Certificate | None) -> Sequence[Certificate]:
+    """The one stored last comes first: a certificate that replaced another may well expire before it."""
+    sound = {one.id: one for one in uploads if not _is_spoilt(one)}
+    known = sound if origin is None else {**sound, origin.id: origin}
+    return sorted(known.values(), key=lambda one: (one.created_at or _NEVER, one.expires_at or _NEVER), reverse=True)
+
+
+def _missing(listeners: Sequence[Binding], certificate: Certificate | None) -> Sequence[Binding]:
+    """Those that are not bound to it."""
+    if certificate is None:
+        return listeners
+    return [one for one in listeners if not certificate.is_active_at(one.name, sni=one.sni)]
