@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Protocol, assert_never
 
 import structlog
@@ -49,6 +49,8 @@ class Carrying:
     """How long it may take until what the gateway accepted can be read."""
     stored: Stored | None = None
     results: tuple[BindingResult, ...] = ()
+    reached: tuple[Binding, ...] = ()
+    """What may have been moved: all but what was refused for good."""
     is_proven: bool = False
     """Wave by wave."""
 
@@ -117,12 +119,15 @@ class Carrying:
 
     async def _has_made_room(self) -> bool:
         """What earlier attempts left fills the quota: whether any of it could be deleted."""
-        kept = {place.stored for place in self.todo.back_to.values()}
-        return bool([one for one in self.todo.retire if one not in kept and await is_retired(self.gateway, one)])
+        kept = {place.stored.certificate_id for place in self.todo.back_to.values() if place.stored is not None}
+        left = [one for one in self.todo.retire if one.certificate_id not in kept]
+        return bool([one for one in left if await is_retired(self.gateway, one)])
 
     async def _move(self, bindings: Sequence[Binding]) -> None:
         """Attached and read back, with all that was attached before."""
-        self.results += await self._attached(self.stored, bindings, self.bundle, self.heard)
+        found = await self._attached(self.stored, bindings, self.bundle, self.heard)
+        self.results += found
+        self.reached += tuple(one.binding for one in found if one.failure is None or one.failure.transient)
         if not self.todo.is_nothing:
             self.results = await self._read_back(self.results)
 
@@ -175,45 +180,53 @@ class Carrying:
     async def back(self, shortfalls: Sequence[Shortfall]) -> DeploymentReport:
         """Everything that this renewal moved goes back to where it was; the report says what did."""
         _log.warning("rotation.bad", gateway=self.deployment.gateway, reason=shortfalls[0].failure.reason)
-        if self.todo.back_to:
-            old, returned = self._latest_old(), await self._bindings_back()
-        elif isinstance(self.todo.replacement, Modify) and (last := await self._last_good()) is not None:
-            old, returned = None, await self._material_back(self.todo.replacement, last)
-        else:
-            return unproven(self._reported(), shortfalls, is_changed=self.has_changed)
+        moved = self._moved()
+        if any(self.todo.back_to[one].stored is not None for one in moved):
+            return await self._moved_back(moved, shortfalls)
+        if self._is_written and self.stored is not None and (last := await self._last_good()) is not None:
+            return self._returned(await self._material_back(self.stored, last), shortfalls, None)
+        return unproven(self._reported(), shortfalls, is_changed=self.has_changed)
+
+    async def _moved_back(self, moved: Sequence[Binding], shortfalls: Sequence[Shortfall]) -> DeploymentReport:
+        report = self._returned(await self._bindings_back(moved), shortfalls, self._latest_old())
+        if report.reason == ROLLED_BACK and self.stored is not None:
+            await is_retired(self.gateway, self.stored, moved)
+        return report
+
+    def _returned(
+        self, returned: Sequence[BindingResult], shortfalls: Sequence[Shortfall], old: Stored | None
+    ) -> DeploymentReport:
         for one in returned:
             self.heard(one)
         by_binding = {one.binding: one for one in returned}
-        self.results = tuple(by_binding.get(one.binding, one) for one in self.results)
-        report = attempted(rolled_back(self._reported(), shortfalls, returned, old))
-        if report.reason == ROLLED_BACK and self.todo.back_to and self.stored is not None:
-            await is_retired(self.gateway, self.stored, [one.binding for one in returned])
-        return report
+        self.results = tuple(_with_first_failure(by_binding.get(one.binding, one), one) for one in self.results)
+        return attempted(rolled_back(self._reported(), shortfalls, returned, old))
 
     @property
     def has_changed(self) -> bool:
         return self.todo.was_replaced or not self.todo.is_nothing
 
-    def _moved(self) -> Iterator[Binding]:
-        """What this renewal moved, in this attempt or in one before."""
-        for one in self.results:
-            if one.state == "attached" or (one.state == "unchanged" and self._was_moved_before(one.binding)):
-                yield one.binding
+    @property
+    def _is_written(self) -> bool:
+        """Whether this renewal put its certificate in another's place, in this attempt or in one before."""
+        return self.deployment.strategy == "in_place" and (
+            self.todo.was_replaced or isinstance(self.todo.replacement, Modify)
+        )
 
-    def _was_moved_before(self, binding: Binding) -> bool:
-        return self.todo.was_replaced and binding in self.todo.unchanged
+    def _moved(self) -> Sequence[Binding]:
+        """What this renewal moved, in this attempt or in one before."""
+        return [one for one in dict.fromkeys((*self.todo.moved, *self.reached)) if one in self.todo.back_to]
 
     def _latest_old(self) -> Stored | None:
-        return next((place.stored for place in self.todo.back_to.values()), None)
+        return next((place.stored for place in self.todo.back_to.values() if place.stored is not None), None)
 
-    async def _bindings_back(self) -> Sequence[BindingResult]:
+    async def _bindings_back(self, moved: Sequence[Binding]) -> Sequence[BindingResult]:
         """To the old stored certificate, whose key never left the cloud."""
         back_to = self.todo.back_to
-        moved = list(self._moved())
-        results = [BindingResult(one, "failed", _FROM_NOWHERE) for one in moved if one not in back_to]
+        results = [BindingResult(one, "failed", _FROM_NOWHERE) for one in moved if back_to[one].stored is None]
         of_old = defaultdict[Stored, list[Binding]](list)
         for one in moved:
-            if one in back_to and (old := back_to[one].stored) is not None:
+            if (old := back_to[one].stored) is not None:
                 of_old[old].append(one)
         for old, bindings in of_old.items():
             found = await self._attached(old, [back_to[one].as_it_was for one in bindings], None, _unheard)
@@ -229,11 +242,11 @@ class Carrying:
             return None
         return last if last is not None and is_previous(last.leaf, self.todo.previous) else None
 
-    async def _material_back(self, how: Modify, last: Bundle) -> Sequence[BindingResult]:
+    async def _material_back(self, bad: Stored, last: Bundle) -> Sequence[BindingResult]:
         """The last good material in the place of the one that turned out bad."""
         bindings = [one.binding for one in self.results if one.state != "failed"]
         try:
-            stored = await self.gateway.replace(self.deployment, Modify(self.stored or how.stored), last)
+            stored = await self.gateway.replace(self.deployment, Modify(bad), last)
         except RotationError as error:
             return [BindingResult(one, "failed", Failure.of(error)) for one in bindings]
 
@@ -254,7 +267,7 @@ class Carrying:
 
     def _bound(self) -> Collection[Binding]:
         """To what replaces the old: where bindings move they may be shown with both."""
-        return [one.binding for one in self.results if one.state != "failed"] if self.todo.back_to else ()
+        return [one.binding for one in self.results if one.state != "failed"] if self.deployment.moves else ()
 
 
 async def is_retired(gateway: Gateway, stored: Stored, moved: Collection[Binding] = ()) -> bool:
@@ -267,6 +280,11 @@ async def is_retired(gateway: Gateway, stored: Stored, moved: Collection[Binding
     current_effort().changes += is_gone
     _log.info("certificate.retired", certificate_id=stored.certificate_id, gone=is_gone)
     return is_gone
+
+
+def _with_first_failure(now: BindingResult, before: BindingResult) -> BindingResult:
+    """That it went back does not say that it had gone well."""
+    return now if now.failure is not None else replace(now, failure=before.failure)
 
 
 def _unheard(_result: BindingResult) -> None:

@@ -197,7 +197,8 @@ class Rotator:
 
     async def _follow(self, deployment: Deployment, todo: Plan, proving: Proving) -> Carried:
         with current_effort().queueing():  # a broker that takes no note is no standstill of the gateway's
-            await self._snapshots.keep(deployment, proving.leaf, todo)
+            is_kept = proving.certificate.name in self.kept
+            await self._snapshots.keep(deployment, proving.leaf, todo, is_kept=is_kept)
         gateway = self._gateway(deployment)
         with self.forecast.of(gateway, deployment, todo) as work:
             self._tell(deployment, todo, work)

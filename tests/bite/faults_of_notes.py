@@ -12,7 +12,7 @@ OF_NOTES: Final = (
     Fault(
         "no note is left before the change",
         "rotation.py",
-        """            await self._snapshots.keep(deployment, proving.leaf, todo)
+        """            await self._snapshots.keep(deployment, proving.leaf, todo, is_kept=is_kept)
         gateway = self._gateway(deployment)
 """,
         """            pass
@@ -30,15 +30,15 @@ OF_NOTES: Final = (
     Fault(
         "every rotation leaves a note",
         "snapshots.py",
-        "snapshot != noted and is_at_risk(snapshot, deployment, todo):",
+        "snapshot != noted and is_at_risk(snapshot, deployment, todo, is_kept=is_kept):",
         "snapshot != noted:",
         "rotation/test_notes.py::test_an_ordinary_rotation_notes_nothing",
     ),
     Fault(
         "a note is left again and again",
         "snapshots.py",
-        "snapshot != noted and is_at_risk(snapshot, deployment, todo):",
-        "is_at_risk(snapshot, deployment, todo):",
+        "snapshot != noted and is_at_risk(snapshot, deployment, todo, is_kept=is_kept):",
+        "is_at_risk(snapshot, deployment, todo, is_kept=is_kept):",
         "rotation/test_notes.py::test_flags_are_noted_before_the_first_change_and_only_once",
     ),
     Fault(

@@ -205,7 +205,7 @@ ROTATING: Final = (
     Fault(
         "retire what another deployment claims",
         "core/strategies.py",
-        "if not is_claimed(one, deployment, claimed, moves=bool(step.back_to))",
+        "if not is_claimed(one, deployment, claimed, moves=deployment.moves)",
         "if one",
         "rotation/test_rotation.py::test_what_another_deployment_claims_is_never_retired",
     ),

@@ -38,7 +38,8 @@ def test_an_upload_takes_the_name_of_what_it_replaces_where_the_settings_have_no
 def test_a_first_upload_needs_a_name_and_replaces_nothing() -> None:
     assert refusal(REPLACE, observed(stored=None))[0] == "not_found"
     todo = planned(deployment(strategy="replace", name="shop"), observed(stored=None, bound=(bound(stored=None),)))
-    assert (todo.replacement, todo.back_to) == (Create("shop-" + "ab" * 6), {})
+    assert todo.replacement == Create("shop-" + "ab" * 6)
+    assert [place.stored for place in todo.back_to.values()] == [None]
 
 
 def test_an_upload_that_is_newer_supersedes_the_renewal() -> None:

@@ -52,6 +52,11 @@ class Deployment:
     """For so long the old stored certificate is kept, once nothing is bound to it any more."""
 
     @property
+    def moves(self) -> bool:
+        """Whether its bindings move to another stored certificate."""
+        return self.strategy in ("blue_green", "replace")
+
+    @property
     def key(self) -> str:
         """Unique among all deployments."""
         return f"{self.gateway}/{self.certificate_id or self.name}"

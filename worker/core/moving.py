@@ -1,6 +1,6 @@
 """Planning where bindings move from an old stored certificate to a new one, in waves, and back if need be."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import ceil
@@ -101,7 +101,7 @@ def _plan_moving(
         previous=_previous(observed) if green is None else None,
         superseded_by=spared[0] if spared else None,
         waves=tuple(waves(deployment.waves, len(attach), len(wanted))),
-        back_to=_back_to(wanted, observed, green),
+        back_to={binding: bound for bound, binding in wanted if not _is_at(bound, green)},
         seen=observed,
     )
 
@@ -163,20 +163,6 @@ def _previous(observed: Observed) -> Previous | None:
     """Of what is served now, else of the deployment's latest."""
     latest = max(_serving(observed), key=_began, default=observed.stored)
     return None if latest is None else previous_of(latest)
-
-
-def _back_to(
-    wanted: Sequence[tuple[Bound, Binding]], observed: Observed, green: Stored | None
-) -> Mapping[Binding, Bound]:
-    """Where each binding that is bound to anything goes back to: of one that has moved already, the latest other."""
-    others = _others(observed, green)
-    latest = others[0] if others else None
-    places = ((binding, bound, latest if _is_at(bound, green) else bound.stored) for bound, binding in wanted)
-    return {
-        binding: Bound(bound.binding, stored, bound.client_verification)
-        for binding, bound, stored in places
-        if stored is not None
-    }
 
 
 def _to_retire(deployment: Deployment, observed: Observed, green: Stored | None) -> Iterator[Stored]:

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from worker.core.outcome import Previous
-from worker.core.snapshot import Flags, Snapshot
+from worker.core.snapshot import Flags, Origin, Origins, Snapshot
 
 TYPE: Final = "certificate.rotation.note"
 
@@ -34,6 +34,16 @@ class _FlagsThere(_Model):
     off: list[str]
 
 
+class _CameFrom(_Model):
+    """Bindings by where they were."""
+
+    certificate_id: str | None
+    flag: bool | None
+    instance_id: str | None
+    sni: bool
+    names: list[str]
+
+
 class _Previous(_Model):
     serial_number: str | None
     not_after: Annotated[AwareDatetime, Field(strict=False)] | None
@@ -47,6 +57,8 @@ class _Entry(_Model):
     flags: list[_FlagsThere]
     previous: _Previous | None
     is_replaced: bool
+    origins: list[_CameFrom] = Field(default=[])
+    """Not in notes of older workers."""
 
 
 def entry_of(certificate: str, note: Note) -> dict[str, object]:
@@ -59,6 +71,7 @@ def entry_of(certificate: str, note: Note) -> dict[str, object]:
         flags=list(_by_instance(note.snapshot.flags)),
         previous=None if previous is None else _told(previous),
         is_replaced=note.snapshot.is_replaced,
+        origins=list(_by_origin(note.snapshot.origins)),
     )
     return entry.model_dump(mode="json")
 
@@ -71,7 +84,8 @@ def note_in(entry: Mapping[str, object]) -> tuple[str, Note] | None:
         return None
     told = found.previous
     previous = None if told is None else Previous(told.serial_number, told.not_after)
-    return found.certificate, Note(found.deployment, found.leaf, Snapshot(_flags(found), previous, found.is_replaced))
+    snapshot = Snapshot(_flags(found), previous, found.is_replaced, origins=_origins(found))
+    return found.certificate, Note(found.deployment, found.leaf, snapshot)
 
 
 def is_note(entry: Mapping[str, object]) -> bool:
@@ -89,6 +103,24 @@ def _by_instance(flags: Flags) -> Iterator[_FlagsThere]:
         names[instance_id][flag].append(name)
     for instance_id, there in names.items():
         yield _FlagsThere(instance_id=instance_id, on=there[True], off=there[False])
+
+
+def _by_origin(origins: Origins) -> Iterator[_CameFrom]:
+    names: defaultdict[tuple[Origin, str | None, bool], list[str]] = defaultdict(list)
+    for (name, instance_id, sni), origin in origins.items():
+        names[origin, instance_id, sni].append(name)
+    for (origin, instance_id, sni), there in names.items():
+        yield _CameFrom(
+            certificate_id=origin.certificate_id, flag=origin.flag, instance_id=instance_id, sni=sni, names=there
+        )
+
+
+def _origins(entry: _Entry) -> Origins:
+    return {
+        (name, there.instance_id, there.sni): Origin(there.certificate_id, there.flag)
+        for there in entry.origins
+        for name in there.names
+    }
 
 
 def _flags(entry: _Entry) -> Flags:

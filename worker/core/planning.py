@@ -42,6 +42,8 @@ class Bound:
     stored: Stored | None
     """None: nothing of ours is bound there."""
     client_verification: bool | None = None
+    others: Sequence[str] = ()
+    """Ids of further stored certificates that it is shown with."""
 
     @property
     def as_it_was(self) -> Binding:
@@ -121,7 +123,9 @@ class Plan:
     waves: Sequence[int] = ()
     """How many of `attach`, in its order, are attached and verified before the next; empty: all together."""
     back_to: Mapping[Binding, Bound] = field(default_factory=dict)
-    """Bindings that are moved from another stored certificate, as they were: they go back when a wave turns out bad."""
+    """Bindings that move, or have moved, as they were before: so they shall be again when a wave turns out bad."""
+    moved: Sequence[Binding] = ()
+    """Of these, what an earlier attempt of the same renewal has moved."""
     expires: datetime | None = None
     """When the first of what is served there now expires, where that is known."""
     seen: Observed | None = field(default=None, compare=False, repr=False)

@@ -103,7 +103,7 @@ def _key(binding: Binding) -> tuple[str, str | None, bool]:
 def _put_back(binding: Binding, row: Bound | None, was: Bound) -> BindingResult:
     if row is None or row.stored is None or was.stored is None:
         failure = Failure("binding_failed", "put back, but not bound when read back", transient=True)
-    elif row.stored.certificate_id != was.stored.certificate_id:
+    elif was.stored.certificate_id not in (row.stored.certificate_id, *row.others):
         failure = Failure("binding_failed", "put back, but bound to another certificate when read back", transient=True)
     elif {was.client_verification, row.client_verification} == {True, False}:
         failure = Failure(FLAG_MOVED, "put back, but client verification is not as it was", transient=True)

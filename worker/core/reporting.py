@@ -29,10 +29,16 @@ def not_replaced(
 ) -> DeploymentReport:
     results = unchanged + tuple(BindingResult(binding, "failed", failure) for binding in todo.attach)
     whole = None if todo.attach else failure
-    certificate_id = todo.replacement.stored.certificate_id if isinstance(todo.replacement, Modify) else None
     return DeploymentReport(
-        deployment, "failed", failure.reason, certificate_id, previous=todo.previous, bindings=results, failure=whole
+        deployment, "failed", failure.reason, _served(todo), previous=todo.previous, bindings=results, failure=whole
     )
+
+
+def _served(todo: Plan) -> str | None:
+    """The id of what is served while nothing is changed."""
+    places = [place.stored for place in todo.back_to.values()]
+    stored = [todo.replacement.stored] if isinstance(todo.replacement, Modify) else places
+    return next((one.certificate_id for one in stored if one is not None), None)
 
 
 def unconfirmed(results: Sequence[BindingResult], failure: Failure) -> tuple[BindingResult, ...]:
@@ -91,13 +97,24 @@ def unproven(report: DeploymentReport, shortfalls: Sequence[Shortfall], *, is_ch
 def rolled_back(
     report: DeploymentReport, shortfalls: Sequence[Shortfall], returned: Collection[BindingResult], old: Stored | None
 ) -> DeploymentReport:
-    """What was `returned`, to `old`: why is told with the bindings that were bad, and is final."""
-    why = {one.binding: replace(one.failure, transient=False) for one in shortfalls}
-    results = tuple(
-        replace(one, failure=why.get(one.binding)) if one.state == ROLLED_BACK else one for one in report.bindings
-    )
+    """What was `returned`, to `old`: why is told with the bindings that were bad.
+
+    That is final once all are back: another attempt would bring what is bad once more.
+    """
+    why = {one.binding: one.failure for one in shortfalls}
     is_whole = all(one.state == ROLLED_BACK for one in returned)
+    results = tuple(_judged(one, why.get(one.binding), is_final=is_whole) for one in report.bindings)
     told = replace(report, outcome="failed", reason=ROLLED_BACK if is_whole else "binding_failed", bindings=results)
     if not is_whole or old is None:
         return told
     return replace(told, replaced=False, certificate_id=old.certificate_id, not_after=old.not_after)
+
+
+def _judged(result: BindingResult, verdict: Failure | None, *, is_final: bool) -> BindingResult:
+    """What is bad and stays where it is has failed; what could not go back says why it could not."""
+    is_back = result.state == ROLLED_BACK
+    failure = verdict or result.failure if is_back else result.failure or verdict
+    if failure is None:
+        return result
+    told = replace(failure, transient=False) if is_final or is_back else failure
+    return BindingResult(result.binding, result.state if is_back else "failed", told)

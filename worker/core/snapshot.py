@@ -1,19 +1,33 @@
 """What a deployment was like before a renewal's first change to it, as its later attempts need to know."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from worker.core.deployment import Binding, Deployment
 from worker.core.outcome import Previous
-from worker.core.planning import Bound, Keep, Modify, Observed, Plan, Superseded
+from worker.core.planning import Bound, Keep, Modify, Observed, Plan, Stored, Superseded
 
 Flags = Mapping[tuple[str, str | None], bool]
+Place = tuple[str, str | None, bool]
+"""A binding's name, its instance, and whether it is one by SNI."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a binding was before it moved."""
+
+    certificate_id: str | None
+    """None: bound to nothing."""
+    flag: bool | None = None
+
+
+Origins = Mapping[Place, Origin]
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Client-verification flags, and which certificate was replaced: after the first change nothing else tells."""
+    """Client-verification flags, and what was replaced: after the first change nothing else tells."""
 
     flags: Flags = field(default_factory=dict)
     previous: Previous | None = None
@@ -21,18 +35,22 @@ class Snapshot:
     """An earlier attempt was to put the renewed certificate there: if it is there now, this renewal did it."""
     replaced_at: datetime | None = None
     """When that was written which an earlier attempt was to replace: if it was written later, this renewal did it."""
+    origins: Origins = field(default_factory=dict)
+    """Of bindings that move to another stored certificate."""
 
     def with_plan(self, todo: Plan) -> "Snapshot":
         """Also what a plan knows that was made before its change."""
         is_replaced = self.is_replaced or not isinstance(todo.replacement, Keep)
         replaced_at = self.replaced_at or _written_at(todo)
-        return Snapshot({**self.flags, **_flags_in(todo)}, self.previous or todo.previous, is_replaced, replaced_at)
+        flags, origins = {**self.flags, **_flags_in(todo)}, {**_origins_in(todo), **self.origins}
+        return Snapshot(flags, self.previous or todo.previous, is_replaced, replaced_at, origins)
 
     def followed_by(self, later: "Snapshot") -> "Snapshot":
         """Both as one. What was known first stands: what was seen later may be what we moved."""
         previous = self.previous or later.previous
         is_replaced, replaced_at = self.is_replaced or later.is_replaced, self.replaced_at or later.replaced_at
-        return Snapshot({**later.flags, **self.flags}, previous, is_replaced, replaced_at)
+        origins = {**later.origins, **self.origins}
+        return Snapshot({**later.flags, **self.flags}, previous, is_replaced, replaced_at, origins)
 
     def proof(self, stored_after: datetime | None) -> datetime | None:
         """Since when what is stored may be this renewal's: a renewal that tells no time would write again and again."""
@@ -60,16 +78,39 @@ class Snapshot:
         """The step, with what earlier attempts have done."""
         if isinstance(step, Superseded):
             return step
-        return replace(step, previous=step.previous or self.previous, was_replaced=self.is_replaced)
+        came = dict(self._came_from(step))
+        return replace(
+            step,
+            previous=step.previous or self.previous,
+            was_replaced=self.is_replaced,
+            back_to={**step.back_to, **came},
+            moved=tuple(binding for binding in came if binding not in step.back_to),
+        )
+
+    def _came_from(self, step: Plan) -> Iterator[tuple[Binding, Bound]]:
+        """What has moved, or is as it was but for its flag. What somebody else has moved since then is theirs."""
+        known = {one.certificate_id: one for one in _stored_in(step)}
+        for binding in (*step.attach, *step.unchanged) if self.origins else ():
+            origin, now = self.origins.get(_origin_place(binding)), step.back_to.get(binding)
+            if origin is not None and (now is None or _id(now) == origin.certificate_id):
+                yield binding, Bound(binding, _stored(origin.certificate_id, known), origin.flag)
 
 
-def is_at_risk(snapshot: Snapshot, deployment: Deployment, todo: Plan) -> bool:
-    """Whether what the plan replaces may move flags of which nothing but the snapshot tells how they were."""
+def is_at_risk(snapshot: Snapshot, deployment: Deployment, todo: Plan, *, is_kept: bool = False) -> bool:
+    """Whether the plan changes something of which nothing but the snapshot tells how it was.
+
+    That is where bindings have moved from; what is to come back in its own place, where `is_kept`; and flags.
+    """
     replacement = todo.replacement
-    if todo.is_nothing or isinstance(replacement, Keep) or _is_pinned(deployment):
+    if todo.waves:
+        return True
+    if todo.is_nothing or isinstance(replacement, Keep):
         return False
+    if is_kept and isinstance(replacement, Modify):
+        return True
     has_ca = isinstance(replacement, Modify) and replacement.stored.has_trusted_root_ca
-    return any(snapshot.flags.values()) or (bool(snapshot.flags) and (has_ca or bool(deployment.trusted_root_ca)))
+    is_moving = any(snapshot.flags.values()) or (bool(snapshot.flags) and (has_ca or bool(deployment.trusted_root_ca)))
+    return is_moving and not _is_pinned(deployment)
 
 
 def _is_pinned(deployment: Deployment) -> bool:
@@ -82,6 +123,10 @@ def _place(binding: Binding) -> tuple[str, str | None]:
     return binding.domain_id or binding.name, binding.instance_id
 
 
+def _origin_place(binding: Binding) -> Place:
+    return *_place(binding), binding.sni
+
+
 def _written_at(todo: Plan) -> datetime | None:
     return todo.replacement.stored.issued_before if isinstance(todo.replacement, Modify) else None
 
@@ -90,3 +135,21 @@ def _flags_in(todo: Plan) -> Flags:
     """The flags that the plan means its bindings to have."""
     bindings = (*todo.attach, *todo.unchanged)
     return {_place(one): one.client_verification for one in bindings if one.client_verification is not None}
+
+
+def _origins_in(todo: Plan) -> Origins:
+    return {_origin_place(one): Origin(_id(was), was.client_verification) for one, was in todo.back_to.items()}
+
+
+def _id(bound: Bound) -> str | None:
+    return None if bound.stored is None else bound.stored.certificate_id
+
+
+def _stored_in(todo: Plan) -> Iterator[Stored]:
+    yield from todo.retire
+    yield from (bound.stored for bound in todo.back_to.values() if bound.stored is not None)
+
+
+def _stored(certificate_id: str | None, known: Mapping[str, Stored]) -> Stored | None:
+    """Where nothing is bound to it any more, its id may be all that is known of it."""
+    return None if certificate_id is None else known.get(certificate_id, Stored(certificate_id, ""))

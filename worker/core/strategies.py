@@ -31,7 +31,7 @@ def plan(
     step = _step(deployment, observed, leaf, undo_until, stored_after)
     if isinstance(step, Superseded) or not step.retire:
         return step
-    retire = tuple(one for one in step.retire if not is_claimed(one, deployment, claimed, moves=bool(step.back_to)))
+    retire = tuple(one for one in step.retire if not is_claimed(one, deployment, claimed, moves=deployment.moves))
     return replace(step, retire=retire)
 
 

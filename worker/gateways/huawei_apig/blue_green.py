@@ -1,5 +1,6 @@
 """Reading what a `blue_green` deployment has: its own stored certificates, by name, and who is bound to which."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -103,8 +104,12 @@ def _bound(deployment: Deployment, holders: Sequence[_Holder]) -> Iterator[Bound
             yield from (_at(Binding("domain", row.url_domain.lower()), row, holder) for row in holder.rows)
         return
     for binding in deployment.bindings:
-        rows = {row.instance_id: (row, holder) for holder in reversed(holders) for row in holder.rows.about(binding)}
-        yield from (_at(binding, row, holder) for row, holder in rows.values())
+        rows = defaultdict[str | None, list[tuple[BoundDomain, _Holder]]](list)
+        for holder in holders:
+            for row in holder.rows.about(binding):
+                rows[row.instance_id].append((row, holder))
+        for (row, first), *others in rows.values():
+            yield replace(_at(binding, row, first), others=tuple(one.stored.certificate_id for _, one in others))
         if not rows:
             yield Bound(binding, None)
 
