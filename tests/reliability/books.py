@@ -58,6 +58,16 @@ class Unrest:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a proof came to, and when: of the leaf that was looked for at so many bindings."""
+
+    serial: int
+    moment: int
+    bindings: int
+    is_good: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Books:
     """Everything that is known at the end."""
 
@@ -82,6 +92,9 @@ class Books:
     """Renewals whose message came again after their event: a second look may see another world."""
     half_done: Collection[str] = ()
     """Renewals that fail at a binding which is none: everywhere else they must be done."""
+    verdicts: Sequence[Verdict] = ()
+    left: Collection[str] = ()
+    """Stored certificates at the end that are a deployment's own, and shall be none but those that are served."""
     secrets: Collection[str] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
     """All that may be read by people, by its name: events, reasons, logs."""

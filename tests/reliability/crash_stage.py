@@ -10,10 +10,11 @@ from typing import Any, Final, cast
 import aiohttp
 from structlog.testing import capture_logs
 
-from tests.reliability.books import Books, Heard, Sent
+from tests.reliability.books import Books, Heard, Sent, Verdict
 from tests.reliability.crash_broker import PARKING, Desk, Store
 from tests.reliability.crash_cloud import PROJECT, Cloud, Wire
 from tests.reliability.crash_life import Life
+from tests.reliability.crash_proof import Eyes, Judgement, Shelf, never_bad
 from tests.reliability.oracle import broken_promises, canaries
 from tests.support.clouds import renewal
 from worker.broker.base import Broker, Message
@@ -88,6 +89,10 @@ class Stage:
     lives: list[Life] = field(default_factory=list)
     logs: list[str] = field(default_factory=list)
     may_be_told_twice: set[str] = field(default_factory=set)
+    is_bad: Judgement = never_bad
+    verdicts: list[Verdict] = field(default_factory=list)
+    shelf: Shelf | None = None
+    """Where the settings keep what was proven last."""
     broken: list[str] = field(default_factory=list)
     is_fed: bool = True
     """No more renewals are going to be sent."""
@@ -164,12 +169,19 @@ class Stage:
             dead,
             in_vain=self.cloud.in_vain,
             may_be_told_twice=self.may_be_told_twice,
+            verdicts=self.verdicts,
+            left=self.own() if self.strategy == "blue_green" and not waiting else (),
             secrets=self.secrets,
             texts=texts,
         )
 
     def broken_promises(self) -> Sequence[str]:
         return [*self.broken, *broken_promises(self.books())]
+
+    def own(self) -> Sequence[str]:
+        """What is stored under the deployment's name."""
+        name = self.deployment.name or ""
+        return [one.id for one in self.world.certificates.values() if one.name == name or one.name[:-12] == f"{name}_"]
 
     def count(self, *operations: str) -> int:
         return len(self.world.calls(*operations))
@@ -186,13 +198,22 @@ def worker(stage: Stage, life: Life, broker: object = None) -> Consumer:
     return Consumer(
         cast("Broker", broker or Desk(stage.store, life, stage.world)),
         Intake(trust, Rules(), (), _utc_now),
-        Rotator({gateway.name: gateway}, settle_seconds={gateway.name: 4}),
+        _rotator(stage, life, gateway),
         {"shop": Certificate("shop", (stage.deployment,))},
         Policy(RetryPolicy(PARKING, ATTEMPTS)),
         Metrics(),
         _utc_now,
         lambda: 0.0,
     )
+
+
+def _rotator(stage: Stage, life: Life, gateway: Gateway) -> Rotator:
+    eyes = Eyes(stage.world, stage.verdicts, len(stage.lives), stage.is_bad)
+    kept = {}
+    if stage.shelf is not None:
+        stage.shelf.life = life
+        kept["shop"] = stage.shelf
+    return Rotator({gateway.name: gateway}, verify=eyes, settle_seconds={gateway.name: 4}, kept=kept)
 
 
 def _utc_now() -> datetime:
@@ -223,23 +244,30 @@ def _transport(stage: Stage, life: Life, dialect: Dialect) -> Transport:
     )
 
 
-def staged(strategy: Strategy, *, verified: bool = False) -> Stage:
-    """`verified`: one of the domains asks clients for a certificate."""
+def staged(strategy: Strategy, *, verified: bool = False, client_ca: str | None = None, name: str = "shop") -> Stage:
+    """`verified`: one of the domains asks clients for a certificate. `name`: of what is stored."""
     world = World()
-    at_apig = strategy in ("in_place", "per_domain")
-    deployment, places = _at_apig(world, strategy, verified=verified) if at_apig else _at_bycloud(world, strategy)
+    if strategy in ("in_place", "per_domain", "blue_green"):
+        deployment, places = _at_apig(world, strategy, verified=verified, client_ca=client_ca, name=name)
+    else:
+        deployment, places = _at_bycloud(world, strategy)
     return Stage(strategy, world, deployment, places, Cloud(world, 0.01))
 
 
-def _at_apig(world: World, strategy: Strategy, *, verified: bool) -> tuple[Deployment, frozenset[str]]:
+def _at_apig(
+    world: World, strategy: Strategy, *, verified: bool, client_ca: str | None, name: str
+) -> tuple[Deployment, frozenset[str]]:
     instance = world.add_instance()
     group = world.add_group(instance)
-    ids = [world.add_domain(group, name, client_verification=verified and name.startswith("b")) for name in NAMES]
-    stored = world.add_certificate(FIRST, "shop")
+    ids = [world.add_domain(group, one, client_verification=verified and one.startswith("b")) for one in NAMES]
+    stored = world.add_certificate(FIRST, name, trusted_root_ca=client_ca)
     world.bind(stored, *ids)
-    places = frozenset(f"{instance}/{name}" for name in NAMES)
+    places = frozenset(f"{instance}/{one}" for one in NAMES)
     if strategy == "in_place":
-        return Deployment("apig", strategy, stored, None, None), places
+        return Deployment("apig", strategy, stored, None, None, client_ca), places
+    if strategy == "blue_green":
+        listed = tuple(Binding("domain", one, instance) for one in NAMES)
+        return Deployment("apig", strategy, None, "shop", listed, client_ca, waves=(1, 2, 1.0)), places
     single = tuple(Binding("domain", one, instance, None, group, one) for one in ids)
     return Deployment("apig", strategy, None, "shop_single", single), places
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from tests.reliability.books import Books, Heard, Sent, held, numbered, validity
+from tests.reliability.returning import is_return
 from worker.sandbox.world import Change
 
 _LONGEST_QUEUE: Final = timedelta(hours=1)
@@ -12,7 +13,7 @@ _LONGEST_QUEUE: Final = timedelta(hours=1)
 
 
 def gone_back(books: Books) -> Iterator[str]:
-    """2: no place ever holds an older certificate than before, unless a renewal allowed just that."""
+    """2: no place ever holds an older certificate than before, unless a renewal allowed that, or what came is bad."""
     for old, new in steps_back(books):
         yield f"went back: {new.place} from {old.not_before} to {new.not_before}"
 
@@ -22,9 +23,13 @@ def steps_back(books: Books) -> Iterator[tuple[Change, Change]]:
     at: dict[str, Change] = {}
     for moment, change in enumerate(books.changes):
         old = at.get(change.place, change)
-        if validity(change) < validity(old) and not any(_may_undo(one, old, change, moment) for one in books.sent):
+        if validity(change) < validity(old) and not _may_go_back(books, old, change, moment):
             yield old, change
         at[change.place] = change
+
+
+def _may_go_back(books: Books, old: Change, change: Change, moment: int) -> bool:
+    return is_return(books, old, change, moment) or any(_may_undo(one, old, change, moment) for one in books.sent)
 
 
 def _may_undo(one: Sent, old: Change, change: Change, moment: int) -> bool:

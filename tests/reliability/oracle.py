@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 from tests.reliability.books import Books
 from tests.reliability.holding import gone_back, not_served, stored_though_refused, superseded_by_nothing, unproven
+from tests.reliability.returning import falsely_told, leftovers, not_put_back
 from tests.reliability.turns import interleaved
 
 T = TypeVar("T")
@@ -33,6 +34,9 @@ def broken_promises(books: Books) -> list[str]:
         *interleaved(books),
         *over_limits(books),
         *leaked(books),
+        *not_put_back(books),
+        *falsely_told(books),
+        *leftovers(books),
     ]
 
 

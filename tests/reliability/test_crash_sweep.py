@@ -4,8 +4,7 @@ Each way of rotating has its number of effects written down here: one more is on
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
@@ -15,39 +14,11 @@ import pytest
 from tests.reliability.books import Heard
 from tests.reliability.crash_broker import Watched, sqlite
 from tests.reliability.crash_life import Life
-from tests.reliability.crash_stage import NAMES, Stage, issued, staged, until_idle, worker
+from tests.reliability.crash_stage import NAMES, Stage, issued, staged, worker
+from tests.reliability.crash_way import Way
 from tests.reliability.oracle import broken_promises, told_twice
 from tests.support.virtual_time import run_virtual
 from worker.core.deployment import Binding
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """A rotation, what an undisturbed one does to the world, and how often a change may be sent at most."""
-
-    stage: Callable[[], Stage]
-    effects: Sequence[str]
-    most: dict[str, int] = field(default_factory=dict)
-    outcome: str = "succeeded"
-
-    def died(self, *dies_at: int) -> Stage:
-        async def scenario() -> Stage:
-            stage = self.stage()
-            stage.send()
-            return await until_idle(stage, *dies_at)
-
-        return run_virtual(scenario())
-
-    def steps(self) -> range:
-        return range(1, len(self.both()) + 1)
-
-    def both(self) -> list[str]:
-        """Every effect can be died at before and after."""
-        return [f"{effect} {end}" for effect in self.effects for end in _ends(effect)]
-
-
-def _ends(effect: str) -> Sequence[str]:
-    return ("sent", "confirmed") if effect in ("note", "event", "copy") else ("sent", "done")
 
 
 def moved() -> Stage:
@@ -100,8 +71,13 @@ WAYS: Final[dict[str, Way]] = {
     ),
     "replace": Way(
         lambda: staged("replace"),
-        ["create_upload", "create_binding", "create_binding", "event", "ack"],
+        ["note", "create_upload", "create_binding", "create_binding", "event", "ack"],
         {"create_upload": 2, "create_binding": 3},
+    ),
+    "blue green": Way(
+        lambda: staged("blue_green", verified=True),
+        ["note", "create_certificate", *["attach_domains"] * 3, "delete_certificate", "event", "ack"],
+        {"create_certificate": 2, "attach_domains": 4, "delete_certificate": 2},
     ),
     "parked first": Way(
         down,

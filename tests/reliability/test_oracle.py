@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.reliability.books import Books, Heard, Sent, Unrest
+from tests.reliability.books import Books, Heard, Sent, Unrest, Verdict
 from tests.reliability.oracle import broken_promises
 from worker.sandbox.world import Call, Change
 
@@ -95,12 +95,27 @@ REPLAYED: Final = replace(
 """What was taken back comes again."""
 
 
+def rolled_back(number: int, reason: str = "rolled_back") -> Heard:
+    told = {"renewal_id": "r2", "outcome": "failed", "leaf": None, "reason": reason}
+    return Heard({"id": "r2|failed", "data": {**told, "deployments": [{"bindings": {"rolled_back": number}}]}}, 4)
+
+
+RETURNED: Final = replace(
+    DEAD,
+    heard=[rolled_back(1)],
+    changes=[*both(1), change("a", 2), change("a", 1)],
+    verdicts=[Verdict(2, 3, 1, is_good=False)],
+    left=["c1"],
+)
+"""Its first wave was bad."""
+
+
 def test_books_that_balance_are_not_complained_of() -> None:
     parked = replace(GOOD, heard=[], waiting={"r2"})
     repeated = replace(GOOD, heard=[*GOOD.heard, *GOOD.heard])
     urgent = replace(BACK, sent=[*GOOD.sent, URGENT], waiting={"r1"})
     half = replace(DEAD, half_done={"r2"})
-    for books in (GOOD, DEAD, parked, repeated, urgent, half, LATE, TWO, BROUGHT_BACK, REPLAYED):
+    for books in (GOOD, DEAD, parked, repeated, urgent, half, LATE, TWO, BROUGHT_BACK, REPLAYED, RETURNED):
         assert broken_promises(books) == []
 
 
@@ -208,3 +223,39 @@ NOT_SERVED: Final = {
 @pytest.mark.parametrize("how", NOT_SERVED)
 def test_the_newest_good_one_is_served_at_the_end(how: str) -> None:
     assert any(words.startswith("not served: r2") for words in broken_promises(NOT_SERVED[how]))
+
+
+BADLY_RETURNED: Final = {
+    "bad and not put back: r2: other_certificate": replace(
+        RETURNED, heard=[rolled_back(0, "other_certificate")], changes=[*both(1), change("a", 2), change("c", 1)]
+    ),
+    "not back: r2 at a": replace(RETURNED, changes=[*both(1), change("a", 2), change("c", 1)]),
+    "flag not back: r2 at a": replace(RETURNED, changes=[*both(1), change("a", 2), change("a", 1, flag=True)]),
+    "told wrong: r2: 2 of 1 rolled back": replace(RETURNED, heard=[rolled_back(2)]),
+    "told wrong: r2: 0 of 1 rolled back": replace(RETURNED, heard=[rolled_back(0)]),
+    "left behind: c2": replace(RETURNED, left=["c1", "c2"]),
+}
+
+
+@pytest.mark.parametrize("complaint", BADLY_RETURNED)
+def test_what_is_bad_goes_back_and_is_told_as_it_is(complaint: str) -> None:
+    assert broken_promises(BADLY_RETURNED[complaint]) == [complaint]
+
+
+NOT_SO_BAD: Final = {
+    "it went back before it was found bad": replace(RETURNED, verdicts=[Verdict(2, 4, 1, is_good=False)]),
+    "it was found good": replace(RETURNED, verdicts=[Verdict(2, 3, 1, is_good=True)]),
+    "it was another one that was bad": replace(RETURNED, verdicts=[Verdict(3, 3, 1, is_good=False)]),
+    "it went back to what had gone before": replace(
+        RETURNED,
+        sent=[sent(3, renewal_id="r2", since=4)],
+        changes=[*both(1), *both(2), change("a", 3), change("a", 1)],
+        heard=[replace(rolled_back(1), changes=6)],
+        verdicts=[Verdict(3, 5, 1, is_good=False)],
+    ),
+}
+
+
+@pytest.mark.parametrize("how", NOT_SO_BAD)
+def test_only_what_is_bad_goes_back_and_only_to_what_was_there(how: str) -> None:
+    assert any(words.startswith("went back: a") for words in broken_promises(NOT_SO_BAD[how]))

@@ -1,0 +1,73 @@
+"""What a worker in memory proves by, and where it keeps what was proven: both outlive it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from tests.reliability.books import Verdict
+from tests.reliability.crash_life import Life
+from worker.core.bundle import Bundle
+from worker.core.deployment import Binding
+from worker.core.errors import Failure
+from worker.core.proof import Served, Shortfall
+from worker.sandbox.world import World
+
+Judgement = Callable[[int, Sequence[Binding]], bool]
+"""Whether what is served is bad: asked with the number of the life, counted from 1, and the bindings looked at."""
+_OLD: Final = Failure("still_old", "at its place", transient=True)
+_BAD: Final = Failure("other_certificate", "at its place", transient=True)
+
+
+def never_bad(_life: int, _bindings: Sequence[Binding]) -> bool:
+    return False
+
+
+def bad_with(number: int, *lives: int) -> Judgement:
+    """As soon as so many bindings have moved; in these lives only, where any are named."""
+    return lambda life, bindings: len(bindings) >= number and (not lives or life in lives)
+
+
+def place_of(binding: Binding) -> str:
+    """As changes name it."""
+    return (
+        f"{binding.name}/sni={binding.sni}" if binding.kind == "listener" else f"{binding.instance_id}/{binding.name}"
+    )
+
+
+@dataclass(slots=True)
+class Eyes:
+    """Sees what the world serves; finds the last binding bad where that is the judgement."""
+
+    world: World
+    verdicts: list[Verdict]
+    life: int
+    is_bad: Judgement
+
+    async def __call__(self, served: Served, /) -> Sequence[Shortfall]:
+        if served.bundle is None or not served.bindings:
+            return ()
+        serial, moment = served.bundle.leaf.serial_number, len(self.world.changes)
+        at = {change.place: change.serial for change in self.world.changes}
+        found = [Shortfall(_OLD, one, one.name) for one in served.bindings if at.get(place_of(one)) != serial]
+        if self.is_bad(self.life, served.bindings):
+            found.append(Shortfall(_BAD, served.bindings[-1], served.bindings[-1].name))
+        self.verdicts.append(Verdict(serial, moment, len(served.bindings), is_good=not found))
+        return found
+
+
+@dataclass(slots=True)
+class Shelf:
+    """What was proven last. Keeping it is an effect like any other."""
+
+    material: list[Bundle] = field(default_factory=list)
+    life: Life | None = None
+
+    async def keep(self, _certificate: str, bundle: Bundle) -> None:
+        if self.life is not None:
+            await self.life.passes("material sent")
+        self.material.append(bundle)
+        if self.life is not None:
+            await self.life.passes("material done")
+
+    async def last(self, _certificate: str) -> Bundle | None:
+        return self.material[-1] if self.material else None
