@@ -12,19 +12,29 @@ from worker.core.errors import Failure
 from worker.core.proof import Served, Shortfall
 from worker.sandbox.world import World
 
-Judgement = Callable[[int, Sequence[Binding]], bool]
-"""Whether what is served is bad: asked with the number of the life, counted from 1, and the bindings looked at."""
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at what is served: in which life, counted from 1, for which leaf, and at how many bindings."""
+
+    life: int
+    serial: int
+    bindings: int
+
+
+Judgement = Callable[[Look], bool]
+"""Whether what is served is bad."""
 _OLD: Final = Failure("still_old", "at its place", transient=True)
 _BAD: Final = Failure("other_certificate", "at its place", transient=True)
 
 
-def never_bad(_life: int, _bindings: Sequence[Binding]) -> bool:
+def never_bad(_look: Look) -> bool:
     return False
 
 
-def bad_with(number: int, *lives: int) -> Judgement:
-    """As soon as so many bindings have moved; in these lives only, where any are named."""
-    return lambda life, bindings: len(bindings) >= number and (not lives or life in lives)
+def bad_with(number: int) -> Judgement:
+    """As soon as so many bindings have moved."""
+    return lambda look: look.bindings >= number
 
 
 def place_of(binding: Binding) -> str:
@@ -49,7 +59,7 @@ class Eyes:
         serial, moment = served.bundle.leaf.serial_number, len(self.world.changes)
         at = {change.place: change.serial for change in self.world.changes}
         found = [Shortfall(_OLD, one, one.name) for one in served.bindings if at.get(place_of(one)) != serial]
-        if self.is_bad(self.life, served.bindings):
+        if self.is_bad(Look(self.life, serial, len(served.bindings))):
             found.append(Shortfall(_BAD, served.bindings[-1], served.bindings[-1].name))
         self.verdicts.append(Verdict(serial, moment, len(served.bindings), is_good=not found))
         return found

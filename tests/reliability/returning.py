@@ -43,14 +43,13 @@ def leftovers(books: Books) -> Iterator[str]:
 def is_return(books: Books, old: Change, change: Change, moment: int) -> bool:
     """Whether something bad makes way for what was there before it."""
     is_bad = any(one.serial == old.serial and not one.is_good and one.moment <= moment for one in books.verdicts)
-    return is_bad and change.serial in _before_it(books, old)
+    return is_bad and change.serial in _before_it(books, old, moment)
 
 
-def _before_it(books: Books, bad: Change) -> Collection[int]:
-    """Where the books begin with what is bad, it is what was held anywhere before that."""
-    before = _before(books, bad.place, bad.serial).serial
-    if before != bad.serial:
-        return {before}
+def _before_it(books: Books, bad: Change, moment: int) -> Collection[int]:
+    """Where a place's books begin with what is bad, it is what was held anywhere before that."""
+    if (before := _before(books, bad.place, bad.serial, moment)) is not None:
+        return {before.serial}
     first = next(number for number, change in enumerate(books.changes) if change.serial == bad.serial)
     return {change.serial for change in books.changes[:first]}
 
@@ -71,12 +70,12 @@ def _last(books: Books, sent: Sent, until: int) -> Verdict | None:
 
 
 def _not_as_before(books: Books, sent: Sent, moment: int) -> Iterator[str]:
-    at = held(books.changes, moment)
+    at, first = held(books.changes, moment), held(books.changes[::-1], len(books.changes))
     for place in sorted(books.places[sent.certificate]):
-        before, now = _before(books, place, sent.serial), at.get(place)
-        if now is None or now.serial == sent.serial:
+        before, now = _before(books, place, sent.serial, moment), at[place]
+        if before is not None and now.serial != before.serial:
             yield f"not back: {sent.renewal_id} at {place}"
-        elif now.client_verification != before.client_verification:
+        elif now.client_verification != first[place].client_verification:
             yield f"flag not back: {sent.renewal_id} at {place}"
 
 
@@ -93,11 +92,11 @@ def _ever_with(books: Books, sent: Sent, moment: int) -> Collection[str]:
     return {one.place for one in books.changes[:moment] if one.place in places and one.serial == sent.serial}
 
 
-def _before(books: Books, place: str, serial: int) -> Change:
-    """What it held when the leaf came there first; of a place where it never came, what it held first."""
-    changes = [change for change in books.changes if change.place == place]
-    number = next((number for number, change in enumerate(changes) if change.serial == serial), 0)
-    return changes[max(number - 1, 0)]
+def _before(books: Books, place: str, serial: int, moment: int) -> Change | None:
+    """What it held when the leaf came there last."""
+    mine = [change for change in books.changes[:moment] if change.place == place]
+    last = max((number for number, change in enumerate(mine) if change.serial == serial), default=0)
+    return next((change for change in reversed(mine[:last]) if change.serial != serial), None)
 
 
 def _is_place(books: Books, change: Change) -> bool:

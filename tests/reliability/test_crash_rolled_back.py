@@ -117,7 +117,7 @@ def where(way: Way, is_bad_in: Callable[[int], bool]) -> Way:
     def stage() -> Stage:
         made = way.stage()
         judgement = made.is_bad
-        made.is_bad = lambda life, bindings: is_bad_in(life) and judgement(life, bindings)
+        made.is_bad = lambda look: is_bad_in(look.life) and judgement(look)
         return made
 
     return replace(way, stage=stage)

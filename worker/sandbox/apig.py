@@ -71,6 +71,7 @@ class Apig:
             return refused(400, "APIG.3325", "The certificate name already exists")
         stored = _stored(uuid.uuid4().hex, body, leaf)
         self.world.certificates[stored.id] = stored
+        self.world.propagate(stored.id)
         return Result(200, _shown(stored, self.project_id))
 
     def _checked(self, body: Mapping[str, object]) -> x509.Certificate | Result:
