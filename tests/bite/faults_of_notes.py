@@ -7,6 +7,9 @@ from tests.bite.fault import Fault
 _SWEPT: Final = (
     "reliability/test_crash_sweep.py::test_whatever_effect_a_worker_dies_at_the_next_one_keeps_every_promise"
 )
+_BACK: Final = (
+    "reliability/test_crash_rolled_back.py::test_whatever_effect_of_it_a_worker_dies_at_everything_is_back_in_the_end"
+)
 
 OF_NOTES: Final = (
     Fault(
@@ -77,5 +80,41 @@ OF_NOTES: Final = (
         "if event is None or not user:",
         "broker/test_rabbitmq.py::"
         "test_only_what_the_worker_itself_has_noted_is_believed_and_listeners_to_events_hear_no_note",
+    ),
+    Fault(
+        "what moves leaves no note",
+        "core/snapshot.py",
+        "    if todo.waves:\n        return True\n",
+        "    if todo.waves:\n        return False\n",
+        f"{_BACK}[blue green, bad at wave 3]",
+    ),
+    Fault(
+        "what an earlier life moved stays where it is",
+        "core/snapshot.py",
+        "tuple(binding for binding in came if binding not in step.back_to)",
+        "()",
+        f"{_BACK}[blue green, from a certificate of another name]",
+    ),
+    Fault(
+        "what replaces something that is kept leaves no note",
+        "core/snapshot.py",
+        "if is_kept and isinstance(replacement, Modify):",
+        "if is_kept and not isinstance(replacement, Modify):",
+        f"{_BACK}[in place, put back]",
+    ),
+    Fault(
+        "what went back leaves the bad one behind",
+        "carrying.py",
+        "            await self._is_retired(self.stored, moved)\n",
+        "            pass\n",
+        f"{_BACK}[blue green, bad at wave 1]",
+    ),
+    Fault(
+        "only what was answered for goes back",
+        "carrying.py",
+        "if one.failure is None or one.failure.transient)",
+        "if one.failure is None)",
+        "reliability/test_crash_rolled_back.py::"
+        "test_what_may_have_moved_although_no_answer_came_goes_back_too_and_no_other_attempt_follows",
     ),
 )

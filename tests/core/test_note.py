@@ -18,9 +18,7 @@ ORIGINS = st.dictionaries(
     st.tuples(st.text(), st.none() | st.text(), st.booleans()),
     st.builds(Origin, st.none() | st.text(), st.none() | st.booleans()),
 )
-SNAPSHOTS = st.builds(
-    Snapshot, st.dictionaries(PLACES, st.booleans()), PREVIOUS, st.booleans(), st.none(), ORIGINS
-)
+SNAPSHOTS = st.builds(Snapshot, st.dictionaries(PLACES, st.booleans()), PREVIOUS, st.booleans(), st.none(), ORIGINS)
 
 
 def entry(**overrides: Any) -> dict[str, Any]:

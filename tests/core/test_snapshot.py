@@ -1,5 +1,6 @@
 """What later attempts need to know of the first: as values."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -90,3 +91,41 @@ def test_of_two_snapshots_of_one_renewal_what_the_first_knows_stands() -> None:
     both = Snapshot({("a", None): True, ("b", None): True}, Previous("1", None), is_replaced=True)
     assert first.followed_by(second) == both
     assert Snapshot().followed_by(second) == second
+
+
+BLUE, GREEN = stored(certificate_id="blue"), current(certificate_id="green")
+A, B = domain(), domain("b.example.com")
+MOVING = Plan(
+    Create("shop"),
+    (A, B),
+    (),
+    waves=(1, 1),
+    back_to={A: bound(A, stored=BLUE, client_verification=True), B: bound(B, stored=None, client_verification=None)},
+)
+
+
+def test_what_was_moved_before_is_known_with_where_it_was() -> None:
+    snapshot = Snapshot().with_plan(MOVING)
+    left = Plan(Keep(GREEN), (), (A, B, domain("c.example.com")), retire=(BLUE,))
+    told = snapshot.with_plan(left).told(left)
+    assert isinstance(told, Plan)
+    assert (told.moved, told.was_replaced) == ((A, B), True)
+    went = {one.name: (place.stored, place.client_verification) for one, place in told.back_to.items()}
+    assert went == {A.name: (BLUE, True), B.name: (None, None)}, "what was there already has nowhere to go"
+
+
+def test_what_is_where_it_was_has_not_moved_and_what_somebody_else_moved_is_theirs() -> None:
+    theirs = bound(B, stored=stored(certificate_id="theirs"))
+    here = bound(A, stored=BLUE, client_verification=False)
+    told = Snapshot().with_plan(MOVING).told(replace(MOVING, back_to={A: here, B: theirs}))
+    assert isinstance(told, Plan)
+    assert told.moved == ()
+    assert (told.back_to[A].client_verification, told.back_to[B]) == (True, theirs), "a flag that moved is as it was"
+
+
+def test_a_plan_that_moves_bindings_or_replaces_what_is_kept_is_at_risk() -> None:
+    assert is_at_risk(Snapshot(), deployment(), MOVING)
+    assert is_at_risk(Snapshot(), deployment(), replace(MOVING, replacement=Keep(GREEN)))
+    assert is_at_risk(Snapshot(), deployment(), FIRST, is_kept=True)
+    assert not is_at_risk(Snapshot(), deployment(), FIRST)
+    assert not is_at_risk(Snapshot(), deployment(), Plan(UploadEach(), (A,), ()), is_kept=True)

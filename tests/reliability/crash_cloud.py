@@ -45,6 +45,8 @@ class Trouble:
     operation: str
     how: How
     times: int = 1
+    match: str = ""
+    """Only of those whose body has this text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class Cloud:
         is_change = method != "GET"
         if is_change:
             await life.passes(f"{way.operation} sent")
-        how = self._trouble(way.operation)
+        how = self._trouble(way.operation, body.decode())
         result = self._result(way, place, url, body, how)
         self._write_down(way, url, body, result)
         if is_change:
@@ -111,10 +113,11 @@ class Cloud:
                 return way, match.groupdict()
         raise AssertionError(f"no cloud has {method} {path}")
 
-    def _trouble(self, operation: str) -> How | None:
+    def _trouble(self, operation: str, body: str) -> How | None:
         if asyncio.get_running_loop().time() < self.down_until:
             return "503"
-        due = next((one for one in self.troubles if one.times > 0 and one.operation in operation), None)
+        about = (one for one in self.troubles if one.operation in operation and one.match in body)
+        due = next((one for one in about if one.times > 0), None)
         if due is None:
             return None
         due.times -= 1

@@ -1,16 +1,18 @@
 """The crash sweep over rotations that turn out bad, or that the next life finds otherwise than the one before."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any, Final
 
 import pytest
 
-from tests.reliability.crash_proof import Judgement, Shelf, bad_with
-from tests.reliability.crash_stage import FIRST, NEW, Stage, staged
+from tests.reliability.crash_cloud import Trouble
+from tests.reliability.crash_proof import Judgement, Look, Shelf, bad_with
+from tests.reliability.crash_stage import FIRST, NEW, Stage, issued, staged, until_idle
 from tests.reliability.crash_way import Way
 from tests.support.gateways import checked
+from tests.support.virtual_time import run_virtual
 from worker.core.deployment import Strategy
 
 OLD, RENEWED = FIRST.serial_number, NEW.serial_number
@@ -142,3 +144,79 @@ def test_what_is_good_in_one_life_and_bad_in_the_next_is_all_of_one(way: Way) ->
         assert stage.broken_promises() == [], stage.lives[0].effects
         assert len(stage.served()) == 1
         assert len({one.event["id"] for one in stage.store.told}) == 1
+
+
+def told(stage: Stage) -> Sequence[Mapping[str, Any]]:
+    """The events' only deployment, of each."""
+    return [one.event["data"]["deployments"][0] for one in stage.store.told]
+
+
+def test_the_event_says_what_was_bad_and_what_is_served_now() -> None:
+    stage = WAYS["blue green, bad at wave 2"].died()
+    [event], [deployment] = stage.store.told, told(stage)
+    assert (event.event["data"]["outcome"], event.event["data"]["reason"]) == ("failed", "rolled_back")
+    assert (deployment["reason"], deployment["replaced"]) == ("rolled_back", False)
+    assert stage.world.certificates[deployment["certificate_id"]].leaf.serial_number == OLD
+    assert deployment["bindings"] == {"total": 3, "attached": 0, "unchanged": 1, "failed": 0, "rolled_back": 2}
+    assert [(one["name"], one["reason"]) for one in deployment["failures"]] == [("b.example.com", "other_certificate")]
+
+
+def test_what_may_have_moved_although_no_answer_came_goes_back_too_and_no_other_attempt_follows() -> None:
+    async def scenario() -> Stage:
+        stage = staged("blue_green", verified=True)
+        stage.deployment = replace(stage.deployment, waves=(1.0,))
+        stage.cloud.troubles.append(Trouble("attach_domains", "timeout after", 50, "a.example.com"))
+
+        def is_bad(_look: Look) -> bool:
+            stage.cloud.troubles.clear()
+            return True
+
+        stage.is_bad = is_bad
+        stage.send()
+        return await until_idle(stage)
+
+    stage = run_virtual(scenario())
+    assert stage.broken_promises() == []
+    assert (stage.served(), len(stage.lives[0].effects)) == ({OLD}, stage.lives[0].effects.index("ack done") + 1)
+    [deployment] = told(stage)
+    assert (deployment["reason"], deployment["bindings"]["rolled_back"]) == ("rolled_back", 3)
+
+
+def test_what_was_there_before_the_renewal_came_is_not_moved_anywhere_when_it_is_found_bad() -> None:
+    async def scenario() -> Stage:
+        stage = staged("blue_green")
+        stage.send()
+        await stage.live()
+        stage.is_bad = bad_with(1)
+        stage.send()
+        return await until_idle(stage)
+
+    stage = run_virtual(scenario())
+    assert [one["reason"] for one in told(stage)] == ["rotated", "other_certificate"]
+    assert stage.served() == {RENEWED}
+
+
+def test_one_bad_upload_after_another_is_taken_back_although_none_is_ever_deleted() -> None:
+    async def scenario() -> Stage:
+        stage = staged("replace")
+        stage.is_bad = bad_with(2)
+        for one in (issued(20), NEW):
+            stage.send(one)
+            await stage.live()
+        return stage
+
+    stage = run_virtual(scenario())
+    assert [one["reason"] for one in told(stage)] == ["rolled_back", "rolled_back"]
+    assert (stage.served(), stage.broken_promises()) == ({OLD}, [])
+
+
+def test_listeners_go_back_to_an_upload_of_any_name() -> None:
+    async def scenario() -> Stage:
+        stage = staged("replace")
+        stage.deployment = replace(stage.deployment, certificate_id=None, name="front")
+        stage.is_bad = bad_with(2)
+        stage.send()
+        return await until_idle(stage)
+
+    stage = run_virtual(scenario())
+    assert ([one["reason"] for one in told(stage)], stage.served()) == (["rolled_back"], {OLD})

@@ -47,6 +47,8 @@ class Stage:
     instance: str
     blue: str
     eyes: Eyes
+    claimed: list[str] = field(default_factory=list)
+    """By other deployments."""
 
     @property
     def bindings(self) -> Sequence[Binding]:
@@ -61,7 +63,8 @@ class Stage:
         return report
 
     async def report(self, **overrides: Any) -> Report:
-        rotator = Rotator({"apig": self.gateway}, verify=self.eyes, settle_seconds={"apig": 0})
+        claimed = frozenset(("apig", one) for one in self.claimed)
+        rotator = Rotator({"apig": self.gateway}, verify=self.eyes, settle_seconds={"apig": 0}, claimed=claimed)
         return await rotator.rotate(Certificate("shop", [self.deployment(**overrides)]), NEW)
 
     def bound(self) -> Mapping[str, int]:
@@ -144,6 +147,16 @@ async def test_a_full_quota_with_nothing_left_over_has_its_own_reason(tmp_path: 
         one.world.certificate_quota = 1
         report = await one.rotate()
         assert (report.reason, report.failures[0].transient, one.bound()) == ("quota", False, {"shop": 40})
+        assert report.certificate_id == one.blue, "it is what is served"
+
+
+async def test_what_another_deployment_claims_makes_no_room(tmp_path: Path) -> None:
+    async with stage(tmp_path) as one:
+        one.claimed.append(name := "shop_" + "0" * 12)
+        one.world.add_certificate(OLD, name)
+        one.world.certificate_quota = 2
+        assert (await one.rotate()).reason == "quota"
+        assert one.bound() == {"shop": 40, name: 0}
 
 
 async def test_the_old_one_is_kept_where_it_shall_be(tmp_path: Path) -> None:
