@@ -81,6 +81,7 @@ class ByCloud:
             type="uploaded",
         )
         self.world.uploads[stored.id] = stored
+        self.world.propagate(stored.id)
         if self.activation_seconds:
             stored.status = "pending_issuance"
             self.world.later(lambda: setattr(stored, "status", "active"))
