@@ -105,7 +105,7 @@ OF_NOTES: Final = (
     Fault(
         "what went back leaves the bad one behind",
         "carrying.py",
-        "            await self._is_retired(self.stored, moved)\n",
+        "            await is_retired(self.gateway, self.stored, moved)\n",
         "            pass\n",
         f"{_BACK}[blue green, bad at wave 1]",
     ),

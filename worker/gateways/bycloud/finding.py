@@ -111,7 +111,7 @@ class Finder:
         for one in others[:_MOST_ASKED]:
             if not missing:
                 break
-            shown = await self._with_bindings(one)
+            shown = await self._with_bindings(one) if formers else await self.client.show(one.id)
             left = _missing(missing, shown)
             if not formers or left != missing:
                 formers.append(shown)
