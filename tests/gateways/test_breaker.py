@@ -6,14 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from tests.gateways.test_transport_repeats import GET, GOOD, POST, FarEnd, Told, refusal, transport
+from tests.gateways.test_transport_repeats import GET, GOOD, POST, FarEnd, Keyring, Told, refusal, transport
 from tests.support.virtual_time import run_virtual
 from worker.core.backoff import RetryPolicy
-from worker.core.errors import Failure, NotAskedError, RotationError, TransientError
+from worker.core.errors import Failure, NotAskedError, PermanentError, RotationError, TransientError
 from worker.core.outcome import ParkFor, Report, dispose
 from worker.gateways.transport import AmbiguousError, Request, Transport
 
 LOST = AmbiguousError("gateway_unavailable", "no answer in time")
+READS = [replace(GET, path=f"/v1/{number}") for number in range(20)]
 
 
 async def outcome(one: Transport, request: Request = GET) -> RotationError | None:
@@ -46,7 +47,7 @@ def test_what_answers_nothing_for_a_while_is_left_alone(
     far = FarEnd([down])
 
     async def scenario(one: Transport) -> None:
-        first = await asyncio.gather(*(outcome(one) for _ in range(20)))
+        first = await asyncio.gather(*(outcome(one, read) for read in READS))
         assert one.is_down
         assert {type(error) for error in first} <= {NotAskedError, TransientError, AmbiguousError}
         sent = len(far.sent_at)
@@ -101,6 +102,78 @@ def test_a_change_that_the_gateway_stumbles_over_is_no_outage(stumbles: Told | R
             assert not isinstance(await outcome(one, change), NotAskedError)
             await asyncio.sleep(5)
         assert not one.is_down
+
+    played(far, scenario)
+
+
+@pytest.mark.parametrize("sick", [refusal(500), refusal(503), (200, {}, b"<html>")])
+def test_one_read_that_stays_sick_is_no_outage_and_two_are(sick: Told) -> None:
+    far = FarEnd([sick])
+
+    async def scenario(one: Transport) -> None:
+        assert not isinstance(await outcome(one), NotAskedError)
+        assert len(far.sent_at) > 5
+        assert not one.is_down
+        await outcome(one, READS[0])
+        assert one.is_down
+
+    played(far, scenario)
+
+
+def test_failures_that_are_minutes_apart_are_not_in_a_row() -> None:
+    far = FarEnd([LOST])
+
+    async def scenario(one: Transport) -> None:
+        for _ in range(20):
+            await outcome(one, replace(GET, repeatable=False))
+            await asyncio.sleep(61)
+        assert not one.is_down
+
+    played(far, scenario)
+
+
+def test_a_gateway_that_asks_for_minutes_and_is_away_after_them_is_down() -> None:
+    far = FarEnd([refusal(503, retry_after="90")])
+
+    async def scenario(one: Transport) -> None:
+        for read in READS[:5]:
+            assert not one.is_down
+            await outcome(one, read)
+            await asyncio.sleep(90)
+        assert one.is_down
+
+    played(far, scenario)
+
+
+def test_a_refusal_of_who_gives_credentials_does_not_show_that_the_gateway_is_there() -> None:
+    far, keyring = FarEnd([LOST]), Keyring()
+
+    async def scenario() -> None:
+        one = transport(far, keyring)
+        await asyncio.gather(*(outcome(one) for _ in range(20)))
+        keyring.refusals = [PermanentError("auth_failed", status=401)]
+        await asyncio.sleep(60)
+        error = await outcome(one)
+        assert error is not None
+        assert (error.reason, one.is_down) == ("auth_failed", True)
+        await one.close()
+
+    run_virtual(scenario())
+
+
+def test_calls_that_wait_for_a_probe_keep_to_the_hold_that_it_brings() -> None:
+    far = FarEnd([LOST], lasts=2)
+
+    async def scenario(one: Transport) -> None:
+        await asyncio.gather(*(outcome(one) for _ in range(20)))
+        await asyncio.sleep(60)
+        far.sent_at.clear()
+        far.answers[:] = [refusal(429, text="limit:200,time:5 minute"), GOOD]
+        began = asyncio.get_running_loop().time()
+        assert await asyncio.gather(*(outcome(one) for _ in range(8))) == [None] * 8
+        assert not one.is_down
+        assert len(far.sent_at) == 9
+        assert [at - began for at in far.sent_at if at - began < 302] == [0]
 
     played(far, scenario)
 

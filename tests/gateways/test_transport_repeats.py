@@ -62,9 +62,11 @@ class Keyring:
     refusals: list[RotationError] = field(default_factory=list)
     made_at: list[float] = field(default_factory=list)
     renewals: int = 0
+    lasts: float = 0.0
 
     async def headers(self, _method: str, _path: str, _query: Mapping[str, str], _body: bytes) -> Mapping[str, str]:
         self.made_at.append(round(asyncio.get_running_loop().time(), 3))
+        await asyncio.sleep(self.lasts)
         if self.refusals:
             raise self.refusals.pop(0)
         return {"X-Auth-Token": "t"}
@@ -236,6 +238,43 @@ def test_credentials_are_made_after_the_wait_for_a_signature_ages() -> None:
 
     run_virtual(scenario())
     assert keyring.made_at == [500]
+
+
+def test_a_hold_that_comes_while_a_call_waits_for_credentials_is_kept() -> None:
+    keyring, far = Keyring(lasts=3), FarEnd([THROTTLED, GOOD])
+
+    async def scenario() -> None:
+        one = transport(far, keyring)
+
+        async def send(after: float) -> Answer:
+            await asyncio.sleep(after)
+            return await one.send(GET)
+
+        answers = await asyncio.gather(*(send(number / 10) for number in range(8)))
+        assert {type(answer) for answer in answers} == {Answer}
+        await one.close()
+
+    run_virtual(scenario())
+    assert len(far.sent_at) == 9
+    assert [at for at in far.sent_at if at < 303] == [3]
+
+
+def test_whoever_has_waited_for_credentials_when_a_hold_of_hours_comes_is_not_kept_waiting() -> None:
+    keyring, far = Keyring(lasts=3), FarEnd([GOOD])
+    limits = Limits([Window(100, 1)], 8)
+
+    async def scenario() -> tuple[RotationError, float]:
+        one = transport(far, keyring, limits=limits)
+        sending = asyncio.create_task(one.send(GET))
+        await asyncio.sleep(1)
+        limits.hold(3000)
+        with pytest.raises(NotAskedError) as caught:
+            await sending
+        await one.close()
+        return caught.value, asyncio.get_running_loop().time()
+
+    error, ended = run_virtual(scenario())
+    assert (error.reason, ended, far.sent_at, limits.in_flight) == ("throttled", 3, [], 0)
 
 
 def test_every_try_is_counted_and_told() -> None:

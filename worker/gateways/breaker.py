@@ -15,6 +15,10 @@ _MOST_FAILURES: Final = 5
 """In a row, and over at least…"""
 _SURE_AFTER: Final = 10.0
 """…so many seconds: a short break is what repeats are for."""
+_LEAST_READS: Final = 2
+"""So many different ones are answered with a failure: one alone may be sick itself, however often it is repeated."""
+_QUIET: Final = 60.0
+"""Seconds between failures after which they are not in a row any more."""
 _FIRST_PAUSE: Final = 5.0
 _LONGEST_PAUSE: Final = 60.0
 _LONGEST_OUTAGE: Final = 86400.0
@@ -22,12 +26,32 @@ _LONGEST_OUTAGE: Final = 86400.0
 
 
 @dataclass(slots=True)
+class _Row:
+    """Failures in a row."""
+
+    since: float = 0.0
+    until: float = 0.0
+    """What begins later and fails too begins another row."""
+    count: int = 0
+    of: set[str | None] = field(default_factory=set)
+    """What was asked for and answered with a failure; None where nothing answered."""
+
+    def add(self, path: str | None, hold: float) -> None:
+        self.count += 1
+        self.of.add(path)
+        self.until = _now() + _QUIET + hold
+
+    def is_outage(self) -> bool:
+        is_ones_own = None not in self.of and len(self.of) < _LEAST_READS
+        return self.count >= _MOST_FAILURES and _now() - self.since >= _SURE_AFTER and not is_ones_own
+
+
+@dataclass(slots=True)
 class Breaker:
     """Closed while anything is answered. Seconds of the loop's clock."""
 
     gateway: str
-    _failures: int = 0
-    _failing_since: float = 0.0
+    _row: _Row = field(default_factory=_Row)
     _probe_at: float | None = None
     """None while it is closed."""
     _pause: float = _FIRST_PAUSE
@@ -46,13 +70,13 @@ class Breaker:
         wait = self._probe_at - _now()
         return self._refusal(wait) if wait > 0 else None
 
-    def trying(self, *, is_change: bool) -> "Try":
+    def trying(self, method: str, path: str, began: float) -> "Try":
         """Send one call inside the block. Raises NotAskedError instead of entering while the gateway is down.
 
         While a probe is under way the others wait for what it brings: refused, they would cancel it where it works
-        together with them.
+        together with them. `began`: when the call's turn came.
         """
-        return Try(self, is_change)
+        return Try(self, method, path, began)
 
     async def begin(self) -> bool:
         """Whether this call is the probe."""
@@ -64,46 +88,48 @@ class Breaker:
         self._is_probing = self._probe_at is not None
         return self._is_probing
 
-    def end(self, error: BaseException | None, *, is_change: bool, is_probe: bool) -> None:
+    def end(self, tried: "Try", error: BaseException | None) -> None:
         """The call has ended; `error` as what came of it. A cancelled one tells nothing."""
         if error is None:
             self._answered()
         elif isinstance(error, RotationError):
-            self._heard(error, is_change=is_change, is_probe=is_probe)
-        if is_probe:
+            self._heard(tried, error)
+        if tried.is_probe:
             self._is_probing = False
             self._probed.set()
             self._probed = asyncio.Event()
 
     def _refusal(self, wait: float) -> NotAskedError:
         text = "the gateway is down, and is left alone until it answers a probe"
-        is_for_long = _now() - self._failing_since > _LONGEST_OUTAGE
+        is_for_long = _now() - self._row.since > _LONGEST_OUTAGE
         return NotAskedError("gateway_unavailable", text, hold=wait, is_attempt=is_for_long)
 
-    def _heard(self, error: RotationError, *, is_change: bool, is_probe: bool) -> None:
-        if not _is_unavailable(error):
-            if error.status is not None:
+    def _heard(self, tried: "Try", error: RotationError) -> None:
+        if not isinstance(error, TransientError) or error.reason != "gateway_unavailable":
+            if error.status is not None and tried.is_sent:
                 self._answered()
-        elif is_probe or not is_change or _is_unreached(error):
-            self._failed(is_probe=is_probe)
+        elif tried.is_probe:
+            self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+            self._probe_at = _now() + self._pause
+        elif tried.method == "GET" or _is_unreached(error):
+            self._failed(tried, error)
         # Else a change went wrong: that may be its own fault, and reads tell whether the gateway is there.
 
     def _answered(self) -> None:
         if self._probe_at is not None:
-            _log.info("gateway.up", gateway=self.gateway, down_seconds=round(_now() - self._failing_since, 1))
-        self._failures, self._probe_at, self._pause = 0, None, _FIRST_PAUSE
+            _log.info("gateway.up", gateway=self.gateway, down_seconds=round(_now() - self._row.since, 1))
+            self._probe_at, self._pause = None, _FIRST_PAUSE
+        self._row.count = 0
 
-    def _failed(self, *, is_probe: bool) -> None:
-        now = _now()
-        if is_probe:
-            self._pause = min(self._pause * 2, _LONGEST_PAUSE)
-            self._probe_at = now + self._pause
-        elif self._probe_at is None:
-            self._failing_since = self._failing_since if self._failures else now
-            self._failures += 1
-            if self._failures >= _MOST_FAILURES and now - self._failing_since >= _SURE_AFTER:
-                self._probe_at = now + self._pause
-                _log.error("gateway.down", gateway=self.gateway, failures=self._failures)
+    def _failed(self, tried: "Try", error: TransientError) -> None:
+        if self._probe_at is not None:
+            return
+        if not self._row.count or tried.began > self._row.until:
+            self._row = _Row(since=_now())
+        self._row.add(tried.path if tried.is_sent and error.status is not None else None, error.hold)
+        if self._row.is_outage():
+            self._probe_at = _now() + self._pause
+            _log.error("gateway.down", gateway=self.gateway, failures=self._row.count)
 
 
 @dataclass(slots=True)
@@ -111,20 +137,21 @@ class Try:
     """One call to a gateway that may be down, as a block. A class, because it is entered for every call."""
 
     breaker: Breaker
-    is_change: bool
-    _is_probe: bool = False
+    method: str
+    path: str
+    began: float
+    is_probe: bool = False
+    is_sent: bool = False
+    """Set by whoever sends: what failed before that is not the gateway's answer."""
 
-    async def __aenter__(self) -> None:
-        self._is_probe = await self.breaker.begin()
+    async def __aenter__(self) -> "Try":
+        self.is_probe = await self.breaker.begin()
+        return self
 
     async def __aexit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        self.breaker.end(error, is_change=self.is_change, is_probe=self._is_probe)
+        self.breaker.end(self, error)
 
 
 def _is_unreached(error: RotationError) -> bool:
     """Nothing was sent: there is no connection."""
     return error.status is None and not isinstance(error, AmbiguousError)
-
-
-def _is_unavailable(error: RotationError) -> bool:
-    return isinstance(error, TransientError) and error.reason == "gateway_unavailable"

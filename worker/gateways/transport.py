@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -194,14 +195,21 @@ class Transport:
 
     async def _try(self, request: Request, budget: "_Budget") -> Answer:
         body = b"" if request.body is None else serialised(request.body)
+        while True:
+            with suppress(_HeldMeanwhileError):
+                return await self._in_turn(request, budget, body)
+
+    async def _in_turn(self, request: Request, budget: "_Budget", body: bytes) -> Answer:
         budget.is_sent = False
         slot = self._limits.slot()
         try:
-            async with slot as turn, self._breaker.trying(is_change=request.method != "GET"):
+            async with slot as turn, self._breaker.trying(request.method, request.path, turn.began) as tried:
                 # Only now: a signature ages, and a wait may be long.
                 budget.renewals = self._renewals
                 headers = await self._authenticator.headers(request.method, request.path, request.query, body)
-                budget.is_sent = turn.is_sent = True
+                if self._limits.held_for:
+                    raise _HeldMeanwhileError
+                budget.is_sent = turn.is_sent = tried.is_sent = True
                 return await self._exchange(request, turn, headers, body)
         finally:
             budget.spent += slot.turn.lasted
@@ -280,6 +288,10 @@ class _Budget:
             error.message, error.status, error.code = self.last.message, self.last.status, self.last.code
             error.args = self.last.args
         self.last = error
+
+
+class _HeldMeanwhileError(Exception):
+    """A hold came while a call that had its turn waited for a probe or for credentials: it waits for another turn."""
 
 
 def _held(seconds: float) -> NotAskedError:
