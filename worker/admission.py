@@ -42,10 +42,14 @@ class Admission:
         for one in (*self._urgent, *self._others):
             one.turn.cancel()
 
+    def hasten(self, effort: Effort) -> None:
+        """From now on it is urgent, also where it waits already."""
+        effort.urgent = True
+        self._admit()
+
     async def enter(self, effort: Effort, gateways: frozenset[str]) -> None:
         one = _Waiting(effort, gateways, asyncio.get_running_loop().create_future())
-        line = self._urgent if effort.urgent else self._others
-        line.append(one)
+        self._others.append(one)
         if self._is_closed:
             one.turn.cancel()
         self._admit()
@@ -53,7 +57,7 @@ class Admission:
             with one.effort.queueing():
                 await one.turn
         except asyncio.CancelledError:
-            if one in line:
+            if (line := self._line_of(one)) is not None:
                 line.remove(one)
             elif not one.turn.cancelled():
                 self.leave(gateways)  # the place came together with the cancellation
@@ -65,8 +69,15 @@ class Admission:
             self._at[name] -= 1
         self._admit()
 
+    def _line_of(self, one: _Waiting) -> list[_Waiting] | None:
+        """Where it waits, if it still does."""
+        return next((line for line in (self._urgent, self._others) if one in line), None)
+
     def _admit(self) -> None:
         """Urgent ones first, each kind in the order in which they came."""
+        for one in [one for one in self._others if one.effort.urgent]:
+            self._others.remove(one)
+            self._urgent.append(one)
         self._admit_from(self._urgent, self.most + max(1, self.most // _FOR_URGENT))
         self._admit_from(self._others, self.most)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -25,11 +25,11 @@ from worker.effort import Effort, spending
 from worker.hindsight import Hindsight
 from worker.in_hand import InHand
 from worker.intake import Intake
-from worker.limits import KeyedLock
 from worker.postponing import Appointment, Postponed
 from worker.rotation import Rotator
 from worker.settlement import Identity, Settlement
 from worker.telemetry import Metrics
+from worker.turns import Turns
 
 T = TypeVar("T")
 Sieve = Callable[[AsyncIterator[Delivery]], AsyncIterator[Delivery]]
@@ -70,9 +70,7 @@ class Consumer:
     """Hears of every certificate whose renewal has its outcome."""
     sieve: Sieve = lambda deliveries: deliveries
     _in_hand: InHand = field(default_factory=InHand)
-    _certificates: KeyedLock = field(default_factory=KeyedLock)
-    _at_work: dict[str, Effort] = field(default_factory=dict)
-    """By certificate."""
+    _turns: Turns = field(default_factory=Turns)
     _begun: dict[str, Placed] = field(default_factory=dict)
     """By certificate, what this session has put somewhere last."""
     _idle_slices: dict[str, int] = field(default_factory=dict)
@@ -312,19 +310,9 @@ class Consumer:
         self.rotator.recall(leaf, kept)
         return await hindsight.of(renewal, leaf, rotation(bundle))
 
-    @asynccontextmanager
-    async def turn(self, certificate: str, effort: Effort) -> AsyncIterator[None]:
-        """One rotation at a time per certificate; the one that an urgent renewal waits for is as urgent."""
-        if effort.urgent and certificate in self._at_work:
-            self._at_work[certificate].urgent = True
-        async with AsyncExitStack() as stack:
-            with effort.queueing():
-                await stack.enter_async_context(self._certificates.hold(certificate))
-            self._at_work[certificate] = effort
-            try:
-                yield
-            finally:
-                del self._at_work[certificate]
+    def turn(self, certificate: str, effort: Effort) -> AbstractAsyncContextManager[None]:
+        """One rotation at a time per certificate; all that an urgent one waits for are as urgent."""
+        return self._turns.of(certificate, effort, self.admission.hasten)
 
 
 def _first(losses: BaseExceptionGroup[BrokerLostError]) -> BrokerLostError:

@@ -127,6 +127,20 @@ SENDING: Final = (
         "",
         "gateways/test_breaker.py::test_what_answers_nothing_for_a_while_is_left_alone",
     ),
+    Fault(
+        "one sick read is an outage",
+        "gateways/breaker.py",
+        " and not is_ones_own\n",
+        "\n",
+        "gateways/test_breaker.py::test_one_read_that_stays_sick_is_no_outage_and_two_are",
+    ),
+    Fault(
+        "whoever has a turn sends into a hold",
+        "gateways/transport.py",
+        "                if self._limits.held_for:\n                    raise _HeldMeanwhileError\n",
+        "",
+        "gateways/test_transport_repeats.py::test_a_hold_that_comes_while_a_call_waits_for_credentials_is_kept",
+    ),
 )
 
 LIMITING: Final = (

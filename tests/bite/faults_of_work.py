@@ -96,10 +96,17 @@ SETTLING: Final = (
 CONSUMING: Final = (
     Fault(
         "no lock per certificate",
-        "consumer.py",
-        "await stack.enter_async_context(self._certificates.hold(certificate))",
-        "await stack.enter_async_context(self._certificates.hold(str(effort.number)))",
+        "turns.py",
+        "await stack.enter_async_context(self._locks.hold(certificate))",
+        "await stack.enter_async_context(self._locks.hold(str(effort.number)))",
         "worker/test_several_in_hand.py::test_two_renewals_of_one_certificate_are_worked_on_one_after_the_other",
+    ),
+    Fault(
+        "an urgent one hastens only what is at work",
+        "turns.py",
+        "            effort.urgent |= certificate in self._urgent\n",
+        "",
+        "worker/test_several_in_hand.py::test_all_that_an_urgent_one_waits_for_is_urgent_and_nothing_behind_it",
     ),
     Fault(
         "losing the broker does not cancel",

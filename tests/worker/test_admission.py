@@ -41,6 +41,40 @@ def test_an_urgent_one_waits_for_nobody() -> None:
     assert started(*MANY, ("b0", "b", False), ("b1", "b", False), ("urgent", "a", True))[-1] == "urgent"
 
 
+def test_one_that_becomes_urgent_while_it_waits_leaves_the_ordinary_line() -> None:
+    async def scenario() -> float:
+        admission, effort = Admission(4), Effort()
+        tasks = [asyncio.create_task(rotate(admission, [], str(number), "a")) for number in range(40)]
+        place = admission.place(effort, frozenset({"a"}))
+        waiting = asyncio.create_task(place.__aenter__())
+        await asyncio.sleep(1)
+        admission.hasten(effort)
+        await waiting
+        began = asyncio.get_running_loop().time()
+        await place.__aexit__()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return began
+
+    assert run_virtual(scenario()) == 1
+
+
+def test_one_that_gives_up_after_it_became_urgent_costs_no_place() -> None:
+    async def scenario() -> list[str]:
+        admission, effort, log = Admission(1), Effort(), list[str]()
+        first, second = (asyncio.create_task(rotate(admission, log, name, "a", urgent=True)) for name in ("0", "1"))
+        waiting = asyncio.create_task(admission.place(effort, frozenset({"a"})).__aenter__())
+        await asyncio.sleep(1)
+        admission.hasten(effort)
+        waiting.cancel()
+        await asyncio.gather(first, second, waiting, return_exceptions=True)
+        await rotate(admission, log, "next", "a")
+        return log
+
+    assert run_virtual(scenario()) == ["0", "1", "next"]
+
+
 def test_no_more_work_at_once_than_there_are_places() -> None:
     mixed = [(f"{at}{number}", at, False) for number in range(10) for at in "abc"]
     assert len(started(*mixed)) == 4

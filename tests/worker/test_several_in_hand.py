@@ -79,7 +79,7 @@ def worked_on(*messages: Message, gateway: Slow, stop_at: float) -> tuple[list[s
         asyncio.get_running_loop().call_later(stop_at, inbox.stopping.set)
         consumer = consuming(inbox, gateway)
         await consumer.run()
-        assert (consumer._at_work, len(consumer._certificates)) == ({}, 0), "of what has ended nothing is kept"
+        assert not len(consumer._turns), "of what has ended nothing is kept"
         return inbox.log, asyncio.get_running_loop().time()
 
     return run_virtual(scenario())
@@ -96,6 +96,14 @@ def test_two_renewals_of_one_certificate_are_worked_on_one_after_the_other() -> 
     log, _ = worked_on(held("r1", "shop"), held("r2", "shop"), gateway=cloud, stop_at=100)
     assert (log, cloud.most) == (["event", "ack at 10", "event", "ack at 20"], 1)
     assert cloud.hurried == 0, "only an urgent one makes the one before it urgent"
+
+
+def test_all_that_an_urgent_one_waits_for_is_urgent_and_nothing_behind_it() -> None:
+    cloud = slow()
+    renewals = [held("r1", "shop"), held("r2", "shop"), held("r3", "shop", reason="ca_incident"), held("r4", "shop")]
+    log, _ = worked_on(*renewals, gateway=cloud, stop_at=100)
+    assert log[-1] == "ack at 40"
+    assert cloud.hurried == 3
 
 
 def test_an_urgent_one_alone_is_urgent_and_hastens_nobody() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
 import structlog
 
@@ -144,7 +144,7 @@ class Try:
     is_sent: bool = False
     """Set by whoever sends: what failed before that is not the gateway's answer."""
 
-    async def __aenter__(self) -> "Try":
+    async def __aenter__(self) -> Self:
         self.is_probe = await self.breaker.begin()
         return self
 
