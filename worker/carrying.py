@@ -18,6 +18,7 @@ from worker.core.readback import confirmed, is_complete, moved_flags, put_back, 
 from worker.core.reporting import ROLLED_BACK, not_replaced, reported, rolled_back, unconfirmed, unproven
 from worker.effort import current_effort
 from worker.gateways.base import Gateway, OnResult
+from worker.gateways.in_parts import give_way
 
 _log = structlog.get_logger()
 INTERNAL: Final = Failure("internal_error", "a bug of the worker: see its log", transient=False)
@@ -168,9 +169,12 @@ class Carrying:
         pause, waited, longest = 1.0, 0.0, self.settle_seconds
         while True:
             try:
-                shown = judge(results, await self.gateway.observe(self.deployment, self._leaf, elsewhere=elsewhere))
+                observed = await self.gateway.observe(self.deployment, self._leaf, elsewhere=elsewhere)
             except RotationError as error:
                 return unconfirmed(results, Failure.of(error))
+            await give_way(len(results))
+            shown = judge(results, observed)
+            await give_way(len(results))
             if is_complete(shown, results) or waited >= longest:
                 return shown
             pause = min(pause, longest - waited)

@@ -23,6 +23,7 @@ from worker.core.waiting import Gate, Step, at_once, dated
 from worker.effort import current_effort, spending
 from worker.forecast import Forecast, Work
 from worker.gateways.base import Gateway
+from worker.gateways.in_parts import give_way
 from worker.gateways.together import together
 from worker.kept import Kept
 from worker.proving import Carried, Proving
@@ -147,9 +148,11 @@ class Rotator:
     ) -> Step:
         try:
             observed = await self._gateway(deployment).observe(deployment, leaf)
+            await give_way(len(observed.bound))
             snapshot = self._snapshots.of(deployment, leaf)
             seen, after = snapshot.before(observed), snapshot.proof(stored_after)
             step = plan(deployment, seen, leaf, undo_until=undo_until, stored_after=after, claimed=self.claimed)
+            await give_way(len(observed.bound))
             return snapshot.told(dated(step, observed))
         except RotationError as error:
             return error
@@ -196,6 +199,7 @@ class Rotator:
             return crashed(deployment, bug), None
 
     async def _follow(self, deployment: Deployment, todo: Plan, proving: Proving) -> Carried:
+        await give_way(len(todo.attach))
         with current_effort().queueing():  # a broker that takes no note is no standstill of the gateway's
             is_kept = proving.certificate.name in self.kept
             await self._snapshots.keep(deployment, proving.leaf, todo, is_kept=is_kept)

@@ -60,3 +60,23 @@ def test_a_timeout_after_an_error_is_still_a_timeout() -> None:
 
     with pytest.raises(TimeoutError):
         run_virtual(scenario())
+
+
+def test_thousands_that_are_cancelled_while_they_start_are_all_ended() -> None:
+    began = list[int]()
+
+    async def one(number: int) -> None:
+        began.append(number)
+        await asyncio.sleep(100)
+
+    async def scenario() -> int:
+        task = asyncio.create_task(together(one(number) for number in range(3000)))
+        while not began:
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        return len(asyncio.all_tasks())
+
+    assert run_virtual(scenario()) == 1
+    assert len(began) < 3000, "they are not started all at once"

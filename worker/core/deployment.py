@@ -31,8 +31,17 @@ class Binding:
 
     def with_flag(self, flag: bool | None) -> "Binding":  # noqa: FBT001 - the one thing it is about
         """The same, with another client-verification flag. Called for every domain: `replace` takes thrice as long."""
+        if flag is self.client_verification:
+            return self
         place = self.group_id, self.domain_id, self.sni, self.load_balancer
         return Binding(self.kind, self.name, self.instance_id, flag, *place)
+
+    def at(self, instance_id: str | None) -> "Binding":
+        """The same, on that instance. Called for every domain, too."""
+        if instance_id == self.instance_id:
+            return self
+        place = self.group_id, self.domain_id, self.sni, self.load_balancer
+        return Binding(self.kind, self.name, instance_id, self.client_verification, *place)
 
 
 @dataclass(frozen=True, slots=True)

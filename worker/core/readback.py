@@ -68,7 +68,8 @@ def _others(observed: Observed, leaf: Leaf | None) -> frozenset[int]:
 def _confirm(result: BindingResult, rows: Sequence[Bound], others: Collection[int]) -> BindingResult:
     wanted = result.binding
     # A binding without an instance is every instance's.
-    mine = [row for row in rows if wanted.instance_id in (None, row.binding.instance_id)]
+    at = wanted.instance_id
+    mine = rows if at is None else [row for row in rows if row.binding.instance_id == at]
     failure = _shortfall(wanted, mine, others)
     return result if failure is None else BindingResult(wanted, "failed", failure)
 

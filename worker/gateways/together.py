@@ -1,8 +1,10 @@
 """Work done at the same time, none of it left running alone."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any, TypeVar, cast
+
+from worker.gateways.in_parts import PART
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -17,8 +19,8 @@ async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     all_of_them = list(coroutines)
     if len(all_of_them) == 1:
         return [await all_of_them[0]]  # most certificates have one deployment: no task for it alone
-    tasks = [asyncio.create_task(coroutine) for coroutine in all_of_them]
-    cancelled = await _ended(tasks)
+    tasks, cancelled = await _started(all_of_them)
+    cancelled = await _ended(tasks, cancelled)
     # All are looked at: asyncio complains of errors that nobody has seen.
     errors = [error for task in tasks if not task.cancelled() and (error := task.exception()) is not None]
     if cancelled is not None:
@@ -34,15 +36,39 @@ async def both(first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, U]) ->
     return cast("T", one), cast("U", other)
 
 
-async def _ended(tasks: Iterable[asyncio.Task[Any]]) -> asyncio.CancelledError | None:
+async def _started(
+    coroutines: Sequence[Coroutine[Any, Any, T]],
+) -> tuple[Sequence[asyncio.Task[T]], asyncio.CancelledError | None]:
+    """Tasks of all of them, however many, and the cancellation that came meanwhile: who made them has to end them."""
+    tasks: list[asyncio.Task[T]] = []
+    cancelled = None
+    for coroutine in coroutines:
+        tasks.append(asyncio.create_task(coroutine))
+        if len(tasks) % PART == 0 and cancelled is None:
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError as error:
+                cancelled = error
+    return tasks, cancelled
+
+
+async def _ended(
+    tasks: Iterable[asyncio.Task[Any]], cancelled: asyncio.CancelledError | None
+) -> asyncio.CancelledError | None:
     """Waits for all of them, the rest cancelled once one failed or this was cancelled itself: then returns that."""
-    cancelled, pending = None, set(tasks)
+    pending = set(tasks)
+    if cancelled is not None:
+        _cancel(pending)
     while pending:
         try:
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_EXCEPTION)
         except asyncio.CancelledError as error:
             cancelled, done = error, set()
         if cancelled is not None or any(task.cancelled() or task.exception() for task in done):
-            for task in pending:
-                task.cancel()
+            _cancel(pending)
     return cancelled
+
+
+def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()

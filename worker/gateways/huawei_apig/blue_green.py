@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Final
 
 from worker.core.bundle import Leaf
@@ -14,6 +15,7 @@ from worker.core.uploads import base_name, fingerprint_in
 from worker.gateways.huawei_apig.client import ApigClient
 from worker.gateways.huawei_apig.observing import Rows, covering
 from worker.gateways.huawei_apig.wire import BoundDomain
+from worker.gateways.in_parts import in_parts
 from worker.gateways.together import both, together
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
@@ -44,7 +46,7 @@ async def observe_blue_green(
         own = [one for one in own if leaf is None or age_of(one.stored, leaf) == "same"]
     foreign = await _foreign(client, deployment.bindings or (), own) if elsewhere else ()
     stored = [one.stored for one in own]
-    bound = tuple(_bound(deployment, (*own, *foreign)))
+    bound = tuple(await _bound(deployment, (*own, *foreign)))
     lists = {base: len(listed), **{one.stored.certificate_id: len(one.rows) for one in own}}
     return Observed(stored[0] if stored else None, bound, tuple(stored[1:]), at=now, lists=lists)
 
@@ -86,7 +88,7 @@ async def _foreign(client: ApigClient, bindings: Sequence[Binding], own: Sequenc
     each certificate whose names cover one that is looked for, one after another, until each is found.
     """
     found: list[_Holder] = []
-    missing = [one for one in bindings if not any(holder.rows.about(one) for holder in own)]
+    missing = await in_parts(bindings, lambda part: _missing(part, own))
     known = {one.stored.certificate_id for one in own}
     for certificate in await client.listed() if missing else ():
         if certificate.id in known or not certificate.may_serve(covering(missing)):
@@ -98,22 +100,32 @@ async def _foreign(client: ApigClient, bindings: Sequence[Binding], own: Sequenc
     return found
 
 
-def _bound(deployment: Deployment, holders: Sequence[_Holder]) -> Iterator[Bound]:
+def _missing(bindings: Sequence[Binding], own: Sequence[_Holder]) -> Sequence[Binding]:
+    return [one for one in bindings if not any(holder.rows.about(one) for holder in own)]
+
+
+async def _bound(deployment: Deployment, holders: Sequence[_Holder]) -> Sequence[Bound]:
     if deployment.bindings is None:
-        for holder in holders:
-            yield from (_at(Binding("domain", row.url_domain.lower()), row, holder) for row in holder.rows)
-        return
-    for binding in deployment.bindings:
-        rows = defaultdict[str | None, list[tuple[BoundDomain, _Holder]]](list)
-        for holder in holders:
-            for row in holder.rows.about(binding):
-                rows[row.instance_id].append((row, holder))
-        for (row, first), *others in rows.values():
-            yield replace(_at(binding, row, first), others=tuple(one.stored.certificate_id for _, one in others))
-        if not rows:
-            yield Bound(binding, None)
+        shown = [(row, holder) for holder in holders for row in holder.rows]
+        return await in_parts(shown, lambda part: [_shown(row, holder) for row, holder in part])
+    return await in_parts(deployment.bindings, lambda part: chain.from_iterable(_listed(one, holders) for one in part))
 
 
-def _at(binding: Binding, row: BoundDomain, holder: _Holder) -> Bound:
-    flag = row.verified_client_certificate_enabled
-    return Bound(replace(binding, instance_id=row.instance_id), holder.stored, flag)
+def _shown(row: BoundDomain, holder: _Holder) -> Bound:
+    return _at(Binding("domain", row.url_domain.lower(), row.instance_id), row, holder)
+
+
+def _listed(binding: Binding, holders: Sequence[_Holder]) -> Iterator[Bound]:
+    """On each instance as the first of the holders has it."""
+    rows = defaultdict[str | None, list[tuple[BoundDomain, _Holder]]](list)
+    for holder in holders:
+        for row in holder.rows.about(binding):
+            rows[row.instance_id].append((row, holder))
+    for (row, first), *others in rows.values():
+        yield _at(binding, row, first, tuple(one.stored.certificate_id for _, one in others))
+    if not rows:
+        yield Bound(binding, None)
+
+
+def _at(binding: Binding, row: BoundDomain, holder: _Holder, others: tuple[str, ...] = ()) -> Bound:
+    return Bound(binding.at(row.instance_id), holder.stored, row.verified_client_certificate_enabled, others)

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import chain
 
 from worker.core.deployment import Binding, Deployment
@@ -10,6 +9,7 @@ from worker.core.errors import PermanentError
 from worker.core.planning import Bound, Observed, Stored
 from worker.gateways.huawei_apig.client import ApigClient
 from worker.gateways.huawei_apig.wire import BoundDomain, Certificate
+from worker.gateways.in_parts import in_parts
 from worker.gateways.together import both
 
 
@@ -17,12 +17,16 @@ async def observe_in_place(client: ApigClient, deployment: Deployment, *, elsewh
     (stored, listed), rows = await _stored_and_bound(client, deployment)
     lists = {deployment.name or "": listed} | ({} if stored is None else {stored.certificate_id: len(rows)})
     if deployment.bindings is None:
-        return Observed(stored, tuple(_bound(row, stored) for row in rows), lists=lists)
+        found = await in_parts(rows, lambda part: [_bound(row, stored) for row in part])
+        return Observed(stored, tuple(found), lists=lists)
     known = Rows(rows)
-    missing = [_within(one, stored) for one in deployment.bindings if not known.about(one)]
+    missing = await in_parts(deployment.bindings, lambda part: _missing(part, stored, known))
     others = await _elsewhere(client, stored, missing) if elsewhere else Rows()
-    bound = (_as_it_is(one, stored, known, others) for one in deployment.bindings)
-    return Observed(stored, tuple(chain.from_iterable(bound)), lists=lists)
+
+    def as_they_are(part: Sequence[Binding]) -> Iterator[Bound]:
+        return chain.from_iterable(_as_it_is(one, stored, known, others) for one in part)
+
+    return Observed(stored, tuple(await in_parts(deployment.bindings, as_they_are)), lists=lists)
 
 
 async def find_certificate(client: ApigClient, certificate_id: str | None, name: str | None) -> Certificate | None:
@@ -71,8 +75,8 @@ class Rows:
 
     def about(self, binding: Binding) -> Sequence[BoundDomain]:
         """Those of the binding's instance, or of every one where it names none."""
-        rows = self._by_name.get(binding.name, ())
-        return [row for row in rows if binding.instance_id in (None, row.instance_id)]
+        rows, instance_id = self._by_name.get(binding.name, ()), binding.instance_id
+        return rows if instance_id is None else [row for row in rows if row.instance_id == instance_id]
 
 
 async def _stored_and_bound(
@@ -135,10 +139,14 @@ def _bound(row: BoundDomain, stored: Stored | None) -> Bound:
 def _within(binding: Binding, stored: Stored | None) -> Binding:
     """One listed without an instance can be only on the instance that the certificate is limited to, if it is."""
     limited_to = None if stored is None else stored.instance_id
-    return replace(binding, instance_id=binding.instance_id or limited_to)
+    return binding.at(binding.instance_id or limited_to)
 
 
-def _as_it_is(binding: Binding, stored: Stored | None, rows: Rows, elsewhere: Rows) -> Iterator[Bound]:
+def _missing(bindings: Sequence[Binding], stored: Stored | None, known: Rows) -> Sequence[Binding]:
+    return [_within(one, stored) for one in bindings if not known.about(one)]
+
+
+def _as_it_is(binding: Binding, stored: Stored | None, rows: Rows, elsewhere: Rows) -> Sequence[Bound]:
     """A listed domain as it is.
 
     One listed without an instance means those where it is bound already, to `stored` or else to another certificate;
@@ -146,12 +154,10 @@ def _as_it_is(binding: Binding, stored: Stored | None, rows: Rows, elsewhere: Ro
     for it.
     """
     if ours := rows.about(binding):
-        yield from (_at(binding, row, stored) for row in ours)
-        return
+        return [_at(binding, row, stored) for row in ours]
     scoped = _within(binding, stored)
-    yield from [_at(scoped, row, None) for row in elsewhere.about(scoped)] or [Bound(scoped, None)]
+    return [_at(scoped, row, None) for row in elsewhere.about(scoped)] or [Bound(scoped, None)]
 
 
 def _at(binding: Binding, row: BoundDomain, stored: Stored | None) -> Bound:
-    flag = row.verified_client_certificate_enabled
-    return Bound(replace(binding, instance_id=row.instance_id), stored, flag)
+    return Bound(binding.at(row.instance_id), stored, row.verified_client_certificate_enabled)
