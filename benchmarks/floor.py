@@ -72,8 +72,7 @@ def _rows(found: Mapping[str, Sequence[Pass]], latency: float) -> list[Row]:
     at = f"at {latency * 1000:g} ms"
     ours = rate(found["worker"])
     rows = [
-        Row(_GROUP, f"{name}, {at}", rate(passes), "rotations/s", note=f"{cpu(passes) * 1000:.2f} ms CPU each")
-        for name, passes in found.items()
+        Row(_GROUP, f"{name}, {at}", rate(passes), "rotations/s", note=_note(passes)) for name, passes in found.items()
     ]
     for name, passes in found.items():
         ratio, words = ours / rate(passes) if rate(passes) else 0.0, f"worker / {name}, {at}"
@@ -83,3 +82,7 @@ def _rows(found: Mapping[str, Sequence[Pass]], latency: float) -> list[Row]:
         elif name != "worker":
             rows.append(Row(_GROUP, words, ratio, "", note=note))
     return rows
+
+
+def _note(passes: Sequence[Pass]) -> str:
+    return f"median of {len(passes)}; {cpu(passes) * 1000:.2f} ms CPU each"

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from benchmarks.report import Row, at_most
 from benchmarks.standin import Standin, running
 from benchmarks.subject import PRODUCER, Account, bundle_of, certificate, gateway, issue, renewal, rotated
+from worker.app import spare_the_collector
 from worker.broker.base import Message
 from worker.core.certificate import Rules
 from worker.effort import Effort, spending
@@ -46,8 +47,9 @@ def run(*, quick: bool) -> list[Row]:
             rows += _watched(name, loop, standin, issued, rounds)
     with running(latency=0.03) as standin:
         lags = asyncio.run(_big(standin))
-    many = f"one rotation with {_MANY:,} domains, the longest lag"
-    return [*rows, Row(_GROUP, many, max(lags) * 1000, "ms", note=f"{len(lags)} looks")]
+    many, p99 = f"one rotation with {_MANY:,} domains, the longest lag", quantiles(lags, n=100)[98] * 1000
+    note = f"{len(lags)} looks; p99 {p99:.1f} ms"
+    return [*rows, at_most(_GROUP, many, max(lags) * 1000, "ms", _AT_MOST, note)]
 
 
 def _issued(count: int) -> Sequence[Issued]:
@@ -101,10 +103,14 @@ async def _rotations(standin: Standin, issued: Sequence[Issued], rounds: int) ->
 
 
 async def _big(standin: Standin) -> list[float]:
-    """Lags while one certificate with very many domains is rotated, by a gateway that was used before."""
+    """Lags while one certificate with very many domains is rotated, by a gateway that was used before.
+
+    The collector is spared as the service spares it: what was loaded is nothing that a rotation leaves.
+    """
     bundle = bundle_of(issue(Authority.create()))
     async with gateway(standin, Account()) as opened:
         await rotated(opened, certificate("small", "d1-small"), bundle)
+        spare_the_collector()
         async with loop_lags() as lags:
             await rotated(opened, certificate("big", f"d{_MANY}-big"), bundle)
     return lags

@@ -64,7 +64,7 @@ def _rows(found: Mapping[str, Sequence[Pass]], latency: float) -> list[Row]:
 
 
 def _note(passes: Sequence[Pass]) -> str:
-    return f"{cpu(passes) * 1000:.2f} ms CPU, {passes[0].calls:.0f} calls each"
+    return f"median of {len(passes)}; {cpu(passes) * 1000:.2f} ms CPU, {passes[0].calls:.0f} calls each"
 
 
 def _less(ours: Sequence[Pass], theirs: Sequence[Pass]) -> str:
