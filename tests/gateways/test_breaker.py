@@ -162,10 +162,10 @@ def test_a_refusal_of_who_gives_credentials_does_not_show_that_the_gateway_is_th
 
 
 def test_calls_that_wait_for_a_probe_keep_to_the_hold_that_it_brings() -> None:
-    far = FarEnd([LOST], lasts=2)
+    far = FarEnd([refusal(500)], lasts=2)
 
     async def scenario(one: Transport) -> None:
-        await asyncio.gather(*(outcome(one) for _ in range(20)))
+        await asyncio.gather(*(outcome(one, read) for read in READS))
         await asyncio.sleep(60)
         far.sent_at.clear()
         far.answers[:] = [refusal(429, text="limit:200,time:5 minute"), GOOD]
