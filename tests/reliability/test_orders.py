@@ -16,7 +16,7 @@ from tests.reliability.crash_proof import Look, never_bad
 from tests.reliability.crash_stage import FIRST, NEW, Stage, issued, staged
 from tests.support.virtual_time import run_virtual
 
-CASES: Final = 500 if settings.get_current_profile_name() == "ci" else 20
+CASES: Final = 200 if settings.get_current_profile_name() == "ci" else 20
 """Of each way to rotate."""
 LEAVES: Final = [issued(days_old) for days_old in (80, 40, 30, 20, 10)]
 """The eldest is older than what is stored at first."""
