@@ -3,6 +3,7 @@
 from dataclasses import fields
 
 import aiohttp
+import pytest
 
 from worker.sandbox import Sandbox
 from worker.sandbox.world import Fault
@@ -51,3 +52,29 @@ async def test_a_fault_of_another_form_is_refused_by_its_place() -> None:
         session.post(f"{sandbox.control_endpoint}/faults", json=fault) as answer,
     ):
         assert (answer.status, (await answer.json())["problems"]) == (400, ["kind", "state"])
+
+
+@pytest.mark.parametrize(("kind", "status"), [("answer", 503), ("reset", None)])
+async def test_a_cloud_is_down_until_that_is_taken_back_and_the_others_are_not(kind: str, status: int | None) -> None:
+    async with Sandbox() as sandbox, aiohttp.ClientSession() as session:
+
+        async def asked(endpoint: str) -> int | None:
+            try:
+                async with session.get(f"{endpoint}/v1/certificates") as answer:
+                    return answer.status
+            except aiohttp.ClientError:
+                return None
+
+        faults = f"{sandbox.control_endpoint}/faults"
+        fault = {"operation": "bycloud", "kind": kind, "status": 503, "times": None}
+        async with session.post(faults, json=fault) as answer:
+            assert answer.status == 201
+        assert [await asked(sandbox.bycloud_endpoint) for _ in range(3)] == [status] * 3
+        async with session.post(f"{sandbox.iam_endpoint}/v3/auth/tokens", json={}) as answer:
+            assert answer.status == 401
+        async with session.get(faults) as answer:
+            (told,) = await answer.json()
+            assert (told["operation"], told["times"]) == ("bycloud", None)
+        async with session.delete(faults) as answer:
+            assert answer.status == 200
+        assert await asked(sandbox.bycloud_endpoint) == 401

@@ -11,19 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from tests.commands.processes import run
 from worker.sandbox import Sandbox
 from worker.sandbox.control import FAULT
 from worker.sandbox.flaws import FLAW
+from worker.sandbox.world import CLOUDS
 
 README = Path(__file__).parents[2] / "README.md"
 
 
 @asynccontextmanager
-async def sandbox() -> AsyncIterator[Mapping[str, Any]]:
+async def sandbox(*options: str) -> AsyncIterator[Mapping[str, Any]]:
     """What it says at its start."""
-    words = ("-m", "worker", "sandbox", "--propagation", "0")
+    words = ("-m", "worker", "sandbox", "--propagation", "0", *options)
     child = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=asyncio.subprocess.PIPE)
     assert child.stdout is not None
     try:
@@ -59,4 +61,26 @@ def named_in(text: str) -> set[str]:
 async def test_help_and_readme_tell_how_to_make_it_fail() -> None:
     _, said, _ = await run("sandbox", "--help")
     assert Sandbox().world.operations | set(FAULT) | set(FLAW) <= named_in(said)
-    assert Sandbox().world.operations | set(FAULT) <= named_in(README.read_text())
+    assert Sandbox().world.operations | set(FAULT) | CLOUDS <= named_in(README.read_text())
+    options = {"--domains", "--limit", "--latency"}
+    assert all(option in said and option in README.read_text() for option in options)
+
+
+async def test_it_can_be_large_and_strict_and_a_rotation_learns_its_limit() -> None:
+    async with sandbox("--domains", "45", "--limit", "4/1", "--latency", "0.01") as told:
+        material = ("--chain", told["renewed"]["chain"], "--key", told["renewed"]["key"])
+        status, said, logged = await run("rotate", "shop", "--config", told["settings"], *material)
+        assert (status, said.count(": attached")) == (0, 46)
+        assert '"calls": 4, "seconds": 1' in logged
+        async with aiohttp.ClientSession() as session, session.get(f"{told['control']}/journal") as answer:
+            statuses = [call["status"] for call in await answer.json() if call["operation"] != "obtain_token"]
+        assert statuses.count(429)
+
+
+@pytest.mark.parametrize(
+    "words", [("--limit", "20"), ("--limit", "0/1"), ("--limit", "5/0"), ("--domains", "0"), ("--latency", "nan")]
+)
+async def test_what_is_no_limit_number_or_time_is_refused(words: tuple[str, str]) -> None:
+    status, said, complained = await run("sandbox", *words)
+    assert (status, said) == (2, "")
+    assert f"argument {words[0]}: invalid " in complained

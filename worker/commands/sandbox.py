@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import tempfile
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 
 from worker.commands.exits import OK
@@ -21,8 +22,39 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--address", action="append", help="of the TLS listeners; may be given twice (default 127.0.0.1)"
     )
+    parser.add_argument("--domains", type=count, default=1, help="on the one certificate at APIG (default 1)")
+    parser.add_argument(
+        "--limit",
+        action="append",
+        type=limit,
+        metavar="CALLS/SECONDS",
+        help="of APIG and of ByCloud, each for itself; may be given several times (default none)",
+    )
+    parser.add_argument("--latency", type=seconds, default=0.0, help="seconds before every answer (default 0)")
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "\n".join(_manual())
+
+
+# Named as argparse names them to whoever mistypes one: "invalid limit value".
+def count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def seconds(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < inf:
+        raise ValueError
+    return number
+
+
+def limit(text: str) -> tuple[int, float]:
+    calls, _, span = text.partition("/")
+    if not seconds(span):
+        raise ValueError
+    return count(calls), seconds(span)
 
 
 def _manual() -> Iterator[str]:
@@ -33,6 +65,8 @@ def _manual() -> Iterator[str]:
     yield ""
     yield "To make the clouds fail, post a fault to the `control` endpoint; its root tells all that there is:"
     yield """  curl -d '{"operation": "attach_domains", "status": 429, "times": 3}' CONTROL/faults"""
+    yield """  curl -d '{"operation": "apig", "status": 503, "times": null}' CONTROL/faults   it is down"""
+    yield "  curl -X DELETE CONTROL/faults   and up again"
     yield "  curl CONTROL/journal        every call so far, without keys"
     yield "Fields of a fault:"
     yield from (f"  {name:13} {told}" for name, told in FAULT.items())
@@ -50,7 +84,14 @@ def _manual() -> Iterator[str]:
 
 def execute(args: argparse.Namespace) -> int:
     configure_logs(log_level(args))
-    config = SandboxConfig(propagation_seconds=args.propagation, addresses=args.address or ("127.0.0.1",))
+    limits = args.limit or ()
+    config = SandboxConfig(
+        propagation_seconds=args.propagation,
+        addresses=args.address or ("127.0.0.1",),
+        apig_limits=limits,
+        bycloud_limits=limits,
+        latency=args.latency,
+    )
     with tempfile.TemporaryDirectory(prefix="rotation-sandbox-") as folder:
-        asyncio.run(serve(config, Path(folder), print_json))
+        asyncio.run(serve(config, Path(folder), print_json, args.domains))
     return OK

@@ -5,7 +5,7 @@ import json
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
@@ -43,6 +43,8 @@ class Answering:
     check: Check
     malformed: Result
     latency: float = 0.0
+    cloud: str = field(default="", kw_only=True)
+    """A fault may be of every call of it."""
 
     def route(self, operation: str, work: Work) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         self.world.operations.add(operation)
@@ -51,10 +53,10 @@ class Answering:
             raw = await request.read()
             text = f"{request.path_qs} {raw.decode(errors='replace')}"
             await asyncio.sleep(self.latency)
-            fault = self.world.fault_for(operation, text, after_effect=False)
+            fault = self.world.fault_for(operation, self.cloud, text, after_effect=False)
             if fault is None:
                 result = self._worked(request, raw, work)
-                fault = self.world.fault_for(operation, text, after_effect=True)
+                fault = self.world.fault_for(operation, self.cloud, text, after_effect=True)
             else:
                 result = Result(fault.status, dict(fault.body), fault.headers)
             self._write_down(operation, request, raw, result)

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +12,7 @@ from worker.sandbox.ca import Authority
 from worker.sandbox.server import Sandbox, SandboxConfig
 
 _NAME: Final = "www.example.com"
+_ALL: Final = "*.example.com"
 _OLD: Final = timedelta(days=60)
 _SETTINGS: Final = """\
 # For this sandbox alone: it ends when the sandbox ends.
@@ -59,6 +60,13 @@ class Playground:
     sandbox: Sandbox
     folder: Path
     authority: Authority = field(default_factory=lambda: Authority.create("Sandbox"))
+    domains: int = 1
+    """On the one certificate at APIG."""
+
+    @property
+    def _names(self) -> Sequence[str]:
+        """What its certificates are for."""
+        return [_NAME] if self.domains == 1 else [_NAME, _ALL]
 
     async def laid_out(self) -> Mapping[str, object]:
         """All that there is, as it is announced. Its secrets are made up, and good on this loopback alone."""
@@ -77,12 +85,13 @@ class Playground:
     def _places(self) -> dict[str, str]:
         """What is stored and bound at each cloud, and where they are."""
         world = self.sandbox.world
-        old = self.authority.issue([_NAME], not_before=datetime.now(UTC).replace(microsecond=0) - _OLD)
+        old = self.authority.issue(self._names, not_before=datetime.now(UTC).replace(microsecond=0) - _OLD)
         certificate, upload = world.add_certificate(old, "shop"), world.add_upload(old, "shop", type="uploaded")
         instance = world.add_instance()
         group = world.add_group(instance)
         domain, listener = world.add_domain(group, _NAME), world.add_listener()
-        world.bind(certificate, domain)
+        more = [world.add_domain(group, f"www{number}.example.com") for number in range(2, self.domains + 1)]
+        world.bind(certificate, domain, *more)
         world.bind_listener(upload, listener)
         return {
             "apig": self.sandbox.apig_endpoint,
@@ -103,7 +112,7 @@ class Playground:
         return {name: getattr(own, name) for name in (*names, "region", "key_id", "secret", "token")}
 
     def _files(self, places: Mapping[str, str]) -> Mapping[str, str]:
-        renewed = self.authority.issue([_NAME])
+        renewed = self.authority.issue(self._names)
         return {
             "ca.pem": self.authority.root_pem,
             "chain.pem": renewed.chain_pem,
@@ -114,10 +123,12 @@ class Playground:
         }
 
 
-async def serve(config: SandboxConfig, folder: Path, announce: Callable[[Mapping[str, object]], None]) -> None:
+async def serve(
+    config: SandboxConfig, folder: Path, announce: Callable[[Mapping[str, object]], None], domains: int = 1
+) -> None:
     """Runs a sandbox until SIGTERM, or until it is cancelled."""
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     async with Sandbox(config) as sandbox:
-        announce(await Playground(sandbox, folder).laid_out())
+        announce(await Playground(sandbox, folder, domains=domains).laid_out())
         await stopping.wait()

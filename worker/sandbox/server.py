@@ -68,18 +68,20 @@ class Sandbox:
     def _routes_of_apig(self) -> Sequence[web.RouteDef]:
         own = self.config
         check = ApigCheck(self.apig_throttle, self.iam, own.project_id, own.access_key, own.secret_key)
-        return Apig(self.world, own.project_id).routes(Answering(self.world, check, _MALFORMED, own.latency))
+        return Apig(self.world, own.project_id).routes(
+            Answering(self.world, check, _MALFORMED, own.latency, cloud="apig")
+        )
 
     def _routes_of_iam(self) -> Sequence[web.RouteDef]:
-        return [
-            iam_routes(self.iam, Answering(self.world, lambda _request, _raw: None, _MALFORMED, self.config.latency))
-        ]
+        answering = Answering(self.world, lambda _request, _raw: None, _MALFORMED, self.config.latency, cloud="iam")
+        return [iam_routes(self.iam, answering)]
 
     def _routes_of_bycloud(self) -> Sequence[web.RouteDef]:
         own = self.config
         check = ByCloudCheck(self.bycloud_throttle, own.key_id, own.secret, own.token, own.region)
         cloud = ByCloud(self.world, own.activation_seconds, own.busy_seconds, own.has_put)
-        return cloud.routes(Answering(self.world, check, refused_by_bycloud(400, "invalid request"), own.latency))
+        malformed = refused_by_bycloud(400, "invalid request")
+        return cloud.routes(Answering(self.world, check, malformed, own.latency, cloud="bycloud"))
 
     async def __aenter__(self) -> Self:
         self.apig_endpoint = await self._serve(self._apig)

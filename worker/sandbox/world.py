@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from cryptography import x509
 
@@ -15,6 +15,8 @@ from worker.sandbox.ca import Issued
 from worker.sandbox.flaws import Flaw, Key, Served
 
 FaultKind = Literal["answer", "reset", "hang", "garbage", "truncate"]
+CLOUDS: Final = frozenset({"apig", "iam", "bycloud"})
+"""A fault may be of every call of one of them."""
 
 
 @dataclass(slots=True)
@@ -66,14 +68,20 @@ class Fault:
     """The next `times` calls of `operation` go wrong; with `after_effect` only once they have done their work."""
 
     operation: str
+    """Or a cloud: every call there."""
     kind: FaultKind = "answer"
     status: int = 500
     body: Mapping[str, object] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
-    times: int = 1
+    times: int | None = 1
+    """None: all, until it is taken back."""
     after_effect: bool = False
     match: str = ""
     """Only calls whose path or body has this text."""
+
+    def concerns(self, operation: str, cloud: str, text: str) -> bool:
+        is_left = self.times is None or self.times > 0
+        return is_left and self.operation in (operation, cloud) and self.match in text
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,11 +244,10 @@ class World:
         self.flaws.append(flaw)
         return flaw
 
-    def fault_for(self, operation: str, text: str, *, after_effect: bool) -> Fault | None:
+    def fault_for(self, operation: str, cloud: str, text: str, *, after_effect: bool) -> Fault | None:
         for fault in self.faults:
-            is_due = fault.operation == operation and fault.after_effect == after_effect and fault.match in text
-            if is_due and fault.times > 0:
-                fault.times -= 1
+            if fault.after_effect == after_effect and fault.concerns(operation, cloud, text):
+                fault.times = None if fault.times is None else fault.times - 1
                 return fault
         return None
 
