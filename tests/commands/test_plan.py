@@ -35,6 +35,22 @@ async def test_without_files_it_shows_what_is_there_and_supposes_a_renewed_certi
     assert f"  bound to it: www.example.com on {told['instance']}\n" in said
 
 
+async def test_the_calls_that_planning_took_are_told_apart_from_those_that_are_planned(tmp_path: Path) -> None:
+    async with Sandbox() as sandbox:
+        told = await Playground(sandbox, tmp_path, domains=3).laid_out()
+        files = (tmp_path / "chain.pem", tmp_path / "key.pem")
+        status, said, _ = await run(
+            "plan", "shop", "--config", str(told["settings"]), "--chain", files[0], "--key", files[1]
+        )
+        made = [call for call in sandbox.world.journal if call.operation != "obtain_token"]
+        assert (status, said.splitlines()[-1].partition("calls")[0]) == (0, f"costs besides: the {len(made)} ")
+        planned = sum(int(line.split()[1]) for line in said.splitlines() if line.startswith("  costs: "))
+        sandbox.world.journal.clear()
+        await run("rotate", "shop", "--config", str(told["settings"]), "--chain", files[0], "--key", files[1])
+        rotated = [call for call in sandbox.world.journal if call.operation != "obtain_token"]
+        assert len(rotated) == planned + len(made)
+
+
 def places_in(value: object, place: str = "") -> Iterator[str]:
     """The place of every field, list items being one place."""
     if isinstance(value, dict):

@@ -20,6 +20,7 @@ from worker.core.events import rfc3339
 from worker.core.planning import Create, Keep, Modify, Observed, Plan, Replacement, Superseded, UploadEach
 from worker.core.uploads import base_name
 from worker.core.waiting import Step, held_back
+from worker.effort import Effort, spending
 from worker.gateways.base import Gateway
 from worker.proving import Proving
 from worker.rotation import Rotator
@@ -44,7 +45,8 @@ def execute(args: argparse.Namespace) -> int:
     try:
         with in_json(args):
             material = named or material_of_lineage(settings, args.certificate)
-            described = asyncio.run(_plan(settings, args.certificate, material))
+            with spending(effort := Effort()):
+                described = asyncio.run(_plan(settings, args.certificate, material))
     except RotationError as error:
         if not args.json:
             print(shown(f"refused: {error.reason}: {error.message}"))
@@ -53,6 +55,7 @@ def execute(args: argparse.Namespace) -> int:
         print_json(described)
     else:
         print("\n".join(shown(line) for one in described for line in lines_of(one)))
+        print(f"costs besides: the {effort.calls} calls that have just read all this; a rotation makes them first")
     return OK
 
 
