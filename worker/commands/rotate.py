@@ -3,15 +3,17 @@
 import argparse
 import asyncio
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from worker.app import certificates_of, intake_of, rotator_of, utc_now
+from worker.beside import beside
 from worker.commands.exits import FAILED, OK, TRY_AGAIN
 from worker.commands.loading import log_level, settings_of
 from worker.commands.material import Material, add_material, certificate_named, material_of_lineage, named_material
@@ -25,6 +27,8 @@ from worker.core.window import is_open, opens_at
 from worker.forecast import Work
 from worker.settings import Settings
 from worker.telemetry import Metrics, configure_logs
+
+_BETWEEN_ESTIMATES: Final = 1.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +60,7 @@ def _say_whether_outside(certificate: Certificate, now: datetime) -> None:
 
 
 async def _rotate(settings: Settings, args: argparse.Namespace, named: Material | None) -> Report:
-    with _bars(is_shown=not args.json) as bars:
+    async with _bars(is_shown=not args.json) as bars:
         try:
             material = named or material_of_lineage(settings, args.certificate)
             bundle = None if material is None else await intake_of(settings).checked(*material)
@@ -78,18 +82,27 @@ class _Bars:
         self.tasks[deployment.key] = task, work
 
     def bound(self, deployment: Deployment, result: BindingResult) -> None:
-        task, work = self.tasks[deployment.key]
-        advance = -1 if result.state == "rolled_back" else 1
-        self.progress.update(task, advance=advance, left=remaining(work.seconds_left()))
+        task, _ = self.tasks[deployment.key]
+        self.progress.advance(task, -1 if result.state == "rolled_back" else 1)
+
+    async def keep_estimating(self) -> None:
+        """Time passes while nothing is bound, too. A task, because limits are known to their loop's thread alone."""
+        while True:
+            await asyncio.sleep(_BETWEEN_ESTIMATES)
+            for task, work in self.tasks.values():
+                self.progress.update(task, left=remaining(work.seconds_left()) if work in work.beside else "")
 
 
-@contextmanager
-def _bars(*, is_shown: bool) -> Iterator[_Bars]:
+@asynccontextmanager
+async def _bars(*, is_shown: bool) -> AsyncIterator[_Bars]:
     """On a terminal only; nothing elsewhere."""
+    is_shown = is_shown and sys.stderr.isatty()
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
-    with Progress(*columns, console=console, disable=not (is_shown and sys.stderr.isatty())) as progress:
-        yield _Bars(progress, {})
+    with Progress(*columns, console=console, disable=not is_shown) as progress:
+        bars = _Bars(progress, {})
+        async with beside(bars.keep_estimating()):
+            yield bars
 
 
 def _described(report: Report, certificate: str, started_at: datetime) -> object:
