@@ -198,7 +198,7 @@ def sweeper_of(settings: Settings, rotator: Rotator) -> Sweeper:
 def gateway_states(rotator: Rotator) -> Mapping[str, GatewayState]:
     """Of every gateway of the settings."""
     return {
-        name: GatewayState(not gateway.account.is_down, rotator.forecast.seconds_left(name))
+        name: GatewayState(not gateway.account.is_down, rotator.forecast.seconds_left(name), gateway.account.held_for)
         for name, gateway in rotator.gateways.items()
     }
 

@@ -1,6 +1,6 @@
 """How long what is under way still takes: by limits, latency, and who else is at work there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import ceil
@@ -38,6 +38,8 @@ class Forecast:
     """All that is under way, by gateway."""
 
     _works: dict[str, set[Work]] = field(default_factory=dict)
+    _put_off: dict[str, Account] = field(default_factory=dict)
+    """By gateway: a renewal was last sent away from there, to come again."""
 
     @contextmanager
     def of(self, gateway: Gateway, deployment: Deployment, todo: Plan) -> Iterator[Work]:
@@ -46,12 +48,18 @@ class Forecast:
         size = len(todo.attach)
         work = Work(gateway.account, len(gateway.calls(deployment, todo)), size, size, beside)
         beside.add(work)
+        self._put_off.pop(deployment.gateway, None)  # it lets itself be asked again
         try:
             yield work
         finally:
             beside.remove(work)
 
+    def put_off(self, accounts: Mapping[str, Account]) -> None:
+        """By gateway: a renewal failed there in passing, and comes again."""
+        self._put_off.update(accounts)
+
     def seconds_left(self, gateway: str) -> float:
-        """Until all that is under way there has ended."""
+        """Until all that is under way there has ended, or at least until what was put off for a hold may go on."""
         works = self._works.get(gateway, set())
-        return max((work.account.seconds_for(sum(one.calls_left for one in works)) for work in works), default=0.0)
+        waited = self._put_off[gateway].held_for if gateway in self._put_off else 0.0
+        return max((work.account.seconds_for(sum(one.calls_left for one in works)) for work in works), default=waited)

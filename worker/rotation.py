@@ -27,6 +27,7 @@ from worker.gateways.in_parts import give_way
 from worker.gateways.together import together
 from worker.kept import Kept
 from worker.proving import Carried, Proving
+from worker.reminding import reminding
 from worker.snapshots import Snapshots
 
 _log = structlog.get_logger()
@@ -85,6 +86,8 @@ class Rotator:
             report = await self._rotate(certificate, bundle, undo_until, stored_after, gate)
         if not any(failure.transient for failure in report.failures):
             self._snapshots.forget(certificate)
+        later = {one.deployment.gateway for one in report.deployments if any(each.transient for each in one.failures)}
+        self.forecast.put_off({name: self.gateways[name].account for name in later})
         return replace(
             report,
             gateway_calls=effort.calls,
@@ -147,7 +150,8 @@ class Rotator:
         self, deployment: Deployment, leaf: Leaf | None, undo_until: datetime | None, stored_after: datetime | None
     ) -> Step:
         try:
-            observed = await self._gateway(deployment).observe(deployment, leaf)
+            with reminding(lambda: self._unplanned(deployment)):
+                observed = await self._gateway(deployment).observe(deployment, leaf)
             await give_way(len(observed.bound))
             snapshot = self._snapshots.of(deployment, leaf)
             seen, after = snapshot.before(observed), snapshot.proof(stored_after)
@@ -175,6 +179,7 @@ class Rotator:
         """Raises NotAskedError where none of them would be asked anything: nothing could be reached."""
         refusals = [refusal for name in gateways if (refusal := self.gateways[name].account.refusal()) is not None]
         if len(refusals) == len(gateways):
+            self.forecast.put_off({name: self.gateways[name].account for name in gateways})
             raise min(refusals, key=lambda refusal: refusal.hold)
 
     def _gateway(self, deployment: Deployment) -> Gateway:
@@ -215,7 +220,13 @@ class Rotator:
             name = proving.certificate.name
             last_good = partial(self.kept[name].last, name) if name in self.kept else None
             carrying = Carrying(gateway, deployment, todo, proving.bundle, proving.of_wave, last_good, heard, settle)
-            return await carrying.forth(), carrying
+            with reminding(lambda: _stand(deployment, work)):
+                return await carrying.forth(), carrying
+
+    def _unplanned(self, deployment: Deployment) -> Mapping[str, object]:
+        """How long it takes is known once it is planned; how long nothing is sent is known now."""
+        held = round(self._gateway(deployment).account.held_for, 1)
+        return {"gateway": deployment.gateway, "is_planned": False, "held_seconds": held}
 
     async def _with_kept(self, certificate: Certificate, bundle: Bundle | None, report: Report) -> Report:
         """What is proven is the last good material from now on. That it could not be kept is no failure of today's."""
@@ -241,6 +252,13 @@ class Rotator:
                 calls=work.calls,
                 seconds=seconds,
             )
+
+
+def _stand(deployment: Deployment, work: Work) -> Mapping[str, object]:
+    """How far a plan is carried out."""
+    seconds, held = round(work.seconds_left(), 1), round(work.account.held_for, 1)
+    told = {"gateway": deployment.gateway, "is_planned": True, "bindings": work.left}
+    return {**told, "seconds": seconds, "held_seconds": held}
 
 
 def _is_superseded(step: Step) -> bool:

@@ -13,7 +13,7 @@ import structlog
 from worker.broker.base import EXPOSED, About, Broker, BrokerError, BrokerLostError, Delivery, Message, TopologyError
 from worker.broker.recall import Told
 from worker.carrying import INTERNAL
-from worker.core.backoff import RetryPolicy, jittered, step_before
+from worker.core.backoff import RetryPolicy, jittered, step_before, step_for
 from worker.core.bundle import Leaf
 from worker.core.errors import Failure
 from worker.core.events import event_ids, outcome_event, rfc3339
@@ -224,7 +224,9 @@ class Settlement:
     def _book(self, identity: Identity, report: Report, timing: Timing, disposition: Disposition) -> None:
         match disposition:
             case ParkFor(delay):
-                _log.info("rotation.finished", outcome="parked", reason=report.reason, parked_seconds=delay)
+                step = step_for(delay, self.retry.parking)
+                wished = {} if step == delay else {"asked_seconds": round(delay, 3)}
+                _log.info("rotation.finished", outcome="parked", reason=report.reason, parked_seconds=step, **wished)
             case Done() | GiveUp():
                 self._measure(identity, report, timing)
                 self.on_ended(identity.certificate, report.outcome)

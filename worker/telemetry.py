@@ -135,6 +135,7 @@ class Metrics:
     retirements: Counter = field(init=False)
     remaining: Gauge = field(init=False)
     gateway_up: Gauge = field(init=False)
+    gateway_held: Gauge = field(init=False)
     expiry: Gauge = field(init=False)
     consumer_active: Gauge = field(init=False)
     _children: dict[tuple[str, str, int | str], tuple[Counter, Histogram]] = field(default_factory=dict)
@@ -211,6 +212,12 @@ class Metrics:
             "gateway_up": Gauge(
                 "rotation_gateway_up",
                 "0 while a gateway does not answer and is left alone",
+                ["gateway"],
+                registry=registry,
+            ),
+            "gateway_held": Gauge(
+                "rotation_gateway_held_seconds",
+                "Time until anything is sent to a gateway that has asked to be left alone",
                 ["gateway"],
                 registry=registry,
             ),

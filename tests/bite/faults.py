@@ -7,6 +7,7 @@ from tests.bite.faults_of_hindsight import OF_HINDSIGHT
 from tests.bite.faults_of_input import OF_INPUT
 from tests.bite.faults_of_judgement import OF_JUDGEMENT
 from tests.bite.faults_of_notes import OF_NOTES
+from tests.bite.faults_of_telling import OF_TELLING
 from tests.bite.faults_of_time import OF_TIME
 from tests.bite.faults_of_trust import OF_TRUST
 from tests.bite.faults_of_vault import OF_VAULT
@@ -21,5 +22,6 @@ FAULTS: Final = (
     *OF_VAULT,
     *OF_INPUT,
     *OF_TIME,
+    *OF_TELLING,
     *OF_HINDSIGHT,
 )

@@ -1,11 +1,15 @@
 """How long what is under way still takes."""
 
+from dataclasses import dataclass
+
 import pytest
 
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import deployment, domain, stored
+from worker.core.errors import NotAskedError
 from worker.core.planning import Keep, Modify, Plan
 from worker.forecast import Forecast
+from worker.rotation import Rotator
 
 
 def planned(domains: int) -> Plan:
@@ -38,3 +42,25 @@ def test_a_small_one_beside_a_large_one_waits_for_as_many_calls_as_it_has_itself
 def test_a_plan_of_nothing_takes_no_time() -> None:
     with Forecast().of(GATEWAY, deployment(), Plan(Keep(stored()), (), ())) as work:
         assert work.seconds_left() == 0
+
+
+def test_what_was_put_off_waits_for_the_hold_until_somebody_is_at_work_there_again() -> None:
+    forecast, cloud = Forecast(), FakeGateway(stored(), {}, held_for=40.0)
+    assert forecast.seconds_left("apig") == 0, "nobody waits for it"
+    forecast.put_off({"apig": cloud})
+    assert forecast.seconds_left("apig") == 40
+    with forecast.of(cloud, deployment(), planned(8)):
+        assert forecast.seconds_left("apig") == 45
+    assert forecast.seconds_left("apig") == 0
+
+
+def test_renewals_that_are_not_even_begun_while_their_gateway_is_held_are_put_off() -> None:
+    @dataclass
+    class Held(FakeGateway):
+        def refusal(self) -> NotAskedError:
+            return NotAskedError("throttled", hold=self.held_for)
+
+    rotator = Rotator({"apig": Held(stored(), {}, held_for=700.0)})
+    with pytest.raises(NotAskedError):
+        rotator.check_open({"apig"})
+    assert rotator.forecast.seconds_left("apig") == 700

@@ -64,6 +64,7 @@ class Cloud:
         return certificate
 
     is_down: bool = False
+    held_for: float = 0.0
 
     def refusal(self) -> NotAskedError | None:
         return None

@@ -32,6 +32,7 @@ class FakeGateway:
     retired: list[str] = field(default_factory=list)
 
     is_down: bool = False
+    held_for: float = 0.0
     tells_beginnings: bool = True
 
     @property
@@ -45,7 +46,7 @@ class FakeGateway:
         self.journal.append(f"inherit {idle:.0f}")
 
     def seconds_for(self, calls: int) -> float:
-        return calls * 0.5
+        return self.held_for + calls * 0.5
 
     def calls(self, deployment: Deployment, todo: Plan) -> Sequence[PlannedCall]:
         """Two, and one for each binding."""

@@ -17,7 +17,7 @@ from worker.sandbox import Sandbox
 from worker.sandbox.ca import Authority
 from worker.sandbox.world import Fault
 from worker.telemetry import Metrics
-from worker.web.server import Health
+from worker.web.server import GatewayState, Health
 
 LONG_AGO: Final = datetime.now(UTC).replace(microsecond=0) - timedelta(days=30)
 
@@ -64,3 +64,16 @@ async def test_a_worker_that_is_told_to_stop_says_so_while_it_finishes_what_is_i
             assert (answer.status, (await answer.json())["reasons"]) == (503, ["draining"])
         await worker
         await broker.close()
+
+
+async def test_a_gateway_that_is_held_is_named_with_the_seconds_that_are_left_and_is_no_reason() -> None:
+    async def state() -> BrokerState:
+        return BrokerState(is_connected=True, is_active=True)
+
+    gateways = {"held": GatewayState(True, 3590.0, 3586.2), "free": GatewayState(True, 0.0)}
+    health, request = Health(state, Metrics(), lambda: gateways), None
+    answer: Any = await health.readyz(request)  # type: ignore[arg-type]
+    assert answer.status == 200
+    assert json.loads(answer.body) == {"status": "ready", "role": "consuming", "gateways_held": {"held": 3587}}
+    told = health.metrics.registry.get_sample_value
+    assert [told("rotation_gateway_held_seconds", {"gateway": name}) for name in gateways] == [3586.2, 0.0]

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from tests.gateways.test_breaker import LOST
-from tests.gateways.test_transport_repeats import GET, FarEnd, transport
+from tests.gateways.test_transport_repeats import GET, FarEnd, refusal, transport
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import stored
 from tests.support.virtual_time import run_virtual
@@ -62,3 +62,22 @@ def test_a_gateway_that_never_comes_back_is_told_after_a_day_however_many_wait()
     assert told == sorted(told), "first none counts, then all"
     assert told[0] is False
     assert told[-1] is True
+
+
+def test_a_gateway_that_wants_to_be_left_alone_is_seen_to_be_held_and_what_is_parked_for_it_to_wait_for_that() -> None:
+    far = FarEnd([refusal(429, retry_after="999999")])
+
+    async def scenario() -> None:
+        account, message = transport(far, deadline=120), good()
+        rotator = Rotator({"apig": HuaweiApig("apig", account, "p1", 20, lambda: 0.0)})
+        inbox = Inbox(message, asyncio.Event())
+        assert gateway_states(rotator)["apig"].held_for == 0
+        await replace(consumer_of(inbox, FakeGateway(stored(), {})), rotator=rotator).run()
+        state = gateway_states(rotator)["apig"]
+        assert (state.is_up, state.held_for, state.seconds_left) == (True, 3600, 3600)
+        await asyncio.sleep(3600)
+        state = gateway_states(rotator)["apig"]
+        assert (state.held_for, state.seconds_left) == (0, 0)
+        await account.close()
+
+    run_virtual(scenario())

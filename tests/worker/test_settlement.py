@@ -18,6 +18,7 @@ from tests.worker.test_several_in_hand import consuming, held
 from tests.worker.test_slices import REBIND
 from worker.broker.base import BrokerError, BrokerLostError, Message
 from worker.consumer import Consumer
+from worker.core.backoff import RetryPolicy
 from worker.core.errors import Failure
 from worker.core.events import event_ids
 from worker.core.outcome import DeploymentReport, Outcome, Report, Timing
@@ -179,3 +180,24 @@ def test_an_event_tells_how_long_the_rotation_took() -> None:
         return inbox.events[0]["data"]["duration_seconds"]
 
     assert run_virtual(scenario()) == 7
+
+
+@pytest.mark.parametrize(
+    ("hold", "told"), [(3587.0, {"parked_seconds": 6, "asked_seconds": 3587.0}), (0.0, {"parked_seconds": 2})]
+)
+def test_the_log_tells_for_how_long_it_is_parked_and_apart_from_that_what_was_asked(
+    hold: float, told: dict[str, float]
+) -> None:
+    async def scenario() -> dict[str, Any]:
+        sent = held("r1", "shop")
+        inbox = Inbox(sent, asyncio.Event())
+        consumer = consumer_of(inbox, FakeGateway(stored(), {}))
+        settlement = replace(settlement_of(consumer), retry=RetryPolicy((2, 4, 6)))
+        timing, failed = Timing(consumer.now(), consumer.now(), 1.5, 1), replace(DOWN, hold=hold)
+        with capture_logs() as lines:
+            identity = replace(Identity.of(sent), is_opened=True)
+            await settlement.conclude(inbox, identity, of("failed", "throttled", failed), timing)
+        return dict(lines[-1])
+
+    line = run_virtual(scenario())
+    assert {name: value for name, value in line.items() if name.endswith("_seconds")} == told

@@ -48,6 +48,11 @@ class Account(Protocol):
         """Nothing is answered, and only a probe now and then is sent."""
         ...
 
+    @property
+    def held_for(self) -> float:
+        """Seconds until anything is sent again: it has asked to be left alone for so long."""
+        ...
+
     def refusal(self) -> NotAskedError | None:
         """Why nothing at all would be sent now: it is down, or wants to be left alone for long. None where it would."""
         ...

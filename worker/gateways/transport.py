@@ -133,6 +133,10 @@ class Transport:
     def is_down(self) -> bool:
         return self._breaker.is_open
 
+    @property
+    def held_for(self) -> float:
+        return self._limits.held_for
+
     def refusal(self) -> NotAskedError | None:
         held_for = self._limits.held_for
         return _held(held_for) if held_for > LONGEST_WAIT else self._breaker.refusal()

@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from math import ceil
 
 from aiohttp import web
 from prometheus_client import generate_latest
@@ -29,6 +30,8 @@ class GatewayState:
     is_up: bool
     seconds_left: float
     """Until what is under way there has ended."""
+    held_for: float = 0.0
+    """Until anything is sent there again: it has asked to be left alone."""
 
 
 def _never() -> bool:
@@ -52,7 +55,8 @@ class Health:
     async def readyz(self, _request: web.Request) -> web.Response:
         """200 when connected, consuming or standing by; else 503 with the reasons.
 
-        A gateway that is down is named, and is no reason: renewals for all others are rotated, its own are parked.
+        A gateway that is down or held is named, and is no reason: renewals for all others are rotated, its own are
+        parked.
         """
         state = await self._measured()
         reasons = [] if state.is_connected else ["the broker is not connected"]
@@ -61,8 +65,7 @@ class Health:
         if reasons:
             return web.json_response({"status": "not ready", "reasons": reasons}, status=503, headers=_HEADERS)
         role = "consuming" if state.is_active else "standing by"
-        down = [name for name, gateway in self.gateways().items() if not gateway.is_up]
-        told = {"gateways_down": down} if down else {}
+        told = _left_alone(self.gateways())
         return web.json_response({"status": "ready", "role": role, **told}, headers=_HEADERS)
 
     async def metrics_page(self, _request: web.Request) -> web.Response:
@@ -78,8 +81,16 @@ class Health:
         self.metrics.dead.set(state.dead)
         for name, gateway in self.gateways().items():
             self.metrics.gateway_up.labels(name).set(gateway.is_up)
+            self.metrics.gateway_held.labels(name).set(gateway.held_for)
             self.metrics.remaining.labels(name).set(gateway.seconds_left)
         return state
+
+
+def _left_alone(gateways: Mapping[str, GatewayState]) -> Mapping[str, object]:
+    """Which are down, and which have asked for how many seconds to be left alone."""
+    down = [name for name, gateway in gateways.items() if not gateway.is_up]
+    held = {name: ceil(gateway.held_for) for name, gateway in gateways.items() if gateway.held_for > 0}
+    return {**({"gateways_down": down} if down else {}), **({"gateways_held": held} if held else {})}
 
 
 @asynccontextmanager

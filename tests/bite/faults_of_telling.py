@@ -1,0 +1,37 @@
+"""Faults of what operators are told while it lasts: holds, estimates, parking."""
+
+from typing import Final
+
+from tests.bite.fault import Fault
+
+OF_TELLING: Final = (
+    Fault(
+        "a held gateway is named nowhere",
+        "web/server.py",
+        "if gateway.held_for > 0}",
+        "if gateway.held_for < 0}",
+        "worker/test_health.py::test_a_gateway_that_is_held_is_named_with_the_seconds_that_are_left_and_is_no_reason",
+    ),
+    Fault(
+        "what is parked for a held gateway is forgotten by the estimate",
+        "rotation.py",
+        "        self.forecast.put_off({name: self.gateways[name].account for name in later})\n",
+        "",
+        "worker/test_outage.py"
+        "::test_a_gateway_that_wants_to_be_left_alone_is_seen_to_be_held_and_what_is_parked_for_it_to_wait_for_that",
+    ),
+    Fault(
+        "a long rotation is told of once, and never again",
+        "reminding.py",
+        "        self.set()\n        _log.info",
+        "        _log.info",
+        "rotation/test_reminding.py::test_a_rotation_tells_every_minute_how_long_it_still_takes_and_whose_it_is",
+    ),
+    Fault(
+        "the log tells what was asked as if it were parked for so long",
+        "settlement.py",
+        "step = step_for(delay, self.retry.parking)",
+        "step = delay",
+        "worker/test_settlement.py::test_the_log_tells_for_how_long_it_is_parked_and_apart_from_that_what_was_asked",
+    ),
+)

@@ -1,0 +1,70 @@
+"""What takes long is told in the log every minute. In virtual time."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from structlog.contextvars import bound_contextvars, merge_contextvars
+from structlog.testing import capture_logs
+
+from tests.support.fake_gateway import FakeGateway
+from tests.support.values import bundle, certificate, deployment, stored
+from tests.support.virtual_time import run_virtual
+from worker.core.bundle import Leaf
+from worker.core.deployment import Deployment
+from worker.core.planning import Create, Modify, Observed, Stored
+from worker.rotation import Rotator
+
+
+@dataclass
+class Slow(FakeGateway):
+    """Waits for its turn so long, and is held as long as it was at its beginning."""
+
+    reading: float = 0.0
+    storing: float = 0.0
+
+    async def observe(self, deployment: Deployment, leaf: Leaf | None, *, elsewhere: bool = True) -> Observed:
+        await asyncio.sleep(self.reading)
+        self.reading = 0.0
+        return await FakeGateway.observe(self, deployment, leaf, elsewhere=elsewhere)
+
+    async def replace(self, deployment: Deployment, how: Modify | Create, bundle: Any) -> Stored:
+        await asyncio.sleep(self.storing)
+        return await FakeGateway.replace(self, deployment, how, bundle)
+
+
+def reminded(**overrides: float) -> Sequence[dict[str, Any]]:
+    rows: dict[str, bool | None] = {"a.example.com": False, "b.example.com": True}
+    cloud = Slow(stored(), rows, **overrides)  # type: ignore[arg-type]
+    rotator = Rotator({"apig": cloud})
+
+    async def scenario() -> None:
+        with bound_contextvars(certificate="shop"):
+            rotation = asyncio.create_task(rotator.rotate(certificate(deployment()), bundle()))
+        await rotation
+        await asyncio.sleep(600)  # nobody is reminded of what has ended
+
+    with capture_logs([merge_contextvars]) as told:
+        run_virtual(scenario())
+    return [dict(line) for line in told if line["event"] == "rotation.waiting"]
+
+
+def test_a_rotation_tells_every_minute_how_long_it_still_takes_and_whose_it_is() -> None:
+    lines = reminded(storing=150.0, held_for=20.0)
+    assert [(one["certificate"], one["gateway"], one["is_planned"]) for one in lines] == [("shop", "apig", True)] * 2
+    assert {(one["bindings"], one["seconds"], one["held_seconds"]) for one in lines} == {(2, 22.0, 20.0)}
+
+
+def test_one_that_waits_for_its_turn_to_be_planned_says_so() -> None:
+    (line,) = reminded(reading=70.0, held_for=500.0)
+    assert (line["certificate"], line["gateway"], line["is_planned"], line["held_seconds"]) == (
+        "shop",
+        "apig",
+        False,
+        500.0,
+    )
+
+
+def test_a_short_one_says_nothing() -> None:
+    assert not reminded(reading=59.0, storing=59.0)
