@@ -15,17 +15,17 @@ _UNIT: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
 def asked_hold(headers: Mapping[str, str], text: str, now: datetime) -> float | None:
-    """Seconds to hold the gateway, clamped to [0, 3600]; None when the refusal does not tell.
+    """Seconds to hold the gateway, at most 3600; None when the refusal does not tell.
 
-    `Retry-After` (seconds or an HTTP date) wins, then `X-RateLimit-Reset` (Unix time), then the window that the text
-    names (`limit:200,time:5 minute`). Garbage is ignored. `headers` by lower-case name; `now` is aware, and asked only
-    where the answer has no date of its own: our clock may be wrong, and differences of theirs are not.
+    `Retry-After` (seconds or an HTTP date), `X-RateLimit-Reset` (Unix time), and the window that the text names
+    (`limit:200,time:5 minute`): of several the longest. Garbage is ignored, and so is what is over already. `headers`
+    by lower-case name; `now` is aware, and asked only where the answer has no date of its own: our clock may be wrong,
+    and differences of theirs are not.
     """
     there = _date(headers.get("date", "")) or now
-    for asked in (_retry_after(headers, there), _reset(headers, there), _span(text)):
-        if asked is not None:
-            return min(max(asked, 0.0), LONGEST_HOLD)
-    return None
+    told = (_retry_after(headers, there), _reset(headers, there), _span(text))
+    longest = max((asked for asked in told if asked is not None), default=0.0)
+    return min(longest, LONGEST_HOLD) if longest > 0 else None
 
 
 def told_window(text: str) -> Window | None:
