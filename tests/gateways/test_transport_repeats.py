@@ -154,6 +154,8 @@ def test_a_change_that_surely_had_no_effect_is_repeated(passing: Told | Rotation
     [
         (THROTTLED, 300),
         (refusal(429, text="limit:5,time:1 second", retry_after="7"), 7),
+        (refusal(429, text="limit:200,time:5 minute", retry_after="-5"), 300),
+        (refusal(429, text="limit:200,time:5 minute", x_ratelimit_reset="1000000000"), 300),
         (refusal(500, "APIG.9008", "limit:5,time:2 minute"), 120),
         (refusal(429, retry_after="600"), 600),
         (refusal(429, retry_after="soon"), 1),

@@ -52,9 +52,9 @@ class Restraint:
 
     def _learn(self, error: TransientError) -> None:
         window = told_window(error.message)
-        if window is not None and window not in self.limits.windows:
-            self.limits.learn(window)
-            _log.warning("limit.learned", gateway=self.gateway, calls=window.calls, seconds=window.seconds)
+        kept = None if window is None else self.limits.learn(window)
+        if kept is not None:
+            _log.warning("limit.learned", gateway=self.gateway, calls=kept.calls, seconds=kept.seconds)
 
     def _hold(self, error: TransientError, began: float) -> None:
         """One refusal holds the whole gateway: for as long as it says, else a second, doubled each time in a row.

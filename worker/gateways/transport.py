@@ -213,7 +213,8 @@ class Transport:
                 headers = await self._authenticator.headers(request.method, request.path, request.query, body)
                 if self._limits.held_for:
                     raise _HeldMeanwhileError
-                budget.is_sent = turn.is_sent = tried.is_sent = True
+                budget.is_sent = tried.is_sent = True
+                turn.sending()
                 return await self._exchange(request, turn, headers, body)
         finally:
             budget.spent += slot.turn.lasted

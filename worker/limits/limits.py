@@ -9,21 +9,15 @@ from worker.effort import Effort, current_effort
 from worker.limits.allowance import Allowance
 from worker.limits.clock import now as _now
 from worker.limits.concurrency import Concurrency
-from worker.limits.pacing import Pace
-from worker.limits.queue import TurnQueue
+from worker.limits.queue import SHORT_JOB, TurnQueue, is_long
 from worker.limits.windows import Places, Window
 
-_SHORT_JOB: Final = 16
-"""Calls that a rotation may make as fast as there are places: as many as a certificate with a few domains needs."""
 LONGEST_WAIT: Final = 600.0
 """Seconds for which a hold is waited for."""
-_SLOW_WINDOW: Final = 10.0
-"""Seconds: who finds a longer window full waits for long, so some of its places are kept for short jobs as well."""
-_RESERVE_OF_SLOW: Final = 0.05
 _RESOLUTION: Final = 0.001
 """Seconds between two looks at the clock, at least."""
-_RESERVE: Final = 0.03
-"""Of every window but the one that long jobs are paced by: kept for short jobs."""
+_MOST_TOLD: Final = 8
+"""Spans that a cloud may have told windows for, at one time: what it told longest ago is forgotten."""
 
 
 class HeldError(Exception):
@@ -44,14 +38,18 @@ class Turn:
     """Seconds until it came."""
     lasted: float = 0.0
     """Seconds from then on, once it is over."""
-    is_sent: bool = False
-    """Set by whoever sends: a turn that was not used costs nothing."""
+    sent_at: float | None = None
+    """When the call itself began; None while nothing was sent: a turn that was not used costs nothing."""
     is_busy: bool = False
     """Set by whoever hears that the far end has too much to do."""
     accepted: str | None = None
     """Set by whoever hears that the call did what it was for: which kind of call it was."""
     left: tuple[int, float] | None = None
     """Set by whoever hears how many calls are left, and for how many seconds."""
+
+    def sending(self) -> None:
+        """Called right before: what was fetched or waited for until then tells nothing of how busy the cloud is."""
+        self.sent_at = _now()
 
 
 @dataclass(slots=True)
@@ -81,34 +79,21 @@ class Limits:
 
     def __init__(self, windows: Sequence[Window], concurrency: int) -> None:
         self._most = {window.seconds: window.calls for window in windows}
-        self._pace = Pace(min((window.interval for window in windows), default=0.0))
-        self._places: list[Places] = []
+        self._places = [Places(window, 0) for window in windows]
         self._concurrency = Concurrency(concurrency)
         self._queue = TurnQueue()
         self._allowance = Allowance()
         self._under_way = 0
+        self._sent = 0
         self._held_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        for window in windows:
-            self._places.append(Places(window, self._reserve(window)))
+        self._reserve()
 
-    def _reserve(self, window: Window) -> int:
-        if window.interval > self._pace.interval:
-            return int(window.calls * _RESERVE)
-        return int(window.calls * _RESERVE_OF_SLOW) if window.seconds > _SLOW_WINDOW else 0
-
-    @property
-    def waiting(self) -> int:
-        return len(self._queue)
-
-    @property
-    def in_flight(self) -> int:
-        return self._under_way
-
-    @property
-    def concurrency(self) -> int:
-        """Calls that may be under way now."""
-        return self._concurrency.allowed
+    def _reserve(self) -> None:
+        """Which places are kept for short jobs follows from all windows."""
+        slowest = max((places.window.interval for places in self._places), default=0.0)
+        for places in self._places:
+            places.keep_to(places.window, places.window.reserve(slowest))
 
     @property
     def held_for(self) -> float:
@@ -129,7 +114,7 @@ class Limits:
 
     def enter_at_once(self, now: float) -> bool:
         """Whether there was a free place, and nobody before. Most calls find one: they pay for no queue."""
-        is_free = not self._queue and self._is_open(now) and self._may_send(current_effort(), now)
+        is_free = not self._queue and self._is_open(now) and self._has_room(now, is_long=is_long(current_effort()))
         if is_free:
             self._let_in(now)
         return is_free
@@ -158,17 +143,38 @@ class Limits:
                 if not turn.done():
                     turn.set_exception(HeldError(self.held_for))
 
-    def learn(self, window: Window) -> None:
-        """Keeps to a window that the cloud has told, until it tells another one for the same span.
+    def learn(self, window: Window) -> Window | None:
+        """Keeps to a window that the cloud has told. What is kept to from now on, if that is new.
 
-        Never to more than was set for that span: others may share the account.
+        Never to more than was set for that span: others may share the account. Nor to more than was told a span ago or
+        less: two of the cloud's policies may have the same span.
         """
-        known = Window(min(window.calls, self._most.get(window.seconds, window.calls)), window.seconds)
-        same = [places for places in self._places if places.window.seconds == window.seconds]
-        for places in same:
-            places.window, places.reserve = known, self._reserve(known)
-        if not same:
-            self._places.append(Places(known, self._reserve(known), self._under_way))
+        now = _now()
+        calls = min(window.calls, self._most.get(window.seconds, window.calls))
+        places = next((one for one in self._places if one.window.seconds == window.seconds), None)
+        if places is None:
+            self._places.append(self._remembering(window, now))
+            self._forget()
+        elif places.is_disproved(calls, now):
+            places.keep_to(Window(calls, window.seconds), 0)
+        else:
+            return None
+        self._reserve()
+        return Window(calls, window.seconds)
+
+    def _remembering(self, window: Window, now: float) -> Places:
+        """A window that counts what was sent before it was told; as full, where that is not known any more."""
+        longest = max(self._places, key=lambda one: one.window.seconds, default=None)
+        ended_at = [] if longest is None else longest.ended_at()
+        known_since = now if longest is None else now - longest.window.seconds
+        places = Places(window, 0, self._under_way, told_at=now)
+        places.remember(ended_at, self._sent - len(ended_at), known_since)
+        return places
+
+    def _forget(self) -> None:
+        told = [one for one in self._places if one.window.seconds not in self._most]
+        if len(told) > _MOST_TOLD:
+            self._places.remove(min(told, key=lambda one: one.told_at))
 
     def inherit(self, idle: float = 0.0) -> None:
         """Another worker was at this account until `idle` seconds ago, and nobody knows what it has sent."""
@@ -176,9 +182,13 @@ class Limits:
             places.inherit(_now(), idle)
 
     def seconds_for(self, calls: int) -> float:
-        """How long so many calls take at least."""
-        by_windows = max((places.seconds_for(calls, _now()) for places in self._places), default=0.0)
-        return self.held_for + max(by_windows, self._concurrency.seconds_for(calls))
+        """How long so many calls take, if nobody else sends any."""
+        if calls <= 0:
+            return self.held_for
+        begins, is_paced = max(self._held_until, _now()), calls >= SHORT_JOB or is_long(current_effort())
+        outlooks = (places.outlook(begins, is_long=is_paced) for places in self._places)
+        by_windows = max((one.sent_at(calls) for one in outlooks), default=begins)
+        return max(by_windows, begins + self._concurrency.seconds_for(calls)) - _now()
 
     async def _turn_of(self, effort: Effort) -> float:
         turn = self._queue.add(effort)
@@ -205,26 +215,22 @@ class Limits:
 
     def _let_in(self, now: float) -> None:
         self._under_way += 1
-        self._pace.count(now)
         for places in self._places:
-            places.take()
+            places.take(now)
 
     def _is_open(self, now: float) -> bool:
         is_free = self._under_way < self._concurrency.allowed
         return is_free and now >= self._held_until and self._allowance.has_room(now, self._under_way)
 
     def _may_send(self, effort: Effort, now: float) -> bool:
-        is_long = _is_long(effort)
-        is_due = not is_long or self._pace.is_due(now)
-        return is_due and self._full(now, is_long=is_long) is None
+        return self._has_room(now, is_long=self._queue.is_held_back(effort))
 
-    def _full(self, now: float, *, is_long: bool) -> Places | None:
-        """The first window that has no room."""
+    def _has_room(self, now: float, *, is_long: bool) -> bool:
         # A loop, because it is asked for every call: a generator takes longer than all of its windows.
-        for places in self._places:
+        for places in self._places:  # noqa: SIM110 - as above
             if not places.has_room(now, is_long=is_long):
-                return places
-        return None
+                return False
+        return True
 
     def _set_timer(self, now: float) -> None:
         if self._timer is not None:
@@ -232,7 +238,7 @@ class Limits:
             self._timer = None
         if not self._queue or self._under_way >= self._concurrency.allowed:
             return  # a call under way has to end first, and its end admits
-        kinds = {_is_long(effort) for effort in self._queue.efforts()}
+        kinds = {self._queue.is_held_back(effort) for effort in self._queue.efforts()}
         at = [one for one in (self._opens_at(now, is_long=is_long) for is_long in kinds) if one is not None]
         if at:
             # Not sooner: uvloop's timers know whole milliseconds, and would come early again and again.
@@ -243,21 +249,21 @@ class Limits:
         rooms = [places.room_at(now, is_long=is_long) for places in self._places]
         if None in rooms:
             return None
-        due_at = self._pace.due_at if is_long else now
         allowed_at = self._allowance.room_at(now, self._under_way)
-        return max([self._held_until, allowed_at, due_at, *(one for one in rooms if one is not None)])
+        return max([self._held_until, allowed_at, *(one for one in rooms if one is not None)])
 
     def leave(self, turn: Turn) -> None:
         """The turn is over."""
         now = _now()
         turn.lasted = now - turn.began
-        if not turn.is_sent:
+        if turn.sent_at is None:
             return self._unused()
         # First of all given back: whatever is learned of it, the place must not be lost.
         self._under_way -= 1
+        self._sent += 1
         for places in self._places:
             places.ended(now)
-        self._concurrency.answered(turn.began, now, kind=turn.accepted, is_busy=turn.is_busy)
+        self._concurrency.answered(turn.sent_at, now, kind=turn.accepted, is_busy=turn.is_busy)
         if turn.left is None:
             self._allowance.untold()
         else:
@@ -270,7 +276,3 @@ class Limits:
         for places in self._places:
             places.unused()
         self._admit()
-
-
-def _is_long(effort: Effort) -> bool:
-    return effort.is_background or (not effort.urgent and effort.calls >= _SHORT_JOB)

@@ -1,18 +1,35 @@
 """Who is next: rotations take turns, each rotation's own calls in order; the urgent ones first, the sweep behind all.
 
 Every other turn is the eldest's. Where many share a small budget evenly, all would end late, and in a time slice none.
+But nobody has two turns in a row while another waits who may send.
 """
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from worker.effort import Effort
 
-_Turns = OrderedDict[asyncio.Future[float], None]
-# Ten thousand may wait, and all give up at once: leaving must not search.
-_Ring = OrderedDict[Effort, _Turns]
+SHORT_JOB: Final = 16
+"""Calls that a rotation may make as fast as there are places: as many as a certificate with a few domains needs."""
+
+
+def is_long(effort: Effort) -> bool:
+    return effort.is_background or (not effort.urgent and effort.calls >= SHORT_JOB)
+
+
+@dataclass(slots=True)
+class _Line:
+    """One effort's calls that wait, and how many turns short jobs had had when it had its last, or came."""
+
+    since: int
+    # Ten thousand may wait, and all give up at once: leaving must not search.
+    turns: OrderedDict[asyncio.Future[float], None] = field(default_factory=OrderedDict)
+
+
+_Ring = OrderedDict[Effort, _Line]
 
 
 @dataclass(slots=True)
@@ -23,10 +40,17 @@ class TurnQueue:
     _others: _Ring = field(default_factory=OrderedDict)
     _background: _Ring = field(default_factory=OrderedDict)
     _is_eldests_turn: bool = False
+    _last: Effort | None = None
+    """Who had the last turn."""
+    _short_turns: int = 0
 
     def add(self, effort: Effort) -> asyncio.Future[float]:
         turn: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        self._ring_of(effort).setdefault(effort, OrderedDict())[turn] = None
+        ring = self._ring_of(effort)
+        line = ring.get(effort)
+        if line is None:
+            line = ring[effort] = _Line(self._short_turns)
+        line.turns[turn] = None
         return turn
 
     def _ring(self, effort: Effort) -> _Ring:
@@ -45,11 +69,26 @@ class TurnQueue:
     def leave(self, effort: Effort, turn: asyncio.Future[float]) -> None:
         """Somebody gave up waiting."""
         ring = self._ring_of(effort)
-        turns = ring.get(effort)
-        if turns is not None and turn in turns:
-            del turns[turn]
-            if not turns:
+        line = ring.get(effort)
+        if line is not None and turn in line.turns:
+            del line.turns[turn]
+            if not line.turns:
                 del ring[effort]
+
+    def is_held_back(self, effort: Effort) -> bool:
+        """Whether its calls leave places to short jobs.
+
+        Those of a long one do, until short jobs had a turn for each who waits, and more: a stream of them would never
+        let it pass. The sweep waits for them all.
+        """
+        if not is_long(effort):
+            return False
+        line = self._others.get(effort)
+        return line is None or self._short_turns - line.since <= self._efforts_waiting
+
+    @property
+    def _efforts_waiting(self) -> int:
+        return len(self._urgent) + len(self._others) + len(self._background)
 
     def next(self, may_send: Callable[[Effort], bool]) -> asyncio.Future[float] | None:
         """Takes out the next turn of the first effort that may send now."""
@@ -57,21 +96,31 @@ class TurnQueue:
         effort = next((one for one in self._candidates() if may_send(one)), None)
         if effort is None:
             return None
-        self._is_eldests_turn = not self._is_eldests_turn
+        return self._serve(effort)
+
+    def _serve(self, effort: Effort) -> asyncio.Future[float]:
+        self._is_eldests_turn, self._last = not self._is_eldests_turn, effort
+        self._short_turns += not is_long(effort)
         ring = self._ring_of(effort)
-        turns = ring[effort]
-        turn, _ = turns.popitem(last=False)
-        if turns:
+        line = ring[effort]
+        line.since = self._short_turns
+        turn, _ = line.turns.popitem(last=False)
+        if line.turns:
             ring.move_to_end(effort)
         else:
             del ring[effort]
         return turn
 
     def _candidates(self) -> Iterator[Effort]:
-        """In the order in which they may be served now; one of them twice."""
+        """In the order in which they may be served now; one of them twice. Who was last is behind those like it."""
         if self._is_eldests_turn and not self._urgent and self._others:
-            yield min(self._others, key=lambda effort: effort.number)
-        yield from self.efforts()
+            eldest = min(self._others, key=lambda effort: effort.number)
+            if eldest is not self._last:
+                yield eldest
+        for ring in self._rings:
+            yield from (effort for effort in ring if effort is not self._last)
+            if self._last is not None and self._last in ring:
+                yield self._last
 
     def efforts(self) -> Iterator[Effort]:
         """All who wait, the urgent ones first."""
@@ -80,7 +129,7 @@ class TurnQueue:
 
     def clear(self) -> Sequence[asyncio.Future[float]]:
         """Takes all turns out."""
-        turns = [turn for ring in self._rings for waiting in ring.values() for turn in waiting]
+        turns = [turn for ring in self._rings for line in ring.values() for turn in line.turns]
         for ring in self._rings:
             ring.clear()
         return turns
@@ -91,6 +140,3 @@ class TurnQueue:
 
     def __bool__(self) -> bool:
         return bool(self._urgent or self._others or self._background)
-
-    def __len__(self) -> int:
-        return sum(len(turns) for ring in self._rings for turns in ring.values())
