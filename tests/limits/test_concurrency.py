@@ -1,5 +1,11 @@
 """Fewer calls at once when the cloud is busy or slow; more again when it is well."""
 
+import asyncio
+
+import pytest
+
+from tests.support.virtual_time import run_virtual
+from worker.limits import Limits, Window
 from worker.limits.concurrency import Concurrency
 
 
@@ -42,8 +48,19 @@ def test_a_cloud_that_is_slow_always_is_not_busy() -> None:
     assert after(*[2.0] * 50).allowed == 8
 
 
-def test_one_slow_answer_means_nothing() -> None:
-    assert after(*[0.03] * 50, 0.2, *[0.03] * 5).allowed == 8
+@pytest.mark.parametrize("slow", [0.3, 3, 10, 100])
+def test_one_slow_answer_means_nothing(slow: float) -> None:
+    allowed = [after(*[0.03] * 50, slow, *[0.03] * answers).allowed for answers in range(60)]
+    assert set(allowed) == {8}
+
+
+def test_answers_that_come_in_time_again_are_none_of_the_slow_ones() -> None:
+    slow = after(*[0.03] * 50, *[1.0] * 10)
+    before, now = slow.allowed, 1000.0
+    for number in range(100):
+        slow.answered(now + number, now + number + 0.03, kind="attach", is_busy=False)
+        assert slow.allowed >= before
+    assert slow.allowed == 8
 
 
 def test_changes_that_take_longer_than_reads_are_not_slow() -> None:
@@ -68,3 +85,24 @@ def test_a_cloud_that_has_become_slow_for_good_is_usual_after_a_while() -> None:
     slower = after(*[0.1] * 50, *[1.0] * 30)
     assert slower.allowed < 8
     assert after(*[0.1] * 50, *[1.0] * 600).allowed == 8
+
+
+def test_how_long_credentials_took_says_nothing_of_the_cloud() -> None:
+    """For forty calls in a row they have to be fetched first."""
+
+    async def call(limits: Limits, fetching: float) -> None:
+        async with limits.slot() as turn:
+            await asyncio.sleep(fetching)
+            turn.sending()
+            await asyncio.sleep(0.03)
+            turn.accepted = "attach"
+
+    async def scenario() -> float:
+        limits = Limits([Window(1000, 1)], 8)
+        for number in range(80):
+            await call(limits, 0.0 if number < 40 else 5.0)
+        began = asyncio.get_running_loop().time()
+        await asyncio.gather(*(call(limits, 0.0) for _ in range(8)))
+        return asyncio.get_running_loop().time() - began
+
+    assert run_virtual(scenario()) == pytest.approx(0.03)

@@ -7,6 +7,8 @@ _LESS: Final = 0.5
 _SMOOTHING: Final = 0.1
 _SLOW: Final = 3.0
 """So many times the usual latency means that calls queue up over there."""
+_MOST_OF_ONE: Final = 2.0
+"""So many times what is slow, at most, is learned from one answer: a single one, however late, is none of many."""
 _NOTICEABLE: Final = 0.2
 """Seconds: what is quicker than this is never called slow. It may be this very process that was."""
 _FORGETTING: Final = 60.0
@@ -23,15 +25,16 @@ class _Latency:
     at: float
 
     def learn(self, latency: float, now: float) -> None:
-        self.recent += _SMOOTHING * (latency - self.recent)
+        self.recent += _SMOOTHING * (min(latency, _MOST_OF_ONE * self.slow) - self.recent)
         # After hours without such a call nothing is usual any more.
         doublings = min((now - self.at) / _FORGETTING, _MOST_DOUBLINGS)
         self.usual = min(self.recent, self.usual * 2.0**doublings)
         self.at = now
 
     @property
-    def is_slow(self) -> bool:
-        return self.recent > max(_SLOW * self.usual, _NOTICEABLE)
+    def slow(self) -> float:
+        """What is longer than this is slow."""
+        return max(_SLOW * self.usual, _NOTICEABLE)
 
 
 @dataclass(slots=True)
@@ -71,4 +74,5 @@ class Concurrency:
         if known is None:
             known = self._latencies[kind] = _Latency(latency, latency, now)
         known.learn(latency, now)
-        return known.is_slow
+        # Both: one late answer is chance, and one in time says that it is over.
+        return min(latency, known.recent) > known.slow
