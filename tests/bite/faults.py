@@ -6,6 +6,7 @@ from tests.bite.faults_at_the_edges import AT_THE_EDGES
 from tests.bite.faults_of_hindsight import OF_HINDSIGHT
 from tests.bite.faults_of_input import OF_INPUT
 from tests.bite.faults_of_judgement import OF_JUDGEMENT
+from tests.bite.faults_of_limits import OF_LIMITS
 from tests.bite.faults_of_notes import OF_NOTES
 from tests.bite.faults_of_telling import OF_TELLING
 from tests.bite.faults_of_time import OF_TIME
@@ -18,6 +19,7 @@ FAULTS: Final = (
     *OF_JUDGEMENT,
     *AT_THE_EDGES,
     *OF_TRUST,
+    *OF_LIMITS,
     *OF_NOTES,
     *OF_VAULT,
     *OF_INPUT,

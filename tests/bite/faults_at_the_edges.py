@@ -143,37 +143,6 @@ SENDING: Final = (
     ),
 )
 
-LIMITING: Final = (
-    Fault(
-        "a window counts from the beginning of a call",
-        "limits/limits.py",
-        "            places.ended(now)\n",
-        "            places.ended(began)\n",
-        "limits/test_limits.py::test_no_sliding_window_at_the_far_end_ever_holds_more_than_its_calls",
-    ),
-    Fault(
-        "a later hold shortens an earlier one",
-        "limits/limits.py",
-        "self._held_until = max(self._held_until, _now() + seconds)",
-        "self._held_until = _now() + seconds",
-        "limits/test_limits.py::test_a_hold_only_ever_extends",
-    ),
-    Fault(
-        "a lock is forgotten while somebody waits for it",
-        "limits/locks.py",
-        "if not self.users[self.key]:",
-        "if self.users[self.key] >= 0:",
-        "limits/test_limits.py::test_one_key_is_held_by_one_at_a_time_and_then_forgotten",
-    ),
-    Fault(
-        "what the cloud says is left is passed over",
-        "limits/limits.py",
-        "and self._allowance.has_room(now, self._under_way)",
-        "",
-        "limits/test_learning.py::test_nothing_is_sent_while_the_cloud_says_that_nothing_is_left",
-    ),
-)
-
 PROVING: Final = (
     Fault(
         "only the first address is looked at",
@@ -321,4 +290,4 @@ KEEPING: Final = (
     ),
 )
 
-AT_THE_EDGES: Final = (*ASKING, *SENDING, *LIMITING, *PROVING, *HANDING_OVER, *KEEPING)
+AT_THE_EDGES: Final = (*ASKING, *SENDING, *PROVING, *HANDING_OVER, *KEEPING)
