@@ -29,8 +29,8 @@ OF_LIMITS: Final = (
     Fault(
         "the eldest has two turns in a row",
         "limits/queue.py",
-        "            if eldest is not self._last:\n",
-        "            if eldest is not None:\n",
+        "self._is_eldests_turn, self._last = not self._is_eldests_turn, effort",
+        "self._is_eldests_turn = not self._is_eldests_turn",
         "limits/test_fairness.py::test_that_holds_however_few_calls_may_be_under_way_and_however_long_they_take",
     ),
     Fault(
