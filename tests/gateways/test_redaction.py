@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import secrets
 from collections.abc import Callable
 from typing import Final
 from urllib.parse import quote
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
+from tests.support.calls import counted
 from worker.gateways.redaction import shown
 
 KEYS: Final[dict[str, PrivateKeyTypes]] = {
@@ -123,6 +125,22 @@ def test_the_number_that_is_the_key_is_not_shown() -> None:
 )
 def test_what_a_person_needs_stays_readable(text: str) -> None:
     assert shown(text, list(PEMS.values())) == text
+
+
+def test_of_a_refusal_that_quotes_nothing_the_secrets_are_not_taken_apart() -> None:
+    """Hundreds may come at once, each beside a token of many kilobytes."""
+    token = secrets.token_urlsafe(12_000)
+    with counted() as calls:
+        assert shown("The certificate does not exist", [PEMS["RSA"]], [token]) == "The certificate does not exist"
+    assert calls.total() < 1000
+
+
+def test_one_cut_behind_many_words_is_found() -> None:
+    """Where so much else is said that it is the secrets that are gone through."""
+    words = " ".join(f"word{number}" for number in range(500))
+    assert shown(f"{words} {body(PEMS['RSA'])[40:64]}"[-150:], [PEMS["RSA"]]).endswith(" ***")
+    long = shown(f"{body(PEMS['RSA'])[40:64]} {words}", [PEMS["RSA"]])
+    assert long.startswith("*** word0 ")
 
 
 def test_a_long_text_is_looked_through_once() -> None:

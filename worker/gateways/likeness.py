@@ -4,7 +4,7 @@ import base64
 import binascii
 import re
 import string
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from worker.core.errors import unchained
@@ -12,16 +12,38 @@ from worker.core.errors import unchained
 SHORTEST_CUT: Final = 12
 """Letters and digits. What is shorter tells little, and may stand there by chance."""
 LETTERS: Final = frozenset(string.ascii_letters + string.digits)
-_OTHERS: Final = re.compile(r"[^A-Za-z0-9]+")
+_OTHERS: Final = bytes(one for one in range(256) if chr(one) not in LETTERS)
+_STEP: Final = SHORTEST_CUT // 2
+_BETWEEN: Final = "|"
+_FEW: Final = 200
+"""Steps to be looked for one by one. Of more it is quicker to go through the looks once."""
 _BLOCK: Final = re.compile(r"-----BEGIN [^-]{1,40}-----(.*?)-----END ", re.DOTALL)
 
 
-def cuts_of(secrets: Iterable[str]) -> frozenset[str]:
-    """Every cut of these, without what is between letters and digits: lines may be wrapped in any other way."""
-    looks = {_OTHERS.sub("", look) for secret in secrets for look in _looks(secret)}
-    return frozenset(
-        look[first : first + SHORTEST_CUT] for look in looks for first in range(len(look) - SHORTEST_CUT + 1)
-    )
+def looks_of(secrets: Iterable[str]) -> str:
+    """All in one text, without what is between letters and digits: lines may be wrapped in any other way."""
+    looks = {_letters_of(look) for secret in secrets for look in _looks(secret)}
+    return _BETWEEN.join(looks)
+
+
+def _letters_of(look: str) -> str:
+    return look.encode().translate(None, _OTHERS).decode()
+
+
+def cuts_in(letters: str, looks: str) -> Sequence[int]:
+    """Where cuts of the looks begin in `letters`. It is the text that is taken apart, for looks are long.
+
+    Every cut has a whole step of the text in it: of most refusals that is all that is looked for.
+    """
+    steps = {letters[first : first + _STEP] for first in range(0, len(letters) - _STEP + 1, _STEP)}
+    if len(steps) <= _FEW and not any(step in looks for step in steps):
+        return []
+    found = set(_cuts(letters)).intersection(_cuts(looks))
+    return [first for first, cut in enumerate(_cuts(letters)) if cut in found]
+
+
+def _cuts(text: str) -> Iterator[str]:
+    return (text[first : first + SHORTEST_CUT] for first in range(len(text) - SHORTEST_CUT + 1))
 
 
 def _looks(secret: str) -> Iterator[str]:

@@ -7,11 +7,11 @@ from operator import itemgetter
 from typing import Final
 
 from worker.core import events
-from worker.gateways.likeness import LETTERS, SHORTEST_CUT, cuts_of
+from worker.gateways.likeness import LETTERS, SHORTEST_CUT, cuts_in, looks_of
 
 _SHORTEST_PIECE: Final = 8
 """What is shorter may be an everyday word."""
-_LONGEST_TEXT: Final = 20_000
+_LONGEST_TEXT: Final = 6000
 # What stands for one character, however often it was escaped: in JSON, in URLs, in HTML, which leaves letters alone.
 _CHARACTER: Final = re.compile(
     r"(?<!\\)\\++(?:[nrtbf]|[ux]00(?P<json>[0-9A-Fa-f]{2})|x(?P<byte>[0-9A-Fa-f]{2}))"
@@ -36,7 +36,7 @@ def shown(text: str, secrets: Iterable[str], pieces: Iterable[str] = ()) -> str:
     """
     text, secrets = text[:_LONGEST_TEXT], tuple(secrets)
     words = [piece for piece in pieces if len(piece) >= _SHORTEST_PIECE]
-    spans = [*_quoted(text, {*_whole(secrets), *words}), *_cut(text, cuts_of((*secrets, *words))), *_runs(text)]
+    spans = [*_quoted(text, {*_whole(secrets), *words}), *_cut(text, (*secrets, *words)), *_runs(text)]
     return events.shown(_starred(text, sorted(spans)))
 
 
@@ -55,14 +55,13 @@ def _quoted(text: str, hidden: Iterable[str]) -> Iterator[Span]:
             start = text.find(one, start + len(one))
 
 
-def _cut(text: str, cuts: frozenset[str]) -> Iterator[Span]:
+def _cut(text: str, secrets: Iterable[str]) -> Iterator[Span]:
     """From the beginning of the word in which a cut begins to the end of that in which it ends."""
     letters, places = _letters(text)
     words = [found.span() for found in _WORD.finditer(text)]
-    for first in range(len(letters) - SHORTEST_CUT + 1):
-        if letters[first : first + SHORTEST_CUT] in cuts:
-            last = first + SHORTEST_CUT - 1
-            yield _word_at(places[first], words)[0], _word_at(places[last], words)[1]
+    for first in cuts_in(letters, looks_of(secrets)):
+        last = first + SHORTEST_CUT - 1
+        yield _word_at(places[first], words)[0], _word_at(places[last], words)[1]
 
 
 def _word_at(place: Span, words: Sequence[Span]) -> Span:
