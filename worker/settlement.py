@@ -24,8 +24,7 @@ from worker.core.schedule import Wait
 from worker.core.snapshot import Snapshot
 from worker.key_memory import KeyMemory
 from worker.telemetry import Metrics
-from worker.trust.exposure import holds_open_key
-from worker.trust.keeping import may_keep_body
+from worker.trust.keeping import UNSEEN, Look, looked_at
 from worker.trust.opening import TrustPolicy
 
 T = TypeVar("T")
@@ -84,7 +83,8 @@ class Settlement:
     async def conclude(self, delivery: Delivery, identity: Identity, report: Report, timing: Timing) -> None:
         """Exactly one `rotation.finished`."""
         disposition = dispose(report, attempt=timing.attempt, policy=self.retry)
-        if isinstance(disposition, ParkFor) and not identity.is_opened and not self._may_keep(delivery):
+        look = self._look_at(delivery) if _stays(disposition, identity) else UNSEEN
+        if isinstance(disposition, ParkFor) and not look.may_keep:
             report = Report.refused(_UNOPENED)
             disposition = GiveUp(report.reason)
         match disposition:
@@ -94,9 +94,9 @@ class Settlement:
                 await self._publish(delivery, identity, report, timing)
                 await self.insist(delivery.ack)
             case GiveUp(reason):
-                report = _warned(report) if self._is_exposed(delivery) else report
+                report = _warned(report) if look.is_exposed else report
                 told_at = await self._publish(delivery, identity, report, timing)
-                await self._bury(delivery, identity, reason, told_at)
+                await self._bury(delivery, identity, reason, told_at, look)
             case _:
                 assert_never(disposition)
         self._book(identity, report, timing, disposition)
@@ -164,24 +164,19 @@ class Settlement:
     async def repeat(self, delivery: Delivery, identity: Identity, told: Told) -> None:
         """As `conclude`, for what the world has heard of."""
         if told.outcome == "failed":
-            await self._bury(delivery, identity, told.reason, told.at)
+            await self._bury(delivery, identity, told.reason, told.at, self._look_at(delivery))
         else:
             await self.insist(delivery.ack)
         self.on_ended(identity.certificate, told.outcome)
         _log.info("rotation.finished", outcome=told.outcome, reason=told.reason, told_before=True)
 
-    def _may_keep(self, delivery: Delivery) -> bool:
-        return may_keep_body(delivery.message, self.trust)
+    def _look_at(self, delivery: Delivery) -> Look:
+        return looked_at(delivery.message, self.trust)
 
-    def _is_exposed(self, delivery: Delivery) -> bool:
-        """Whether a key that must not travel in the open did."""
-        return not self._may_keep(delivery) and holds_open_key(delivery.message.body)
-
-    async def _bury(self, delivery: Delivery, identity: Identity, reason: str, told_at: str) -> None:
-        keep_body = self._may_keep(delivery)
+    async def _bury(self, delivery: Delivery, identity: Identity, reason: str, told_at: str, look: Look) -> None:
         about = About(certificate=identity.certificate, renewal_id=identity.renewal_id, told_at=told_at)
-        about["is_exposed"] = self._is_exposed(delivery)
-        await self.insist(lambda: delivery.bury(reason, keep_body=keep_body, **about))
+        about["is_exposed"] = look.is_exposed
+        await self.insist(lambda: delivery.bury(reason, keep_body=look.may_keep, **about))
 
     async def _publish(self, delivery: Delivery, identity: Identity, report: Report, timing: Timing) -> str:
         """The event's time, as it says it."""
@@ -256,6 +251,11 @@ def _warned(report: Report) -> Report:
         return report  # it says so itself
     failure = report.failure or Failure(report.reason, "the rotation failed", transient=False)
     return replace(report, failure=replace(failure, message=f"{EXPOSED}; {failure.message}"))
+
+
+def _stays(disposition: Disposition, identity: Identity) -> bool:
+    """Whether the message is going to lie somewhere without anybody having vouched for it, or for good."""
+    return isinstance(disposition, GiveUp) or (isinstance(disposition, ParkFor) and not identity.is_opened)
 
 
 def _comes_again(message: Message) -> bool:

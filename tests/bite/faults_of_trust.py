@@ -163,14 +163,14 @@ OF_TRUST: Final = (
     Fault(
         "a key that came in the open is told as exposed for its own reason alone",
         "settlement.py",
-        "report = _warned(report) if self._is_exposed(delivery) else report",
+        "report = _warned(report) if look.is_exposed else report",
         "pass",
         "worker/test_exposed.py::test_whatever_it_was_refused_for_a_key_in_the_open_is_told_as_exposed",
     ),
     Fault(
         "a dead letter does not say that its key is exposed",
         "settlement.py",
-        'about["is_exposed"] = self._is_exposed(delivery)',
+        'about["is_exposed"] = look.is_exposed',
         'about["is_exposed"] = False',
         "worker/test_exposed.py::test_whatever_it_was_refused_for_a_key_in_the_open_is_told_as_exposed",
     ),

@@ -136,6 +136,16 @@ def test_a_bad_message_is_identified_as_far_as_that_is_safe() -> None:
     assert identify(b"\x00") == (None, None)
 
 
+@pytest.mark.parametrize("between", ["", ":"])
+def test_no_id_that_may_be_a_key_is_told(between: str) -> None:
+    def claimed(length: int) -> str | None:
+        return identify(json.dumps(document(id=between.join("aB3/" * 50)[:length])).encode())[1]
+
+    first = 81 + 80 * len(between)
+    assert claimed(first - 1) is not None
+    assert claimed(first) is None
+
+
 def test_a_signed_message_is_known_by_what_was_signed() -> None:
     def jws(payload: bytes) -> bytes:
         return b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in (b'{"alg":"EdDSA"}', payload, b"sig"))

@@ -26,7 +26,7 @@ SEEN: Final = {
     *("base64 of PEM for a chain", "base64 of DER for a chain", "base64 of PEM in an attribute"),
     *("base64 of DER in an attribute", "a JWK in an attribute", "base64 of DER for a file"),
     *("base64 of PEM for a file", "base64 of DER for a path", "a key for the signature", "a key for the signer's name"),
-    *("a key for the audience", "a list for the audience"),
+    *("a key for the audience", "a list for the audience", "DER in pieces in an attribute", "DER for an id"),
 }
 BODIES: Final = {
     "an unknown certificate": message(PLAIN, certificate="unknown").body,
@@ -37,6 +37,8 @@ BODIES: Final = {
     "DER for URLs": json.dumps({"k": url64(DER)}).encode(),
     "behind another word": b'"the key ' + text64(DER).encode() + b'"',
     "behind many escapes": b"\\" * LONGEST_BODY + PEM.encode(),
+    "behind many runs that are a letter too short": (b"A" * 39 + b"!") * 10 + text64(DER).encode(),
+    "behind words and slashes": b"a b c! /" + b"A" * 38 + b"! " + text64(DER).encode(),
     "at the end of a long text": b" " * LONGEST_BODY + PEM.encode(),
 }
 KEYS: Final[list[ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey]] = [

@@ -16,7 +16,7 @@ from tests.support.gateways import AUTHORITY
 from tests.trust.test_opening import PLAIN, POLICY, message
 from worker.broker.base import Message
 from worker.core.secret import Secret
-from worker.trust.keeping import may_keep_body
+from worker.trust.keeping import looked_at
 from worker.trust.keys import Key
 from worker.trust.sealing import seal
 from worker.trust.signing import CONTENT_TYPE, Signing, sign
@@ -38,6 +38,10 @@ def text64(content: bytes | str) -> str:
 
 def url64(content: bytes | str) -> str:
     return text64(content).translate(str.maketrans("+/", "-_")).rstrip("=")
+
+
+def pieces(text: str, size: int) -> list[str]:
+    return [text[first : first + size] for first in range(0, len(text), size)]
 
 
 JWE: Final = seal(Secret(PEM), "shop", "1", RECIPIENTS["P-256"])
@@ -133,6 +137,12 @@ HIDDEN: Final = {
     "a number for a traceparent": with_attributes(traceparent=NUMBER),
     "a number in the source": with_attributes(source=f"/acme/{NUMBER}"),
     "a number for a time": with_attributes(time=NUMBER),
+    "DER in pieces in an attribute": with_attributes(note=" ".join(pieces(text64(DER), 38))),
+    "a number in pieces in an attribute": with_attributes(note=" ".join(pieces(NUMBER, 22))),
+    "a number in lines in an attribute": with_attributes(note="\n".join(pieces(NUMBER, 11))),
+    "a number in hex in an attribute": with_attributes(note=DER[-40:].hex(":")),
+    "a number in hex in the source": with_attributes(source=DER[-40:].hex("-", 2)),
+    "DER for an id": with_attributes(id=text64(DER)),
     "pieces in many attributes": with_attributes(None, **{f"note{number}": PEM[:30] for number in range(9)}),
     "base64 of DER for a file": message({**FILES, "chain": text64(DER)}),
     "base64 of PEM for a file": message({**FILES, "private_key": text64(PEM)}),
@@ -149,8 +159,8 @@ HIDDEN: Final = {
 
 @pytest.mark.parametrize("how", HIDDEN)
 def test_a_body_that_may_hold_a_key_in_the_open_is_never_kept(how: str) -> None:
-    assert not may_keep_body(HIDDEN[how], POLICY)
-    assert may_keep_body(HIDDEN[how], replace(POLICY, allow_plain_keys=True))
+    assert not looked_at(HIDDEN[how], POLICY).may_keep
+    assert looked_at(HIDDEN[how], replace(POLICY, allow_plain_keys=True)).may_keep
 
 
 HARMLESS: Final = {
@@ -170,15 +180,18 @@ HARMLESS: Final = {
         traceparent=f"00-{'a' * 32}-{'b' * 16}-01",
         correlationid="7f0c5d0e-8a54-4f1c-9b6a-1c7be0a9d26f",
     ),
+    "with words in an attribute": with_attributes(
+        note="renewed by Lego on host 1: the old one would have ended on 2026-12-01, see CHANGE 4711"
+    ),
 }
 
 
 @pytest.mark.parametrize("how", HARMLESS)
 def test_a_renewal_without_a_key_in_the_open_is_kept(how: str) -> None:
-    assert may_keep_body(HARMLESS[how], POLICY)
+    assert looked_at(HARMLESS[how], POLICY).may_keep
 
 
 @pytest.mark.parametrize("curve", RECIPIENTS)
 def test_what_is_sealed_to_any_key_of_the_worker_is_kept_however_short_the_key_in_it(curve: str) -> None:
     for key in (PEM, "-----BEGIN PRIVATE KEY-----\nMIG\n-----END PRIVATE KEY-----\n", PEM * 20):
-        assert may_keep_body(message(sealed(seal(Secret(key), "shop", "1", RECIPIENTS[curve]))), POLICY)
+        assert looked_at(message(sealed(seal(Secret(key), "shop", "1", RECIPIENTS[curve]))), POLICY).may_keep

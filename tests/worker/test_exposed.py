@@ -8,11 +8,13 @@ from typing import Any, Final
 
 import pytest
 
+from tests.support.calls import counted
 from tests.support.clouds import message, renewal
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import stored
 from tests.worker.test_consumer import AUTHORITY, NAMES, Inbox, consumer_of
 from worker.broker.base import EXPOSED, Message
+from worker.trust.exposure import holds_open_key
 
 ISSUED: Final = AUTHORITY.issue(NAMES)
 SEALED: Final = {"kind": "sealed", "chain_pem": ISSUED.chain_pem, "private_key_jwe": ISSUED.private_key_pem}
@@ -52,6 +54,13 @@ async def test_whatever_it_was_refused_for_a_key_in_the_open_is_told_as_exposed(
 
 async def test_what_was_wrong_otherwise_is_told_too() -> None:
     assert told(await settled(REFUSED["unknown_certificate"]))["message"].endswith("no certificate of that name")
+
+
+async def test_a_message_is_searched_for_keys_once() -> None:
+    """All of it is read, and it may be long."""
+    with counted() as calls:
+        await settled(message(b"garbage " * 60_000))
+    assert calls[holds_open_key.__code__] == 1
 
 
 async def test_of_a_refused_plain_key_it_is_told_once() -> None:

@@ -25,6 +25,8 @@ _SURROGATE: Final = re.compile(r"\\u[dD]")
 _EXTENSION: Final = re.compile(r"[a-z0-9]{1,40}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ID: Final = re.compile(r"[\x21-\x7e]{1,200}")
+# With what may stand between pieces: the shortest key in PKCS#8 with its public part has more.
+_KEY_LIKE: Final = re.compile(r"(?:[A-Za-z0-9+/_=-]:*){81}")
 
 Text = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{1,1000}$")]
 Pem = Annotated[str, StringConstraints(max_length=131_072)]
@@ -231,7 +233,10 @@ def _material(data: RenewalData) -> Material:
 
 
 def identify(body: bytes) -> tuple[str | None, str | None]:
-    """Certificate name and renewal id of a message that may be bad otherwise, for its event and its dead letter."""
+    """Certificate name and renewal id of a message that may be bad otherwise, for its event and its dead letter.
+
+    No id that may be a key: it would be told to all who hear events.
+    """
     if len(body) > LONGEST_BODY:
         return None, None
     try:
@@ -240,7 +245,9 @@ def identify(body: bytes) -> tuple[str | None, str | None]:
         return None, None
     data = document.get("data")
     certificate = data.get("certificate") if isinstance(data, dict) else None
-    return _if_sound(certificate, _NAME), _if_sound(document.get("id"), _ID)
+    renewal_id = _if_sound(document.get("id"), _ID)
+    is_told = renewal_id is not None and _KEY_LIKE.search(renewal_id) is None
+    return _if_sound(certificate, _NAME), renewal_id if is_told else None
 
 
 def _unsigned(body: bytes) -> bytes:

@@ -24,7 +24,13 @@ _NAMED: Final = re.compile(
     rb'|"private_key_pem"\s{0,9}:\s{0,9}"[^"]'
 )
 _STANDARD: Final = bytes.maketrans(b"-_", b"+/")
-_ENCODED: Final = re.compile(rb"[A-Za-z0-9+/](?:[A-Za-z0-9+/]|\s(?=[A-Za-z0-9+/])){39,}|[A-Za-z0-9_-]{40,}")
+_SHORTEST: Final = 40
+# Each run is tried where it begins and nowhere else: what is a letter too short is looked through once.
+_ENCODED: Final = re.compile(
+    rb"[A-Za-z0-9+/](?<![A-Za-z0-9+/].)(?<![A-Za-z0-9+/]\s.)(?:[A-Za-z0-9+/]|\s(?=[A-Za-z0-9+/])){%d,}+"
+    rb"|[A-Za-z0-9_-](?<![A-Za-z0-9_-].)[A-Za-z0-9_-]{%d,}+" % (_SHORTEST - 1, _SHORTEST - 1),
+    re.DOTALL,
+)
 
 
 def holds_open_key(body: bytes) -> bool:
@@ -52,4 +58,5 @@ def _decoded(content: bytes) -> Iterator[bytes]:
         run = found[0].translate(_STANDARD)
         # Lines of one text, or words of which one is a key.
         for text in {b"".join(run.split()), *run.split()}:
-            yield base64.b64decode(text[: len(text) // 4 * 4])
+            if len(text) >= _SHORTEST:
+                yield base64.b64decode(text[: len(text) // 4 * 4])

@@ -4,6 +4,7 @@ A list of what may be there, part by part, and not of what keys look like: a key
 """
 
 import re
+from dataclasses import dataclass
 from typing import Final, assert_never
 
 from worker.broker.base import Message, sound_traceparent
@@ -18,6 +19,7 @@ from worker.core.message import (
     parse,
 )
 from worker.core.reading import chain_in
+from worker.trust.exposure import holds_open_key
 from worker.trust.opening import JSON_TYPES, PLAIN_ENCODINGS, TrustPolicy, kind_of
 from worker.trust.sealing import is_sealed
 from worker.trust.signing import CONTENT_TYPE, payload_of
@@ -26,10 +28,37 @@ _LONGEST_TEXT: Final = 400
 _MOST_ATTRIBUTES: Final = 8
 # The number that is a P-256 key has 43 characters of base64; as PKCS#8, 92. Base64 has slashes, and so have paths.
 _KEY_LIKE: Final = re.compile(r"[A-Za-z0-9+_=-]{41}|[A-Za-z0-9+_=/-]{81}")
+# A key in pieces is one too. Words and numbers may stand beside one another, but not so much of hex.
+_BETWEEN: Final = re.compile(r"[\s:]+")
+_BETWEEN_HEX: Final = re.compile(r"[\s:-]+")
+_WORD: Final = re.compile(r"(?<![A-Za-z0-9+/_=-])(?:[A-Za-z]?[a-z]+|[A-Z]+|[0-9]+)(?![A-Za-z0-9+/_=-])")
+_HEX: Final = re.compile(r"[0-9A-Fa-f]{41}")
 
 
-def may_keep_body(message: Message, policy: TrustPolicy) -> bool:
-    """Whether a message that was given up may be kept as it is: never with a key in the open that was not allowed.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen in a message."""
+
+    may_keep: bool
+    """As it is, where it was given up."""
+    is_exposed: bool
+    """A key that must not travel in the open did."""
+
+
+UNSEEN: Final = Look(may_keep=True, is_exposed=False)
+"""Of what is not looked at, or may hold what it likes."""
+
+
+def looked_at(message: Message, policy: TrustPolicy) -> Look:
+    """To be asked once a message: it reads all of it."""
+    if policy.allow_plain_keys:
+        return UNSEEN
+    is_exposed = holds_open_key(message.body)
+    return Look(may_keep=not is_exposed and _is_in_place(message), is_exposed=is_exposed)
+
+
+def _is_in_place(message: Message) -> bool:
+    """Whether all that is in a message is what should stand there.
 
     What is no renewal may hold a key in any disguise, so it is not kept either, however harmless it looks; nor is one
     with something in it that is not what should stand there: a chain that is none, an envelope that `sealing` would
@@ -38,8 +67,6 @@ def may_keep_body(message: Message, policy: TrustPolicy) -> bool:
     queue as it came, a key in the open included, until it is replayed, judged here like any other message, or purged.
     Only the broker's rights guard it: `dead list` shows no body of any message.
     """
-    if policy.allow_plain_keys:
-        return True
     if message.content_encoding not in PLAIN_ENCODINGS or kind_of(message) not in {*JSON_TYPES, CONTENT_TYPE}:
         return False
     try:
@@ -51,7 +78,11 @@ def may_keep_body(message: Message, policy: TrustPolicy) -> bool:
 
 
 def _is_plain_text(text: str | None) -> bool:
-    return text is None or (len(text) <= _LONGEST_TEXT and _KEY_LIKE.search(text) is None)
+    if text is None:
+        return True
+    pieces = _BETWEEN.sub("", _WORD.sub("|", text))
+    is_key_like = _KEY_LIKE.search(text) or _KEY_LIKE.search(pieces) or _HEX.search(_BETWEEN_HEX.sub("", text))
+    return len(text) <= _LONGEST_TEXT and is_key_like is None
 
 
 def _has_sound_attributes(event: RenewalEvent) -> bool:
