@@ -90,17 +90,17 @@ class Sweeper:
         is_newer = not is_told and is_overtaken(all_placed(reversed(events)), leaf, None)
         return replace(finding, state="newer") if is_newer else finding
 
-    def renewal(self, name: str, at: datetime) -> tuple[str, Message]:
-        """What lies on disk as a renewal of the worker's own, and its id."""
-        lineage, renewal_id = self.lineages[name], f"sweep-{uuid.uuid4()}"
+    def renewal(self, name: str, at: datetime) -> Message:
+        """What lies on disk as a renewal of the worker's own."""
+        lineage = self.lineages[name]
         body = composed(
-            renewal_id=renewal_id,
+            renewal_id=f"sweep-{uuid.uuid4()}",
             source="/rotation-worker/sweep",
             certificate=name,
             material={"kind": "file", "chain": lineage.chain, "private_key": lineage.private_key},
             at=at,
         )
-        return renewal_id, Message(body, CONTENT_TYPE)
+        return Message(body, CONTENT_TYPE)
 
 
 def _judged(name: str, bundle: Bundle, steps: Sequence[Step]) -> Finding:
@@ -183,7 +183,7 @@ class Sweeping:
         clock = asyncio.get_running_loop().time()
         if known == fingerprint and clock - since < _LOST_AFTER:
             return
-        _, message = self.sweeper.renewal(finding.certificate, self.now())
+        message = self.sweeper.renewal(finding.certificate, self.now())
         await self.enqueue(message)
         waits = 0.0 if finding.wait is None else (finding.wait.until - self.now()).total_seconds()
         self._waiting[finding.certificate] = fingerprint, clock + waits

@@ -10,10 +10,12 @@ from worker.awaiting import Awaited
 from worker.beside import beside
 from worker.broker.base import BrokerError
 from worker.broker.recall import Told
+from worker.core.events import event_id, event_ids
 
 
-def event(renewal_id: str, certificate: str = "shop") -> dict[str, Any]:
+def event(renewal_id: str, certificate: str = "shop", *, made_of: str | None = None) -> dict[str, Any]:
     return {
+        "id": event_id(made_of or renewal_id, "succeeded"),
         "causationid": renewal_id,
         "subject": certificate,
         "data": {"outcome": "succeeded", "reason": "rotated"},
@@ -42,7 +44,7 @@ def waited(past: Any, *, told_after: float = 5, told: Sequence[dict[str, Any]] =
         awaited = Awaited(past, 60)
         loop.call_later(told_after, past.events.extend, told)
         async with beside(awaited.look_on()):
-            return await awaited.outcome("mine", "shop"), loop.time()
+            return await awaited.outcome(event_ids("mine"), "shop"), loop.time()
 
     return run_virtual(scenario())
 
@@ -54,6 +56,12 @@ def test_an_outcome_is_heard_of_soon_after_it_is_told() -> None:
 def test_a_history_that_cannot_be_read_for_a_while_is_asked_again() -> None:
     told, at = waited(Past(failures=8), told=[event("mine")])
     assert (told, at) == (Told("succeeded", "rotated"), 9)
+
+
+def test_what_was_refused_and_only_claims_to_be_that_renewal_is_not_believed() -> None:
+    claims = [event("mine", made_of="somebody else's message")]
+    assert waited(Past(), told=claims) == (None, 60)
+    assert waited(Past(events=claims), told=[event("mine")]) == (Told("succeeded", "rotated"), 5)
 
 
 def test_what_is_never_told_is_not_waited_for_for_ever() -> None:

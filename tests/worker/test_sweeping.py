@@ -43,8 +43,8 @@ class Disk:
             raise BrokerError("no queue took it")
         self.enqueued.append(json.loads(message.body)["data"]["certificate"])
 
-    def renewal(self, name: str, _at: datetime) -> tuple[str, Message]:
-        return "sweep-1", Message(json.dumps({"data": {"certificate": name}}).encode(), "application/json")
+    def renewal(self, name: str, _at: datetime) -> Message:
+        return Message(json.dumps({"data": {"certificate": name}}).encode(), "application/json")
 
     async def past(self, _name: str) -> Sequence[Mapping[str, object]]:
         return ()

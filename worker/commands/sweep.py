@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -27,8 +27,10 @@ from worker.commands.reading import broker_to_read
 from worker.commands.refusals import in_json
 from worker.core.errors import Failure
 from worker.core.events import rfc3339
+from worker.core.renewal import OWN_PRODUCER
 from worker.rotation import Rotator
 from worker.settings import Settings, SettingsError
+from worker.settlement import Identity
 from worker.substitute import Substitute
 from worker.sweep import Finding, Sweeper
 from worker.telemetry import Metrics, configure_logs
@@ -62,10 +64,11 @@ class Queue:
     awaited: Awaited
 
     async def put_right(self, sweeper: Sweeper, name: str) -> Told:
-        renewal_id, message = sweeper.renewal(name, utc_now())
+        message = sweeper.renewal(name, utc_now())
+        event_ids = Identity.of(replace(message, user_id=OWN_PRODUCER)).event_ids
         with self.substitute.needed():
             await self.broker.publish_own(message)
-            return await self.awaited.outcome(renewal_id, name) or _UNKNOWN
+            return await self.awaited.outcome(event_ids, name) or _UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
