@@ -99,6 +99,15 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> Non
     assert refusal(SHOP, tmp_path) == "file_permissions"
 
 
+def test_a_chain_that_everybody_may_write_is_refused(tmp_path: Path) -> None:
+    lineage(tmp_path)
+    chain = tmp_path / "archive/shop/fullchain1.pem"
+    chain.chmod(0o666)
+    assert refusal(SHOP, tmp_path) == "file_permissions"
+    chain.chmod(0o664)
+    assert read_material(SHOP, [tmp_path])[0] == "chain"
+
+
 def key_file(**overrides: int) -> os.stat_result:
     """As Kubernetes hands a Secret to a pod whose `fsGroup` is 65532."""
     told = {"mode": 0o440, "links": 1, "user": 0, "group": 65532, **overrides}
@@ -252,6 +261,26 @@ async def test_a_lineage_that_is_half_renewed_is_waited_for(tmp_path: Path) -> N
     material = await material_of(renewal_from_files(), watched, Recipients())
     assert material is not None
     assert material[0] == (tmp_path / "archive/shop/fullchain2.pem").read_text()
+
+
+async def test_a_key_that_has_another_name_for_a_moment_is_waited_for(tmp_path: Path) -> None:
+    """As one leaves it that links what it wrote, and then takes the first name away."""
+    two_renewals(tmp_path)
+    link(tmp_path, fullchain=1, privkey=1)
+    other = tmp_path / "written.tmp"
+    other.hardlink_to(tmp_path / "archive/shop/privkey1.pem")
+    watched = Watched(tmp_path, {3: other.unlink})
+    material = await material_of(renewal_from_files(), watched, Recipients())
+    assert material is not None
+    assert fit(*material)
+
+
+async def test_a_key_that_keeps_another_name_is_refused_for_good(tmp_path: Path) -> None:
+    lineage(tmp_path)
+    (tmp_path / "backup.pem").hardlink_to(tmp_path / "archive/shop/privkey1.pem")
+    with pytest.raises(PermanentError, match="hard links") as told:
+        await material_of(renewal_from_files(), [tmp_path], Recipients())
+    assert told.value.reason == "file_permissions"
 
 
 async def test_files_that_never_fit_are_left_to_the_rules(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.trust.keys import KeyFileError, made, problem_of, read_key
+from worker.trust.keys import KeyFile, KeyFileError, made, problem_of, read_key
 
 
 @pytest.mark.parametrize("mode", [0o666, 0o646, 0o602])
@@ -15,6 +15,17 @@ def test_a_public_key_that_everybody_may_replace_is_nobodys(tmp_path: Path, mode
         read_key(public, is_private=False, signs=True)
     public.chmod(0o664)
     assert problem_of(public, is_private=False, signs=True) is None
+
+
+def test_a_private_key_that_everybody_may_read_by_now_is_not_used_any_more(tmp_path: Path) -> None:
+    private, _ = made(tmp_path, "worker", signs=False)
+    file = KeyFile(private, is_private=True, signs=False)
+    key = file.key()
+    private.chmod(0o644)
+    with pytest.raises(KeyFileError, match="can be read by everybody"):
+        file.key()
+    private.chmod(0o600)
+    assert file.key().thumbprint() == key.thumbprint()
 
 
 @pytest.mark.parametrize("signs", [True, False])

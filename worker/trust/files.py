@@ -17,7 +17,7 @@ from worker.core.errors import PermanentError, RefusedError, RotationError, Tran
 from worker.core.pem import LONGEST_CHAIN, LONGEST_KEY
 from worker.core.renewal import InFiles
 from worker.core.secret import Secret
-from worker.settings.files import read_bounded
+from worker.settings.files import problem_of_kind, read_bounded
 
 _OPEN_TO_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _ROOT: Final = 0
@@ -155,6 +155,7 @@ def _check(status: os.stat_result, place: str, *, is_key: bool) -> None:
     check_regular(status, place)
     if status.st_uid not in (0, os.geteuid()):
         raise RefusedError("file_permissions", f"{place}: owned by another user")
-    problem = problem_of_key(status, os.geteuid(), {os.getegid(), *os.getgroups()}) if is_key else None
+    groups = {os.getegid(), *os.getgroups()}
+    problem = problem_of_key(status, os.geteuid(), groups) if is_key else problem_of_kind(status)
     if problem is not None:
         raise RefusedError("file_permissions", f"{place}: {problem}")

@@ -71,7 +71,7 @@ class KeyFile:
     path: Path
     is_private: bool
     signs: bool
-    _seen: tuple[int, int, int] | None = None
+    _seen: tuple[int, ...] | None = None
     _key: Key | None = None
 
     def key(self) -> Key:
@@ -80,7 +80,8 @@ class KeyFile:
             status = self.path.stat()
         except OSError as error:
             raise KeyFileError(f"cannot be read: {error.strerror}") from None
-        seen = (status.st_ino, status.st_mtime_ns, status.st_size)
+        # Also who may read it now.
+        seen = (status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode, status.st_ctime_ns)
         if self._key is None or seen != self._seen:
             self._key, self._seen = read_key(self.path, is_private=self.is_private, signs=self.signs), seen
         return self._key

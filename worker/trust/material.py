@@ -16,7 +16,8 @@ from worker.trust.vault import Vault
 
 _PAUSES: Final = (0.2, 0.5, 1.0)
 """Seconds between looks at what is being replaced: by a client that renews, or where a copy of it is kept."""
-_PASSING: Final = frozenset({"file_not_found", "key_mismatch"})
+# A writer may link, or write before it takes the rights from others.
+_PASSING: Final = frozenset({"file_not_found", "file_permissions", "key_mismatch"})
 # A pinned version never changes; it may only be unknown yet to the replica that was asked.
 _PASSING_OF_PINNED: Final = frozenset({"vault_not_found"})
 _PASSING_OF_NEWEST: Final = _PASSING_OF_PINNED | {"vault_malformed"}
