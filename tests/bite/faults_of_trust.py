@@ -85,8 +85,8 @@ OF_TRUST: Final = (
     Fault(
         "a plain key that was never opened is parked",
         "settlement.py",
-        "if isinstance(disposition, ParkFor) and not identity.is_opened and not self._may_keep(delivery):",
-        "if isinstance(disposition, ParkFor) and identity.is_opened and not self._may_keep(delivery):",
+        "(isinstance(disposition, ParkFor) and not identity.is_opened)",
+        "(isinstance(disposition, ParkFor) and identity.is_opened)",
         "worker/test_unopened.py::test_what_cannot_be_looked_into_yet_is_not_parked_with_a_key_in_the_open",
     ),
     Fault(
@@ -166,6 +166,13 @@ OF_TRUST: Final = (
         "report = _warned(report) if look.is_exposed else report",
         "pass",
         "worker/test_exposed.py::test_whatever_it_was_refused_for_a_key_in_the_open_is_told_as_exposed",
+    ),
+    Fault(
+        "a key that was seen is kept all the same, where nothing else is wrong",
+        "trust/keeping.py",
+        "may_keep=not is_exposed and _is_in_place(message)",
+        "may_keep=_is_in_place(message)",
+        "trust/test_keeping.py::test_a_body_that_may_hold_a_key_in_the_open_is_never_kept",
     ),
     Fault(
         "a dead letter does not say that its key is exposed",

@@ -20,9 +20,9 @@ SETTLING: Final = (
         "bury before the event",
         "settlement.py",
         """                told_at = await self._publish(delivery, identity, report, timing)
-                await self._bury(delivery, identity, reason, told_at)
+                await self._bury(delivery, identity, reason, told_at, look)
 """,
-        """                await self._bury(delivery, identity, reason, "")
+        """                await self._bury(delivery, identity, reason, "", look)
                 await self._publish(delivery, identity, report, timing)
 """,
         "worker/test_consumer.py::test_the_last_attempt_is_told_and_buried",
