@@ -12,6 +12,9 @@ SINGLE = '{instance_id = "i1", group_id = "g1", domain_id = "d1"}'
 PASSWORD = '{kind = "password", iam_endpoint = "IAM", account = "a", user = "u", password_file = "p", project = "eu"}'
 
 
+MOVING = 'gateway = "apig-main"\nstrategy = "blue_green"\nname = "shop"\ndomains = "attached"\nwaves = {}'
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -182,6 +185,11 @@ def test_a_deployment_is_taken(tmp_path: Path, deployment: str) -> None:
         (in_place(strategy='"blue_green"'), ".name: blue_green needs it"),
         (in_place(strategy='"blue_green"', name='"shop"'), ".certificate_id: blue_green finds its stored"),
         (in_place(strategy='"blue_green"', name='"' + "s" * 38 + '"'), ".name: 37 characters at most"),
+        (in_place(waves="[1]"), ".waves: in_place has none"),
+        (in_place(retire_after_seconds="5"), ".retire_after_seconds: in_place keeps no old certificate"),
+        (MOVING.format("[0.5, 0.1]"), ".waves.1: moves nothing"),
+        (MOVING.format("[1.0, 1]"), ".waves.1: moves nothing"),
+        (MOVING.format("[3, 0.1, 3]"), ".waves.2: moves nothing"),
         (in_place(waves="[2.0]"), ".waves.0: Value error, a share is 1.0 at most"),
         (in_place(waves="[]"), ".waves: Tuple should have at least 1 item"),
         (in_place(strategy='"rebind"'), ".strategy: not one of a huawei_apig gateway's"),

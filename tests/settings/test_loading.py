@@ -142,7 +142,9 @@ def test_a_whole_number_is_a_number_too(tmp_path: Path) -> None:
 
 
 def test_a_wrong_type_in_a_file_of_the_certificates_dir_names_that_file(tmp_path: Path) -> None:
-    text = certificate(in_place(waves='[1, "0.5"]'), name="blog")
+    text = certificate(
+        in_place(strategy='"blue_green"', certificate_id="", name='"shop"', waves='[1, "0.5"]'), name="blog"
+    )
     written(tmp_path, text, "d/blog.toml")
     (found,) = problems(tmp_path, 'certificates_dir = "d"\n' + GATEWAYS)
     assert found.startswith(f"{tmp_path}/d/blog.toml: certificates.blog.deployments.0.waves.1: a number belongs here")

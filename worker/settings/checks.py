@@ -9,7 +9,6 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from worker.core.names import is_domain
 from worker.core.places import is_below
-from worker.core.uploads import LONGEST_BASE
 from worker.settings.base import VAULT_PATH
 from worker.settings.model import (
     AkSkAuth,
@@ -28,6 +27,7 @@ from worker.settings.model import (
     Vault,
     VaultAppRole,
 )
+from worker.settings.moving import moving_problems
 from worker.settings.proving import endpoint_problems, is_host_and_port, verify_problems
 from worker.settings.timed import window_problems
 
@@ -235,6 +235,7 @@ def _deployment(settings: Settings, place: str, deployment: Deployment) -> Itera
         yield f"{place}.strategy: not one of a {gateway.kind} gateway's"
     if deployment.certificate_id is None and deployment.name is None:
         yield f"{place}: needs certificate_id or name"
+    yield from moving_problems(place, deployment)
     yield from (_bycloud(place, deployment) if isinstance(gateway, ByCloud) else _apig(place, deployment))
 
 
@@ -256,8 +257,6 @@ def _apig(place: str, deployment: Deployment) -> Iterator[str]:
         yield f"{place}.name: 4 to 50 letters, digits and underscores, the first a letter"
     if deployment.listeners:
         yield f"{place}.listeners: an APIG deployment has domains"
-    if deployment.strategy == "blue_green":
-        yield from _blue_green(place, deployment)
     domains = deployment.domains
     if domains is None or (not isinstance(domains, str) and not domains):
         yield f'{place}.domains: needs names, or "attached"'
@@ -271,16 +270,6 @@ def _apig(place: str, deployment: Deployment) -> Iterator[str]:
     yield from _twice(f"{place}.domains", [_places(domain) for domain in domains])
     if deployment.strategy == "per_domain" and deployment.name is None:
         yield f"{place}.name: per_domain needs it"
-
-
-def _blue_green(place: str, deployment: Deployment) -> Iterator[str]:
-    """Its stored certificates come and go: what stays is the beginning of their names."""
-    if deployment.name is None:
-        yield f"{place}.name: blue_green needs it"
-    elif len(deployment.name) > LONGEST_BASE:
-        yield f"{place}.name: {LONGEST_BASE} characters at most, because a fingerprint follows"
-    if deployment.certificate_id is not None:
-        yield f"{place}.certificate_id: blue_green finds its stored certificates by name"
 
 
 def _places(domain: str | Domain) -> Sequence[Hashable]:
