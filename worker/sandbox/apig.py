@@ -4,7 +4,6 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from aiohttp import web
@@ -12,6 +11,7 @@ from cryptography import x509
 
 from worker.core.names import uncovered
 from worker.sandbox.answering import Answering, Result
+from worker.sandbox.apig_shown import certificate_shown, domain_shown
 from worker.sandbox.material import Refusal, judge, names_of
 from worker.sandbox.world import Domain, Stored, World
 
@@ -72,7 +72,7 @@ class Apig:
         stored = _stored(uuid.uuid4().hex, body, leaf)
         self.world.certificates[stored.id] = stored
         self.world.propagate(stored.id)
-        return Result(200, _shown(stored, self.project_id))
+        return Result(200, certificate_shown(stored, self.project_id))
 
     def _checked(self, body: Mapping[str, object]) -> x509.Certificate | Result:
         name, scope = body.get("name"), body.get("type", "global")
@@ -104,11 +104,11 @@ class Apig:
                 domain.client_verification = False
         self.world.certificates[old.id] = new
         self.world.propagate(old.id)
-        return Result(200, _shown(new, self.project_id))
+        return Result(200, certificate_shown(new, self.project_id))
 
     def show(self, request: web.Request, _body: Mapping[str, object]) -> Result:
         stored = self.world.certificates.get(request.match_info["certificate"])
-        return _missing() if stored is None else Result(200, _shown(stored, self.project_id))
+        return _missing() if stored is None else Result(200, certificate_shown(stored, self.project_id))
 
     def list(self, request: web.Request, _body: Mapping[str, object]) -> Result:
         """Items lack the serial number and the beginning."""
@@ -118,7 +118,7 @@ class Apig:
         items = [
             {
                 key: value
-                for key, value in _shown(one, self.project_id).items()
+                for key, value in certificate_shown(one, self.project_id).items()
                 if key not in ("serial_number", "not_before")
             }
             for one in page
@@ -140,7 +140,9 @@ class Apig:
             return _missing()
         found = self.world.bound_to(certificate_id)
         page = _page(request, found)
-        return Result(200, {"size": len(page), "total": len(found), "bound_domains": [_bound(one) for one in page]})
+        return Result(
+            200, {"size": len(page), "total": len(found), "bound_domains": [domain_shown(one) for one in page]}
+        )
 
     def attach(self, request: web.Request, body: Mapping[str, object]) -> Result:
         """All or nothing. Without instance_ids, every instance that has the name; without a flag, it moves."""
@@ -308,44 +310,3 @@ def _stored(certificate_id: str, body: Mapping[str, object], leaf: x509.Certific
         instance_id=instance if isinstance(instance, str) else None,
         trusted_root_ca=ca if isinstance(ca, str) and ca else None,
     )
-
-
-def _shown(stored: Stored, project_id: str) -> Mapping[str, object]:
-    leaf = stored.leaf
-    return {
-        "id": stored.id,
-        "name": stored.name,
-        "type": stored.type,
-        "instance_id": stored.instance_id or "common",
-        "project_id": project_id,
-        "common_name": next(iter(names_of(leaf)), ""),
-        "san": names_of(leaf),
-        "not_before": _time(leaf.not_valid_before_utc),
-        "not_after": _time(leaf.not_valid_after_utc),
-        "serial_number": str(leaf.serial_number),
-        "signature_algorithm": "SHA256-RSA",
-        "is_has_trusted_root_ca": stored.trusted_root_ca is not None,
-        "version": 3,
-        "create_time": _time(stored.created_at),
-        "update_time": _time(stored.updated_at),
-    }
-
-
-def _bound(domain: Domain) -> Mapping[str, object]:
-    """`ssl_id` and `ssl_name` really come back empty."""
-    return {
-        "url_domain": domain.name,
-        "id": domain.id,
-        "status": 3,
-        "min_ssl_version": "TLSv1.2",
-        "is_http_redirect_to_https": False,
-        "verified_client_certificate_enabled": domain.client_verification,
-        "ssl_id": "",
-        "ssl_name": "",
-        "api_group_id": domain.group_id,
-        "instance_id": domain.instance_id,
-    }
-
-
-def _time(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
