@@ -390,7 +390,15 @@ def timed(**settings: str) -> str:
     ['"Mon-Fri 09:00-17:00 Europe/Berlin"', '["Sat 22:00-04:00 UTC", "02:00-24:00 Asia/Kathmandu"]', "[]"],
 )
 def test_a_window_is_taken(tmp_path: Path, window: str) -> None:
-    assert problems(tmp_path, timed(window=window, spread_seconds="600", near_expiry_seconds="0")) == []
+    assert problems(tmp_path, timed(window=window, spread_seconds="600", near_expiry_seconds="3601")) == []
+
+
+@pytest.mark.parametrize(("window", "is_good"), [('"Mon 09:00-17:00 UTC"', False), ("[]", True)])
+def test_what_expires_beside_a_window_is_not_slept_through(tmp_path: Path, window: str, *, is_good: bool) -> None:
+    for near in ("0", "3600"):
+        found = problems(tmp_path, timed(window=window, near_expiry_seconds=near))
+        told = "certificates.shop.near_expiry_seconds: not longer than the last of retry.parking_seconds: "
+        assert [one.startswith(told) for one in found] == ([] if is_good else [True]), found
 
 
 @pytest.mark.parametrize(

@@ -196,7 +196,7 @@ def _certificate(settings: Settings, name: str, certificate: Certificate) -> Ite
         yield from _files_below(place, certificate.files_below, certificate.lineage)
     if certificate.keep_previous:
         yield from _kept(f"{place}.keep_previous", settings.trust, name, certificate)
-    yield from window_problems(f"{place}.window", certificate, min(settings.retry.parking_seconds))
+    yield from window_problems(place, certificate, settings.retry.parking_seconds)
 
 
 def _kept(place: str, trust: Trust, name: str, certificate: Certificate) -> Iterator[str]:

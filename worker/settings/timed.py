@@ -1,6 +1,6 @@
 """When a certificate may be rotated, as its settings say it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pydantic import Field
 
@@ -23,15 +23,18 @@ class Timed(Model):
         return (self.window,) if isinstance(self.window, str) else self.window
 
 
-def window_problems(place: str, certificate: Timed, step: float) -> Iterator[str]:
-    """`step`: for how long a renewal that waits is asleep at least."""
+def window_problems(place: str, certificate: Timed, steps: Sequence[float]) -> Iterator[str]:
+    """`steps`: for how long a renewal that waits is asleep, at least, and at the most, in one go."""
     is_one = isinstance(certificate.window, str)
     for number, text in enumerate(certificate.windows):
-        key = place if is_one else f"{place}.{number}"
+        key = f"{place}.window" if is_one else f"{place}.window.{number}"
         try:
             length = parse_window(text).length.total_seconds()
         except ValueError as error:
             yield f"{key}: {error}"
         else:
-            if length < 2 * step:
+            if length < 2 * min(steps):
                 yield f"{key}: shorter than twice the first of retry.parking_seconds: it might be slept through"
+    if certificate.windows and certificate.near_expiry_seconds <= max(steps):
+        told = "not longer than the last of retry.parking_seconds: what is served might expire in its sleep"
+        yield f"{place}.near_expiry_seconds: {told}"
