@@ -20,7 +20,7 @@ from worker.core.planning import Keep, Plan, Superseded
 from worker.core.renewal import InFiles
 from worker.core.schedule import Wait
 from worker.core.waiting import Step, held_back
-from worker.core.withdrawal import was_taken_back
+from worker.core.withdrawal import was_rolled_back, was_taken_back
 from worker.effort import Effort, spending
 from worker.intake import Intake
 from worker.rotation import Rotator
@@ -30,9 +30,10 @@ _FIRST_PAUSE: Final = 60.0
 _LOST_AFTER: Final = 86400.0
 """Seconds: a queue may be deleted, and disks be lost, with what was in them."""
 
-State = Literal["current", "behind", "drifted", "newer", "withdrawn", "failed"]
+State = Literal["current", "behind", "drifted", "newer", "withdrawn", "rolled_back", "failed"]
 """`behind`: the gateway holds an older certificate than the disk; `newer`: a newer one; `withdrawn`: an older one that
-an urgent renewal has put there. `drifted`: the same, but a binding or a flag is not as it shall be."""
+an urgent renewal has put there; `rolled_back`: the one before it, because what clients were served of this one was bad.
+`drifted`: the same, but a binding or a flag is not as it shall be."""
 
 
 Enqueue = Callable[[Message], Awaitable[None]]
@@ -79,11 +80,15 @@ class Sweeper:
         return replace(_judged(name, bundle, steps), wait=wait)
 
     async def look_back(self, name: str, past: Past) -> Finding:
-        """As `look`, knowing what was told before: who took a certificate back does not want it again. BrokerError."""
+        """As `look`, knowing what was told before: what was taken back does not come again unasked. BrokerError."""
         finding = await self.look(name)
-        if finding.state != "behind" or finding.bundle is None:
+        if not finding.is_to_be_put_right or finding.bundle is None:
             return finding
         leaf, events = finding.bundle.leaf, await past(name)
+        if was_rolled_back(leaf, events):
+            return replace(finding, state="rolled_back")
+        if finding.state != "behind":
+            return finding
         if was_taken_back(leaf, events):
             return replace(finding, state="withdrawn")
         is_told = self.rotator.tells_beginnings(self.certificates[name])

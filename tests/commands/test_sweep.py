@@ -10,7 +10,7 @@ from tests.support.clouds import renewal, running
 from tests.support.ports import free_port
 from tests.worker.test_sweep import Shop, issued
 from worker.broker.base import BrokerError
-from worker.commands.sweep import Pass, each
+from worker.commands.sweep import Pass, Swept, each
 from worker.sandbox import Sandbox
 from worker.sandbox.world import Fault
 from worker.settings import Settings
@@ -76,6 +76,12 @@ async def test_what_fails_is_named_and_is_the_exit_status(tmp_path: Path) -> Non
     assert status == 1
     assert "shop" in said
     assert "forbidden" in said
+
+
+def test_what_was_rolled_back_is_told_with_what_there_is_to_do() -> None:
+    one = Swept(Finding("shop", "rolled_back"))
+    assert not one.is_good
+    assert "rotation-worker dead replay" in str(one.message)
 
 
 async def test_a_broker_that_cannot_be_asked_is_named_and_nothing_is_changed(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from tests.support.clouds import Running, renewal, running, settings_for
 from tests.support.virtual_time import run_virtual
 from worker.app import rotator_of, sweeper_of
 from worker.broker.base import Message
+from worker.core.bundle import Leaf
 from worker.core.renewal import InFiles
 from worker.sandbox import Sandbox
 from worker.sandbox.ca import Authority, Issued
@@ -101,6 +102,35 @@ async def test_what_differs_is_found_by_reading_only(spoil: Any, state: str, tmp
         spoil(shop)
         assert (await looked_at(shop)).state == state
         assert shop.changes() == 0
+
+
+async def looked_back(shop: Shop, *events: dict[str, Any]) -> str:
+    async def past(_name: str) -> list[Any]:
+        return list(events)
+
+    async with rotator_of(shop.settings, Metrics()) as rotator:
+        return (await sweeper_of(shop.settings, rotator).look_back("shop", past)).state
+
+
+@pytest.mark.parametrize("is_behind", [True, False])
+async def test_what_was_rolled_back_is_not_brought_again_unasked(tmp_path: Path, *, is_behind: bool) -> None:
+    """Also where the new one could not be deleted, or was never the only one: then it looks like a drift."""
+    async with Sandbox() as sandbox:
+        shop = Shop(sandbox, tmp_path)
+        if is_behind:
+            shop.lie(issued())
+        else:
+            shop.world.domains[shop.domains[0]].certificate_id = None
+        fingerprint = (await found_on_disk(shop)).fingerprint_sha256
+        event = {"data": {"reason": "rolled_back", "outcome": "failed", "leaf": {"fingerprint_sha256": fingerprint}}}
+        assert await looked_back(shop, event) == "rolled_back"
+        assert await looked_back(shop) == ("behind" if is_behind else "drifted")
+
+
+async def found_on_disk(shop: Shop) -> Leaf:
+    bundle = (await looked_at(shop)).bundle
+    assert bundle is not None
+    return bundle.leaf
 
 
 async def first_outcome(worker: Running) -> dict[str, Any]:

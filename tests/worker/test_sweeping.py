@@ -15,7 +15,7 @@ from worker.broker.base import BrokerError, Message
 from worker.core.bundle import Leaf
 from worker.core.renewal import InFiles
 from worker.core.schedule import Wait
-from worker.core.withdrawal import was_taken_back
+from worker.core.withdrawal import was_rolled_back, was_taken_back
 from worker.sweep import Finding, Past, State, Sweeping
 
 
@@ -82,6 +82,7 @@ def test_standbys_leave_the_sweep_to_the_active_one() -> None:
 
 def test_only_what_is_to_be_put_right_goes_into_the_queue() -> None:
     states: Mapping[str, State] = {"a": "behind", "b": "drifted", "c": "newer", "d": "failed", "e": "current"}
+    states = {**states, "f": "withdrawn", "g": "rolled_back"}
     assert swept(Disk(states), 21).enqueued == ["a", "b"]
 
 
@@ -149,3 +150,27 @@ def test_what_was_taken_back_stays_away_although_it_lies_on_disk(
     events: Sequence[Mapping[str, Any]], *, is_withdrawn: bool
 ) -> None:
     assert was_taken_back(LEAF, events) == is_withdrawn
+
+
+def ended(one: Leaf, reason: str, *places: str) -> dict[str, Any]:
+    """An outcome event, with the reasons of its deployments."""
+    told = {"fingerprint_sha256": one.fingerprint_sha256, "not_before": one.not_before.isoformat()}
+    return {"data": {"reason": reason, "leaf": told, "deployments": [{"reason": place} for place in places]}}
+
+
+@pytest.mark.parametrize(
+    ("events", "is_back"),
+    [
+        ([ended(LEAF, "rolled_back", "rolled_back")], True),
+        ([ended(LEAF, "binding_failed", "binding_failed", "rolled_back")], True),
+        ([ended(NEWER, "rotated"), ended(LEAF, "rolled_back")], True),
+        ([ended(LEAF, "rotated"), ended(LEAF, "rolled_back")], False),
+        ([ended(LEAF, "binding_failed", "binding_failed"), ended(LEAF, "rolled_back")], False),
+        ([ended(OLDER, "rolled_back")], False),
+        ([{"data": None}, {}, {"data": {"leaf": None, "reason": "rolled_back"}}], False),
+        ([{"data": {**ended(LEAF, "rotated")["data"], "deployments": [None]}}], False),
+        ([], False),
+    ],
+)
+def test_what_went_back_when_it_was_last_tried_is_known(events: Sequence[Mapping[str, Any]], *, is_back: bool) -> None:
+    assert was_rolled_back(LEAF, events) == is_back

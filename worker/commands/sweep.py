@@ -39,6 +39,10 @@ _log = structlog.get_logger()
 _AT_ONCE: Final = 8
 _UNKNOWN: Final = Told("unknown", "not_told")
 _POSTPONED: Final = "postponed"
+_ROLLED_BACK: Final = (
+    "what clients were served of it was bad, and it went back: nothing was done; "
+    "issue another one, or have it tried again by `rotation-worker dead replay`"
+)
 
 
 def seconds(text: str) -> float:
@@ -80,7 +84,7 @@ class Swept:
 
     @property
     def is_good(self) -> bool:
-        return self.finding.state != "failed" and (
+        return self.finding.state not in ("failed", "rolled_back") and (
             self.ended is None or self.ended.outcome not in ("failed", "unknown")
         )
 
@@ -101,6 +105,8 @@ class Swept:
             return f"it was put into the queue: `rotation-worker history {self.finding.certificate}` will tell"
         if self.finding.wait is not None and self.outcome == _POSTPONED:
             return f"outside its window: nothing was done; sweep again from {rfc3339(self.finding.wait.until)} on"
+        if self.finding.state == "rolled_back":
+            return _ROLLED_BACK
         return None if self.finding.failure is None else self.finding.failure.message
 
 

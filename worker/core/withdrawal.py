@@ -1,10 +1,14 @@
-"""Whether a certificate was taken back: an urgent renewal has put an older one in its place, and it shall stay away."""
+"""Whether a certificate was taken back, and shall stay away.
+
+An urgent renewal has put an older one in its place, or what clients were served of it was bad.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from worker.core.bundle import Leaf
 from worker.core.past import moment
+from worker.core.reporting import ROLLED_BACK
 
 
 def was_taken_back(leaf: Leaf, events: Sequence[Mapping[str, Any]]) -> bool:
@@ -19,7 +23,7 @@ def was_taken_back(leaf: Leaf, events: Sequence[Mapping[str, Any]]) -> bool:
         if not isinstance(data, dict) or not isinstance(told, dict):
             continue
         has_succeeded = data.get("outcome") == "succeeded"
-        if told.get("fingerprint_sha256") == leaf.fingerprint_sha256 and has_succeeded:
+        if _is_about(leaf, data) and has_succeeded:
             return has_older
         begins = moment(told.get("not_before"))
         is_older = begins is not None and begins < leaf.not_before
@@ -27,6 +31,22 @@ def was_taken_back(leaf: Leaf, events: Sequence[Mapping[str, Any]]) -> bool:
             return True
         has_older |= is_older and has_succeeded
     return False
+
+
+def was_rolled_back(leaf: Leaf, events: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether it went back at a deployment when it was last tried. From the certificate's events, newest first."""
+    told = (event.get("data") for event in events)
+    last = next((data for data in told if isinstance(data, dict) and _is_about(leaf, data)), None)
+    if last is None:
+        return False
+    deployments = last.get("deployments")
+    known = [one for one in deployments if isinstance(one, dict)] if isinstance(deployments, list) else []
+    return any(one.get("reason") == ROLLED_BACK for one in (last, *known))
+
+
+def _is_about(leaf: Leaf, data: Mapping[str, Any]) -> bool:
+    told = data.get("leaf")
+    return isinstance(told, dict) and told.get("fingerprint_sha256") == leaf.fingerprint_sha256
 
 
 def _replaced(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
