@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from worker.carrying import Carrying, crashed
 from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Binding, Certificate
-from worker.core.outcome import DeploymentReport, Previous, Report, conclude
+from worker.core.errors import Failure
+from worker.core.outcome import BindingResult, DeploymentReport, Previous, Report, conclude
 from worker.core.planning import Plan, UploadEach
-from worker.core.proof import Served, Shortfall, Verifier
-from worker.core.reporting import NOTHING_BACK, ROLLED_BACK
+from worker.core.proof import Served, Shortfall, UnseenError, Verifier
+from worker.core.reporting import NOTHING_BACK, ROLLED_BACK, reported, unproven
 from worker.gateways.together import together
 
 Carried = tuple[DeploymentReport, Carrying | None]
@@ -29,14 +31,29 @@ class Proving:
         return None if self.bundle is None else self.bundle.leaf
 
     async def of_wave(self, todo: Plan, bindings: Sequence[Binding], *, is_last: bool) -> Sequence[Shortfall]:
-        """Of one deployment's bindings; with the last, what belongs to no binding too, if it can be no other's."""
-        return await self.verify(self.served_in_wave(todo, bindings, is_last=is_last))
+        """Of one deployment's bindings; with the last, what belongs to no binding too, if it can be no other's.
+
+        Raises UnseenError where nothing could be reached.
+        """
+        shortfalls = await self.verify(self.served_in_wave(todo, bindings, is_last=is_last))
+        if _is_blind(shortfalls):
+            raise UnseenError(shortfalls)
+        return shortfalls
+
+    async def forth(self, carrying: Carrying) -> DeploymentReport:
+        """The plan carried out, for as long as anything of it can be seen."""
+        todo = carrying.todo
+        try:
+            if todo.waves and todo.moved:  # by an attempt that may have seen nothing of it
+                await self.of_wave(todo, todo.unchanged, is_last=False)
+            return await carrying.forth()
+        except UnseenError as error:
+            return unseen(carrying, error.shortfalls)
 
     def served_in_wave(self, todo: Plan, bindings: Sequence[Binding], *, is_last: bool) -> Served:
         """What a wave is asked to prove, of all that has moved by then."""
         is_whole = is_last and len(self.certificate.deployments) == 1
-        waiting = frozenset(one.name for one in todo.attach) - {one.name for one in bindings}
-        previous = _serials([todo.previous])
+        previous, waiting = _serials([todo.previous]), _waiting(todo, bindings)
         return Served(self.certificate.name, self.bundle, bindings, previous, is_whole=is_whole, waiting=waiting)
 
     async def of_all(self, carried: Sequence[Carried]) -> Sequence[Shortfall]:
@@ -59,12 +76,52 @@ class Proving:
         """The report of all; a proof is asked for only where everything else went well."""
         report = conclude(self.leaf, [told for told, _ in carried])
         shortfalls = await self.of_all(carried) if report.outcome == "succeeded" else ()
+        if _is_blind(shortfalls):
+            return _left(report, shortfalls)
         if shortfalls:
             return await _put_back(report, carried, shortfalls)
         for _, carrying in carried:
             if carrying is not None and _may_retire(report, carrying):
                 await carrying.retire()
         return report
+
+
+def _waiting(todo: Plan, good: Sequence[Binding]) -> frozenset[str]:
+    """Names of what has not moved: it is not its turn, it could not, or something newer is there already."""
+    there = {_place(one) for one in good}
+    bound = () if todo.seen is None else (one.binding for one in todo.seen.bound)
+    return frozenset(one.name for one in chain(todo.attach, bound) if _place(one) not in there)
+
+
+def _place(binding: Binding) -> tuple[str, str | None, str | None, bool]:
+    """The binding whatever its flag."""
+    return binding.name, binding.instance_id, binding.domain_id, binding.sni
+
+
+def _is_blind(shortfalls: Sequence[Shortfall]) -> bool:
+    return any(one.is_blind for one in shortfalls)
+
+
+def _whole(shortfalls: Sequence[Shortfall]) -> Failure | None:
+    """Of an endpoint that belongs to no binding."""
+    return next((one.failure for one in shortfalls if one.binding is None), None)
+
+
+def unseen(carrying: Carrying, shortfalls: Sequence[Shortfall]) -> DeploymentReport:
+    """Of a wave of which nothing could be reached: all stays as it is, to be looked at again."""
+    known = {one.binding for one in carrying.results}
+    every = (*carrying.todo.unchanged, *carrying.todo.attach)
+    rest = [BindingResult(one, "unchanged") for one in every if one not in known]
+    told = reported(carrying.deployment, carrying.todo, carrying.stored, (*carrying.results, *rest))
+    told, whole = unproven(told, shortfalls, is_changed=False), _whole(shortfalls)
+    return told if whole is None else replace(told, outcome="failed", reason=whole.reason, failure=whole)
+
+
+def _left(report: Report, shortfalls: Sequence[Shortfall]) -> Report:
+    """As `unseen`, of a whole certificate."""
+    told = conclude(report.leaf, [unproven(one, shortfalls, is_changed=False) for one in report.deployments])
+    whole = _whole(shortfalls)
+    return told if whole is None else replace(told, outcome="failed", reason=whole.reason, failure=whole)
 
 
 def _may_retire(report: Report, carrying: Carrying) -> bool:
@@ -78,8 +135,7 @@ def _serials(previous: Iterable[Previous | None]) -> Sequence[str]:
 
 async def _put_back(report: Report, carried: Sequence[Carried], shortfalls: Sequence[Shortfall]) -> Report:
     told = conclude(report.leaf, await together(_back(one, carrying, shortfalls) for one, carrying in carried))
-    whole = next((one.failure for one in shortfalls if one.binding is None), None)
-    if whole is None:
+    if (whole := _whole(shortfalls)) is None:
         return told
     is_back = any(one.reason == ROLLED_BACK for one in told.deployments)
     is_changed = any(carrying is not None and carrying.has_changed for _, carrying in carried)

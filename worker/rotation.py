@@ -221,7 +221,7 @@ class Rotator:
             last_good = partial(self.kept[name].last, name) if name in self.kept else None
             carrying = Carrying(gateway, deployment, todo, proving.bundle, proving.of_wave, last_good, heard, settle)
             with reminding(lambda: _stand(deployment, work)):
-                return await carrying.forth(), carrying
+                return await proving.forth(carrying), carrying
 
     def _unplanned(self, deployment: Deployment) -> Mapping[str, object]:
         """How long it takes is known once it is planned; how long nothing is sent is known now."""

@@ -93,17 +93,32 @@ def test_one_that_is_replaced_now_is_kept_first_where_it_shall_be_kept() -> None
 
 
 def test_waves_say_how_many_have_moved_after_each() -> None:
-    assert list(waves((1, 0.1, 1.0), 200, 200)) == [1, 19, 180]
-    assert list(waves((1, 0.1, 1.0), 3, 3)) == [1, 2]
-    assert list(waves((5,), 7, 7)) == [5, 2], "what is left is one more"
-    assert list(waves((1, 0.5), 10, 20)) == [10], "ten have moved before"
+    assert list(waves((1, 0.1, 1.0), different(200), 200)) == [1, 19, 180]
+    assert list(waves((1, 0.1, 1.0), different(3), 3)) == [1, 2]
+    assert list(waves((5,), different(7), 7)) == [5, 2], "what is left is one more"
+    assert list(waves((1, 0.5), different(10), 20)) == [10], "ten have moved before"
+
+
+def test_no_name_is_split_over_two_waves() -> None:
+    """A handshake meets any of the instances: while one of them is as it was, the name cannot be proven."""
+    two = [at(domain(f"{name}.example.com", instance_id=one), BLUE) for one in ("i1", "i2") for name in "abc"]
+    todo = planned(observed(stored=BLUE, bound=tuple(two)))
+    assert [[(one.name[0], one.instance_id) for one in wave] for wave in todo.rounds] == [
+        [("a", "i1"), ("a", "i2")],
+        [("b", "i1"), ("b", "i2"), ("c", "i1"), ("c", "i2")],
+    ]
+    assert list(waves((1, 2, 3), ["a", "a", "b", "c"], 5)) == [2, 2], "one of others has moved before"
+
+
+def different(size: int) -> list[str]:
+    return [f"d{number}" for number in range(size)]
 
 
 @given(
     st.lists(st.one_of(st.integers(1, 50), st.floats(0.01, 1.0)), max_size=5), st.integers(0, 60), st.integers(0, 60)
 )
 def test_waves_move_each_binding_once(shares: list[float], size: int, before: int) -> None:
-    found = list(waves(shares, size, size + before))
+    found = list(waves(shares, different(size), size + before))
     assert sum(found) == size
     assert all(one > 0 for one in found)
 

@@ -1,5 +1,6 @@
 """Blue and green at a simulated APIG: moved in waves, proven wave by wave, and back where a wave is bad."""
 
+import errno
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from worker.gateways.base import Gateway
 from worker.rotation import Rotator
 from worker.sandbox import Sandbox
 from worker.sandbox.world import Fault, World
+from worker.verification.places import Places, probes_of
 
 MANY = tuple(f"host-{number:03}.example.com" for number in range(40))
 BEGAN = datetime.now(UTC).replace(microsecond=0) - timedelta(days=60)
@@ -31,9 +33,13 @@ class Eyes:
 
     is_bad: Callable[[int, Served], bool] = lambda _wave, _served: False
     waves: list[int] = field(default_factory=list)
+    finds: Callable[[int, Served], Sequence[Shortfall]] | None = None
+    """Instead."""
 
     async def __call__(self, served: Served, /) -> Sequence[Shortfall]:
         self.waves.append(len(served.bindings))
+        if self.finds is not None:
+            return self.finds(len(self.waves), served)
         if not self.is_bad(len(self.waves), served):
             return ()
         failure = Failure("other_certificate", "at 127.0.0.1", transient=True)
@@ -197,3 +203,58 @@ async def test_what_has_not_moved_yet_is_named_to_whoever_proves_what_has(tmp_pa
     async with stage(tmp_path, Eyes(look)) as one:
         await one.rotate()
         assert seen == [39, 36, 0]
+
+
+def seen_nothing(_wave: int, served: Served) -> Sequence[Shortfall]:
+    failure = Failure("not_reachable", "at 127.0.0.1", transient=True)
+    return [Shortfall(failure, served.bindings[-1], "host:443", is_blind=True)]
+
+
+async def test_where_nothing_can_be_seen_nothing_goes_back_and_nothing_more_moves_until_it_can(tmp_path: Path) -> None:
+    async with stage(tmp_path) as one:
+        rotator = Rotator({"apig": one.gateway}, verify=one.eyes, settle_seconds={"apig": 0})
+        certificate = Certificate("shop", [one.deployment()])
+        one.eyes.finds = seen_nothing
+        for _attempt in range(3):
+            report = await rotator.rotate(certificate, NEW)
+            assert (report.outcome, report.reason) == ("failed", "not_reachable")
+            assert [(why.transient, why.is_attempt) for why in report.failures] == [(True, True)]
+            assert len(report.deployments[0].bindings) == 40
+            assert one.bound() == {"shop": 39, one.green: 1}
+        one.eyes.finds = None
+        assert (await rotator.rotate(certificate, NEW)).outcome == "succeeded"
+        assert one.bound() == {one.green: 40}
+
+
+async def test_where_the_worker_has_no_room_to_prove_nothing_goes_back(tmp_path: Path) -> None:
+    def crowded(_wave: int, _served: Served) -> Sequence[Shortfall]:
+        raise BaseExceptionGroup("probes", [OSError(errno.EMFILE, "too many")])
+
+    async with stage(tmp_path) as one:
+        one.eyes.finds = crowded
+        report = await one.rotate()
+        assert (report.reason, [why.transient for why in report.failures]) == ("worker_exhausted", [True])
+        assert one.bound() == {"shop": 39, one.green: 1}
+
+
+async def test_names_on_two_instances_are_moved_and_proven_together(tmp_path: Path) -> None:
+    async with stage(tmp_path) as one:
+        group = one.world.add_group(second := one.world.add_instance())
+        one.world.bind(one.blue, *(one.world.add_domain(group, name) for name in MANY))
+
+        def still_old(_wave: int, served: Served) -> Sequence[Shortfall]:
+            """As a handshake sees it, that may meet either instance."""
+            old = {domain.name for domain in one.world.bound_to(one.blue)}
+            asked = probes_of(Places(domains=True), served)
+            failure = Failure("still_old", "at 127.0.0.1", transient=True)
+            return [
+                Shortfall(failure, behind[0], probe.endpoint)
+                for probe, behind in asked.items()
+                if probe.server_name in old
+            ]
+
+        one.eyes.finds = still_old
+        both = tuple(Binding("domain", name, at) for at in (one.instance, second) for name in MANY)
+        assert (await one.rotate(bindings=both)).outcome == "succeeded"
+        assert one.eyes.waves == [2, 8, 80]
+        assert one.bound() == {one.green: 80}

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import bundle, certificate, day, deployment, leaf, stored
 from tests.support.virtual_time import run_virtual
@@ -38,14 +40,22 @@ def cloud(**overrides: Any) -> FakeGateway:
     return FakeGateway(**{**fields, **overrides})
 
 
-def rotated(gateway: FakeGateway, shelf: Shelf, *, is_bad: bool = True, of_binding: bool = True) -> Report:
+def rotated(
+    gateway: FakeGateway,
+    shelf: Shelf,
+    *,
+    is_bad: bool = True,
+    of_binding: bool = True,
+    is_blind: bool = False,
+    strategy: str = "in_place",
+) -> Report:
     async def verify(served: Served, /) -> Sequence[Shortfall]:
         failure = Failure("chain_incomplete", "at 127.0.0.1", transient=True)
         where = served.bindings[0] if of_binding else None
-        return [Shortfall(failure, where, "a.example.com:443")] if is_bad else ()
+        return [Shortfall(failure, where, "a.example.com:443", is_blind)] if is_bad else ()
 
     rotator = Rotator({"apig": gateway}, verify=verify, kept={"shop": shelf})
-    return run_virtual(rotator.rotate(certificate(deployment()), bundle()))
+    return run_virtual(rotator.rotate(certificate(deployment(strategy=strategy)), bundle()))
 
 
 def test_what_is_proven_is_kept_from_now_on() -> None:
@@ -108,3 +118,15 @@ def test_what_cannot_be_put_back_is_told_and_tried_again() -> None:
     report = rotated(Stuck(stored(), {"a.example.com": False}), Shelf(BEFORE))
     assert (report.reason, [why.reason for why in report.failures]) == ("binding_failed", ["gateway_unavailable"])
     assert all(why.transient for why in report.failures)
+
+
+@pytest.mark.parametrize("of_binding", [True, False])
+@pytest.mark.parametrize("strategy", ["in_place", "blue_green"])
+def test_nothing_comes_back_where_nothing_could_be_seen(*, of_binding: bool, strategy: str) -> None:
+    gateway = cloud()
+    report = rotated(gateway, Shelf(BEFORE), of_binding=of_binding, is_blind=True, strategy=strategy)
+    assert (report.outcome, report.reason) == ("failed", "chain_incomplete")
+    assert [(why.message, why.transient) for why in report.failures] == [("at 127.0.0.1", True)]
+    assert gateway.stored is not None
+    assert gateway.stored.serial_number == 4660
+    assert gateway.retired == []

@@ -1,12 +1,15 @@
 """Proof by handshake, against real TLS servers on loopback."""
 
 import asyncio
+import resource
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -15,10 +18,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tests.support.gateways import AUTHORITY, checked
 from tests.verification.servers import Server, closed_port, dumb_server, resolve, serving
 from worker.core.bundle import Bundle
+from worker.core.errors import is_exhaustion
+from worker.core.proof import Served
 from worker.sandbox.ca import Issued
-from worker.verification import addresses, handshake, served_chain
+from worker.verification import Probing, addresses, handshake, served_chain
 from worker.verification.expected import ExpectedLeaf
-from worker.verification.looking import Probe, Verdict, verify
+from worker.verification.looking import Probe, Shared, Verdict, verify
+from worker.verification.places import Places
 
 NAME = "a.example.com"
 
@@ -34,7 +40,7 @@ def probe(port: int, host: str = "127.0.0.1") -> Probe:
 async def verdicts(
     bundle: Bundle, *probes: Probe, within: float = 0.0, previous: Sequence[str] = ()
 ) -> Sequence[Verdict]:
-    return await verify(probes, ExpectedLeaf.of(bundle, previous), within=within)
+    return await verify(probes, ExpectedLeaf.of(bundle, previous), Shared(), within=within)
 
 
 async def reason(bundle: Bundle, port: int, *, within: float = 0.0, previous: Sequence[str] = ()) -> str | None:
@@ -223,7 +229,7 @@ async def test_names_that_nobody_answers_for_hold_up_nothing_else(monkeypatch: p
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     monkeypatch.setattr(addresses, "HANDSHAKE_SECONDS", 60)
-    looking = asyncio.create_task(verdicts(checked(issued()), *[probe(443, "slow.test")] * 40))
+    looking = asyncio.create_task(verdicts(checked(issued()), *[probe(443, f"slow{n}.test") for n in range(40)]))
     try:
         while len(begun) < 32:  # as many as asyncio has threads for everything else, at most
             await asyncio.sleep(0.01)
@@ -232,6 +238,99 @@ async def test_names_that_nobody_answers_for_hold_up_nothing_else(monkeypatch: p
     finally:
         answered.set()
         await looking
+
+
+async def test_names_of_one_certificate_that_nobody_answers_for_hold_up_no_other_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered, begun, look_up = threading.Event(), list[str](), socket.getaddrinfo
+
+    def slow(host: str, *asked: Any, **hints: Any) -> list[Any]:
+        if not host.startswith("slow"):
+            return look_up(host, *asked, **hints)
+        begun.append(host)
+        answered.wait()
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    monkeypatch.setattr(addresses, "HANDSHAKE_SECONDS", 0.5)
+    one, shared = issued(), Shared()
+    expected = ExpectedLeaf.of(checked(one), ())
+    dead = [probe(443, f"slow{number % 40}.test") for number in range(80)]
+    looking = asyncio.create_task(verify(dead, expected, shared, within=2))
+    try:
+        while len(begun) < 40:
+            await asyncio.sleep(0.01)
+        async with serving(Server(tmp_path, one)) as server:
+            [verdict] = await verify([probe(server.port, "localhost")], expected, shared, within=0)
+        assert verdict.failure is None
+        await looking
+        assert len(begun) == 40, "a name has one thread, however often it is asked for"
+    finally:
+        answered.set()
+        await looking
+
+
+async def test_a_process_shakes_no_more_hands_at_once_than_it_may() -> None:
+    there = most = 0
+
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal there, most
+        there += 1
+        most = max(most, there)
+        await asyncio.sleep(0.02)
+        there -= 1
+        writer.close()
+
+    running = await asyncio.start_server(answer, "127.0.0.1", 0)
+    probes = [probe(running.sockets[0].getsockname()[1])] * 8
+    shared, expected = Shared(asyncio.Semaphore(3)), ExpectedLeaf.of(checked(issued()), ())
+    async with running:
+        await asyncio.gather(*(verify(probes, expected, shared, within=0) for _certificate in range(2)))
+    assert most <= 3
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """This process gets no more of them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_a_resolver_without_descriptors_says_nothing_of_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_asked: object, **_hints: object) -> list[object]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with no_descriptors(), pytest.raises(OSError, match="Too many open files"):
+        await addresses.LookUps().addresses_of("shop.test", 443)
+    assert await addresses.LookUps().addresses_of("shop.test", 443) == ()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
+async def test_what_the_worker_has_no_descriptors_for_says_nothing_of_the_cloud(tmp_path: Path, host: str) -> None:
+    one = issued()
+    async with serving(Server(tmp_path, one)) as server:
+        with no_descriptors(), pytest.raises(BaseExceptionGroup) as raised:
+            await verdicts(checked(one), probe(server.port, host))
+        assert is_exhaustion(raised.value)
+        with no_descriptors(), pytest.raises(OSError, match="Too many open files"):
+            await handshake.look("127.0.0.1", server.port, NAME)
+
+
+@pytest.mark.parametrize(("good", "is_blind"), [(0, True), (1, False)])
+async def test_where_nothing_at_all_can_be_reached_that_is_told(tmp_path: Path, good: int, *, is_blind: bool) -> None:
+    one = issued()
+    async with serving(Server(tmp_path, one)) as server:
+        nobody = await closed_port()
+        places = Places(endpoints=(probe(nobody), probe(nobody, "127.0.0.2"), *[probe(server.port)] * good), within=0)
+        prove = Probing({"shop": places}, lambda: datetime.now(UTC))
+        shortfalls = await prove(Served("shop", checked(one), ()))
+    assert [short.is_blind for short in shortfalls] == [is_blind] * 2
 
 
 async def test_a_failure_says_where_it_was_seen(tmp_path: Path) -> None:

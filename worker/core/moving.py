@@ -1,8 +1,10 @@
 """Planning where bindings move from an old stored certificate to a new one, in waves, and back if need be."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from math import ceil
 from typing import Final
 
@@ -93,14 +95,14 @@ def _plan_moving(
         return Superseded(spared[0])
     wanted = [(bound, with_flag(bound, has_ca=deployment.trusted_root_ca is not None)) for bound in rows]
     is_right = [_is_at(bound, green) and is_as_wanted(bound, binding) for bound, binding in wanted]
-    attach = tuple(binding for (_, binding), right in zip(wanted, is_right, strict=True) if not right)
+    attach = _by_name(binding for (_, binding), right in zip(wanted, is_right, strict=True) if not right)
     return Plan(
         replacement=Create(_name(deployment, observed.stored, leaf, joint)) if green is None else Keep(green),
         attach=attach,
         unchanged=tuple(binding for (_, binding), right in zip(wanted, is_right, strict=True) if right),
         previous=_previous(observed) if green is None else None,
         superseded_by=spared[0] if spared else None,
-        waves=tuple(waves(deployment.waves, len(attach), len(wanted))),
+        waves=tuple(waves(deployment.waves, [one.name for one in attach], len(wanted))),
         back_to={binding: bound for bound, binding in wanted if not _is_at(bound, green)},
         seen=observed,
     )
@@ -111,18 +113,33 @@ def _green(observed: Observed, leaf: Leaf, stored_after: datetime | None) -> Sto
     return stored if stored is not None and age_of(stored, leaf, stored_after=stored_after) == "same" else None
 
 
-def waves(shares: Sequence[float], size: int, total: int) -> Iterator[int]:
-    """How many of `size` bindings move in each wave, of `total` that shall have moved at the end.
+def _by_name(bindings: Iterable[Binding]) -> tuple[Binding, ...]:
+    """Those of one name together, on several instances, say: a handshake cannot tell one from the other."""
+    found = defaultdict[str, list[Binding]](list)
+    for one in bindings:
+        found[one.name].append(one)
+    return tuple(chain.from_iterable(found.values()))
+
+
+def waves(shares: Sequence[float], names: Sequence[str], total: int) -> Iterator[int]:
+    """How many of the bindings with these `names` move in each wave, of `total` that shall have moved at the end.
 
     A whole number counts bindings, a fraction is a share of all, each with those of the waves before it. What is left
-    after the last wave is one more.
+    after the last wave is one more. Neighbours of one name go in the same wave.
     """
-    moved = total - size
+    before, moved = total - len(names), 0
     for share in (*shares, 1.0):
         goal = min(share if isinstance(share, int) else ceil(share * total), total)
-        if goal > moved:
-            yield goal - moved
-            moved = goal
+        end = _end_of_name(names, goal - before)
+        if end > moved:
+            yield end - moved
+            moved = end
+
+
+def _end_of_name(names: Sequence[str], end: int) -> int:
+    while 0 < end < len(names) and names[end] == names[end - 1]:
+        end += 1
+    return end
 
 
 def _name(deployment: Deployment, stored: Stored | None, leaf: Leaf, joint: Joint) -> str:

@@ -27,7 +27,11 @@ class Served:
     is_whole: bool = True
     """Also the endpoints that belong to no binding."""
     waiting: frozenset[str] = frozenset()
-    """Names of bindings that have not moved yet: an endpoint of theirs is nobody else's, be it under his wildcard."""
+    """Names of bindings that have not moved: their turn is yet to come, they could not, or something newer is there.
+
+    An endpoint of theirs is nobody else's, be it under his wildcard; and what serves such a name is no proof of those
+    of the same name that have moved.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,16 @@ class Shortfall:
     """None: of an endpoint that belongs to no binding."""
     endpoint: str
     """`host:port`, as the settings or the domain say it."""
+    is_blind: bool = False
+    """Nothing at all was reached that was asked: that may be the worker's own network, and nothing goes back for it."""
+
+
+class UnseenError(Exception):
+    """Whoever proves could reach nothing at all: not a word about what is served."""
+
+    def __init__(self, shortfalls: Sequence[Shortfall]) -> None:
+        super().__init__("nothing that was asked could be reached")
+        self.shortfalls = shortfalls
 
 
 class Verifier(Protocol):

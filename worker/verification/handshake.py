@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from worker.core.errors import is_exhaustion
+
 HANDSHAKE_SECONDS: Final = 5.0
 _FLIGHT: Final = 65536
 # OpenSSL takes chains of 100 KiB; a server that goes on and on gets no further than this.
@@ -30,7 +32,10 @@ async def served_chain(host: str, port: int, server_name: str) -> Sequence[bytes
 
 
 async def look(host: str, port: int, server_name: str) -> Seen:
-    """What a TLS server shows to whoever asks for this name; for five seconds at most."""
+    """What a TLS server shows to whoever asks for this name; for five seconds at most.
+
+    Raises what `is_exhaustion` knows: that says nothing of the server.
+    """
     try:
         async with asyncio.timeout(HANDSHAKE_SECONDS):
             reader, writer = await asyncio.open_connection(host, port)
@@ -38,7 +43,9 @@ async def look(host: str, port: int, server_name: str) -> Seen:
                 return await _seen(_untrusting(server_name), reader, writer)
             finally:
                 writer.close()
-    except (OSError, TimeoutError, ValueError):
+    except (OSError, TimeoutError, ValueError) as error:
+        if is_exhaustion(error):
+            raise
         return Seen()
 
 

@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from worker.core.errors import Failure
-from worker.verification.addresses import addresses_of
+from worker.verification.addresses import LookUps
 from worker.verification.expected import Expected
 from worker.verification.handshake import Seen, look
 
 _AT_ONCE: Final = 32
-"""Look-ups and handshakes of one certificate."""
+"""Look-ups and handshakes of one certificate: they leave turns to those of others."""
+_AT_ONCE_OF_ALL: Final = 128
+"""Handshakes of a process: each is a descriptor."""
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
 _TOLD: Final = {
@@ -46,14 +48,22 @@ class Verdict:
     failure: Failure | None
 
 
-async def verify(probes: Sequence[Probe], expected: Expected, *, within: float) -> Sequence[Verdict]:
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the proofs of all certificates have in common: a process has one."""
+
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE_OF_ALL))
+    look_ups: LookUps = field(default_factory=LookUps)
+
+
+async def verify(probes: Sequence[Probe], expected: Expected, shared: Shared, *, within: float) -> Sequence[Verdict]:
     """Looks until every probe is served what is expected, or `within` seconds have passed; in the probes' order.
 
-    Reasons are those of `Shortfall`, all worth another try.
+    Reasons are those of `Shortfall`, all worth another try. Raises, in a group, what `is_exhaustion` knows.
     """
     turns = asyncio.Semaphore(_AT_ONCE)
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(until_served(_Look(probe, expected, turns), within)) for probe in probes]
+        tasks = [group.create_task(until_served(_Look(probe, expected, turns, shared), within)) for probe in probes]
     return [Verdict(probe, task.result()) for probe, task in zip(probes, tasks, strict=True)]
 
 
@@ -77,10 +87,12 @@ class _Look:
     probe: Probe
     expected: Expected
     turns: asyncio.Semaphore
+    """This certificate's."""
+    shared: Shared
 
     async def __call__(self) -> Failure | None:
         async with self.turns:
-            addresses = await addresses_of(self.probe.host, self.probe.port)
+            addresses = await self.shared.look_ups.addresses_of(self.probe.host, self.probe.port)
         if not addresses:
             return _failure("not_reachable", self.probe, self.probe.host, "has no address that can be reached")
         async with asyncio.TaskGroup() as group:
@@ -88,7 +100,7 @@ class _Look:
         return next((failure for task in tasks if (failure := task.result()) is not None), None)
 
     async def _at(self, address: str) -> Failure | None:
-        async with self.turns:
+        async with self.turns, self.shared.turns:
             seen = await look(address, self.probe.port, self.probe.server_name)
         return self._shortfall(address, seen)
 

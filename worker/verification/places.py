@@ -82,16 +82,27 @@ def _listeners(certificate: Certificate) -> Iterator[tuple[_Listener, str | Endp
 def probes_of(places: Places, served: Served) -> Mapping[Probe, Sequence[Binding]]:
     """What is asked, and which bindings are behind it; none behind an endpoint that belongs to none of them."""
     found: dict[Probe, list[Binding]] = defaultdict(list)
+    wildcards = [name for name in served.waiting if _is_wildcard(name)]
     for probe in places.endpoints:
         name = probe.server_name.lower()
         behind = _behind(name, places, served.bindings)
-        if name not in served.waiting and (behind or served.is_whole):
+        if (behind or served.is_whole) and not _is_waiting(name, behind, places, served.waiting, wildcards):
             found[probe] += behind
     for binding in served.bindings:
-        own = _own(places, binding)
+        own = _own(places, binding, served.waiting)
         if own is not None and binding not in found[own]:
             found[own].append(binding)
     return {replace(probe, client_verification=_flag(behind)): tuple(behind) for probe, behind in found.items()}
+
+
+def _is_waiting(
+    name: str, behind: Sequence[Binding], places: Places, waiting: Collection[str], wildcards: Sequence[str]
+) -> bool:
+    """Whether what is served for a name may rightly be an older certificate, or somebody's newer one."""
+    if name in waiting:
+        return True
+    is_exact = name in places.listed or any(binding.name == name for binding in behind)
+    return not is_exact and bool(wildcards) and not uncovered([name], wildcards)
 
 
 def _behind(server_name: str, places: Places, bindings: Sequence[Binding]) -> Sequence[Binding]:
@@ -103,12 +114,12 @@ def _behind(server_name: str, places: Places, bindings: Sequence[Binding]) -> Se
     return [one for one in domains if _is_wildcard(one.name) and not uncovered([server_name], [one.name])]
 
 
-def _own(places: Places, binding: Binding) -> Probe | None:
+def _own(places: Places, binding: Binding, waiting: Collection[str]) -> Probe | None:
     """Where a binding is asked for itself, if it is."""
     if binding.kind == "listener":
         return places.listeners.get((binding.name.lower(), binding.sni))
     host = places.hosts.get(binding.name) if _is_wildcard(binding.name) else binding.name
-    if not places.domains or host is None or not is_domain(host):
+    if not places.domains or host is None or not is_domain(host) or not {binding.name, host}.isdisjoint(waiting):
         return None
     return Probe(*(places.at or (host, _HTTPS)), host)
 
@@ -128,7 +139,7 @@ def unasked(places: Places, served: Served, asked: Collection[Binding]) -> Seque
     if not places.domains:
         return ()
     names = (one.name for one in served.bindings if one.kind == "domain" and one not in asked)
-    return tuple(dict.fromkeys(names))
+    return tuple(name for name in dict.fromkeys(names) if name not in served.waiting)
 
 
 def hostless(certificate: Certificate) -> Sequence[str]:

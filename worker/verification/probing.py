@@ -1,7 +1,7 @@
 """The worker's Verifier: proves by TLS handshakes what clients of a certificate's bindings are served."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -11,7 +11,7 @@ from worker.core.deployment import Binding
 from worker.core.proof import Served, Shortfall
 from worker.settings import Settings
 from worker.verification.expected import expected_of
-from worker.verification.looking import Verdict, verify
+from worker.verification.looking import Shared, Verdict, verify
 from worker.verification.places import Places, probes_of, unasked
 
 _log = structlog.get_logger()
@@ -24,6 +24,7 @@ class Probing:
 
     places: Mapping[str, Places]
     now: Callable[[], datetime]
+    shared: Shared = field(default_factory=Shared)
 
     @classmethod
     def of(cls, settings: Settings, now: Callable[[], datetime]) -> "Probing":
@@ -41,11 +42,20 @@ class Probing:
         if names := unasked(places, served, asked):
             _log.warning("verification.skipped", names=names[:_MOST_NAMES], domains=len(names))
         expected = expected_of(served, self.now())
-        verdicts = await verify(tuple(probes), expected, within=places.within)
-        return [one for verdict in verdicts for one in _shortfalls(verdict, probes[verdict.probe])]
+        verdicts = await verify(tuple(probes), expected, self.shared, within=places.within)
+        is_blind = has_seen_nothing(verdicts)
+        if is_blind:
+            _log.warning("verification.blind", certificate=served.certificate, endpoints=len(verdicts))
+        return [one for verdict in verdicts for one in _shortfalls(verdict, probes[verdict.probe], is_blind=is_blind)]
 
 
-def _shortfalls(verdict: Verdict, behind: Sequence[Binding]) -> Sequence[Shortfall]:
+def has_seen_nothing(verdicts: Sequence[Verdict]) -> bool:
+    """Nothing could be reached, whatever it serves: the worker's own names or way there may be down."""
+    reasons = {None if one.failure is None else one.failure.reason for one in verdicts}
+    return reasons == {"not_reachable"}
+
+
+def _shortfalls(verdict: Verdict, behind: Sequence[Binding], *, is_blind: bool) -> Sequence[Shortfall]:
     if verdict.failure is None:
         return ()
-    return [Shortfall(verdict.failure, binding, verdict.probe.endpoint) for binding in behind or (None,)]
+    return [Shortfall(verdict.failure, binding, verdict.probe.endpoint, is_blind) for binding in behind or (None,)]
