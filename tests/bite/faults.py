@@ -8,6 +8,7 @@ from tests.bite.faults_of_input import OF_INPUT
 from tests.bite.faults_of_judgement import OF_JUDGEMENT
 from tests.bite.faults_of_limits import OF_LIMITS
 from tests.bite.faults_of_notes import OF_NOTES
+from tests.bite.faults_of_proof import OF_PROOF
 from tests.bite.faults_of_telling import OF_TELLING
 from tests.bite.faults_of_time import OF_TIME
 from tests.bite.faults_of_trust import OF_TRUST
@@ -21,6 +22,7 @@ FAULTS: Final = (
     *OF_TRUST,
     *OF_LIMITS,
     *OF_NOTES,
+    *OF_PROOF,
     *OF_VAULT,
     *OF_INPUT,
     *OF_TIME,

@@ -175,8 +175,8 @@ PROVING: Final = (
     Fault(
         "a wave is held responsible for endpoints of others",
         "verification/places.py",
-        "(behind or served.is_whole):",
-        "(behind or served.bindings):",
+        "if (behind or served.is_whole) and",
+        "if (behind or served.bindings) and",
         "verification/test_places.py::test_endpoints_of_no_binding_are_asked_at_the_end_alone",
     ),
 )
