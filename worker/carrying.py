@@ -1,9 +1,8 @@
 """One plan at one deployment: replaced, attached wave by wave, read back, proven; put back where it turns out bad."""
 
-import asyncio
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Final, Protocol, assert_never
 
 import structlog
@@ -12,20 +11,35 @@ from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import Failure, PermanentError, RefusedError, RotationError, is_exhaustion
 from worker.core.outcome import BindingResult, DeploymentReport, attempted
-from worker.core.planning import Create, Keep, Modify, Observed, Plan, Stored, UploadEach, is_previous
+from worker.core.planning import Create, Keep, Modify, Observed, Plan, Stored, UploadEach
 from worker.core.proof import Shortfall
-from worker.core.readback import confirmed, is_complete, moved_flags, put_back, put_right
-from worker.core.reporting import ROLLED_BACK, not_replaced, reported, rolled_back, unconfirmed, unproven
+from worker.core.readback import confirmed, moved_flags, put_right
+from worker.core.reporting import (
+    NOTHING_BACK,
+    OLD_EXPIRED,
+    ROLLED_BACK,
+    not_replaced,
+    reported,
+    rolled_back,
+    unproven,
+)
 from worker.effort import current_effort
 from worker.gateways.base import Gateway, OnResult
-from worker.gateways.in_parts import give_way
+from worker.going_back import WayBack
+from worker.settling import Settling, attached, unheard
 
 _log = structlog.get_logger()
 INTERNAL: Final = Failure("internal_error", "a bug of the worker: see its log", transient=False)
 EXHAUSTED: Final = Failure("worker_exhausted", "the worker's machine had no room left: see its log", transient=True)
-_FROM_NOWHERE: Final = Failure("binding_failed", "nothing was bound there before, to go back to", transient=False)
-Judge = Callable[[Sequence[BindingResult], Observed], tuple[BindingResult, ...]]
-"""The results as what was read shows them."""
+Condemn = Callable[[Sequence[Binding], Sequence[Shortfall]], Awaitable[None]]
+
+
+async def _unnoted(_moved: Sequence[Binding], _shortfalls: Sequence[Shortfall]) -> None:
+    """Where nobody goes on with it."""
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 class Prove(Protocol):
@@ -48,17 +62,32 @@ class Carrying:
     heard: OnResult
     settle_seconds: float
     """How long it may take until what the gateway accepted can be read."""
+    condemn: Condemn = _unnoted
+    """Notes that it is bad, and what has moved, for whoever goes on with it."""
+    utc_now: Callable[[], datetime] = _utc_now
     stored: Stored | None = None
     results: tuple[BindingResult, ...] = ()
     reached: tuple[Binding, ...] = ()
     """What may have been moved: all but what was refused for good."""
     is_proven: bool = False
-    """Wave by wave."""
+    """Wave by wave, or as a whole."""
+    is_bad: bool = False
+    """It was found so, and what can go back went."""
 
     async def forth(self) -> DeploymentReport:
         """Everything but what has to wait for the proof of the whole certificate."""
         # The gateway was there when it was observed: what fails now is an attempt, whatever it fails of.
-        return attempted(await self._forth())
+        return attempted(await (self._back_again() if self.todo.bad else self._forth()))
+
+    async def _back_again(self) -> DeploymentReport:
+        """What an earlier attempt found bad goes back before anything else does."""
+        replacement, returned = self.todo.replacement, frozenset(self.todo.returned)
+        self.stored = replacement.stored if isinstance(replacement, Keep | Modify) else None
+        self.results = tuple(
+            BindingResult(one, ROLLED_BACK if one in returned else "unchanged")
+            for one in (*self.todo.attach, *self.todo.unchanged)
+        )
+        return await self.back(self.todo.bad)
 
     async def _forth(self) -> DeploymentReport:
         self.results = tuple(BindingResult(binding, "unchanged") for binding in self.todo.unchanged)
@@ -73,20 +102,30 @@ class Carrying:
         return self._reported()
 
     async def _in_waves(self) -> DeploymentReport:
-        """A wave that none of its bindings could join, because the gateway is away, is the last one for now."""
+        """A wave that none of its bindings could join, because the gateway is away, is the last one for now.
+
+        What an earlier attempt has moved may not have been proven: that comes before anything else moves.
+        """
+        if not frozenset(self.todo.moved).isdisjoint(self.todo.unchanged):
+            shortfalls = await self._unproven(is_last=False)
+            if shortfalls:
+                return await self._back_from(shortfalls, self.todo.attach)
         for number, wave in enumerate(self.todo.rounds, start=1):
             size, waiting = len(wave), self.todo.attach[sum(self.todo.waves[:number]) :]
             await self._move(wave)
             shortfalls = await self._unproven(is_last=number == len(self.todo.waves))
             _log.info("wave.finished", gateway=self.deployment.gateway, wave=number, bindings=size, bad=len(shortfalls))
             if shortfalls:
-                self.results += tuple(BindingResult(one, "unchanged") for one in waiting)
-                return await self.back(shortfalls)
+                return await self._back_from(shortfalls, waiting)
             if (failure := _why_none(self.results[-size:])) is not None:
                 self.results += tuple(BindingResult(one, "failed", failure) for one in waiting)
                 return self._reported()
         self.is_proven = True
         return self._reported()
+
+    async def _back_from(self, shortfalls: Sequence[Shortfall], waiting: Sequence[Binding]) -> DeploymentReport:
+        self.results += tuple(BindingResult(one, "unchanged") for one in waiting)
+        return await self.back(shortfalls)
 
     async def _unproven(self, *, is_last: bool) -> Sequence[Shortfall]:
         good = [one.binding for one in self.results if one.state != "failed"]
@@ -126,22 +165,19 @@ class Carrying:
 
     async def _move(self, bindings: Sequence[Binding]) -> None:
         """Attached and read back, with all that was attached before."""
-        found = await self._attached(self.stored, bindings, self.bundle, self.heard)
+        found = await attached(self.gateway, self.deployment, self.stored, bindings, self.bundle, self.heard)
         self.results += found
         self.reached += tuple(one.binding for one in found if one.failure is None or one.failure.transient)
         if not self.todo.is_nothing:
             self.results = await self._read_back(self.results)
 
-    async def _attached(
-        self, to: Stored | None, bindings: Sequence[Binding], bundle: Bundle | None, on_result: OnResult
-    ) -> tuple[BindingResult, ...]:
-        effort = current_effort()
+    @property
+    def _settling(self) -> Settling:
+        return Settling(self.gateway, self.deployment, self._leaf, self.settle_seconds)
 
-        def heard(result: BindingResult) -> None:
-            effort.changes += result.state == "attached"
-            on_result(result)
-
-        return tuple(await self.gateway.attach(self.deployment, to, bindings, bundle, heard)) if bindings else ()
+    @property
+    def _way(self) -> WayBack:
+        return WayBack(self.gateway, self.deployment, self.todo, self._settling, self.last_good, self.utc_now)
 
     @property
     def _leaf(self) -> Leaf | None:
@@ -154,48 +190,45 @@ class Carrying:
         def judge(results: Sequence[BindingResult], observed: Observed) -> tuple[BindingResult, ...]:
             return confirmed(results, observed, self._leaf)
 
-        shown = await self._settled(results, judge)
+        shown = await self._settling.settled(results, judge)
         moved = moved_flags(shown)
         if not moved:
             return shown
         _log.warning("client_verification.moved", gateway=self.deployment.gateway, bindings=len(moved))
-        again = await self.gateway.attach(self.deployment, self.stored, moved, self.bundle, _unheard)
-        return put_right(shown, await self._settled(tuple(again), judge))
-
-    async def _settled(
-        self, results: tuple[BindingResult, ...], judge: Judge, *, elsewhere: bool = False
-    ) -> tuple[BindingResult, ...]:
-        """Reads until all is as it shall be, or the gateway has had its time: it may show changes late."""
-        pause, waited, longest = 1.0, 0.0, self.settle_seconds
-        while True:
-            try:
-                observed = await self.gateway.observe(self.deployment, self._leaf, elsewhere=elsewhere)
-            except RotationError as error:
-                return unconfirmed(results, Failure.of(error))
-            await give_way(len(results))
-            shown = judge(results, observed)
-            await give_way(len(results))
-            if is_complete(shown, results) or waited >= longest:
-                return shown
-            pause = min(pause, longest - waited)
-            await asyncio.sleep(pause)
-            waited, pause = waited + pause, pause * 2
+        again = await self.gateway.attach(self.deployment, self.stored, moved, self.bundle, unheard)
+        return put_right(shown, await self._settling.settled(tuple(again), judge))
 
     async def back(self, shortfalls: Sequence[Shortfall]) -> DeploymentReport:
-        """Everything that this renewal moved goes back to where it was; the report says what did."""
+        """Everything that this renewal moved goes back to where it was; the report says what did.
+
+        That it is to go back is noted before: half way, nothing else tells.
+        """
         _log.warning("rotation.bad", gateway=self.deployment.gateway, reason=shortfalls[0].failure.reason)
+        self.is_bad = True
         moved = self._moved()
-        if any(self.todo.back_to[one].stored is not None for one in moved):
+        if self.todo.returned or any(self._way.leads_from(one) for one in moved):
+            await self._condemned(moved, shortfalls)
             return await self._moved_back(moved, shortfalls)
-        if self._is_written and self.stored is not None and (last := await self._last_good()) is not None:
-            return self._returned(await self._material_back(self.stored, last), shortfalls, None)
-        return unproven(self._reported(), shortfalls, is_changed=self.has_changed)
+        if self._is_written and self.stored is not None and (last := await self._way.last_good()) is not None:
+            await self._condemned((), shortfalls)
+            return await self._written_back(self.stored, last, shortfalls)
+        why = OLD_EXPIRED if any(self._way.is_expired(one) for one in moved) else NOTHING_BACK
+        return unproven(self._reported(), shortfalls, why=why if self.has_changed else "")
+
+    async def _condemned(self, moved: Sequence[Binding], shortfalls: Sequence[Shortfall]) -> None:
+        if not self.todo.bad:
+            await self.condemn(moved, shortfalls)
 
     async def _moved_back(self, moved: Sequence[Binding], shortfalls: Sequence[Shortfall]) -> DeploymentReport:
-        report = self._returned(await self._bindings_back(moved), shortfalls, self._latest_old())
+        report = self._returned(await self._way.of_bindings(moved), shortfalls, self._latest_old())
         if report.reason == ROLLED_BACK and self.stored is not None:
             await is_retired(self.gateway, self.stored, moved)
         return report
+
+    async def _written_back(self, bad: Stored, last: Bundle, shortfalls: Sequence[Shortfall]) -> DeploymentReport:
+        bindings = [one.binding for one in self.results if one.state != "failed"]
+        returned = await self._way.of_material(bad, last, bindings)
+        return self._returned(returned, shortfalls, replace(bad, not_after=last.leaf.not_after))
 
     def _returned(
         self, returned: Sequence[BindingResult], shortfalls: Sequence[Shortfall], old: Stored | None
@@ -223,42 +256,6 @@ class Carrying:
 
     def _latest_old(self) -> Stored | None:
         return next((place.stored for place in self.todo.back_to.values() if place.stored is not None), None)
-
-    async def _bindings_back(self, moved: Sequence[Binding]) -> Sequence[BindingResult]:
-        """To the old stored certificate, whose key never left the cloud."""
-        back_to = self.todo.back_to
-        results = [BindingResult(one, "failed", _FROM_NOWHERE) for one in moved if back_to[one].stored is None]
-        of_old = defaultdict[Stored, list[Binding]](list)
-        for one in moved:
-            if (old := back_to[one].stored) is not None:
-                of_old[old].append(one)
-        for old, bindings in of_old.items():
-            found = await self._attached(old, [back_to[one].as_it_was for one in bindings], None, _unheard)
-            results += [BindingResult(one, it.state, it.failure) for one, it in zip(bindings, found, strict=True)]
-        return await self._settled(tuple(results), lambda them, seen: put_back(them, seen, back_to), elsewhere=True)
-
-    async def _last_good(self) -> Bundle | None:
-        """What was replaced, where it is kept: an older one may be one that had to go."""
-        try:
-            last = None if self.last_good is None else await self.last_good()
-        except RotationError as error:
-            _log.error("previous.unreadable", reason=error.reason, error=error.message)
-            return None
-        return last if last is not None and is_previous(last.leaf, self.todo.previous) else None
-
-    async def _material_back(self, bad: Stored, last: Bundle) -> Sequence[BindingResult]:
-        """The last good material in the place of the one that turned out bad."""
-        bindings = [one.binding for one in self.results if one.state != "failed"]
-        try:
-            stored = await self.gateway.replace(self.deployment, Modify(bad), last)
-        except RotationError as error:
-            return [BindingResult(one, "failed", Failure.of(error)) for one in bindings]
-
-        def judge(results: Sequence[BindingResult], observed: Observed) -> tuple[BindingResult, ...]:
-            return confirmed(results, observed, last.leaf)
-
-        shown = await self._settled(await self._attached(stored, bindings, last, _unheard), judge)
-        return [one if one.state == "failed" else BindingResult(one.binding, ROLLED_BACK) for one in shown]
 
     async def retire(self) -> None:
         """Quotas fill otherwise. What cannot be deleted now is found again by its name at the next rotation."""
@@ -289,10 +286,6 @@ async def is_retired(gateway: Gateway, stored: Stored, moved: Collection[Binding
 def _with_first_failure(now: BindingResult, before: BindingResult) -> BindingResult:
     """That it went back does not say that it had gone well."""
     return now if now.failure is not None else replace(now, failure=before.failure)
-
-
-def _unheard(_result: BindingResult) -> None:
-    """No progress of the rotation."""
 
 
 def crashed(deployment: Deployment, bug: Exception) -> DeploymentReport:

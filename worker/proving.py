@@ -1,6 +1,6 @@
 """The end of a rotation: proven as a whole, then what was replaced is retired; or what was moved goes back."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -42,10 +42,7 @@ class Proving:
 
     async def forth(self, carrying: Carrying) -> DeploymentReport:
         """The plan carried out, for as long as anything of it can be seen."""
-        todo = carrying.todo
         try:
-            if todo.waves and todo.moved:  # by an attempt that may have seen nothing of it
-                await self.of_wave(todo, todo.unchanged, is_last=False)
             return await carrying.forth()
         except UnseenError as error:
             return unseen(carrying, error.shortfalls)
@@ -56,32 +53,43 @@ class Proving:
         previous, waiting = _serials([todo.previous]), _waiting(todo, bindings)
         return Served(self.certificate.name, self.bundle, bindings, previous, is_whole=is_whole, waiting=waiting)
 
-    async def of_all(self, carried: Sequence[Carried]) -> Sequence[Shortfall]:
-        """What the waves have not proven."""
-        unproven = [carrying for _, carrying in carried if carrying is not None and not carrying.is_proven]
-        if not unproven and len(carried) == 1:
+    async def of_all(self, report: Report, carried: Sequence[Carried]) -> Sequence[Shortfall]:
+        """What the waves have not proven.
+
+        Where something did not go well, only of what was changed: it may be bad all the same. What belongs to no
+        binding may be where it did not go well then.
+        """
+        unproven = _unproven(report, carried)
+        is_whole = report.outcome == "succeeded"
+        if not unproven and (len(carried) == 1 or not is_whole):
             return ()
-        reports = [told for told, _ in carried]
-        held = (told.not_after for told in reports if told.deployment.strategy == "rebind")
+        held = (told.not_after for told in report.deployments if told.deployment.strategy == "rebind")
+        bindings = [one.binding for carrying in unproven for one in carrying.results if one.state != "failed"]
         served = Served(
             self.certificate.name,
             self.bundle,
-            [one.binding for carrying in unproven for one in carrying.results if one.state != "failed"],
-            _serials(told.previous for told in reports),
+            bindings,
+            _serials(told.previous for told in report.deployments),
             frozenset(at for at in held if at is not None),
+            is_whole,
+            frozenset(_not_reached(report)) - {one.name for one in bindings},
         )
-        return await self.verify(served)
+        return await self.verify(served) if bindings or is_whole else ()
 
     async def concluded(self, carried: Sequence[Carried]) -> Report:
-        """The report of all; a proof is asked for only where everything else went well."""
+        """The report of all; what is to be tried again is proven then, but where something is bad already."""
         report = conclude(self.leaf, [told for told, _ in carried])
-        shortfalls = await self.of_all(carried) if report.outcome == "succeeded" else ()
+        if not _may_be_proven(report, carried):
+            return report
+        unproven, shortfalls = _unproven(report, carried), await self.of_all(report, carried)
         if _is_blind(shortfalls):
             return _left(report, shortfalls)
-        if shortfalls:
+        if shortfalls or any(one.binding is None for one in _known_bad(carried)):
             return await _put_back(report, carried, shortfalls)
+        for one in unproven:
+            one.is_proven = True
         for _, carrying in carried:
-            if carrying is not None and _may_retire(report, carrying):
+            if carrying is not None and carrying.is_proven and _may_retire(report, carrying):
                 await carrying.retire()
         return report
 
@@ -124,6 +132,29 @@ def _left(report: Report, shortfalls: Sequence[Shortfall]) -> Report:
     return told if whole is None else replace(told, outcome="failed", reason=whole.reason, failure=whole)
 
 
+def _may_be_proven(report: Report, carried: Sequence[Carried]) -> bool:
+    is_bad = any(carrying is not None and carrying.is_bad for _, carrying in carried)
+    return is_bad or not any(failure.transient for failure in report.failures)
+
+
+def _unproven(report: Report, carried: Sequence[Carried]) -> Sequence[Carrying]:
+    is_well = report.outcome == "succeeded"
+    return [
+        one
+        for _, one in carried
+        if one is not None and not one.is_proven and not one.is_bad and (is_well or one.has_changed)
+    ]
+
+
+def _known_bad(carried: Sequence[Carried]) -> Sequence[Shortfall]:
+    """By earlier attempts."""
+    return [one for _, carrying in carried if carrying is not None for one in carrying.todo.bad]
+
+
+def _not_reached(report: Report) -> Iterator[str]:
+    return (one.binding.name for told in report.deployments for one in told.bindings if one.state == "failed")
+
+
 def _may_retire(report: Report, carrying: Carrying) -> bool:
     """What may have to come back is kept until all is well; an upload for a single domain is no use to any other."""
     return report.outcome != "failed" or isinstance(carrying.todo.replacement, UploadEach)
@@ -135,7 +166,8 @@ def _serials(previous: Iterable[Previous | None]) -> Sequence[str]:
 
 async def _put_back(report: Report, carried: Sequence[Carried], shortfalls: Sequence[Shortfall]) -> Report:
     told = conclude(report.leaf, await together(_back(one, carrying, shortfalls) for one, carrying in carried))
-    if (whole := _whole(shortfalls)) is None:
+    whole = _whole((*shortfalls, *_known_bad(carried)))
+    if whole is None:
         return told
     is_back = any(one.reason == ROLLED_BACK for one in told.deployments)
     is_changed = any(carrying is not None and carrying.has_changed for _, carrying in carried)
@@ -147,7 +179,7 @@ async def _put_back(report: Report, carried: Sequence[Carried], shortfalls: Sequ
 
 async def _back(told: DeploymentReport, carrying: Carrying | None, shortfalls: Sequence[Shortfall]) -> DeploymentReport:
     """Of one deployment: what belongs to no binding may be any deployment's."""
-    if carrying is None:
+    if carrying is None or carrying.is_bad:
         return told
     bindings = {one.binding for one in carrying.results}
     mine = [one for one in shortfalls if one.binding is None or one.binding in bindings]

@@ -1,8 +1,8 @@
 """The use case: observe, plan, replace, attach, read back, verify, report."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final, Protocol, assert_never
 
@@ -11,18 +11,18 @@ import structlog
 from worker.carrying import Carrying, crashed
 from worker.core.bundle import Bundle, Leaf
 from worker.core.covering import check_covered, check_names
-from worker.core.deployment import Certificate, Deployment
+from worker.core.deployment import Binding, Certificate, Deployment
 from worker.core.errors import Failure, RefusedError, RotationError
 from worker.core.outcome import BindingResult, DeploymentReport, Report
 from worker.core.planning import Plan, Superseded
-from worker.core.proof import Verifier, unverified
+from worker.core.proof import Shortfall, Verifier, unverified
 from worker.core.reporting import not_planned
 from worker.core.snapshot import Snapshot
 from worker.core.strategies import plan
 from worker.core.waiting import Gate, Step, at_once, dated
 from worker.effort import current_effort, spending
 from worker.forecast import Forecast, Work
-from worker.gateways.base import Gateway
+from worker.gateways.base import Gateway, OnResult
 from worker.gateways.in_parts import give_way
 from worker.gateways.together import together
 from worker.kept import Kept
@@ -64,6 +64,7 @@ class Rotator:
     forecast: Forecast = field(default_factory=Forecast)
     kept: Mapping[str, Kept] = field(default_factory=dict)
     """By certificate, for those whose proven material is kept, to be put back."""
+    utc_now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _snapshots: Snapshots = field(default_factory=Snapshots)
 
     async def rotate(
@@ -205,9 +206,10 @@ class Rotator:
 
     async def _follow(self, deployment: Deployment, todo: Plan, proving: Proving) -> Carried:
         await give_way(len(todo.attach))
-        with current_effort().queueing():  # a broker that takes no note is no standstill of the gateway's
-            is_kept = proving.certificate.name in self.kept
-            await self._snapshots.keep(deployment, proving.leaf, todo, is_kept=is_kept)
+        if not todo.bad:
+            with current_effort().queueing():  # a broker that takes no note is no standstill of the gateway's
+                is_kept = proving.certificate.name in self.kept
+                await self._snapshots.keep(deployment, proving.leaf, todo, is_kept=is_kept)
         gateway = self._gateway(deployment)
         with self.forecast.of(gateway, deployment, todo) as work:
             self._tell(deployment, todo, work)
@@ -216,17 +218,27 @@ class Rotator:
                 work.left += 1 if result.state == "rolled_back" else -1
                 self.watcher.bound(deployment, result)
 
-            settle = self.settle_seconds.get(deployment.gateway, 15.0)
-            name = proving.certificate.name
-            last_good = partial(self.kept[name].last, name) if name in self.kept else None
-            carrying = Carrying(gateway, deployment, todo, proving.bundle, proving.of_wave, last_good, heard, settle)
+            carrying = self._carrying(deployment, todo, proving, heard)
             with reminding(lambda: _stand(deployment, work)):
                 return await proving.forth(carrying), carrying
+
+    def _carrying(self, deployment: Deployment, todo: Plan, proving: Proving, heard: OnResult) -> Carrying:
+        name, settle = proving.certificate.name, self.settle_seconds.get(deployment.gateway, 15.0)
+        last_good = partial(self.kept[name].last, name) if name in self.kept else None
+        condemn = partial(self._condemn, deployment, proving.leaf)
+        rest = last_good, heard, settle, condemn, self.utc_now
+        return Carrying(self._gateway(deployment), deployment, todo, proving.bundle, proving.of_wave, *rest)
 
     def _unplanned(self, deployment: Deployment) -> Mapping[str, object]:
         """How long it takes is known once it is planned; how long nothing is sent is known now."""
         held = round(self._gateway(deployment).account.held_for, 1)
         return {"gateway": deployment.gateway, "is_planned": False, "held_seconds": held}
+
+    async def _condemn(
+        self, deployment: Deployment, leaf: Leaf | None, moved: Sequence[Binding], shortfalls: Sequence[Shortfall]
+    ) -> None:
+        with current_effort().queueing():
+            await self._snapshots.condemn(deployment, leaf, moved, shortfalls)
 
     async def _with_kept(self, certificate: Certificate, bundle: Bundle | None, report: Report) -> Report:
         """What is proven is the last good material from now on. That it could not be kept is no failure of today's."""

@@ -4,14 +4,15 @@ Where a change may move what nothing else tells, they are kept with the broker t
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from worker.core.bundle import Leaf
-from worker.core.deployment import Certificate, Deployment
+from worker.core.deployment import Binding, Certificate, Deployment
 from worker.core.note import Note
 from worker.core.planning import Plan
+from worker.core.proof import Shortfall
 from worker.core.snapshot import Snapshot, is_at_risk
 from worker.effort import current_effort
 from worker.limits.clock import now as _now
@@ -54,11 +55,27 @@ class Snapshots:
             await current_effort().keep(Note(deployment.key, leaf.fingerprint_sha256, snapshot))
             self._put(deployment.key, leaf, snapshot, snapshot)
 
+    async def condemn(
+        self, deployment: Deployment, leaf: Leaf | None, moved: Sequence[Binding], shortfalls: Sequence[Shortfall]
+    ) -> None:
+        """Before anything goes back. Returns once a note of it is kept: whoever goes on shall not go forth again."""
+        snapshot = self.of(deployment, leaf).condemned(moved, shortfalls)
+        self._put(deployment.key, leaf, snapshot, None)
+        if leaf is not None:
+            await current_effort().keep(Note(deployment.key, leaf.fingerprint_sha256, snapshot))
+            self._put(deployment.key, leaf, snapshot, snapshot)
+
     def recall(self, leaf: Leaf, notes: Mapping[str, Snapshot]) -> None:
-        """By deployment, what another process kept of the leaf's earlier attempts. What is known here goes before."""
+        """By deployment, what another process kept of the leaf's earlier attempts. What is known here goes before.
+
+        That it was found bad meanwhile is known nowhere else.
+        """
         for key, snapshot in notes.items():
-            if self._of(key, leaf) is None:
+            known = self._of(key, leaf)
+            if known is None:
                 self._put(key, leaf, snapshot, snapshot)
+            elif snapshot.bad is not None and known.snapshot.bad is None:
+                self._put(key, leaf, replace(known.snapshot, bad=snapshot.bad), None)
 
     def _put(self, key: str, leaf: Leaf | None, snapshot: Snapshot, noted: Snapshot | None) -> None:
         self._kept[key] = _Kept(_key(leaf), _now(), snapshot, noted)

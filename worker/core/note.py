@@ -1,14 +1,14 @@
 """A note of a snapshot: what a worker leaves to the one that takes over from it. No secret is in it."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from worker.core.outcome import Previous
-from worker.core.snapshot import Flags, Origin, Origins, Snapshot
+from worker.core.snapshot import Condemned, Flags, Origin, Origins, Place, Snapshot, Verdict
 
 TYPE: Final = "certificate.rotation.note"
 
@@ -34,6 +34,14 @@ class _FlagsThere(_Model):
     off: list[str]
 
 
+class _Places(_Model):
+    """Bindings of one instance."""
+
+    instance_id: str | None
+    sni: bool
+    names: list[str]
+
+
 class _CameFrom(_Model):
     """Bindings by where they were."""
 
@@ -42,6 +50,19 @@ class _CameFrom(_Model):
     instance_id: str | None
     sni: bool
     names: list[str]
+
+
+class _Verdict(_Model):
+    """Why so many bindings were bad; null for what belongs to none."""
+
+    reason: str
+    message: str
+    places: list[_Places] | None
+
+
+class _Condemned(_Model):
+    verdicts: list[_Verdict]
+    moved: list[_Places]
 
 
 class _Previous(_Model):
@@ -59,6 +80,8 @@ class _Entry(_Model):
     is_replaced: bool
     origins: list[_CameFrom] = Field(default=[])
     """Not in notes of older workers."""
+    bad: _Condemned | None = None
+    """Nor is this."""
 
 
 def entry_of(certificate: str, note: Note) -> dict[str, object]:
@@ -72,6 +95,7 @@ def entry_of(certificate: str, note: Note) -> dict[str, object]:
         previous=None if previous is None else _told(previous),
         is_replaced=note.snapshot.is_replaced,
         origins=list(_by_origin(note.snapshot.origins)),
+        bad=None if note.snapshot.bad is None else _condemned(note.snapshot.bad),
     )
     return entry.model_dump(mode="json")
 
@@ -84,7 +108,7 @@ def note_in(entry: Mapping[str, object]) -> tuple[str, Note] | None:
         return None
     told = found.previous
     previous = None if told is None else Previous(told.serial_number, told.not_after)
-    snapshot = Snapshot(_flags(found), previous, found.is_replaced, origins=_origins(found))
+    snapshot = Snapshot(_flags(found), previous, found.is_replaced, origins=_origins(found), bad=_bad(found))
     return found.certificate, Note(found.deployment, found.leaf, snapshot)
 
 
@@ -130,3 +154,39 @@ def _flags(entry: _Entry) -> Flags:
         for flag, names in ((True, there.on), (False, there.off))
         for name in names
     }
+
+
+def _condemned(bad: Condemned) -> _Condemned:
+    places: defaultdict[tuple[str, str], list[Place]] = defaultdict(list)
+    verdicts = []
+    for one in bad.verdicts:
+        if one.place is None:
+            verdicts.append(_Verdict(reason=one.reason, message=one.message, places=None))
+        else:
+            places[one.reason, one.message].append(one.place)
+    for (reason, message), there in places.items():
+        verdicts.append(_Verdict(reason=reason, message=message, places=list(_places(there))))
+    return _Condemned(verdicts=verdicts, moved=list(_places(sorted(bad.moved, key=repr))))
+
+
+def _places(places: Iterable[Place]) -> Iterator[_Places]:
+    names: defaultdict[tuple[str | None, bool], list[str]] = defaultdict(list)
+    for name, instance_id, sni in places:
+        names[instance_id, sni].append(name)
+    for (instance_id, sni), there in names.items():
+        yield _Places(instance_id=instance_id, sni=sni, names=there)
+
+
+def _bad(entry: _Entry) -> Condemned | None:
+    if entry.bad is None:
+        return None
+    verdicts = (
+        Verdict(place, one.reason, one.message)
+        for one in entry.bad.verdicts
+        for place in ([None] if one.places is None else _each(one.places))
+    )
+    return Condemned(tuple(verdicts), frozenset(_each(entry.bad.moved)))
+
+
+def _each(places: Iterable[_Places]) -> Iterator[Place]:
+    return ((name, one.instance_id, one.sni) for one in places for name in one.names)

@@ -11,6 +11,7 @@ from worker.core.covering import check_names
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import RefusedError
 from worker.core.outcome import Previous
+from worker.core.proof import Shortfall
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,10 @@ class Plan:
     """Bindings that move, or have moved, as they were before: so they shall be again when a wave turns out bad."""
     moved: Sequence[Binding] = ()
     """Of these, what an earlier attempt of the same renewal has moved."""
+    bad: Sequence[Shortfall] = ()
+    """Why an earlier attempt has begun to take it all back, and this one goes on with that."""
+    returned: Sequence[Binding] = ()
+    """What it had moved, and is back already."""
     expires: datetime | None = None
     """When the first of what is served there now expires, where that is known."""
     seen: Observed | None = field(default=None, compare=False, repr=False)

@@ -13,6 +13,7 @@ from worker.core.readback import FLAG_MOVED
 
 ROLLED_BACK: Final = "rolled_back"
 NOTHING_BACK: Final = "; nothing could be put back"
+OLD_EXPIRED: Final = "; nothing could be put back: the certificate before has expired"
 
 
 def not_planned(deployment: Deployment, failure: Failure) -> DeploymentReport:
@@ -76,14 +77,14 @@ def _ended(todo: Plan, results: Sequence[BindingResult], *, is_replaced: bool) -
     return "succeeded", "rotated" if is_replaced or todo.attach else "already_current"
 
 
-def unproven(report: DeploymentReport, shortfalls: Sequence[Shortfall], *, is_changed: bool) -> DeploymentReport:
-    """Attached, but not served as it shall be, and nothing was there that could be put back.
+def unproven(report: DeploymentReport, shortfalls: Sequence[Shortfall], *, why: str) -> DeploymentReport:
+    """Attached, but not served as it shall be, and nothing was there that could be put back: `why` says so.
 
     What belongs to no binding is the whole certificate's, and told there.
     """
     told = {one.binding: one.failure for one in shortfalls if one.binding is not None}
-    if is_changed:
-        told = {one: replace(it, message=it.message + NOTHING_BACK) for one, it in told.items()}
+    if why:
+        told = {one: replace(it, message=it.message + why) for one, it in told.items()}
     results = tuple(
         BindingResult(one.binding, "failed", told[one.binding]) if one.binding in told else one
         for one in report.bindings

@@ -1,13 +1,19 @@
 """What a deployment was like before a renewal's first change to it, as its later attempts need to know."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Final
 
 from worker.core.deployment import Binding, Deployment
+from worker.core.errors import Failure
 from worker.core.outcome import Previous
 from worker.core.planning import Bound, Keep, Modify, Observed, Plan, Stored, Superseded
+from worker.core.proof import Shortfall
 
+_TOLD: Final = 100
+"""So many verdicts are kept in full: thousands of domains that are bad are so for one reason."""
+_UNTOLD: Final = "found bad by an earlier attempt"
 Flags = Mapping[tuple[str, str | None], bool]
 Place = tuple[str, str | None, bool]
 """A binding's name, its instance, and whether it is one by SNI."""
@@ -26,6 +32,24 @@ Origins = Mapping[Place, Origin]
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """Why what was served somewhere was bad. `place` is None for what belongs to no binding."""
+
+    place: Place | None
+    reason: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Condemned:
+    """What is bad and has to go back, whatever a later attempt would find."""
+
+    verdicts: tuple[Verdict, ...]
+    moved: frozenset[Place] = frozenset()
+    """What had moved by then, of what moves to another stored certificate."""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Client-verification flags, and what was replaced: after the first change nothing else tells."""
 
@@ -37,20 +61,29 @@ class Snapshot:
     """When that was written which an earlier attempt was to replace: if it was written later, this renewal did it."""
     origins: Origins = field(default_factory=dict)
     """Of bindings that move to another stored certificate."""
+    bad: Condemned | None = None
+    """An earlier attempt was to take it all back."""
 
     def with_plan(self, todo: Plan) -> "Snapshot":
         """Also what a plan knows that was made before its change."""
         is_replaced = self.is_replaced or not isinstance(todo.replacement, Keep)
         replaced_at = self.replaced_at or _written_at(todo)
         flags, origins = {**self.flags, **_flags_in(todo)}, {**_origins_in(todo), **self.origins}
-        return Snapshot(flags, self.previous or todo.previous, is_replaced, replaced_at, origins)
+        return Snapshot(flags, self.previous or todo.previous, is_replaced, replaced_at, origins, self.bad)
+
+    def condemned(self, moved: Sequence[Binding], shortfalls: Sequence[Shortfall]) -> "Snapshot":
+        """Also that it is bad, and what of it has moved."""
+        verdicts = (_verdict(one, is_told=at < _TOLD) for at, one in enumerate(shortfalls))
+        places = frozenset(_origin_place(one) for one in moved)
+        return replace(self, bad=self.bad or Condemned(tuple(verdicts), places))
 
     def followed_by(self, later: "Snapshot") -> "Snapshot":
         """Both as one. What was known first stands: what was seen later may be what we moved."""
         previous = self.previous or later.previous
         is_replaced, replaced_at = self.is_replaced or later.is_replaced, self.replaced_at or later.replaced_at
         origins = {**later.origins, **self.origins}
-        return Snapshot({**later.flags, **self.flags}, previous, is_replaced, replaced_at, origins)
+        bad = self.bad or later.bad
+        return Snapshot({**later.flags, **self.flags}, previous, is_replaced, replaced_at, origins, bad)
 
     def proof(self, stored_after: datetime | None) -> datetime | None:
         """Since when what is stored may be this renewal's: a renewal that tells no time would write again and again."""
@@ -79,6 +112,8 @@ class Snapshot:
         if isinstance(step, Superseded):
             return step
         came = dict(self._came_from(step))
+        if self.bad is not None:
+            step = _going_back(step, self.bad)
         return replace(
             step,
             previous=step.previous or self.previous,
@@ -117,6 +152,23 @@ def _is_pinned(deployment: Deployment) -> bool:
     """Whether the settings say of every flag what it shall be."""
     bindings = deployment.bindings
     return bindings is not None and all(one.client_verification is not None for one in bindings)
+
+
+def _going_back(step: Plan, bad: Condemned) -> Plan:
+    """What had moved and is not where it went to has gone back."""
+    bindings = {_origin_place(one): one for one in (*step.attach, *step.unchanged)}
+    shortfalls = [_shortfall(one, None if one.place is None else bindings.get(one.place)) for one in bad.verdicts]
+    returned = [one for one in step.back_to if _origin_place(one) in bad.moved]
+    return replace(step, bad=tuple(shortfalls), returned=tuple(returned))
+
+
+def _shortfall(verdict: Verdict, binding: Binding | None) -> Shortfall:
+    return Shortfall(Failure(verdict.reason, verdict.message or _UNTOLD, transient=True), binding, "")
+
+
+def _verdict(shortfall: Shortfall, *, is_told: bool) -> Verdict:
+    place = None if shortfall.binding is None else _origin_place(shortfall.binding)
+    return Verdict(place, shortfall.failure.reason, shortfall.failure.message if is_told else "")
 
 
 def _place(binding: Binding) -> tuple[str, str | None]:

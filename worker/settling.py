@@ -1,0 +1,71 @@
+"""Attaching at one deployment, and reading until what was accepted is shown."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from worker.core.bundle import Bundle, Leaf
+from worker.core.deployment import Binding, Deployment
+from worker.core.errors import Failure, RotationError
+from worker.core.outcome import BindingResult
+from worker.core.planning import Observed, Stored
+from worker.core.readback import is_complete
+from worker.core.reporting import unconfirmed
+from worker.effort import current_effort
+from worker.gateways.base import Gateway, OnResult
+from worker.gateways.in_parts import give_way
+
+Judge = Callable[[Sequence[BindingResult], Observed], tuple[BindingResult, ...]]
+"""The results as what was read shows them."""
+
+
+def unheard(_result: BindingResult) -> None:
+    """No progress of the rotation."""
+
+
+async def attached(
+    gateway: Gateway,
+    deployment: Deployment,
+    to: Stored | None,
+    bindings: Sequence[Binding],
+    bundle: Bundle | None,
+    on_result: OnResult = unheard,
+) -> tuple[BindingResult, ...]:
+    """As the gateway answers; each that succeeds is booked to the effort."""
+    effort = current_effort()
+
+    def heard(result: BindingResult) -> None:
+        effort.changes += result.state == "attached"
+        on_result(result)
+
+    return tuple(await gateway.attach(deployment, to, bindings, bundle, heard)) if bindings else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """Of one deployment, after changes to it."""
+
+    gateway: Gateway
+    deployment: Deployment
+    leaf: Leaf | None
+    seconds: float
+    """How long it may take until what the gateway accepted can be read."""
+
+    async def settled(
+        self, results: tuple[BindingResult, ...], judge: Judge, *, elsewhere: bool = False
+    ) -> tuple[BindingResult, ...]:
+        """Reads until all is as it shall be, or the gateway has had its time: it may show changes late."""
+        pause, waited, longest = 1.0, 0.0, self.seconds
+        while True:
+            try:
+                observed = await self.gateway.observe(self.deployment, self.leaf, elsewhere=elsewhere)
+            except RotationError as error:
+                return unconfirmed(results, Failure.of(error))
+            await give_way(len(results))
+            shown = judge(results, observed)
+            await give_way(len(results))
+            if is_complete(shown, results) or waited >= longest:
+                return shown
+            pause = min(pause, longest - waited)
+            await asyncio.sleep(pause)
+            waited, pause = waited + pause, pause * 2
