@@ -51,21 +51,24 @@ ATTACH: Final = "attach_domains"
 GREEN: Final = ["note", "create_certificate"]
 WAYS: Final = {
     "blue green, bad at wave 1": Way(
-        lambda: bad("blue_green", bad_with(1), verified=True), [*GREEN, *[ATTACH] * 2, "delete_certificate", *END]
+        lambda: bad("blue_green", bad_with(1), verified=True),
+        [*GREEN, ATTACH, "note", ATTACH, "delete_certificate", *END],
     ),
     "blue green, bad at wave 2": Way(
-        lambda: bad("blue_green", bad_with(2), verified=True), [*GREEN, *[ATTACH] * 3, "delete_certificate", *END]
+        lambda: bad("blue_green", bad_with(2), verified=True),
+        [*GREEN, *[ATTACH] * 2, "note", ATTACH, "delete_certificate", *END],
     ),
     "blue green, bad at wave 3": Way(
-        lambda: bad("blue_green", bad_with(3), verified=True), [*GREEN, *[ATTACH] * 5, "delete_certificate", *END]
+        lambda: bad("blue_green", bad_with(3), verified=True),
+        [*GREEN, *[ATTACH] * 3, "note", *[ATTACH] * 2, "delete_certificate", *END],
     ),
     "blue green, with a client CA": Way(
         lambda: bad("blue_green", bad_with(3), verified=True, client_ca="CA"),
-        [*GREEN, *[ATTACH] * 5, "delete_certificate", *END],
+        [*GREEN, *[ATTACH] * 3, "note", *[ATTACH] * 2, "delete_certificate", *END],
     ),
     "blue green, from a certificate of another name": Way(
         lambda: bad("blue_green", bad_with(3), verified=True, name="by_hand"),
-        [*GREEN, *[ATTACH] * 5, "delete_certificate", *END],
+        [*GREEN, *[ATTACH] * 3, "note", *[ATTACH] * 2, "delete_certificate", *END],
     ),
     "blue green, with a full quota": Way(
         lambda: half_stored(bad_with(3)),
