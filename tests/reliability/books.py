@@ -93,6 +93,8 @@ class Books:
     half_done: Collection[str] = ()
     """Renewals that fail at a binding which is none: everywhere else they must be done."""
     verdicts: Sequence[Verdict] = ()
+    waves: Sequence[int] = ()
+    """How many places of a certificate hold a renewed one when a proof is due before any more may."""
     left: Collection[str] = ()
     """Stored certificates at the end that are a deployment's own, and shall be none but those that are served."""
     secrets: Collection[str] = ()

@@ -26,6 +26,11 @@ class Life:
             self.over.set()
             await asyncio.Event().wait()
 
+    async def ends(self) -> None:
+        """Dies between two effects."""
+        self.over.set()
+        await asyncio.Event().wait()
+
     @property
     def is_endless(self) -> bool:
         return len(self.effects) >= _MOST_EFFECTS

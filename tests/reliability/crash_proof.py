@@ -1,6 +1,6 @@
 """What a worker in memory proves by, and where it keeps what was proven: both outlive it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -52,11 +52,14 @@ class Eyes:
     verdicts: list[Verdict]
     life: int
     is_bad: Judgement
+    end: Callable[[Look], Awaitable[None]]
+    """Does not return where the worker dies at this look."""
 
     async def __call__(self, served: Served, /) -> Sequence[Shortfall]:
         if served.bundle is None or not served.bindings:
             return ()
         serial, moment = served.bundle.leaf.serial_number, len(self.world.changes)
+        await self.end(Look(self.life, serial, len(served.bindings)))
         at = {change.place: change.serial for change in self.world.changes}
         found = [Shortfall(_OLD, one, one.name) for one in served.bindings if at.get(place_of(one)) != serial]
         if self.is_bad(Look(self.life, serial, len(served.bindings))):

@@ -14,7 +14,7 @@ from tests.reliability.books import Books, Heard, Sent, Verdict
 from tests.reliability.crash_broker import PARKING, Desk, Store
 from tests.reliability.crash_cloud import PROJECT, Cloud, Wire
 from tests.reliability.crash_life import Life
-from tests.reliability.crash_proof import Eyes, Judgement, Shelf, never_bad
+from tests.reliability.crash_proof import Eyes, Judgement, Look, Shelf, never_bad
 from tests.reliability.oracle import broken_promises, canaries
 from tests.support.clouds import renewal
 from worker.broker.base import Broker, Message
@@ -90,6 +90,7 @@ class Stage:
     logs: list[str] = field(default_factory=list)
     may_be_told_twice: set[str] = field(default_factory=set)
     is_bad: Judgement = never_bad
+    dies_looking: Judgement = never_bad
     verdicts: list[Verdict] = field(default_factory=list)
     shelf: Shelf | None = None
     """Where the settings keep what was proven last."""
@@ -170,6 +171,7 @@ class Stage:
             in_vain=self.cloud.in_vain,
             may_be_told_twice=self.may_be_told_twice,
             verdicts=self.verdicts,
+            waves=[one for one in self.deployment.waves if isinstance(one, int)] if self.deployment.moves else (),
             left=self.own() if self.strategy == "blue_green" and not waiting else (),
             secrets=self.secrets,
             texts=texts,
@@ -208,7 +210,11 @@ def worker(stage: Stage, life: Life, broker: object = None) -> Consumer:
 
 
 def _rotator(stage: Stage, life: Life, gateway: Gateway) -> Rotator:
-    eyes = Eyes(stage.world, stage.verdicts, len(stage.lives), stage.is_bad)
+    async def look(at: Look) -> None:
+        if stage.dies_looking(at):
+            await life.ends()
+
+    eyes = Eyes(stage.world, stage.verdicts, len(stage.lives), stage.is_bad, look)
     kept = {}
     if stage.shelf is not None:
         stage.shelf.life = life

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from tests.reliability.books import Books, Heard, Sent, held, numbered, validity
+from tests.reliability.books import Books, Heard, Sent, Verdict, held, numbered, validity
 from tests.reliability.returning import is_return
 from worker.sandbox.world import Change
 
@@ -78,6 +78,27 @@ def _hold_all(at: dict[str, Change], first: dict[str, Change], places: Collectio
         place in at and at[place].serial == serial and at[place].client_verification == first[place].client_verification
         for place in places
     )
+
+
+def moved_on_unproven(books: Books) -> Iterator[str]:
+    """3: no more places come to hold a renewed certificate before it was proven good at those that a wave moved."""
+    renewed, places = {one.serial for one in books.sent}, {one for all_ in books.places.values() for one in all_}
+    at: dict[str, int] = {}
+    reached: dict[tuple[int, int], int] = {}
+    for moment, change in enumerate(books.changes):
+        if change.place not in places or at.get(change.place) == change.serial:
+            continue
+        many = list(at.values()).count(change.serial)
+        begins = reached.get((change.serial, many), 0)
+        is_proven = any(_is_of(one, change.serial, many) and begins <= one.moment <= moment for one in books.verdicts)
+        if change.serial in renewed and many in books.waves and not is_proven:
+            yield f"moved on before a proof: {change.place}, after {many}"
+        at[change.place] = change.serial
+        reached[change.serial, many + 1] = moment + 1
+
+
+def _is_of(verdict: Verdict, serial: int, many: int) -> bool:
+    return verdict.is_good and verdict.serial == serial and verdict.bindings >= many
 
 
 def superseded_by_nothing(books: Books) -> Iterator[str]:

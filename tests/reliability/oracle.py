@@ -9,7 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
 from tests.reliability.books import Books
-from tests.reliability.holding import gone_back, not_served, stored_though_refused, superseded_by_nothing, unproven
+from tests.reliability.holding import (
+    gone_back,
+    moved_on_unproven,
+    not_served,
+    stored_though_refused,
+    superseded_by_nothing,
+    unproven,
+)
 from tests.reliability.returning import falsely_told, leftovers, not_put_back
 from tests.reliability.turns import interleaved
 
@@ -27,6 +34,7 @@ def broken_promises(books: Books) -> list[str]:
         *told_twice(books),
         *gone_back(books),
         *unproven(books),
+        *moved_on_unproven(books),
         *superseded_by_nothing(books),
         *stored_though_refused(books),
         *not_served(books),

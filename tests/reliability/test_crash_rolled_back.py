@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from tests.reliability.crash_cloud import Trouble
-from tests.reliability.crash_proof import Judgement, Look, Shelf, bad_with
+from tests.reliability.crash_proof import Judgement, Look, Shelf, bad_with, never_bad
 from tests.reliability.crash_stage import FIRST, NEW, Stage, issued, staged, until_idle
 from tests.reliability.crash_way import Way
 from tests.support.gateways import checked
@@ -48,6 +48,7 @@ def shown_with_both(is_bad: Judgement) -> Stage:
 BOTH: Final = "blue green, shown with both"
 END: Final = ["event", "copy", "ack"]
 ATTACH: Final = "attach_domains"
+BIND: Final = "create_binding"
 GREEN: Final = ["note", "create_certificate"]
 WAYS: Final = {
     "blue green, bad at wave 1": Way(
@@ -72,23 +73,32 @@ WAYS: Final = {
     ),
     "blue green, with a full quota": Way(
         lambda: half_stored(bad_with(3)),
-        [*GREEN, "delete_certificate", "create_certificate", *[ATTACH] * 5, "delete_certificate", *END],
+        [
+            *GREEN,
+            "delete_certificate",
+            "create_certificate",
+            *[ATTACH] * 3,
+            "note",
+            *[ATTACH] * 2,
+            "delete_certificate",
+            *END,
+        ],
     ),
     BOTH: Way(
         lambda: shown_with_both(bad_with(3)),
-        [*GREEN, *[ATTACH] * 5, *["detach_domains"] * 2, "delete_certificate", *END],
+        [*GREEN, *[ATTACH] * 3, "note", *[ATTACH] * 2, *["detach_domains"] * 2, "delete_certificate", *END],
     ),
     "replace, bad at wave 1": Way(
-        lambda: bad("replace", bad_with(1)), ["note", "create_upload", *["create_binding"] * 2, *END]
+        lambda: bad("replace", bad_with(1)), ["note", "create_upload", "create_binding", "note", "create_binding", *END]
     ),
     "replace, bad at wave 2": Way(
-        lambda: bad("replace", bad_with(2)), ["note", "create_upload", *["create_binding"] * 4, *END]
+        lambda: bad("replace", bad_with(2)), ["note", "create_upload", *[BIND] * 2, "note", *[BIND] * 2, *END]
     ),
     "in place, put back": Way(
-        lambda: kept(bad_with(3), verified=False), ["note", *["modify_certificate", *[ATTACH] * 2] * 2, *END]
+        lambda: kept(bad_with(3), verified=False), [*["note", "modify_certificate", *[ATTACH] * 2] * 2, *END]
     ),
     "in place, put back with its flags": Way(
-        lambda: kept(bad_with(3), verified=True), ["note", *["modify_certificate", *[ATTACH] * 2] * 2, *END]
+        lambda: kept(bad_with(3), verified=True), [*["note", "modify_certificate", *[ATTACH] * 2] * 2, *END]
     ),
 }
 every_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
@@ -134,14 +144,38 @@ def where(way: Way, is_bad_in: Callable[[int], bool]) -> Way:
 
 
 @every_way
-def test_what_is_bad_in_one_life_and_good_in_the_next_is_everywhere(way: Way) -> None:
+def test_what_is_bad_in_one_life_goes_back_in_the_next_as_soon_as_that_was_noted(way: Way) -> None:
+    """Until then the next one looks for itself, and what it finds good is everywhere."""
     turned = where(way, lambda life: life == 1)
     for effect in range(1, way.both().index("event sent") + 1):
         stage = turned.died(effect)
         assert stage.broken_promises() == [], stage.lives[0].effects
-        if way is not WAYS[BOTH]:  # what is shown with both is proven where it is, and may be at the old one
+        if stage.lives[0].effects.count("note confirmed") > 1:
+            assert stage.served() == {OLD}
+            assert {one.event["data"]["reason"] for one in stage.store.told} == {"rolled_back"}
+        elif way is not WAYS[BOTH]:  # what is shown with both is proven where it is, and may be at the old one
             assert stage.served() == {RENEWED}
             assert {one.event["data"]["outcome"] for one in stage.store.told} == {"succeeded"}
+
+
+WITH_WAVES: Final = [name for name in WAYS if name.startswith(("blue green", "replace"))]
+
+
+@pytest.mark.parametrize("is_good", [True, False])
+@pytest.mark.parametrize("name", WITH_WAVES)
+def test_a_wave_at_whose_proof_a_worker_dies_is_proven_before_the_next_one_moves(name: str, *, is_good: bool) -> None:
+    for number in (1, 2, 3):
+
+        async def scenario(number: int = number) -> Stage:
+            stage = WAYS[name].stage()
+            stage.is_bad = never_bad if is_good else stage.is_bad
+            stage.dies_looking = lambda look: look.life == 1 and look.bindings == number
+            stage.send()
+            return await until_idle(stage, 10_000)
+
+        stage = run_virtual(scenario())
+        assert stage.broken_promises() == [], [life.effects for life in stage.lives]
+        assert stage.served() == {RENEWED if is_good else OLD}
 
 
 @every_way

@@ -115,7 +115,8 @@ def test_books_that_balance_are_not_complained_of() -> None:
     repeated = replace(GOOD, heard=[*GOOD.heard, *GOOD.heard])
     urgent = replace(BACK, sent=[*GOOD.sent, URGENT], waiting={"r1"})
     half = replace(DEAD, half_done={"r2"})
-    for books in (GOOD, DEAD, parked, repeated, urgent, half, LATE, TWO, BROUGHT_BACK, REPLAYED, RETURNED):
+    in_waves = replace(GOOD, waves=[1], verdicts=[Verdict(2, 3, 1, is_good=True)])
+    for books in (in_waves, GOOD, DEAD, parked, repeated, urgent, half, LATE, TWO, BROUGHT_BACK, REPLAYED, RETURNED):
         assert broken_promises(books) == []
 
 
@@ -137,6 +138,9 @@ BAD: Final = {
         GOOD, heard=[*GOOD.heard, heard("r2", changes=4, id="other")], may_be_told_twice={"r2"}
     ),
     "success without proof: r2": replace(GOOD, heard=[heard("r2", changes=3)]),
+    "moved on before a proof: b, after 1": replace(
+        GOOD, waves=[1], verdicts=[Verdict(2, 3, 1, is_good=False), Verdict(2, 2, 1, is_good=True)]
+    ),
     "stored though refused: r2": replace(GOOD, sent=[sent(2, since=2, must_fail=True)]),
     "done again: c1": replace(GOOD, in_vain=["c1"]),
     "more than 2 calls in 1 seconds, 1 too many": replace(GOOD, calls=calls(0.0, 0.5, 0.9)),
