@@ -67,13 +67,15 @@ class WayBack:
                 yield BindingResult(one, "failed", _EXPIRED if self.is_expired(one) else _FROM_NOWHERE)
 
     async def last_good(self) -> Bundle | None:
-        """What was replaced, where it is kept: an older one may be one that had to go."""
+        """What was replaced, where it is kept and still good: an older one may be one that had to go."""
         try:
             last = None if self.kept is None else await self.kept()
         except RotationError as error:
             _log.error("previous.unreadable", reason=error.reason, error=error.message)
             return None
-        return last if last is not None and is_previous(last.leaf, self.todo.previous) else None
+        if last is None or last.leaf.not_after <= self.utc_now():
+            return None
+        return last if is_previous(last.leaf, self.todo.previous) else None
 
     async def of_material(self, bad: Stored, last: Bundle, bindings: Sequence[Binding]) -> Sequence[BindingResult]:
         """The last good material in the place of the one that turned out bad."""

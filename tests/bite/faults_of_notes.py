@@ -10,6 +10,7 @@ _SWEPT: Final = (
 _BACK: Final = (
     "reliability/test_crash_rolled_back.py::test_whatever_effect_of_it_a_worker_dies_at_everything_is_back_in_the_end"
 )
+_GOING_BACK: Final = "rotation/test_going_back.py::"
 
 OF_NOTES: Final = (
     Fault(
@@ -116,5 +117,40 @@ OF_NOTES: Final = (
         "if one.failure is None)",
         "reliability/test_crash_rolled_back.py::"
         "test_what_may_have_moved_although_no_answer_came_goes_back_too_and_no_other_attempt_follows",
+    ),
+    Fault(
+        "what was found bad goes forth again",
+        "carrying.py",
+        "self._back_again() if self.todo.bad else self._forth()",
+        "self._forth()",
+        f"{_GOING_BACK}test_what_could_not_go_back_is_all_that_later_attempts_move",
+    ),
+    Fault(
+        "that it is bad is noted nowhere",
+        "carrying.py",
+        "            await self.condemn(moved, shortfalls)\n",
+        "            pass\n",
+        f"{_GOING_BACK}test_time_slices_that_end_in_mid_roll_back_come_to_an_end",
+    ),
+    Fault(
+        "a wave whose proof was cut short is passed over",
+        "carrying.py",
+        "if not frozenset(self.todo.moved).isdisjoint(self.todo.unchanged):",
+        "if self.todo.bad:",
+        f"{_GOING_BACK}test_a_wave_whose_proof_was_cut_short_is_proven_before_more_moves",
+    ),
+    Fault(
+        "bindings go back to what has expired",
+        "going_back.py",
+        "stored.not_after <= now",
+        "not now",
+        f"{_GOING_BACK}test_what_has_expired_meanwhile_is_nothing_to_go_back_to",
+    ),
+    Fault(
+        "nothing is proven where another deployment failed",
+        "proving.py",
+        "return is_bad or not any(failure.transient for failure in report.failures)",
+        'return is_bad or report.outcome == "succeeded"',
+        f"{_GOING_BACK}test_what_went_well_is_proven_although_another_deployment_failed_for_good",
     ),
 )

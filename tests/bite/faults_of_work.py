@@ -190,14 +190,14 @@ ROTATING: Final = (
     ),
     Fault(
         "settle without waiting",
-        "carrying.py",
+        "settling.py",
         "if is_complete(shown, results) or waited >= longest:",
         "if is_complete(shown, results) or waited >= 0:",
         "rotation/test_read_back.py::test_what_a_gateway_shows_late_is_waited_for_and_not_for_ever",
     ),
     Fault(
         "settle for ever",
-        "carrying.py",
+        "settling.py",
         "if is_complete(shown, results) or waited >= longest:",
         "if is_complete(shown, results):",
         "rotation/test_read_back.py::test_what_a_gateway_shows_late_is_waited_for_and_not_for_ever",
@@ -261,8 +261,8 @@ ROTATING: Final = (
     Fault(
         "a failed proof is passed over",
         "proving.py",
-        "        if shortfalls:\n",
-        "        if not shortfalls and shortfalls:\n",
+        "        if shortfalls or any(",
+        "        if not shortfalls and any(",
         "rotation/test_rotation.py::test_a_proof_that_fails_makes_the_rotation_fail",
     ),
     Fault(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from worker.core.outcome import Report
 from worker.core.proof import Served, Shortfall
 from worker.rotation import NOT_KEPT, Rotator
 
+TODAY = day(10)
 BEFORE = bundle(leaf=leaf(serial_number=1, not_before=day(1), not_after=day(11), fingerprint_sha256="cd" * 32))
 
 
@@ -48,13 +50,14 @@ def rotated(
     of_binding: bool = True,
     is_blind: bool = False,
     strategy: str = "in_place",
+    now: datetime = TODAY,
 ) -> Report:
     async def verify(served: Served, /) -> Sequence[Shortfall]:
         failure = Failure("chain_incomplete", "at 127.0.0.1", transient=True)
         where = served.bindings[0] if of_binding else None
         return [Shortfall(failure, where, "a.example.com:443", is_blind)] if is_bad else ()
 
-    rotator = Rotator({"apig": gateway}, verify=verify, kept={"shop": shelf})
+    rotator = Rotator({"apig": gateway}, verify=verify, kept={"shop": shelf}, utc_now=lambda: now)
     return run_virtual(rotator.rotate(certificate(deployment(strategy=strategy)), bundle()))
 
 
@@ -97,6 +100,14 @@ def test_an_older_one_than_what_was_replaced_never_comes_back() -> None:
     report = rotated(gateway, Shelf(older))
     assert report.reason == "chain_incomplete"
     assert "nothing could be put back" in report.failures[0].message
+    assert gateway.stored is not None
+    assert gateway.stored.serial_number == 4660
+
+
+def test_what_has_expired_never_comes_back() -> None:
+    gateway = cloud()
+    report = rotated(gateway, Shelf(BEFORE), now=day(11))
+    assert (report.reason, [one.transient for one in report.failures]) == ("chain_incomplete", [True])
     assert gateway.stored is not None
     assert gateway.stored.serial_number == 4660
 
