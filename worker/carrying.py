@@ -71,8 +71,8 @@ class Carrying:
     """What may have been moved: all but what was refused for good."""
     is_proven: bool = False
     """Wave by wave, or as a whole."""
-    is_bad: bool = False
-    """It was found so, and what can go back went."""
+    bad: Sequence[Shortfall] = ()
+    """Why it was found bad, and what can go back went."""
 
     async def forth(self) -> DeploymentReport:
         """Everything but what has to wait for the proof of the whole certificate."""
@@ -204,7 +204,7 @@ class Carrying:
         That it is to go back is noted before: half way, nothing else tells.
         """
         _log.warning("rotation.bad", gateway=self.deployment.gateway, reason=shortfalls[0].failure.reason)
-        self.is_bad = True
+        self.bad = shortfalls
         moved = self._moved()
         if self.todo.returned or any(self._way.leads_from(one) for one in moved):
             await self._condemned(moved, shortfalls)
@@ -238,6 +238,10 @@ class Carrying:
         by_binding = {one.binding: one for one in returned}
         self.results = tuple(_with_first_failure(by_binding.get(one.binding, one), one) for one in self.results)
         return attempted(rolled_back(self._reported(), shortfalls, returned, old))
+
+    @property
+    def is_bad(self) -> bool:
+        return bool(self.bad)
 
     @property
     def has_changed(self) -> bool:

@@ -147,8 +147,8 @@ def _unproven(report: Report, carried: Sequence[Carried]) -> Sequence[Carrying]:
 
 
 def _known_bad(carried: Sequence[Carried]) -> Sequence[Shortfall]:
-    """By earlier attempts."""
-    return [one for _, carrying in carried if carrying is not None for one in carrying.todo.bad]
+    """By waves, or by earlier attempts."""
+    return [one for _, carrying in carried if carrying is not None for one in carrying.bad]
 
 
 def _not_reached(report: Report) -> Iterator[str]:
