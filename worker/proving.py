@@ -59,12 +59,12 @@ class Proving:
         Where something did not go well, only of what was changed: it may be bad all the same. What belongs to no
         binding may be where it did not go well then.
         """
-        unproven = _unproven(report, carried)
+        remaining = _unproven(report, carried)
         is_whole = report.outcome == "succeeded"
-        if not unproven and (len(carried) == 1 or not is_whole):
+        if not remaining and (len(carried) == 1 or not is_whole):
             return ()
         held = (told.not_after for told in report.deployments if told.deployment.strategy == "rebind")
-        bindings = [one.binding for carrying in unproven for one in carrying.results if one.state != "failed"]
+        bindings = [one.binding for carrying in remaining for one in carrying.results if one.state != "failed"]
         served = Served(
             self.certificate.name,
             self.bundle,
@@ -81,12 +81,12 @@ class Proving:
         report = conclude(self.leaf, [told for told, _ in carried])
         if not _may_be_proven(report, carried):
             return report
-        unproven, shortfalls = _unproven(report, carried), await self.of_all(report, carried)
+        remaining, shortfalls = _unproven(report, carried), await self.of_all(report, carried)
         if _is_blind(shortfalls):
             return _left(report, shortfalls)
         if shortfalls or any(one.binding is None for one in _known_bad(carried)):
             return await _put_back(report, carried, shortfalls)
-        for one in unproven:
+        for one in remaining:
             one.is_proven = True
         for _, carrying in carried:
             if carrying is not None and carrying.is_proven and _may_retire(report, carrying):
@@ -121,13 +121,13 @@ def unseen(carrying: Carrying, shortfalls: Sequence[Shortfall]) -> DeploymentRep
     every = (*carrying.todo.unchanged, *carrying.todo.attach)
     rest = [BindingResult(one, "unchanged") for one in every if one not in known]
     told = reported(carrying.deployment, carrying.todo, carrying.stored, (*carrying.results, *rest))
-    told, whole = unproven(told, shortfalls, is_changed=False), _whole(shortfalls)
+    told, whole = unproven(told, shortfalls, why=""), _whole(shortfalls)
     return told if whole is None else replace(told, outcome="failed", reason=whole.reason, failure=whole)
 
 
 def _left(report: Report, shortfalls: Sequence[Shortfall]) -> Report:
     """As `unseen`, of a whole certificate."""
-    told = conclude(report.leaf, [unproven(one, shortfalls, is_changed=False) for one in report.deployments])
+    told = conclude(report.leaf, [unproven(one, shortfalls, why="") for one in report.deployments])
     whole = _whole(shortfalls)
     return told if whole is None else replace(told, outcome="failed", reason=whole.reason, failure=whole)
 
