@@ -235,13 +235,16 @@ async def test_no_redirect_is_followed(status: int) -> None:
 
 async def test_what_an_error_says_is_shown_without_secrets_and_bounded() -> None:
     key = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n-----END PRIVATE KEY-----\n"
-    said = {"error_code": "APIG.2012", "error_msg": f"bad\x1b[31m {TOKEN} MIGHAgEAMBMGByqGSM49 {'x' * 500} {key}"}
+    said = {
+        "error_code": "APIG.2012",
+        "error_msg": f"bad\x1b[31m {TOKEN[:2000]} MIGHAgEAMBMGByqGSM49 {'x' * 500} {key}",
+    }
     request = replace(POST, body={"private_key": Secret(key)})
     error = await failed(request, http(400, json.dumps(said).encode()))
     assert error.message.startswith("bad [31m *** *** xxx")
     assert len(error.message) == 200
     assert str(error) == error.message
-    assert not [shown for shown in (str(error), repr(error), repr(request)) if "MIGH" in shown or TOKEN in shown]
+    assert not [shown for shown in (str(error), repr(error), repr(request)) if "MIGH" in shown or TOKEN[:16] in shown]
 
 
 async def test_no_cookie_is_kept() -> None:

@@ -81,19 +81,24 @@ def _hold_all(at: dict[str, Change], first: dict[str, Change], places: Collectio
 
 
 def moved_on_unproven(books: Books) -> Iterator[str]:
-    """3: no more places come to hold a renewed certificate before it was proven good at those that a wave moved."""
+    """3: no more places come to hold a renewed certificate before it was proven good at those that a wave moved.
+
+    Where one goes back to what it held, a proof from when that was served is enough.
+    """
     renewed, places = {one.serial for one in books.sent}, {one for all_ in books.places.values() for one in all_}
     at: dict[str, int] = {}
+    before: set[tuple[str, int]] = set()
     reached: dict[tuple[int, int], int] = {}
     for moment, change in enumerate(books.changes):
         if change.place not in places or at.get(change.place) == change.serial:
             continue
         many = list(at.values()).count(change.serial)
-        begins = reached.get((change.serial, many), 0)
+        begins = 0 if (change.place, change.serial) in before else reached.get((change.serial, many), 0)
         is_proven = any(_is_of(one, change.serial, many) and begins <= one.moment <= moment for one in books.verdicts)
         if change.serial in renewed and many in books.waves and not is_proven:
             yield f"moved on before a proof: {change.place}, after {many}"
         at[change.place] = change.serial
+        before.add((change.place, change.serial))
         reached[change.serial, many + 1] = moment + 1
 
 
