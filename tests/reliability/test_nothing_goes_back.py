@@ -44,7 +44,7 @@ class Shop:
     def signed(self, one: Issued, **how: Any) -> Message:
         """As its producer sends it; whoever has it can send the same bytes again.
 
-        Signed a while ago: ByCloud tells whole seconds, and what was stored in the second of the signature proves nothing.
+        Signed a while ago: ByCloud tells whole seconds, and what was stored in that second proves nothing.
         """
         key, at = (
             read_key(self.keys / "acme.jwk", is_private=True, signs=True),
