@@ -14,6 +14,7 @@ from aio_pika.exceptions import DeliveryError
 
 from tests.broker.places import place_at, raw, renewal, stands, until
 from tests.support.stage import Stage, domain_of, rabbit_at, staged
+from tests.support.worker_process import until as noticed
 from worker.broker.base import BrokerError, BrokerRefusedError, TooLargeError
 from worker.broker.rabbitmq import RabbitBroker
 from worker.broker.topology import parking_queue
@@ -47,7 +48,8 @@ async def test_an_exchange_or_binding_that_is_deleted_is_made_again_when_it_is_n
             else:
                 await (await channel.get_queue(queue, ensure=False)).unbind(exchange, key)
             await stage.renew()
-            await worker.tells("broker.refused")
+            # Whoever needs it first notices: the renewal's copy, its event, or the look at the history before both.
+            await noticed(lambda: bool(worker.told("broker.refused") + worker.told("history.unread")))
             await stage.books()
             assert worker.told("consumer.disconnected") == 0
         await stage.idle()
