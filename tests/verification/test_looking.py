@@ -7,7 +7,7 @@ import ssl
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,12 @@ from worker.verification.looking import Probe, Shared, Verdict, verify
 from worker.verification.places import Places
 
 NAME = "a.example.com"
+ISSUED = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
 
 
 def issued() -> Issued:
-    return AUTHORITY.issue([NAME])
+    """All of the same second: one that is older is `still_old`, and which second it is must not decide."""
+    return AUTHORITY.issue([NAME], not_before=ISSUED)
 
 
 def probe(port: int, host: str = "127.0.0.1") -> Probe:
