@@ -1,17 +1,18 @@
 """What was put in a certificate's places before, as its outcome events tell it: what comes late undoes nothing."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from worker.core.bundle import Leaf
+from worker.core.bundle import Leaf, UsedKey
+from worker.core.outcome import Previous
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A leaf that a renewal has put in its place, or at some of its places."""
+    """A leaf that a renewal has put in its place, or at some of its places: all that is kept of its event."""
 
     renewal_id: str
     fingerprint_sha256: str
@@ -19,9 +20,24 @@ class Placed:
     not_after: datetime
     is_told: bool = True
     """As succeeded."""
+    serial_number: str | None = None
+    public_key_sha256: str | None = None
+    took: tuple[Previous, ...] = ()
+    """What was stored where this was put, and is not any more."""
+    at: datetime | None = None
+    """When it was told; None where its event does not say."""
 
     def is_of(self, renewal_id: str, leaf: Leaf) -> bool:
         return (self.renewal_id, self.fingerprint_sha256) == (renewal_id, leaf.fingerprint_sha256)
+
+    @property
+    def key(self) -> str:
+        """What comes again under the same one takes the place of what came before."""
+        return f"{self.is_told:d} {self.fingerprint_sha256} {self.renewal_id}"
+
+    def after(self, before: "Placed") -> "Placed":
+        """The same, which came again: what it took the first time is taken."""
+        return replace(self, took=tuple(dict.fromkeys((*before.took, *self.took))))
 
 
 def placed_in(event: Mapping[str, Any]) -> Placed | None:
@@ -31,16 +47,20 @@ def placed_in(event: Mapping[str, Any]) -> Placed | None:
     if not isinstance(told, dict) or not isinstance(leaf, dict):
         return None
     begins, ends, is_told = moment(leaf.get("not_before")), moment(leaf.get("not_after")), told.get("outcome")
-    if begins is None or ends is None or not (is_told == "succeeded" or _has_changed(told.get("deployments"))):
+    lasting = _lasting(told.get("deployments"))
+    if begins is None or ends is None or not (is_told == "succeeded" or any(map(_has_changed, lasting))):
         return None
     return Placed(
-        str(told.get("renewal_id")), str(leaf.get("fingerprint_sha256")), begins, ends, is_told == "succeeded"
+        str(told.get("renewal_id")),
+        str(leaf.get("fingerprint_sha256")),
+        begins,
+        ends,
+        is_told == "succeeded",
+        _text(leaf.get("serial_number")),
+        _text(leaf.get("public_key_sha256")),
+        tuple(_taken(lasting)),
+        moment(event.get("time")),
     )
-
-
-def all_placed(events: Iterable[Mapping[str, Any]]) -> Sequence[Placed]:
-    """In the order of the events."""
-    return tuple(placed for event in events if (placed := placed_in(event)) is not None)
 
 
 def is_replayed(past: Sequence[Placed], renewal_id: str, leaf: Leaf) -> bool:
@@ -65,6 +85,14 @@ def is_overtaken(past: Sequence[Placed], leaf: Leaf, undo_until: datetime | None
     return is_newer and (undo_until is None or last.not_before > undo_until)
 
 
+def used_key(past: Sequence[Placed]) -> UsedKey | None:
+    """That of the latest that succeeded and tells it: older workers told none. Oldest first."""
+    for one in reversed(past):
+        if one.is_told and one.public_key_sha256 is not None:
+            return UsedKey(one.fingerprint_sha256, one.public_key_sha256)
+    return None
+
+
 def moment(text: object) -> datetime | None:
     """None for what is no time, or of nowhere."""
     with suppress(ValueError):
@@ -73,12 +101,24 @@ def moment(text: object) -> datetime | None:
     return None
 
 
-def _has_changed(deployments: object) -> bool:
-    """Whether anything was stored or bound at one of them, and stayed there."""
+def _lasting(deployments: object) -> Sequence[Mapping[str, Any]]:
+    """Those that did not go back."""
     known = [one for one in deployments if isinstance(one, dict)] if isinstance(deployments, list) else []
-    lasting = [one for one in known if one.get("reason") != "rolled_back"]
-    return any(one.get("replaced") or _attached(one.get("bindings")) for one in lasting)
+    return [one for one in known if one.get("reason") != "rolled_back"]
 
 
-def _attached(bindings: object) -> bool:
-    return isinstance(bindings, dict) and bool(bindings.get("attached"))
+def _has_changed(deployment: Mapping[str, Any]) -> bool:
+    """Whether anything was stored or bound there."""
+    bindings = deployment.get("bindings")
+    return bool(deployment.get("replaced")) or (isinstance(bindings, dict) and bool(bindings.get("attached")))
+
+
+def _taken(deployments: Sequence[Mapping[str, Any]]) -> Iterator[Previous]:
+    for one in deployments:
+        previous = one.get("previous")
+        if one.get("replaced") and isinstance(previous, dict):
+            yield Previous(_text(previous.get("serial_number")), moment(previous.get("not_after")))
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
