@@ -22,7 +22,7 @@ from benchmarks.report import Row, at_most
 from benchmarks.standin import Standin, running
 from benchmarks.subject import PRODUCER, Account, certificate, gateway, issue, memory, renewal
 from worker.broker.base import About, BrokerState, Dead, Delivery, Message, Right
-from worker.broker.recall import Told
+from worker.broker.facts import Told
 from worker.consumer import Consumer, Policy
 from worker.core.certificate import Rules
 from worker.core.deployment import Certificate
@@ -108,7 +108,9 @@ class Queue:
     async def publish_event(self, event: Mapping[str, object]) -> None:
         assert event["id"]
 
-    async def told(self, event_ids: Collection[str], certificate: str | None, but: str | None) -> Told | None:
+    async def told(
+        self, event_ids: Collection[str], certificate: str | None, but: str | None, digest: str
+    ) -> Told | None:
         raise NotImplementedError
 
     async def keep(self, certificate: str, note: Note) -> None:

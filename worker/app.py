@@ -223,8 +223,6 @@ async def run(settings: Settings, *, stopping: asyncio.Event | None = None, watc
         bound = await stack.enter_async_context(serving(health, host.strip("[]"), int(port)))
         sweep = _sweeping(settings, rotator, broker, metrics)
         await stack.enter_async_context(beside(sweep.run()))
-        if settings.trust.rules.key_reused != "allow":
-            await stack.enter_async_context(beside(intake.keys.recall(broker)))
         consumer = consumer_of(settings, intake, broker, rotator, metrics, stopping)
         retiring = _retiring(settings, consumer)
         await stack.enter_async_context(beside(retiring.run()))
@@ -280,13 +278,13 @@ def spare_the_collector() -> None:
 def _sweeping(settings: Settings, rotator: Rotator, broker: Broker, metrics: Metrics) -> Sweeping:
     every, sweeper = settings.sweep.every_seconds, sweeper_of(settings, rotator)
     is_active = partial(_is_active, broker)
-    return Sweeping(sweeper, broker.publish_own, is_active, broker.history, every, utc_now, metrics.swept)
+    return Sweeping(sweeper, broker.publish_own, is_active, broker.past, every, utc_now, metrics.swept)
 
 
 def _retiring(settings: Settings, consumer: Consumer) -> Retiring:
     certificates, broker = keeping(certificates_of(settings)), consumer.broker
     is_active, retired = partial(_is_active, broker), consumer.metrics.retired
-    return Retiring(consumer.rotator, certificates, consumer.turn, is_active, broker.history, retired)
+    return Retiring(consumer.rotator, certificates, consumer.turn, is_active, broker.past, retired)
 
 
 async def _is_active(broker: Broker) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from worker.broker.base import Broker, BrokerError
-from worker.broker.recall import Told
+from worker.broker.facts import Told
 
 _LOOK_EVERY: Final = 1.0
 _LATEST: Final = 1000

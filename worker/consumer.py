@@ -12,13 +12,13 @@ import structlog
 
 from worker.admission import Admission
 from worker.broker.base import Broker, BrokerError, BrokerLostError, Delivery, Message
-from worker.broker.recall import Told
+from worker.broker.facts import Told
 from worker.carrying import failure_of
 from worker.core.backoff import RetryPolicy, jittered
 from worker.core.deployment import Certificate
 from worker.core.errors import Failure, PostponedError, RotationError
 from worker.core.outcome import Report, Timing
-from worker.core.past import Placed
+from worker.core.past import Placed, used_keys
 from worker.core.renewal import Renewal
 from worker.core.schedule import Wait
 from worker.effort import Effort, spending
@@ -27,7 +27,7 @@ from worker.in_hand import InHand
 from worker.intake import Intake
 from worker.postponing import Appointment, Postponed
 from worker.rotation import Rotator
-from worker.settlement import Identity, Settlement
+from worker.settlement import Identity, Settlement, comes_again
 from worker.telemetry import Metrics
 from worker.turns import Turns
 
@@ -223,9 +223,7 @@ class Consumer:
     @property
     def _settlement(self) -> Settlement:
         intake = self.intake
-        return Settlement(
-            self.broker, self.policy.retry, intake.trust, self.metrics, self.chance, self.on_ended, intake.keys
-        )
+        return Settlement(self.broker, self.policy.retry, intake.trust, self.metrics, self.chance, self.on_ended)
 
     def _opened(self, message: Message) -> Renewal | Report:
         """The renewal, once it is known who says so; else what is told of it."""
@@ -297,14 +295,17 @@ class Consumer:
         self, renewal: Renewal, certificate: Certificate, message: Message, appointment: Appointment
     ) -> Report:
         """What came of the renewal's material. Raises PostponedError where it is too early for it."""
-        bundle = await self.intake.bundle_of(renewal)
+        hindsight = Hindsight(self.broker, self._begun)
+        seen = await hindsight.seen(renewal.certificate)
+        bundle = await self.intake.bundle_of(renewal, used_keys(seen.past))
         until, after, gate = renewal.undo_until, renewal.stored_after, appointment.check_steps
         rotation = partial(self.rotator.rotate, certificate, undo_until=until, stored_after=after, gate=gate)
         if bundle is None:
             return await rotation(None)
-        leaf, hindsight = bundle.leaf, Hindsight(self.broker, self._begun)
+        leaf, is_again = bundle.leaf, comes_again(message)
         is_told = self.rotator.tells_beginnings(certificate)
-        if (reason := await hindsight.objection(renewal, leaf, tells_beginnings=is_told)) is not None:
+        reason = seen.objection(renewal, leaf, self.now(), is_again=is_again, tells_beginnings=is_told)
+        if reason is not None:
             return Report("superseded", reason, leaf)
         kept = await self._settlement.kept(message, renewal.certificate, leaf)
         self.rotator.recall(leaf, kept)

@@ -1,8 +1,9 @@
 """What the history knows against a renewal: that it comes again, or late, and what was put there since shall stay."""
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from datetime import datetime
+from typing import Final
 
 import structlog
 
@@ -12,7 +13,7 @@ from worker.core.errors import TransientError
 from worker.core.outcome import Report
 from worker.core.past import Placed, is_overtaken, is_replayed
 from worker.core.renewal import OWN_PRODUCER, Renewal
-from worker.core.withdrawal import was_taken_back
+from worker.core.withdrawal import is_withdrawn, taken_back
 from worker.effort import current_effort
 
 _log = structlog.get_logger()
@@ -29,46 +30,20 @@ class Hindsight:
     begun: dict[str, Placed] = field(default_factory=dict)
     """By certificate, what this process has put at some places last, and may not have told yet: it may be parked."""
 
-    async def objection(self, renewal: Renewal, leaf: Leaf, *, tells_beginnings: bool) -> str | None:
-        """The reason; None where there is none. TransientError where nobody can say.
-
-        `tells_beginnings`: every gateway of the certificate says how old that is which it has.
-        """
-        if await self._is_withdrawn(renewal, leaf):
-            return WITHDRAWN
-        may_go_back = renewal.undo_until is not None or not tells_beginnings
-        past = await self._past(renewal.certificate, is_needed=may_go_back)
-        if is_replayed(past, renewal.id, leaf):
-            return REPLAYED
-        if not tells_beginnings and is_overtaken(past, leaf, renewal.undo_until):
-            return DOWNGRADE
-        return None
-
-    async def _past(self, certificate: str, *, is_needed: bool) -> Sequence[Placed]:
-        """What gateways tell by themselves is compared anyway: there the history is one more look, and no condition."""
+    async def seen(self, certificate: str) -> "Seen":
+        """What was put there, and by this process begun. Where nobody can say, it is not told here."""
         try:
             told = await self.broker.past(certificate)
         except BrokerError as error:
-            if is_needed:
-                raise _unread(error) from None
-            _log.warning("history.unread", error=str(error))
-            told = ()
-        begun = self.begun.get(certificate)
-        is_known = begun is None or any(
-            (begun.renewal_id, begun.fingerprint_sha256) == (one.renewal_id, one.fingerprint_sha256) for one in told
-        )
-        return told if begun is None or is_known else (*told, begun)
+            return Seen(self._with_begun(certificate, ()), error)
+        return Seen(self._with_begun(certificate, told))
 
-    async def _is_withdrawn(self, renewal: Renewal, leaf: Leaf) -> bool:
-        """The sweep may have looked before an urgent renewal took back what lies on disk."""
-        if renewal.producer != OWN_PRODUCER:
-            return False
-        events: Sequence[Mapping[str, Any]]
-        try:
-            events = await self.broker.history(renewal.certificate)
-        except BrokerError as error:
-            raise _unread(error) from None
-        return was_taken_back(leaf, events)
+    def _with_begun(self, certificate: str, told: Sequence[Placed]) -> Sequence[Placed]:
+        begun = self.begun.get(certificate)
+        if begun is None:
+            return told
+        known = {(one.renewal_id, one.fingerprint_sha256) for one in told}
+        return told if (begun.renewal_id, begun.fingerprint_sha256) in known else (*told, begun)
 
     async def of(self, renewal: Renewal, leaf: Leaf, rotation: Awaitable[Report]) -> Report:
         """The rotation's report. What it has put anywhere is remembered until its outcome is told."""
@@ -83,6 +58,44 @@ class Hindsight:
         if begun is not None and begun.is_of(renewal.id, leaf) and not any(one.transient for one in report.failures):
             del self.begun[renewal.certificate]
         return report
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the history says of one certificate."""
+
+    past: Sequence[Placed]
+    """Oldest first."""
+    unread: BrokerError | None = None
+    """Why that may not be all."""
+
+    def objection(
+        self, renewal: Renewal, leaf: Leaf, now: datetime, *, is_again: bool, tells_beginnings: bool
+    ) -> str | None:
+        """The reason; None where there is none. TransientError where nobody can say.
+
+        `is_again`: a worker had it in hand before. `tells_beginnings`: every gateway of the certificate says how old
+        that is which it has.
+        """
+        is_own = renewal.producer == OWN_PRODUCER
+        self._check_read(is_needed=is_own or renewal.undo_until is not None or not tells_beginnings)
+        # The sweep may have looked before an urgent renewal took back what lies on disk.
+        if is_own and taken_back(self.past, leaf) is not None:
+            return WITHDRAWN
+        if is_replayed(self.past, renewal.id, leaf, is_again=is_again):
+            return REPLAYED
+        if is_withdrawn(self.past, renewal, leaf, now, is_again=is_again):
+            return WITHDRAWN
+        if not tells_beginnings and is_overtaken(self.past, leaf, renewal.undo_until):
+            return DOWNGRADE
+        return None
+
+    def _check_read(self, *, is_needed: bool) -> None:
+        """What gateways tell by themselves is compared anyway: there the history is one more look, and no condition."""
+        if self.unread is not None and is_needed:
+            raise _unread(self.unread)
+        if self.unread is not None:
+            _log.warning("history.unread", error=str(self.unread))
 
 
 def _unread(error: BrokerError) -> TransientError:

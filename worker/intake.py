@@ -1,6 +1,6 @@
 """From a message to what is to be rotated: who says so, and a certificate that passed every check."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +12,6 @@ from worker.core.clock import is_ahead, slow_clock
 from worker.core.errors import RefusedError
 from worker.core.renewal import InFiles, Renewal
 from worker.core.secret import Secret
-from worker.key_memory import KeyMemory
 from worker.trust.keycheck import KeyCheck
 from worker.trust.keys import Recipients
 from worker.trust.material import material_in, material_of
@@ -32,18 +31,17 @@ class Intake:
     """The worker's own keys, for sealed material."""
     key_check: KeyCheck = field(default_factory=KeyCheck)
     vault: Vault | None = None
-    keys: KeyMemory = field(default_factory=KeyMemory)
 
     def renewal_of(self, message: Message) -> Renewal:
         return open_message(message, self.trust, self.now())
 
-    async def bundle_of(self, renewal: Renewal) -> Bundle | None:
-        """The renewal's certificate; None where the platform holds it."""
+    async def bundle_of(self, renewal: Renewal, before: Collection[UsedKey] = ()) -> Bundle | None:
+        """The renewal's certificate; None where the platform holds it. `before`: keys used under its name."""
         material = await material_of(renewal, self.roots, self.recipients, self.vault)
         if material is None:
             return None
         try:
-            before, is_exposed = self.keys.of(renewal.certificate), renewal.reason == "key_compromise"
+            is_exposed = renewal.reason == "key_compromise"
             return await self.checked(*material, before=before, is_key_exposed=is_exposed)
         except RefusedError as error:
             # Where the renewal itself is of the future too, it is not the certificate that begins too late.
@@ -57,7 +55,7 @@ class Intake:
         return await self.checked(*await material_in(files, self.roots))
 
     async def checked(
-        self, chain_pem: str, private_key_pem: Secret, *, before: UsedKey | None = None, is_key_exposed: bool = False
+        self, chain_pem: str, private_key_pem: Secret, *, before: Collection[UsedKey] = (), is_key_exposed: bool = False
     ) -> Bundle:
         # Here and not in a thread: it is bounded, takes half a millisecond, and would hold the GIL there as well.
         bundle = check(

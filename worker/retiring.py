@@ -151,8 +151,8 @@ class Retiring:
         What is not proven yet is looked at again when its rotation has ended.
         """
         found = await self._found(certificate)
-        events = await self.past(certificate.name)
-        proven = [one for one in found if was_proven(one.kept.present, events)]
+        past = await self.past(certificate.name)
+        proven = [one for one in found if was_proven(one.kept.present, past)]
         if len(proven) < len(found):
             _log.info("retiring.unproven")
         gone = [await self._is_gone(one, stored) for one in proven for stored in self._unclaimed(one)]

@@ -4,14 +4,14 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, TypeVar, assert_never
 
 import structlog
 
 from worker.broker.base import EXPOSED, About, Broker, BrokerError, BrokerLostError, Delivery, Message, TopologyError
-from worker.broker.recall import Told
+from worker.broker.facts import Told
 from worker.carrying import INTERNAL
 from worker.core.backoff import RetryPolicy, jittered, step_before, step_for
 from worker.core.bundle import Leaf
@@ -22,7 +22,6 @@ from worker.core.note import Note
 from worker.core.outcome import Disposition, Done, GiveUp, ParkFor, Report, Timing, dispose
 from worker.core.schedule import Wait
 from worker.core.snapshot import Snapshot
-from worker.key_memory import KeyMemory
 from worker.telemetry import Metrics
 from worker.trust.keeping import UNSEEN, Look, looked_at
 from worker.trust.opening import TrustPolicy
@@ -78,7 +77,6 @@ class Settlement:
     metrics: Metrics
     chance: Callable[[], float]
     on_ended: Callable[[str | None, str], None]
-    keys: KeyMemory = field(default_factory=KeyMemory)
 
     async def conclude(self, delivery: Delivery, identity: Identity, report: Report, timing: Timing) -> None:
         """Exactly one `rotation.finished`."""
@@ -118,10 +116,10 @@ class Settlement:
 
         By now the world may be another one: worked on again, it might end otherwise.
         """
-        if not _comes_again(message):
+        if not comes_again(message):
             return None
-        ids = identity.event_ids
-        return await self._recalled(lambda: self.broker.told(ids, identity.certificate, message.given_up_at), None)
+        asked = (identity.event_ids, identity.certificate, message.given_up_at, identity.body_sha256)
+        return await self._recalled(lambda: self.broker.told(*asked), None)
 
     async def keep(self, delivery: Delivery, certificate: str, note: Note) -> None:
         """Returns once the broker has the note, whatever that takes: what it tells is about to be changed.
@@ -140,7 +138,7 @@ class Settlement:
 
     async def kept(self, message: Message, certificate: str, leaf: Leaf) -> Mapping[str, Snapshot]:
         """By deployment, what was noted before this renewal's first change, if that was done by a worker before."""
-        if not _comes_again(message):
+        if not comes_again(message):
             return {}
         return await self._recalled(lambda: self.broker.kept(certificate, leaf.fingerprint_sha256), {})
 
@@ -183,7 +181,7 @@ class Settlement:
 
         def event_of(ended: Report) -> dict[str, object]:
             told = (identity.renewal_id, identity.certificate, timing, delivery.message.traceparent)
-            return outcome_event(ended, *told, id_source=identity.event_source)
+            return outcome_event(ended, *told, id_source=identity.event_source, message_sha256=identity.body_sha256)
 
         try:
             event = event_of(report)
@@ -197,7 +195,6 @@ class Settlement:
             await self.broker.publish_event(event)
 
         await self.insist(publish)
-        self.keys.learn(event)
         return str(event["time"])
 
     async def insist(self, step: Callable[[], Awaitable[T]]) -> T:
@@ -258,6 +255,6 @@ def _stays(disposition: Disposition, identity: Identity) -> bool:
     return isinstance(disposition, GiveUp) or (isinstance(disposition, ParkFor) and not identity.is_opened)
 
 
-def _comes_again(message: Message) -> bool:
+def comes_again(message: Message) -> bool:
     """Whether a worker had it in hand before: only then is it worth while to read what was told and noted."""
     return message.redeliveries > 0 or message.is_copy

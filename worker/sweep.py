@@ -15,12 +15,12 @@ from worker.core.bundle import Bundle
 from worker.core.deployment import Certificate
 from worker.core.errors import Failure, RotationError
 from worker.core.message import CONTENT_TYPE, composed
-from worker.core.past import all_placed, is_overtaken
+from worker.core.past import Placed, is_overtaken
 from worker.core.planning import Keep, Plan, Superseded
 from worker.core.renewal import InFiles
 from worker.core.schedule import Wait
 from worker.core.waiting import Step, held_back
-from worker.core.withdrawal import was_rolled_back, was_taken_back
+from worker.core.withdrawal import taken_back, was_rolled_back
 from worker.effort import Effort, spending
 from worker.intake import Intake
 from worker.rotation import Rotator
@@ -37,8 +37,8 @@ an urgent renewal has put there; `rolled_back`: the one before it, because what 
 
 
 Enqueue = Callable[[Message], Awaitable[None]]
-Past = Callable[[str], Awaitable[Sequence[Mapping[str, object]]]]
-"""A certificate's outcome events, newest first."""
+Past = Callable[[str], Awaitable[Sequence[Placed]]]
+"""What was put in a certificate's places, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +84,15 @@ class Sweeper:
         finding = await self.look(name)
         if not finding.is_to_be_put_right or finding.bundle is None:
             return finding
-        leaf, events = finding.bundle.leaf, await past(name)
-        if was_rolled_back(leaf, events):
+        leaf, placed = finding.bundle.leaf, await past(name)
+        if was_rolled_back(placed, leaf):
             return replace(finding, state="rolled_back")
         if finding.state != "behind":
             return finding
-        if was_taken_back(leaf, events):
+        if taken_back(placed, leaf) is not None:
             return replace(finding, state="withdrawn")
         is_told = self.rotator.tells_beginnings(self.certificates[name])
-        is_newer = not is_told and is_overtaken(all_placed(reversed(events)), leaf, None)
+        is_newer = not is_told and is_overtaken(placed, leaf, None)
         return replace(finding, state="newer") if is_newer else finding
 
     def renewal(self, name: str, at: datetime) -> Message:

@@ -206,9 +206,9 @@ JUDGING: Final = (
     ),
     Fault(
         "an old key in a new certificate is not noticed",
-        "intake.py",
-        "before, is_exposed = self.keys.of(renewal.certificate),",
-        "before, is_exposed = None,",
+        "consumer.py",
+        "self.intake.bundle_of(renewal, used_keys(seen.past))",
+        "self.intake.bundle_of(renewal, ())",
         "worker/test_key_memory.py::test_a_renewal_with_the_key_of_the_one_before_is_told_with_a_warning",
     ),
 )

@@ -62,10 +62,10 @@ OF_NOTES: Final = (
     ),
     Fault(
         "a note outlives the outcome",
-        "broker/recall.py",
-        """self._noted.pop((str(certificate), _leaf(data)), None)""",
-        """self._noted.get((str(certificate), _leaf(data)), None)""",
-        "broker/test_recall.py::test_another_turn_begins_with_another_look",
+        "broker/facts.py",
+        """self._noted.drop((certificate, leaf))""",
+        """self._noted.get((certificate, leaf))""",
+        "broker/test_recall.py::test_what_is_told_while_it_is_read_comes_once_and_after_what_is_read",
     ),
     Fault(
         "of two notes the latest stands",

@@ -38,8 +38,8 @@ OF_PROOF: Final = (
     Fault(
         "the sweep brings again what was rolled back",
         "sweep.py",
-        "if was_rolled_back(leaf, events):",
-        "if was_rolled_back(leaf, ()):",
+        "if was_rolled_back(placed, leaf):",
+        "if was_rolled_back((), leaf):",
         "worker/test_sweep.py::test_what_was_rolled_back_is_not_brought_again_unasked",
     ),
 )

@@ -51,7 +51,7 @@ SETTLING: Final = (
     Fault(
         "a redelivery does not ask the history",
         "settlement.py",
-        "        if not _comes_again(message):\n            return None\n",
+        "        if not comes_again(message):\n            return None\n",
         "        if message.redeliveries >= 0:\n            return None\n",
         "worker/test_consumer.py::test_what_was_told_before_and_not_settled_is_settled_as_it_was_told",
     ),
@@ -285,8 +285,8 @@ RETIRING: Final = (
     Fault(
         "what was kept is deleted although its replacement may have to go back",
         "retiring.py",
-        "if was_proven(one.kept.present, events)]",
-        "if one.kept.present or events]",
+        "if was_proven(one.kept.present, past)]",
+        "if one.kept.present or past]",
         "worker/test_retiring.py::test_what_is_served_and_has_not_succeeded_may_have_to_go_back",
     ),
     Fault(

@@ -9,8 +9,10 @@ import pytest
 
 from tests.broker.places import TRACEPARENT, Place, Places, event, renewal, stands, until
 from worker.broker.base import Broker, BrokerLostError
-from worker.broker.recall import Told
+from worker.broker.facts import Told
 from worker.core.renewal import OWN_PRODUCER
+
+DIGEST = "ab" * 32
 
 
 async def test_a_renewal_is_delivered_as_it_was_published(place: Place) -> None:
@@ -56,26 +58,40 @@ async def test_what_was_told_of_a_renewal_is_known_to_whoever_is_given_it_again(
     told, of_other = (Told("failed", reason, at.isoformat()) for reason in ("forbidden", "key_mismatch"))
     for other_time in (None, "another time"):
         async with place.broker().deliveries():
-            assert await place.opened[-1].told(["other", "mine"], "shop", other_time) == told
-            assert await place.opened[-1].told(["other", "mine"], "wiki", other_time) == of_other
+            assert await place.opened[-1].told(["other", "mine"], "shop", other_time, DIGEST) == told
+            assert await place.opened[-1].told(["other", "mine"], "wiki", other_time, DIGEST) == of_other
     async with place.broker().deliveries():
-        assert await place.opened[-1].told(["mine"], "shop", at.isoformat()) is None
-        assert await place.opened[-1].told(["odd", "none"], "shop", None) is None
-        assert await place.opened[-1].told(["mine"], "blog", None) is None, "another producer's may have the same id"
+        assert await place.opened[-1].told(["mine"], "shop", at.isoformat(), DIGEST) is None
+        assert await place.opened[-1].told(["odd", "none"], "shop", None, DIGEST) is None
+        assert await place.opened[-1].told(["mine"], "blog", None, DIGEST) is None, "another one's may have the same id"
+
+
+async def test_what_was_told_is_of_the_message_it_names_and_of_any_where_it_names_none(place: Place) -> None:
+    broker = place.broker()
+    await broker.declare()
+    for digest, reason in (("11" * 32, "rotated"), ("22" * 32, "already_current"), (None, "forbidden")):
+        named = {} if digest is None else {"message_sha256": digest}
+        data = {"outcome": "succeeded", "reason": reason, **named}
+        await broker.publish_event(event(id="old" if digest is None else "mine", time="now", data=data))
+    for one in (broker, place.broker()):
+        assert await one.told(["mine"], "shop", None, "11" * 32) == Told("succeeded", "rotated", "now")
+        assert await one.told(["mine"], "shop", None, "22" * 32) == Told("succeeded", "already_current", "now")
+        assert await one.told(["mine"], "shop", None, "33" * 32) is None
+        assert await one.told(["old"], "shop", None, "33" * 32) == Told("succeeded", "forbidden", "now")
 
 
 async def test_nothing_is_known_where_nothing_was_told(place: Place) -> None:
     async with place.broker().deliveries():
-        assert await place.opened[-1].told(["mine"], "shop", None) is None
+        assert await place.opened[-1].told(["mine"], "shop", None, DIGEST) is None
 
 
 async def test_what_is_told_now_is_known_from_now_on(place: Place) -> None:
     broker = place.broker()
     async with broker.deliveries():
-        assert await broker.told(["mine"], "shop", None) is None
+        assert await broker.told(["mine"], "shop", None, DIGEST) is None
         data = {"outcome": "succeeded", "reason": "rotated"}
         await broker.publish_event(event(id="mine", time="now", data=data))
-        assert await broker.told(["mine"], "shop", None) == Told("succeeded", "rotated", "now")
+        assert await broker.told(["mine"], "shop", None, DIGEST) == Told("succeeded", "rotated", "now")
 
 
 async def test_it_is_known_when_others_have_told_something_and_what_is_ones_own_does_not_count(place: Place) -> None:

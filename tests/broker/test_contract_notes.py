@@ -80,5 +80,5 @@ async def test_notes_are_in_no_history_and_tell_no_outcome(place: Place, broker:
     assert [one["id"] for one in await broker.history(limit=1)] == ["mine"]
     assert [one["id"] for one in await broker.history("shop")] == ["mine"]
     assert await place.broker().told_by_others_at() == at
-    assert await place.broker().told(["mine", "None"], "shop", None) is not None
-    assert await place.broker().told(["None"], "shop", None) is None
+    assert await place.broker().told(["mine", "None"], "shop", None, LEAF) is not None
+    assert await place.broker().told(["None"], "shop", None, LEAF) is None

@@ -1,5 +1,6 @@
 """What both engines promise to know of certificates that were put in their places: one suite over both."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,10 +8,12 @@ import pytest
 from tests.broker.places import Place, event
 from tests.support.values import day
 from worker.broker.base import Broker
+from worker.broker.facts import EACH
+from worker.core.outcome import Previous
 from worker.core.past import Placed
 
 
-def put(renewal_id: str, **overrides: Any) -> dict[str, object]:
+def put(renewal_id: str, **overrides: Any) -> dict[str, Any]:
     leaf = {
         "fingerprint_sha256": renewal_id * 32,
         "not_before": day(1).isoformat(),
@@ -61,6 +64,30 @@ async def test_however_much_was_told_since_what_was_put_there_is_known(place: Pl
         await broker.publish_event(put("bb", outcome="superseded"))
     await broker.publish_event(put("cc"))
     assert await place.broker().past("shop") == (placed("aa"), placed("cc"))
+
+
+async def test_of_what_was_put_there_all_is_known_that_decides(place: Place, broker: Broker) -> None:
+    facts: dict[str, Any] = {"serial_number": "17", "public_key_sha256": "cd" * 32}
+    previous = {"serial_number": "16", "not_after": day(5).isoformat()}
+    told = put("aa", deployments=[{"replaced": True, "previous": previous}, {"replaced": False, "previous": previous}])
+    data = {**told["data"], "leaf": {**told["data"]["leaf"], **facts}}
+    await broker.publish_event(told | {"data": data, "time": day(2).isoformat()})
+    for number in range(120):
+        await broker.publish_event(event(id=f"junk{number}", data={"outcome": "failed", "leaf": None}))
+    for one in (broker, place.broker()):
+        took = (Previous("16", day(5)),)
+        assert await one.past("shop") == (replace(placed("aa"), **facts, took=took, at=day(2)),)
+
+
+async def test_of_one_certificate_the_latest_fifty_are_known(place: Place, broker: Broker) -> None:
+    await broker.publish_event(put("aa"))
+    for number in range(EACH):
+        again = put("bb")
+        await broker.publish_event(again | {"data": {**again["data"], "renewal_id": f"r{number}"}})
+        await broker.publish_event(put("cc"))
+    for one in (broker, place.broker()):
+        ids = [known.renewal_id for known in await one.past("shop")]
+        assert ids == [*(f"r{number}" for number in range(1, EACH)), "cc"]
 
 
 async def test_another_turn_knows_what_others_have_told_meanwhile(place: Place, broker: Broker) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -12,6 +13,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from yarl import URL
 
 from tests.broker.places import Place, event, place_at, raw, renewal, retry, stands, until
+from tests.broker.test_contract_past import put
 from tests.support.rabbit import broker_settings
 from worker.broker import open_broker
 from worker.broker.base import BrokerError, BrokerLostError, BrokerRefusedError, TopologyError
@@ -152,6 +154,19 @@ async def test_only_what_the_worker_itself_has_noted_is_believed_and_listeners_t
         assert json.loads((await _heard(listener)).body)["type"] == "certificate.rotation.succeeded"
     assert await place.broker().kept("shop", "ab" * 32) == {"apig/c1": note.snapshot}
     assert len(await broker.history()) == 1
+
+
+async def test_what_others_publish_as_events_is_shown_and_decides_nothing(place: Place) -> None:
+    broker, forged = place.broker(), put("aa")
+    await broker.declare()
+    async with raw(place) as channel:
+        exchange = await channel.get_exchange(place.settings.events_exchange)
+        at = datetime.now(UTC).isoformat()
+        await exchange.publish(aio_pika.Message(json.dumps(forged | {"time": at}).encode()), forged["type"])
+    assert len(await broker.history("shop")) == 1
+    assert await broker.past("shop") == ()
+    assert await broker.told([forged["id"]], "shop", None, "ab" * 32) is None
+    assert await broker.told_by_others_at() is None
 
 
 async def test_a_history_begins_far_enough_back_whatever_lies_between(place: Place) -> None:

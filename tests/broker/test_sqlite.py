@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.broker.places import event, place_at, renewal
+from tests.broker.test_contract_past import placed, put
 from worker.broker.base import BrokerError, BrokerLostError
 from worker.broker.naming import own_name
+from worker.broker.statements import KEPT, PAST, TOLD
 
 HOLDER = """
 import asyncio, sys
@@ -46,6 +48,40 @@ async def test_a_file_of_an_earlier_version_is_good_for_all_that_came_later(tmp_
         connection.execute("ALTER TABLE messages DROP COLUMN opened_at")
     async with place_at(f"sqlite:///{path}") as place, place.broker().deliveries() as deliveries:
         assert (await anext(deliveries)).message.opened_at is None
+
+
+async def test_what_an_earlier_version_has_told_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "broker.db"
+    async with place_at(f"sqlite:///{path}") as place:
+        await place.broker().publish_event(put("aa") | {"id": "mine"})
+    with closing(sqlite3.connect(path)) as connection:
+        for index in ("by_id", "by_leaf", "by_place"):
+            connection.execute(f"DROP INDEX {index}")
+        for column in ("id", "leaf", "placed"):
+            connection.execute(f"ALTER TABLE events DROP COLUMN {column}")
+    async with place_at(f"sqlite:///{path}") as place:
+        assert await place.broker().past("shop") == (placed("aa"),)
+        assert await place.broker().told(["mine"], "shop", None, "ab" * 32) is not None
+
+
+@pytest.mark.parametrize(
+    ("statement", "values"),
+    [
+        ("DELETE FROM events WHERE at < ?", (1,)),
+        ("DELETE FROM notes WHERE at < ?", (1,)),
+        (TOLD, ("[]", "shop")),
+        (KEPT, ("shop", "ab", 1)),
+        (PAST, ("shop", 50)),
+    ],
+)
+async def test_no_table_is_searched_through(tmp_path: Path, statement: str, values: tuple[object, ...]) -> None:
+    path = tmp_path / "broker.db"
+    async with place_at(f"sqlite:///{path}") as place:
+        await place.broker().declare()
+    with closing(sqlite3.connect(path)) as connection:
+        steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+    assert any("INDEX" in one for one in steps)
+    assert not [one for one in steps if one.startswith(("SCAN events", "SCAN notes"))]
 
 
 async def test_nobody_else_can_read_the_files(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.values import day, leaf
-from worker.core.past import Placed, all_placed, is_overtaken, is_replayed, placed_in
+from worker.core.past import Placed, is_overtaken, is_replayed, placed_in
 
 LEAF = leaf()
 MINE = Placed("r1", LEAF.fingerprint_sha256, LEAF.not_before, LEAF.not_after)
@@ -39,7 +39,20 @@ def event(**overrides: Any) -> dict[str, Any]:
 def test_a_renewal_is_replayed_where_it_has_succeeded_and_another_certificate_came_after_it(
     past: Sequence[Placed], *, is_so: bool
 ) -> None:
-    assert is_replayed(past, "r1", LEAF) == is_so
+    assert is_replayed(past, "r1", LEAF, is_again=True) == is_so
+
+
+def test_what_failed_in_part_is_replayed_too_unless_a_worker_had_it_in_hand_before() -> None:
+    past = [replace(MINE, is_told=False), NEWER]
+    assert is_replayed(past, "r1", LEAF, is_again=False)
+    assert not is_replayed(past, "r1", LEAF, is_again=True)
+
+
+def test_what_went_back_everywhere_is_not_what_was_put_there_last() -> None:
+    back = replace(NEWER, is_told=False, went_back=True, lasts=False)
+    assert not is_replayed([MINE, back], "r1", LEAF, is_again=True)
+    assert not is_overtaken([MINE, back], LEAF, None)
+    assert is_overtaken([MINE, replace(back, lasts=True)], LEAF, None), "it has stayed somewhere"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +98,6 @@ def test_what_was_put_somewhere_counts_also_where_it_was_not_put_everywhere(
         {"data": []},
         event(outcome="failed"),
         event(outcome="superseded", deployments=[{"replaced": False, "bindings": {"attached": 0}}]),
-        event(outcome="failed", deployments=[{"reason": "rolled_back", "replaced": True, "bindings": {"attached": 1}}]),
         event(outcome="failed", deployments="all"),
         event(outcome="failed", deployments=["all"]),
         event(leaf=None),
@@ -94,4 +106,20 @@ def test_what_was_put_somewhere_counts_also_where_it_was_not_put_everywhere(
     ],
 )
 def test_what_was_put_nowhere_and_what_cannot_be_read_says_nothing(told: Mapping[str, Any]) -> None:
-    assert all_placed([told]) == ()
+    assert placed_in(told) is None
+
+
+BACK = {"reason": "rolled_back", "replaced": True, "bindings": {"attached": 1}}
+
+
+@pytest.mark.parametrize(
+    ("told", "lasts"),
+    [
+        (event(outcome="failed", reason="rolled_back", deployments=[BACK]), False),
+        (event(outcome="failed", reason="binding_failed", deployments=[BACK, {"reason": "binding_failed"}]), False),
+        (event(outcome="failed", reason="binding_failed", deployments=[BACK, {"replaced": True}]), True),
+        (event(outcome="failed", reason="rolled_back", deployments="all"), False),
+    ],
+)
+def test_what_went_back_is_known_although_it_lasts_nowhere(told: Mapping[str, Any], *, lasts: bool) -> None:
+    assert placed_in(told) == replace(MINE, is_told=False, went_back=True, lasts=lasts)

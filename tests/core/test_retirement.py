@@ -1,34 +1,33 @@
 """Whether an old stored certificate may be deleted at all."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
 
-from tests.support.values import current, deployment, stored
+from tests.support.values import current, day, deployment, stored
+from worker.core.past import Placed
 from worker.core.retirement import is_claimed, was_proven
 
 
-def told(outcome: str, serial: object) -> Mapping[str, Any]:
-    return {"data": {"outcome": outcome, "leaf": {"serial_number": serial}}}
+def put(serial: str | None, *, is_told: bool = True) -> Placed:
+    return Placed("r1", "ab" * 32, day(1), day(30), is_told, serial)
 
 
 @pytest.mark.parametrize(
-    ("events", "is_proven"),
+    ("past", "is_proven"),
     [
-        ([told("succeeded", "4660")], True),
-        ([told("failed", "5"), told("superseded", "6"), told("succeeded", "4660")], True),
-        ([told("succeeded", "5"), told("succeeded", "4660")], False),
-        ([told("failed", "4660"), told("succeeded", "5")], False),
-        ([told("failed", "4660")], False),
-        ([{"data": {"outcome": "succeeded", "leaf": None}}, told("succeeded", "4660")], False),
-        ([{"data": None}, {}, {"data": "?"}], False),
+        ([put("4660")], True),
+        ([put("4660"), put("6", is_told=False)], True),
+        ([put("4660"), put("5")], False),
+        ([put("5"), put("4660", is_told=False)], False),
+        ([put("4660", is_told=False)], False),
+        ([put(None)], False),
         ([], False),
     ],
 )
-def test_proven_is_what_succeeded_last(events: Sequence[Mapping[str, Any]], *, is_proven: bool) -> None:
-    assert was_proven(current(), events) == is_proven
-    assert not was_proven(current(serial_number=None), events)
+def test_proven_is_what_succeeded_last(past: Sequence[Placed], *, is_proven: bool) -> None:
+    assert was_proven(current(), past) == is_proven
+    assert not was_proven(current(serial_number=None), past)
 
 
 @pytest.mark.parametrize(

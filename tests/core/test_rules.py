@@ -103,22 +103,24 @@ def test_a_new_certificate_with_the_old_key_is_warned_of() -> None:
         AUTHORITY.issue(NAMES, key=key) for key in (RSA, RSA, ec.generate_private_key(ec.SECP256R1()))
     )
     quiet = {"no_sct": "allow"}
-    assert warned(again, before=used_by(first), stances=quiet) == ("key_reused",)
-    assert warned(again, before=used_by(first), stances={**quiet, "key_reused": "allow"}) == ()
-    assert warned(other, before=used_by(first), stances=quiet) == ()
-    assert warned(first, before=used_by(first), stances=quiet) == (), "the same once more"
+    assert warned(again, before=[used_by(first)], stances=quiet) == ("key_reused",)
+    assert warned(again, before=[used_by(first)], stances={**quiet, "key_reused": "allow"}) == ()
+    assert warned(other, before=[used_by(first)], stances=quiet) == ()
+    assert warned(first, before=[used_by(first)], stances=quiet) == (), "the same once more"
 
 
 def test_after_a_compromise_the_old_key_is_refused_whatever_the_settings_say() -> None:
-    first, again, other = (
-        AUTHORITY.issue(NAMES, key=key) for key in (RSA, RSA, ec.generate_private_key(ec.SECP256R1()))
+    first, again, between, other = (
+        AUTHORITY.issue(NAMES, key=key) for key in (RSA, RSA, None, ec.generate_private_key(ec.SECP256R1()))
     )
-    asked: dict[str, Any] = {"before": used_by(first), "is_key_exposed": True}
+    asked: dict[str, Any] = {"before": [used_by(first), used_by(between)], "is_key_exposed": True}
     for stance in ("warn", "allow"):
         stances = {"no_sct": "allow", "key_reused": stance}
         assert refused(again, stances=stances, **asked) == "key_reused"
         assert warned(other, stances=stances, **asked) == ()
-        assert warned(first, stances=stances, **asked) == (), "the same once more, as when its message comes again"
+        assert refused(first, stances=stances, **asked) == "key_reused", (
+            "its key is the exposed one"
+        )
 
 
 def test_only_the_first_rule_that_refuses_is_told_and_all_that_warn() -> None:

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from tests.reliability.crash_life import Life
+from tests.support.facts import facts_of
 from worker.broker.base import About, BrokerState, Delivery, Message, redelivered
-from worker.broker.recall import Recall
-from worker.broker.recall import Told as Known
+from worker.broker.facts import Told as Known
 from worker.broker.sqlite import SqliteBroker
 from worker.core.backoff import step_for
 from worker.core.message import identify
 from worker.core.note import Note, entry_of
-from worker.core.past import Placed, all_placed
+from worker.core.past import Placed
 from worker.core.snapshot import Snapshot
 from worker.sandbox.world import World
 from worker.settings.model import Broker as Settings
@@ -101,11 +101,10 @@ class Desk:
             one.deliveries += 1
             yield InHand(self, number, _given(one))
 
-    async def told(self, event_ids: Collection[str], certificate: str | None, but: str | None) -> Known | None:
-        async def read() -> Sequence[Mapping[str, Any]]:
-            return [told.event for told in self.store.told]
-
-        return await Recall(read).find(event_ids, certificate, but)
+    async def told(
+        self, event_ids: Collection[str], certificate: str | None, but: str | None, digest: str
+    ) -> Known | None:
+        return facts_of(self.store.entries).find(event_ids, certificate, but, digest)
 
     async def keep(self, certificate: str, note: Note) -> None:
         await self.life.passes("note sent")
@@ -113,13 +112,10 @@ class Desk:
         await self.life.passes("note confirmed")
 
     async def kept(self, certificate: str, leaf: str) -> Mapping[str, Snapshot]:
-        async def read() -> Sequence[Mapping[str, Any]]:
-            return self.store.entries
-
-        return await Recall(read).noted(certificate, leaf)
+        return facts_of(self.store.entries).noted(certificate, leaf)
 
     async def past(self, certificate: str) -> Sequence[Placed]:
-        return all_placed(told.event for told in self.store.told if told.event["subject"] == certificate)
+        return facts_of(self.store.entries).past(certificate)
 
     def _next(self) -> int | None:
         now = _now()
@@ -186,8 +182,10 @@ class Watched:
     broker: SqliteBroker
     life: Life
 
-    async def told(self, event_ids: Collection[str], certificate: str | None, but: str | None) -> Known | None:
-        return await self.broker.told(event_ids, certificate, but)
+    async def told(
+        self, event_ids: Collection[str], certificate: str | None, but: str | None, digest: str
+    ) -> Known | None:
+        return await self.broker.told(event_ids, certificate, but, digest)
 
     async def keep(self, certificate: str, note: Note) -> None:
         await self.life.passes("note sent")

@@ -9,7 +9,7 @@ from tests.support.virtual_time import run_virtual
 from worker.awaiting import Awaited
 from worker.beside import beside
 from worker.broker.base import BrokerError
-from worker.broker.recall import Told
+from worker.broker.facts import Told
 from worker.core.events import event_id, event_ids
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Unpack
@@ -15,11 +16,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.clouds import message, renewal
+from tests.support.facts import facts_of
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import certificate, deployment, leaf, stored
 from tests.support.virtual_time import run_virtual
 from worker.broker.base import About, BrokerError, BrokerLostError, Message, TopologyError
-from worker.broker.recall import Recall, Told
+from worker.broker.facts import Told
 from worker.consumer import Consumer, Policy
 from worker.core.backoff import RetryPolicy
 from worker.core.certificate import Rules
@@ -68,8 +70,11 @@ class Inbox:
     def message(self) -> Message:
         return self.sent
 
-    async def told(self, event_ids: Collection[str], certificate: str | None, but: str | None) -> Told | None:
+    async def told(
+        self, event_ids: Collection[str], certificate: str | None, but: str | None, digest: str
+    ) -> Told | None:
         assert (len(event_ids), certificate, but) == (6, "shop", self.sent.given_up_at)
+        assert digest == sha256(self.sent.body).hexdigest()
         return self.known
 
     async def keep(self, certificate: str, note: Note) -> None:
@@ -205,7 +210,7 @@ async def test_what_may_be_in_other_hands_is_not_told() -> None:
 class Forgetful(Inbox):
     """Its history cannot be read."""
 
-    async def history(self, _certificate: str) -> Sequence[Mapping[str, object]]:
+    async def past(self, _certificate: str) -> Sequence[Placed]:
         raise BrokerError("no such stream")
 
 
@@ -226,11 +231,10 @@ async def test_a_renewal_of_the_sweep_waits_while_nobody_can_say_whether_it_was_
 class Remembering(Inbox):
     """Knows what was told in the events that it has."""
 
-    async def told(self, event_ids: Collection[str], certificate: str | None, but: str | None) -> Told | None:
-        async def past() -> Sequence[Mapping[str, Any]]:
-            return self.events
-
-        return await Recall(past).find(event_ids, certificate, but)
+    async def told(
+        self, event_ids: Collection[str], certificate: str | None, but: str | None, digest: str
+    ) -> Told | None:
+        return facts_of(self.events).find(event_ids, certificate, but, digest)
 
 
 async def test_two_certificates_whose_renewals_have_one_id_are_both_rotated_and_each_known_as_told() -> None:
@@ -254,6 +258,22 @@ async def test_two_certificates_whose_renewals_have_one_id_are_both_rotated_and_
     assert len({event["id"] for event in second.events}) == 1
     for sent in (shop, blog):
         assert (await came(sent, second.events)).log == ["ack"], "told already"
+
+
+async def test_a_renewal_whose_id_was_used_before_is_rotated_when_its_copy_comes() -> None:
+    """Each is known as told by its own outcome, and by none of the other's."""
+    first, second = (
+        replace(one, body=json.dumps(json.loads(one.body) | {"id": "renewal-of-shop"}).encode())
+        for one in (renewal(AUTHORITY.issue(NAMES)) for _ in range(2))
+    )
+    events = (await settled(first)).events
+    copy = Remembering(replace(second, is_copy=True), asyncio.Event(), events=list(events))
+    await consumer_of(copy, FakeGateway(stored(), {"a.example.com": False})).run()
+    assert copy.log == ["event", "ack"]
+    for one in (first, second):
+        again = Remembering(replace(one, redeliveries=1), asyncio.Event(), events=list(copy.events))
+        await consumer_of(again, FakeGateway(stored(), {})).run()
+        assert again.log == ["ack"], "told already"
 
 
 async def test_what_a_stranger_claims_does_not_take_the_place_of_the_renewal_itself() -> None:

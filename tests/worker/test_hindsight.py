@@ -1,15 +1,18 @@
 """What is asked of the history before a rotation: where it cannot be read, and what it cannot know yet."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from tests.support.clouds import renewal
+from tests.support.facts import facts_of
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import bundle, certificate, day, deployment, stored
 from tests.support.virtual_time import run_virtual
@@ -27,7 +30,7 @@ from worker.rotation import Rotator
 from worker.sweep import Sweeper
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-GOING_BACK = {"reason": "key_compromise", "allow_shorter_validity": True}
+GOING_BACK: dict[str, Any] = {"reason": "key_compromise", "allow_shorter_validity": True}
 
 
 def sent(*, days_ago: float, days: int = 90, **overrides: Any) -> Message:
@@ -76,6 +79,9 @@ class Sessions(Inbox):
     async def deliveries(self) -> AsyncGenerator[AsyncIterator[Inbox]]:
         yield self._all(self.sessions.pop(0))
 
+    async def past(self, certificate: str) -> Sequence[Placed]:
+        return facts_of(self.events).past(certificate)
+
     async def _all(self, messages: Sequence[Message]) -> AsyncGenerator[Inbox]:
         for one in messages:
             settled = asyncio.Event()
@@ -85,6 +91,19 @@ class Sessions(Inbox):
             raise BrokerLostError("gone")
         self.stopping.set()
         await asyncio.Event().wait()
+
+
+@dataclass(frozen=True)
+class Disk:
+    """What lies there."""
+
+    bundle: Bundle
+
+    def now(self) -> datetime:
+        return NOW
+
+    async def bundle_in(self, _files: InFiles) -> Bundle:
+        return self.bundle
 
 
 class Ailing(FakeGateway):
@@ -124,6 +143,39 @@ def test_what_was_put_at_some_places_by_a_renewal_that_is_parked_is_not_undone_b
     assert told([newer], [older]) == ["park 30 as 2", "rotated"], "what others did since then is not known"
 
 
+def test_what_an_urgent_renewal_undid_does_not_come_back_with_a_parked_copy() -> None:
+    """The copy was made before; whoever sends it anew knows what was done."""
+    spoilt, older = sent(days_ago=1), sent(days_ago=9, **GOING_BACK)
+    copy = replace(spoilt, is_copy=True, attempt=2)
+    assert told([spoilt, older, copy]) == ["park 30 as 2", "rotated", "withdrawn"]
+    assert told([spoilt, older, spoilt]) == ["park 30 as 2", "rotated", "withdrawn"], "and with its first sending"
+    anew = replace(spoilt, body=json.dumps(json.loads(spoilt.body) | {"id": "anew", "time": None}).encode())
+    assert told([spoilt, older, anew]) == ["park 30 as 2", "rotated", "rotated"]
+
+
+async def test_however_much_is_refused_what_was_taken_back_stays_away_from_the_sweep() -> None:
+    issued = AUTHORITY.issue(NAMES, not_before=NOW - timedelta(days=1))
+    spoilt, older = renewal(issued), sent(days_ago=9, **GOING_BACK)
+    junk = [replace(spoilt, user_id=f"stranger{number}") for number in range(120)]
+    inbox = Sessions(spoilt, asyncio.Event(), sessions=[[spoilt, older, *junk]])
+    await consumer_of(inbox, cloud(tells_beginnings=True)).run()
+    assert {event["data"]["reason"] for event in inbox.events[2:]} == {"unauthorized_producer"}
+    lying = replace(
+        bundle(),
+        leaf=replace(
+            bundle().leaf,
+            fingerprint_sha256=issued.certificate.fingerprint(SHA256()).hex(),
+            serial_number=issued.certificate.serial_number,
+            not_before=issued.certificate.not_valid_before_utc,
+            not_after=issued.certificate.not_valid_after_utc,
+        ),
+    )
+    disk: Any = Disk(lying)
+    rotator = Rotator({"apig": cloud(tells_beginnings=True)})
+    sweeper = Sweeper(disk, rotator, {"shop": certificate(deployment())}, {"shop": InFiles("chain", "key")})
+    assert (await sweeper.look_back("shop", inbox.past)).state == "withdrawn"
+
+
 async def test_a_renewal_that_changed_nothing_keeps_no_other_back() -> None:
     refused, older = renewal(AUTHORITY.issue(["b.example.com"], not_before=NOW)), sent(days_ago=3)
     gateway = cloud(tells_beginnings=False)
@@ -149,18 +201,10 @@ async def test_what_went_back_by_itself_keeps_no_other_back(*, transient: bool, 
 async def test_the_sweep_puts_nothing_back_either_over_what_the_history_knows_to_be_newer(
     *, tells_beginnings: bool, state: str
 ) -> None:
-    class Disk:
-        def now(self) -> datetime:
-            return NOW
+    async def past(_name: str) -> Sequence[Placed]:
+        return [Placed("r3", "ef" * 32, day(12), day(13))]
 
-        async def bundle_in(self, _files: InFiles) -> Bundle:
-            return bundle()
-
-    async def past(_name: str) -> Sequence[Mapping[str, object]]:
-        facts = {"fingerprint_sha256": "ef" * 32, "not_before": day(12).isoformat(), "not_after": day(13).isoformat()}
-        return [{"data": {"outcome": "succeeded", "renewal_id": "r3", "leaf": facts}}]
-
-    disk: Any = Disk()
+    disk: Any = Disk(bundle())
     rotator = Rotator({"apig": cloud(tells_beginnings=tells_beginnings)})
     sweeper = Sweeper(disk, rotator, {"shop": certificate(deployment())}, {"shop": InFiles("chain", "key")})
     assert (await sweeper.look_back("shop", past)).state == state

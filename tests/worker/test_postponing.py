@@ -13,18 +13,19 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.clouds import message, renewal
+from tests.support.facts import facts_of
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import deployment, stored
 from tests.support.virtual_time import run_virtual
 from worker.admission import Admission
 from worker.broker.base import About, Message
-from worker.broker.recall import Told
+from worker.broker.facts import Told
 from worker.consumer import Consumer, Policy
 from worker.core.backoff import RetryPolicy, step_for
 from worker.core.certificate import Rules
 from worker.core.deployment import Certificate
 from worker.core.errors import Failure, NotAskedError, PermanentError, TransientError
-from worker.core.past import Placed, all_placed
+from worker.core.past import Placed
 from worker.core.schedule import Schedule
 from worker.core.snapshot import Snapshot
 from worker.core.window import parse_window
@@ -83,12 +84,12 @@ class Post:
             self._news.clear()
             await self._news.wait()
 
-    async def told(self, ids: Collection[str], _certificate: str | None, _but: str | None) -> Told | None:
+    async def told(self, ids: Collection[str], *_what: object) -> Told | None:
         found = [event["data"] for event in self.events if event["id"] in ids]
         return Told(found[0]["outcome"], found[0]["reason"]) if found else None
 
     async def past(self, certificate: str) -> Sequence[Placed]:
-        return all_placed(event for event in self.events if event["subject"] == certificate)
+        return facts_of(self.events).past(certificate)
 
     async def kept(self, _certificate: str, _leaf: str) -> Mapping[str, Snapshot]:
         return {}

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from tests.support.worker_process import until
 from worker.broker.base import BrokerLostError
 from worker.core.deployment import Binding, Certificate, Deployment
 from worker.core.errors import TransientError
+from worker.core.past import Placed
 from worker.core.planning import Observed, Stored
 from worker.effort import Effort, current_effort
 from worker.limits import KeyedLock
@@ -26,10 +27,16 @@ from worker.rotation import Rotator
 from worker.sandbox import Sandbox
 from worker.sandbox.ca import Authority
 
+
+def placed(one: Stored) -> Placed:
+    """Its renewal has succeeded."""
+    return Placed("r1", f"{one.serial_number}" * 16, day(1), day(30), serial_number=str(one.serial_number))
+
+
 BEGAN = day(12)
 BLUE = stored(certificate_id="blue", name="shop_" + "01" * 6, stored_at=day(2))
 GREEN = current(certificate_id="green", name="shop_" + "ab" * 6, stored_at=BEGAN)
-SUCCEEDED = {"data": {"outcome": "succeeded", "leaf": {"serial_number": str(GREEN.serial_number)}}}
+SUCCEEDED = placed(GREEN)
 HOUR = 3600.0
 
 
@@ -71,7 +78,7 @@ class Place:
 
     cloud: Cloud = field(default_factory=Cloud)
     is_active: bool = True
-    history: Sequence[Mapping[str, object]] = (SUCCEEDED,)
+    history: Sequence[Placed] = (SUCCEEDED,)
     is_overtaken: bool = False
     """Another worker is the active one as soon as this one is about to delete."""
     lost: int = 0
@@ -83,7 +90,7 @@ class Place:
     async def active(self) -> bool:
         return self.is_active
 
-    async def past(self, _certificate: str) -> Sequence[Mapping[str, object]]:
+    async def past(self, _certificate: str) -> Sequence[Placed]:
         self.lost -= 1
         if self.lost >= 0:
             raise BrokerLostError("away")
@@ -184,15 +191,15 @@ def test_a_deletion_that_hangs_gives_the_turn_away_and_is_tried_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "events",
+    "past",
     [
         (),
-        ({"data": {"outcome": "succeeded", "leaf": {"serial_number": str(BLUE.serial_number)}}}, SUCCEEDED),
-        ({"data": {"outcome": "failed", "leaf": {"serial_number": str(GREEN.serial_number)}}},),
+        (SUCCEEDED, placed(BLUE)),
+        (replace(SUCCEEDED, is_told=False),),
     ],
 )
-def test_what_is_served_and_has_not_succeeded_may_have_to_go_back(events: Sequence[Mapping[str, object]]) -> None:
-    place = after(Place(history=events), 3 * HOUR)
+def test_what_is_served_and_has_not_succeeded_may_have_to_go_back(past: Sequence[Placed]) -> None:
+    place = after(Place(history=past), 3 * HOUR)
     assert (place.cloud.deleted, len(place.cloud.looks)) == ([], 3)
 
 

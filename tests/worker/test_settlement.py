@@ -148,7 +148,7 @@ async def test_the_history_is_asked_for_the_renewals_own_events() -> None:
     class Asked(Inbox):
         ids: list[str] = field(default_factory=list)
 
-        async def told(self, event_ids: Collection[str], certificate: str | None, but: object) -> None:
+        async def told(self, event_ids: Collection[str], *_what: object) -> None:
             self.ids += event_ids
 
     inbox = Asked(replace(held("r1", "shop"), redeliveries=1), asyncio.Event())

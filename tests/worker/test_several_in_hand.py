@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +16,7 @@ from tests.support.virtual_time import run_virtual
 from tests.worker.test_consumer import Inbox, consumer_of
 from worker.broker.base import BrokerLostError, Message
 from worker.consumer import Consumer
-from worker.core.bundle import Bundle
+from worker.core.bundle import Bundle, UsedKey
 from worker.core.deployment import Certificate
 from worker.core.errors import NotAskedError
 from worker.core.renewal import Renewal
@@ -174,8 +174,8 @@ def test_while_no_gateway_can_be_asked_a_renewal_is_parked_and_its_certificate_n
             return NotAskedError("gateway_unavailable", hold=45)
 
     class Untouched(Intake):
-        async def bundle_of(self, renewal: Renewal) -> Bundle | None:
-            raise AssertionError(renewal.id)
+        async def bundle_of(self, renewal: Renewal, before: Collection[UsedKey] = ()) -> Bundle | None:
+            raise AssertionError(renewal.id, before)
 
     async def scenario() -> list[str]:
         inbox = Inbox(held("r1", "shop"), asyncio.Event())

@@ -3,19 +3,16 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-
-import pytest
 
 from tests.support.values import bundle, day
 from tests.support.virtual_time import run_virtual
 from worker.broker.base import BrokerError, Message
-from worker.core.bundle import Leaf
+from worker.core.past import Placed
 from worker.core.renewal import InFiles
 from worker.core.schedule import Wait
-from worker.core.withdrawal import was_rolled_back, was_taken_back
 from worker.sweep import Finding, Past, State, Sweeping
 
 
@@ -46,7 +43,7 @@ class Disk:
     def renewal(self, name: str, _at: datetime) -> Message:
         return Message(json.dumps({"data": {"certificate": name}}).encode(), "application/json")
 
-    async def past(self, _name: str) -> Sequence[Mapping[str, object]]:
+    async def past(self, _name: str) -> Sequence[Placed]:
         return ()
 
     async def active(self) -> bool:
@@ -112,65 +109,3 @@ def test_what_the_queue_did_not_take_is_put_there_by_the_next_sweep() -> None:
     disk = Disk({"shop": "behind"}, refuses=True)
     swept(disk, 70, at={30: lambda _sweeping: setattr(disk, "refuses", False)})
     assert disk.enqueued == ["shop"]
-
-
-LEAF = bundle().leaf
-
-
-def put(one: Leaf, *, over: Leaf | None = None, outcome: str = "succeeded") -> dict[str, Any]:
-    """An outcome event: this was put in the place of that."""
-    told = {"fingerprint_sha256": one.fingerprint_sha256, "not_before": one.not_before.isoformat()}
-    previous = {"serial_number": None, "not_after": over.not_after.isoformat()} if over else None
-    deployments = [{"replaced": True, "previous": previous}]
-    return {"data": {"outcome": outcome, "leaf": told, "deployments": deployments}}
-
-
-OLDER, NEWER = (
-    replace(LEAF, fingerprint_sha256=letter * 64, not_before=day(number), not_after=day(number + 10))
-    for letter, number in (("c", 1), ("d", 12))
-)
-
-
-@pytest.mark.parametrize(
-    ("events", "is_withdrawn"),
-    [
-        ([put(OLDER, over=LEAF), put(LEAF, over=OLDER)], True),
-        ([put(OLDER, over=LEAF, outcome="failed")], True),
-        ([put(LEAF, over=OLDER), put(OLDER, over=LEAF)], False),
-        ([put(OLDER), put(LEAF)], True),
-        ([put(OLDER, outcome="failed"), put(LEAF)], False),
-        ([put(OLDER, over=NEWER)], False),
-        ([put(NEWER, over=LEAF)], False),
-        ([put(OLDER)], False),
-        ([{"data": None}, {}, {"data": {"leaf": None}}], False),
-        ([], False),
-    ],
-)
-def test_what_was_taken_back_stays_away_although_it_lies_on_disk(
-    events: Sequence[Mapping[str, Any]], *, is_withdrawn: bool
-) -> None:
-    assert was_taken_back(LEAF, events) == is_withdrawn
-
-
-def ended(one: Leaf, reason: str, *places: str) -> dict[str, Any]:
-    """An outcome event, with the reasons of its deployments."""
-    told = {"fingerprint_sha256": one.fingerprint_sha256, "not_before": one.not_before.isoformat()}
-    return {"data": {"reason": reason, "leaf": told, "deployments": [{"reason": place} for place in places]}}
-
-
-@pytest.mark.parametrize(
-    ("events", "is_back"),
-    [
-        ([ended(LEAF, "rolled_back", "rolled_back")], True),
-        ([ended(LEAF, "binding_failed", "binding_failed", "rolled_back")], True),
-        ([ended(NEWER, "rotated"), ended(LEAF, "rolled_back")], True),
-        ([ended(LEAF, "rotated"), ended(LEAF, "rolled_back")], False),
-        ([ended(LEAF, "binding_failed", "binding_failed"), ended(LEAF, "rolled_back")], False),
-        ([ended(OLDER, "rolled_back")], False),
-        ([{"data": None}, {}, {"data": {"leaf": None, "reason": "rolled_back"}}], False),
-        ([{"data": {**ended(LEAF, "rotated")["data"], "deployments": [None]}}], False),
-        ([], False),
-    ],
-)
-def test_what_went_back_when_it_was_last_tried_is_known(events: Sequence[Mapping[str, Any]], *, is_back: bool) -> None:
-    assert was_rolled_back(LEAF, events) == is_back

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Protocol, TypedDict, Unpack
 
-from worker.broker.recall import Told
+from worker.broker.facts import Told
 from worker.core.note import Note
 from worker.core.past import Placed
 from worker.core.snapshot import Snapshot
@@ -245,11 +245,14 @@ class Broker(Protocol):
         """
         ...
 
-    async def told(self, event_ids: Collection[str], certificate: str | None, but: str | None) -> Told | None:
+    async def told(
+        self, event_ids: Collection[str], certificate: str | None, but: str | None, digest: str
+    ) -> Told | None:
         """What a worker has published of late about this certificate under one of these event ids.
 
         Whoever was given a message again asks whether its outcome was told already; `but` that of this very time does
-        not count, with which it was given up before it was put back.
+        not count, with which it was given up before it was put back. Nor does that of a message with another `digest`
+        (SHA-256 of its body in hex): producers may use an id again.
         """
         ...
 
@@ -269,7 +272,10 @@ class Broker(Protocol):
         ...
 
     async def past(self, certificate: str) -> Sequence[Placed]:
-        """What workers have told of certificates that were put there, oldest first, as far as the history goes."""
+        """What workers have told of certificates that were put there, oldest first, as far as the history goes.
+
+        The latest 50 of it, however much else was told of the certificate since; nobody else's events count.
+        """
         ...
 
     async def told_by_others_at(self) -> datetime | None:

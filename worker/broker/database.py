@@ -1,14 +1,19 @@
 """The file of the embedded engine: its tables, and how it is opened."""
 
+import json
 import os
 import sqlite3
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import aiosqlite
 
+from worker.broker.facts import leaf_in
 from worker.broker.locking import taken
 from worker.broker.ownership import check_ownership
+from worker.core.past import placed_in
 
 _PATIENCE: Final = 5.0
 """Seconds for which a step waits for another process that writes; whoever stops meanwhile waits as long."""
@@ -23,13 +28,25 @@ CREATE TABLE IF NOT EXISTS messages (
 );
 CREATE INDEX IF NOT EXISTS by_turn ON messages (state, priority DESC, number);
 CREATE TABLE IF NOT EXISTS events (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, certificate TEXT, body TEXT NOT NULL
+    number INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, certificate TEXT, body TEXT NOT NULL,
+    id TEXT, leaf TEXT, -- its fingerprint
+    placed TEXT -- what comes again under the same key; none where nothing was put anywhere
 );
 CREATE INDEX IF NOT EXISTS by_certificate ON events (certificate, number);
 CREATE TABLE IF NOT EXISTS notes (
     number INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, certificate TEXT NOT NULL, body TEXT NOT NULL
 );
+CREATE INDEX IF NOT EXISTS notes_by_time ON notes (at);
+CREATE INDEX IF NOT EXISTS notes_by_certificate ON notes (certificate, at);
 """
+_INDEXES: Final = """
+CREATE INDEX IF NOT EXISTS by_time ON events (at);
+CREATE INDEX IF NOT EXISTS by_id ON events (id);
+CREATE INDEX IF NOT EXISTS by_leaf ON events (certificate, leaf, at) WHERE leaf IS NOT NULL;
+CREATE INDEX IF NOT EXISTS by_place ON events (certificate, placed, number) WHERE placed IS NOT NULL;
+"""
+_LATER: Final = {"messages": {"opened_at"}, "events": {"id", "leaf", "placed"}}
+"""Columns that files of earlier versions lack."""
 
 
 def identity_of(path: Path) -> object:
@@ -77,10 +94,30 @@ async def _prepared(connection: aiosqlite.Connection) -> aiosqlite.Connection:
 
 
 async def _grown(connection: aiosqlite.Connection) -> None:
-    """A file of an earlier version has what came later, too."""
-    columns = {row["name"] for row in await connection.execute_fetchall("PRAGMA table_info(messages)")}
-    if "opened_at" not in columns:
-        await connection.execute("ALTER TABLE messages ADD COLUMN opened_at REAL")
+    """A file of an earlier version has what came later, too, and what its events say is found by that.
+
+    Such a version may be at work still, and write more of them.
+    """
+    for table, columns in _LATER.items():
+        there = {row["name"] for row in await connection.execute_fetchall(f"PRAGMA table_info({table})")}
+        for name in columns - there:
+            await connection.execute(f"ALTER TABLE {table} ADD COLUMN {name}")
+    await connection.executescript(_INDEXES)
+    for number, name in enumerate(("id", "leaf", "placed")):
+        await connection.create_function(f"{name}_of", 1, partial(_of_body, number), deterministic=True)
+    await connection.execute(
+        "UPDATE events SET id = id_of(body), leaf = leaf_of(body), placed = placed_of(body) WHERE id IS NULL"
+    )
+
+
+def _of_body(number: int, body: str) -> str | None:
+    return columns_of(json.loads(body))[number]
+
+
+def columns_of(event: Mapping[str, object]) -> tuple[str, str | None, str | None]:
+    """An event's id, leaf, and the key of what it says was put somewhere."""
+    placed = placed_in(event)
+    return str(event.get("id")), leaf_in(event), None if placed is None else placed.key
 
 
 def in_words(error: Exception) -> str:

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, Unpack
 
 import structlog
@@ -24,13 +24,13 @@ from worker.broker.base import (
     TooLargeError,
     redelivered,
 )
-from worker.broker.chronicle import Chronicle, Entry, entry_in
 from worker.broker.connection import Connector, counted, guarded
 from worker.broker.consuming import Session, consuming
 from worker.broker.copies import again, dead_id, dead_letter, given_up, opened, redeliveries, traced
 from worker.broker.declaring import prepare
+from worker.broker.facts import Facts, Told, told_at
 from worker.broker.publishing import Publisher, Sending
-from worker.broker.recall import FOR, Recall, Told, told_at
+from worker.broker.recall import Recall
 from worker.broker.rights import tried
 from worker.broker.stream import Stream
 from worker.broker.topology import AGAIN, DEAD, NOTE, parking_key, parking_queue, topology
@@ -53,6 +53,8 @@ _NOTE: Final = "application/json"
 _LOOK_EVERY: Final = 20.0
 _COUNTING_SECONDS: Final = 5.0
 _LOOKS_PER_MENDING: Final = 3
+_BELIEVED: Final = 60.0
+"""Seconds for which a process without the turn, as a sweep by hand, believes what it has read: a read is a long one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +122,7 @@ class RabbitBroker:
         self._publisher = Publisher(self._connector)
         self._topology = topology(settings, retry.parking_seconds)
         self._session: Session | None = None
-        self._recall = Recall(self._of_late)
-        self._chronicle = Chronicle(self._ever)
+        self._recall = self._new_recall()
         self._told_last: object = None
         self._ways = Ways(
             self._connector, self._topology, may_declare=settings.declare_, every=_LOOKS_PER_MENDING * look_every
@@ -149,8 +150,7 @@ class RabbitBroker:
                 consuming(connection, self._settings, self._look_every, self._connector.lease, self._others) as session,
                 beside(self._ways.keep(connection)),
             ):
-                self._session, self._recall = session, Recall(self._of_late)
-                self._chronicle = Chronicle(self._ever)
+                self._session, self._recall = session, self._new_recall()
                 self._publisher.is_taken = True  # what was refused before is told by another one by now, or again
                 try:
                     yield RabbitDeliveries(self, session)
@@ -170,7 +170,13 @@ class RabbitBroker:
     def begin_turn(self) -> None:
         """Others may have told more since this was read."""
         self._recall.forget()
-        self._chronicle.forget()
+
+    def _new_recall(self) -> Recall:
+        return Recall(self._read_all, self._lasts)
+
+    def _lasts(self) -> float:
+        """Nobody else tells anything while this process has the turn."""
+        return float("inf") if self._session is not None and self._session.is_active else _BELIEVED
 
     async def copy(self, routing_key: str, copy: Sending) -> None:
         """To a parking step, to the dead queue, back, or a note to the history; returns when confirmed."""
@@ -196,11 +202,12 @@ class RabbitBroker:
         sending = Sending(json.dumps(event).encode(), _EVENT, traced(event.get("traceparent")))
         await self._published(self._settings.events_exchange, str(event["type"]), sending)
         self._recall.learn(event)
-        self._chronicle.learn(event)
         self._told_last = event["id"]
 
-    async def told(self, event_ids: Collection[str], certificate: str | None, but: str | None) -> Told | None:
-        return await self._recall.find(event_ids, certificate, but)
+    async def told(
+        self, event_ids: Collection[str], certificate: str | None, but: str | None, digest: str
+    ) -> Told | None:
+        return (await self._recall.facts()).find(event_ids, certificate, but, digest)
 
     async def keep(self, certificate: str, note: Note) -> None:
         entry = entry_of(certificate, note)
@@ -208,22 +215,19 @@ class RabbitBroker:
         self._recall.learn(entry)
 
     async def kept(self, certificate: str, leaf: str) -> Mapping[str, Snapshot]:
-        return await self._recall.noted(certificate, leaf)
+        return (await self._recall.facts()).noted(certificate, leaf)
 
     async def past(self, certificate: str) -> Sequence[Placed]:
-        return await self._chronicle.of(certificate)
+        return (await self._recall.facts()).past(certificate)
 
     async def told_by_others_at(self) -> datetime | None:
-        latest = await self.history(limit=1)
+        async with self._connector.connected() as connection:
+            latest = await self._stream(connection).latest(None, 1, self.user)
         return told_at(latest[0]) if latest and latest[0].get("id") != self._told_last else None
 
-    async def _of_late(self) -> Sequence[Mapping[str, object]]:
+    async def _read_all(self, facts: Facts) -> None:
         async with self._connector.connected() as connection:
-            return await self._stream(connection).since(datetime.now(UTC) - FOR, self.user)
-
-    async def _ever(self) -> Sequence[Entry]:
-        async with self._connector.connected() as connection:
-            return await self._stream(connection).ever(self.user, entry_in)
+            await self._stream(connection).each(self.user, facts.take_in)
 
     def _stream(self, connection: AbstractConnection) -> Stream:
         return Stream(connection, self._settings.history_stream, self.timeout, self._mark)

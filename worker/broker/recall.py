@@ -1,114 +1,68 @@
-"""What was told and noted before.
-
-A renewal that comes again may have had its outcome, and died on the way to being settled; or a worker died in the
-middle of it, and had noted what it was about to change.
-"""
+"""One reader of the history: read when it is asked for first, kept up by what this process tells, forgotten in time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Final
 
-from worker.core.note import is_note, note_in
-from worker.core.snapshot import Snapshot
+from worker.broker.base import BrokerError
+from worker.broker.facts import Facts
 
-FOR: Final = timedelta(days=3)
-"""How long ago at most: a machine may be down over a weekend."""
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """An outcome that the world has heard of."""
-
-    outcome: str
-    reason: str
-    at: str = ""
-    """When, as its event has it: no clock is asked for what only has to be told apart."""
+_PAUSE: Final = 30.0
+"""Seconds after a read that failed: all who wait would find out one after the other, each for as long as it takes."""
 
 
 @dataclass(slots=True)
 class Recall:
-    """What `read` says was told and noted, read when it is asked for first, and what is learned from then on."""
+    """What `read` says, and what is learned from then on."""
 
-    read: Callable[[], Awaitable[Sequence[Mapping[str, object]]]]
-    """Outcome events and notes, oldest first."""
-    _known: dict[tuple[str, str | None], Told] = field(default_factory=dict)
-    """By event id and certificate: nobody keeps two producers from giving two renewals one id."""
-    _noted: dict[tuple[str, str | None], dict[str, Snapshot]] = field(default_factory=dict)
-    """By certificate and leaf, then by deployment."""
+    read: Callable[[Facts], Awaitable[None]]
+    """Takes everything in that there is, oldest first."""
+    lasts: Callable[[], float] = lambda: float("inf")
+    """Seconds for which that is believed: for ever, while nobody else tells anything."""
+    _facts: Facts = field(default_factory=Facts)
     _meanwhile: list[Mapping[str, object]] = field(default_factory=list)
     """What was learned while it was read, which may not have been part of that."""
-    _is_read: bool = False
+    _turn: int = 0
+    _read_at: float | None = None
+    """By the loop's clock, as is what follows."""
+    _refusal: BrokerError | None = None
+    _refused_at: float = 0.0
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def find(self, event_ids: Collection[str], certificate: str | None, but: str | None) -> Told | None:
-        """The certificate's outcome under one of these ids, not that of the time `but`. Raises what `read` does."""
-        await self._catch_up()
-        found = (self._known.get((one, certificate)) for one in event_ids)
-        return next((told for told in found if told is not None and told.at != but), None)
-
-    async def noted(self, certificate: str, leaf: str) -> Mapping[str, Snapshot]:
-        """By deployment. Raises what `read` does."""
-        await self._catch_up()
-        return dict(self._noted.get((certificate, leaf), {}))
-
-    async def _catch_up(self) -> None:
+    async def facts(self) -> Facts:
+        """Raises what `read` does."""
         async with self._reading:
-            if not self._is_read:
-                self._meanwhile.clear()
-                entries = await self.read()
-                # What was learned before is part of it, and in its order there.
-                self._noted.clear()
-                for entry in (*entries, *self._meanwhile):
-                    self._take_in(entry)
-                self._is_read = True
+            clock = asyncio.get_running_loop().time
+            if self._read_at is None or clock() - self._read_at > self.lasts():
+                await self._catch_up(clock)
+            return self._facts
+
+    async def _catch_up(self, clock: Callable[[], float]) -> None:
+        if self._refusal is not None and clock() < self._refused_at + _PAUSE:
+            raise type(self._refusal)(str(self._refusal))
+        turn = None
+        while turn != self._turn:  # another one may begin while it is read
+            turn, began, facts = self._turn, clock(), Facts()
+            self._meanwhile.clear()
+            try:
+                await self.read(facts)
+            except BrokerError as error:
+                self._refusal, self._refused_at = error, clock()
+                raise
+            for entry in self._meanwhile:
+                facts.take_in(entry)
+            self._facts, self._read_at, self._refusal = facts, began, None
+        self._meanwhile.clear()
 
     def learn(self, entry: Mapping[str, object]) -> None:
-        """What this process has published just now."""
+        """What this process has published just now. What is learned before it is asked for is read then."""
         if self._reading.locked():
             self._meanwhile.append(entry)
-        self._take_in(entry)
-
-    def _take_in(self, entry: Mapping[str, object]) -> None:
-        if is_note(entry):
-            self._take_in_note(entry)
-        else:
-            self._take_in_event(entry)
-
-    def _take_in_note(self, entry: Mapping[str, object]) -> None:
-        found = note_in(entry)
-        if found is None:
-            return
-        certificate, note = found
-        known = self._noted.setdefault((certificate, note.leaf), {})
-        known[note.deployment] = known.get(note.deployment, Snapshot()).followed_by(note.snapshot)
-
-    def _take_in_event(self, event: Mapping[str, object]) -> None:
-        """Later ones of the same id and certificate replace earlier ones; notes end with the outcome of their leaf."""
-        data, certificate = event.get("data"), event.get("subject")
-        if isinstance(data, dict) and isinstance(certificate, str | None):
-            told = Told(str(data.get("outcome")), str(data.get("reason")), str(event.get("time")))
-            self._known[str(event.get("id")), certificate] = told
-            self._noted.pop((str(certificate), _leaf(data)), None)
+        if self._read_at is not None:
+            self._facts.take_in(entry)
 
     def forget(self) -> None:
         """Another worker may have told more meanwhile: it is read again."""
-        self._known.clear()
-        self._noted.clear()
-        self._is_read = False
-
-
-def told_at(event: Mapping[str, object]) -> datetime | None:
-    """None where it does not say."""
-    with suppress(ValueError):
-        at = datetime.fromisoformat(str(event.get("time")))
-        return None if at.tzinfo is None else at
-    return None
-
-
-def _leaf(data: Mapping[str, object]) -> str | None:
-    """The fingerprint; None where the outcome came before the leaf was known."""
-    leaf = data.get("leaf")
-    return str(leaf.get("fingerprint_sha256")) if isinstance(leaf, dict) else None
+        self._facts, self._read_at, self._refusal = Facts(), None, None
+        self._turn += 1

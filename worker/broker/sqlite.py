@@ -26,15 +26,16 @@ from worker.broker.base import (
     Right,
     redelivered,
 )
-from worker.broker.database import identity_of, in_words, open_lock, opened
+from worker.broker.database import columns_of, identity_of, in_words, open_lock, opened
+from worker.broker.facts import EACH, FOR, Facts, Told, told_at
 from worker.broker.given_out import GivenOut
 from worker.broker.locking import is_taken
 from worker.broker.naming import own_name
-from worker.broker.recall import FOR, Recall, Told, told_at
 from worker.broker.rows import dead_letter_of, kept_of, message_of, note_of
+from worker.broker.statements import KEPT, PAST, PUBLISH, TOLD
 from worker.core.backoff import step_for
 from worker.core.note import Note, entry_of
-from worker.core.past import Placed, all_placed
+from worker.core.past import Placed
 from worker.core.renewal import OWN_PRODUCER
 from worker.core.snapshot import Snapshot
 from worker.settings.model import Broker as Settings
@@ -42,7 +43,6 @@ from worker.settings.model import Retry
 
 _LOOK_EVERY: Final = 0.1
 _DAY: Final = 86400.0
-_ALL: Final = -1
 _ABOUT: Final = ("certificate", "renewal_id", "told_at")
 
 
@@ -240,24 +240,23 @@ class SqliteBroker:
         return rows[0] | {"deliveries": rows[0]["deliveries"] + 1}
 
     async def publish_event(self, event: Mapping[str, object]) -> None:
-        await self._record("events", event.get("subject"), event)
+        row = time.time(), event.get("subject"), json.dumps(event), *columns_of(event)
+        await self.write("INSERT INTO events (at, certificate, body, id, leaf, placed) VALUES (?, ?, ?, ?, ?, ?)", row)
+        await self._forget_old("events")
         self._told_last = event.get("id")
 
     async def keep(self, certificate: str, note: Note) -> None:
-        await self._record("notes", certificate, entry_of(certificate, note))
+        row = time.time(), certificate, json.dumps(entry_of(certificate, note))
+        await self.write("INSERT INTO notes (at, certificate, body) VALUES (?, ?, ?)", row)
+        await self._forget_old("notes")
 
-    async def _record(
-        self, table: Literal["events", "notes"], certificate: object, entry: Mapping[str, object]
-    ) -> None:
-        now = time.time()
-        row = now, certificate, json.dumps(entry)
-        await self.write(f"INSERT INTO {table} (at, certificate, body) VALUES (?, ?, ?)", row)  # noqa: S608 - a literal
-        await self.write(f"DELETE FROM {table} WHERE at < ?", (now - self._settings.history_days * _DAY,))  # noqa: S608
+    async def _forget_old(self, table: Literal["events", "notes"]) -> None:
+        oldest = time.time() - self._settings.history_days * _DAY
+        await self.write(f"DELETE FROM {table} WHERE at < ?", (oldest,))  # noqa: S608 - a literal
 
     async def publish_renewal(self, message: Message) -> None:
         await self.write(
-            "INSERT INTO messages (id, state, due, priority, attempt, body, content_type, user_id, content_encoding,"
-            " traceparent) VALUES (?, 'ready', ?, ?, 1, ?, ?, ?, ?, ?)",
+            PUBLISH,
             (
                 str(uuid.uuid4()),
                 time.time(),
@@ -291,27 +290,29 @@ class SqliteBroker:
             found += [one] if changed else []
         return found
 
-    async def told(self, event_ids: Collection[str], certificate: str | None, but: str | None) -> Told | None:
-        return await Recall(self._of_late).find(event_ids, certificate, but)
+    async def told(
+        self, event_ids: Collection[str], certificate: str | None, but: str | None, digest: str
+    ) -> Told | None:
+        facts = await self._facts(TOLD, (json.dumps(list(event_ids)), certificate))
+        return facts.find(event_ids, certificate, but, digest)
 
     async def kept(self, certificate: str, leaf: str) -> Mapping[str, Snapshot]:
-        return await Recall(self._of_late).noted(certificate, leaf)
+        facts = await self._facts(KEPT, (certificate, leaf, time.time() - FOR))
+        return facts.noted(certificate, leaf)
 
     async def past(self, certificate: str) -> Sequence[Placed]:
-        return all_placed(reversed(await self.history(certificate, limit=_ALL)))
+        facts = await self._facts(PAST, (certificate, EACH))
+        return facts.past(certificate)
+
+    async def _facts(self, statement: str, values: Sequence[object]) -> Facts:
+        facts = Facts()
+        for row in await self._read(statement, values):
+            facts.take_in(json.loads(row["body"]), row["at"])
+        return facts
 
     async def told_by_others_at(self) -> datetime | None:
         latest = await self.history(limit=1)
         return told_at(latest[0]) if latest and latest[0].get("id") != self._told_last else None
-
-    async def _of_late(self) -> Sequence[Mapping[str, object]]:
-        since = time.time() - FOR.total_seconds()
-        rows = await self._read(
-            "SELECT at, number, body FROM events WHERE at >= ?1 UNION ALL"
-            " SELECT at, number, body FROM notes WHERE at >= ?1 ORDER BY at, number",
-            (since,),
-        )
-        return [json.loads(row["body"]) for row in rows]
 
     async def history(self, certificate: str | None = None, *, limit: int = 100) -> Sequence[Mapping[str, object]]:
         rows = await self._read(

@@ -6,8 +6,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Final, TypeVar
+from typing import Final
 
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
@@ -23,10 +22,9 @@ _FIRST_SILENCE: Final = 1.5
 _SILENCE: Final = 0.3
 _WIDER: Final = 4
 
-T = TypeVar("T")
 Entries = asyncio.Queue[AbstractIncomingMessage]
-Gist = Callable[[Mapping[str, object]], T | None]
-"""What is kept of an entry; None for one that says nothing."""
+Take = Callable[[Mapping[str, object], float | None], None]
+"""Takes in an entry, and when it was published, in seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +37,23 @@ class Stream:
     mark: Callable[[], Awaitable[str]]
     """Publishes an entry that says nothing; its id."""
 
-    async def latest(self, certificate: str | None, limit: int) -> Sequence[Mapping[str, object]]:
-        """Events, newest first; up to what was the end when this began."""
+    async def latest(
+        self, certificate: str | None, limit: int, user: str | None = None
+    ) -> Sequence[Mapping[str, object]]:
+        """Events, newest first; up to what was the end when this began. Where a user is named, that one's."""
         end = await self._end()
         if end is None:
             return []
         first = 0 if certificate else max(0, end + 1 - max(limit, 1))
         while True:
-            found, is_beginning = await self._between(first, end, certificate, limit)
+            found, is_beginning = await self._between(first, end, certificate, limit, user)
             if is_beginning or len(found) >= limit:
                 return found
             # Notes lie between the events: it has to be begun further back.
             first = max(0, end + 1 - _WIDER * (end + 1 - first))
 
     async def _between(
-        self, first: int, end: int, certificate: str | None, limit: int
+        self, first: int, end: int, certificate: str | None, limit: int, user: str | None
     ) -> tuple[Sequence[Mapping[str, object]], bool]:
         """The latest events, newest first, and whether there is nothing before `first`."""
         found: deque[Mapping[str, object]] = deque(maxlen=limit)
@@ -64,24 +64,18 @@ class Stream:
                 is_beginning |= offset < first < _offset(entry, offset)
                 offset = _offset(entry, offset)
                 event = _event(entry.body)
-                if event is not None and not is_note(event) and certificate in (None, event.get("subject")):
+                if event is None or is_note(event) or user not in (None, entry.user_id):
+                    continue
+                if certificate in (None, event.get("subject")):
                     found.appendleft(event)
         return list(found), is_beginning
 
-    async def since(self, at: datetime, user: str) -> Sequence[Mapping[str, object]]:
-        """Oldest first; what this user has published since then, up to now."""
-        found = await self._up_to_now(at, user, _whole)
-        # Nothing: it may also be that this machine's clock is ahead of the broker's, and `at` behind the end.
-        return found or await self._up_to_now("first", user, _whole)
+    async def each(self, user: str, take: Take) -> None:
+        """All that this user has published, oldest first, up to now.
 
-    async def ever(self, user: str, gist: Gist[T]) -> Sequence[T]:
-        """Oldest first; the gist of all that this user has published, up to now. The rest of it is not kept."""
-        return await self._up_to_now("first", user, gist)
-
-    async def _up_to_now(self, start: str | datetime, user: str, gist: Gist[T]) -> Sequence[T]:
-        """Up to an entry of our own: silence would tell no end, because a link may be slow."""
-        found: list[T] = []
-        async with self._reading(start) as entries:
+        To an entry of our own: silence would tell no end, because a link may be slow.
+        """
+        async with self._reading("first") as entries:
             mark = await self.mark()
             while True:
                 entry = await self._taken(entries)
@@ -89,9 +83,8 @@ class Stream:
                 if event is None or entry.user_id != user:
                     continue
                 if event.get("id") == mark:
-                    return found
-                if (kept := gist(event)) is not None:
-                    found.append(kept)
+                    return
+                take(event, None if entry.timestamp is None else entry.timestamp.timestamp())
 
     async def _end(self) -> int | None:
         """The offset of the last entry; None for an empty stream."""
@@ -126,7 +119,7 @@ class Stream:
         return entry
 
     @asynccontextmanager
-    async def _reading(self, start: int | str | datetime) -> AsyncGenerator[Entries]:
+    async def _reading(self, start: int | str) -> AsyncGenerator[Entries]:
         entries: Entries = asyncio.Queue()
         async with guarded(f"reading {self.name}", self.seconds):
             channel = await self.connection.channel(publisher_confirms=False)
@@ -145,10 +138,6 @@ def _offset(entry: AbstractIncomingMessage, before: int) -> int:
     """The broker's own header; where an entry's properties cannot be read, the next after `before`."""
     told = entry.headers.get(_OFFSET)
     return told if isinstance(told, int) else before + 1
-
-
-def _whole(entry: Mapping[str, object]) -> Mapping[str, object]:
-    return entry
 
 
 def _event(body: bytes) -> Mapping[str, object] | None:

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import math
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
@@ -17,7 +17,7 @@ from worker.app import rotator_of, substitute_of, sweeper_of, utc_now
 from worker.awaiting import Awaited
 from worker.beside import beside
 from worker.broker.base import Broker, BrokerError
-from worker.broker.recall import Told
+from worker.broker.facts import Told
 from worker.carrying import failure_of
 from worker.commands.exits import FAILED, OK
 from worker.commands.loading import log_level, settings_of
@@ -27,6 +27,7 @@ from worker.commands.reading import broker_to_read
 from worker.commands.refusals import in_json
 from worker.core.errors import Failure
 from worker.core.events import rfc3339
+from worker.core.past import Placed
 from worker.core.renewal import OWN_PRODUCER
 from worker.rotation import Rotator
 from worker.settings import Settings, SettingsError
@@ -139,8 +140,8 @@ class Pass:
         report = await self.sweeper.rotator.rotate(self.sweeper.certificates[name], finding.bundle)
         return Swept(finding, Told(report.outcome, report.reason))
 
-    async def _past(self, certificate: str) -> Sequence[Mapping[str, object]]:
-        return () if self.queue is None else await self.queue.broker.history(certificate)
+    async def _past(self, certificate: str) -> Sequence[Placed]:
+        return () if self.queue is None else await self.queue.broker.past(certificate)
 
 
 def execute(args: argparse.Namespace) -> int:

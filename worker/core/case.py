@@ -1,7 +1,7 @@
 """What the rules look at: a chain, its leaf's facts, and what the settings ask of it."""
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -56,12 +56,12 @@ class Case:
     key: CertificatePublicKeyTypes
     used: UsedKey
     """The leaf's."""
-    before: UsedKey | None
-    """That of the certificate that was rotated last under the same name, where it is known."""
+    before: Collection[UsedKey]
+    """Those of the certificates that were rotated under the same name, as far as they are known."""
     now: datetime
     rules: Rules
     is_key_exposed: bool = False
-    """That of the certificate before: a stranger may have it."""
+    """One of those: a stranger may have it."""
     path: Sequence[x509.Certificate] = ()
     """From the leaf up to a trusted root, every signature in it verified; empty where there is none."""
 

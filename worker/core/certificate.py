@@ -1,6 +1,6 @@
 """A renewed certificate and its key: read, held against every rule, written again in canonical form."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from hashlib import sha256
 
@@ -24,12 +24,12 @@ def check(
     *,
     now: datetime,
     rules: Rules,
-    before: UsedKey | None = None,
+    before: Collection[UsedKey] = (),
     is_key_exposed: bool = False,
 ) -> Bundle:
     """The certificate and its key in canonical form, after every rule; RefusedError with the first rule's reason.
 
-    `is_key_exposed`: the key of `before` is not to be used again.
+    `is_key_exposed`: the keys of `before` are not to be used again.
     The key is compared with the leaf, not validated: for a crafted one that takes 45 seconds, and is done elsewhere.
     """
     chain = chain_in(chain_pem)

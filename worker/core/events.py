@@ -75,6 +75,8 @@ class DeploymentFacts(_Model):
 class OutcomeData(_Model):
     certificate: str | None
     renewal_id: str | None
+    message_sha256: str | None = Field(default=None, exclude_if=lambda told: told is None)
+    """Of the message's body: it tells which message this is of, where a producer uses an id again."""
     outcome: Outcome
     reason: str
     message: str | None = None
@@ -114,6 +116,7 @@ def outcome_event(
     traceparent: str | None,
     *,
     id_source: str,
+    message_sha256: str | None = None,
 ) -> dict[str, object]:
     """The event. Its id follows from `id_source` and the outcome, so that a repeat is known as one.
 
@@ -126,7 +129,7 @@ def outcome_event(
         time=rfc3339(timing.finished_at),
         causationid=renewal_id,
         traceparent=traceparent,
-        data=outcome_data(report, renewal_id, certificate, timing),
+        data=outcome_data(report, renewal_id, certificate, timing, message_sha256),
     )
     return _dumped(event)
 
@@ -164,10 +167,17 @@ def event_ids(id_source: str) -> Collection[str]:
     return [event_id(id_source, outcome) for outcome in get_args(Outcome)]
 
 
-def outcome_data(report: Report, renewal_id: str | None, certificate: str | None, timing: Timing) -> OutcomeData:
+def outcome_data(
+    report: Report,
+    renewal_id: str | None,
+    certificate: str | None,
+    timing: Timing,
+    message_sha256: str | None = None,
+) -> OutcomeData:
     return OutcomeData(
         certificate=certificate,
         renewal_id=renewal_id,
+        message_sha256=message_sha256,
         outcome=report.outcome,
         reason=report.reason,
         message=None if report.failure is None else shown(report.failure.message),

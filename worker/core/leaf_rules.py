@@ -112,9 +112,8 @@ def has_another_common_name(case: Case) -> str | None:
 
 
 def keeps_its_key(case: Case) -> str | None:
-    """The same certificate once more is no new one with an old key."""
-    before = case.before
-    if before is None or before.fingerprint_sha256 == case.used.fingerprint_sha256:
+    """The same certificate once more is no new one with an old key, unless that key is exposed."""
+    if not case.is_key_exposed and any(one.fingerprint_sha256 == case.used.fingerprint_sha256 for one in case.before):
         return None
-    is_kept = before.public_key_sha256 == case.used.public_key_sha256
-    return "the key is that of the certificate before" if is_kept else None
+    is_kept = any(one.public_key_sha256 == case.used.public_key_sha256 for one in case.before)
+    return "the key is that of a certificate before" if is_kept else None

@@ -1,17 +1,19 @@
 """What was put in a certificate's places before, as its outcome events tell it: what comes late undoes nothing."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from worker.core.bundle import Leaf
+from worker.core.bundle import Leaf, UsedKey
+from worker.core.outcome import Previous
+from worker.core.reporting import ROLLED_BACK
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A leaf that a renewal has put in its place, or at some of its places."""
+    """A leaf that a renewal has put in its place, or at some of its places: all that is kept of its event."""
 
     renewal_id: str
     fingerprint_sha256: str
@@ -19,9 +21,28 @@ class Placed:
     not_after: datetime
     is_told: bool = True
     """As succeeded."""
+    serial_number: str | None = None
+    public_key_sha256: str | None = None
+    took: tuple[Previous, ...] = ()
+    """What was stored where this was put, and is not any more."""
+    at: datetime | None = None
+    """When it was told; None where its event does not say."""
+    went_back: bool = False
+    """At one of its places at least: what clients were served of it was bad."""
+    lasts: bool = True
+    """False where it went back wherever it was put."""
 
     def is_of(self, renewal_id: str, leaf: Leaf) -> bool:
         return (self.renewal_id, self.fingerprint_sha256) == (renewal_id, leaf.fingerprint_sha256)
+
+    @property
+    def key(self) -> str:
+        """What comes again under the same one takes the place of what came before."""
+        return f"{self.is_told:d} {self.fingerprint_sha256} {self.renewal_id}"
+
+    def after(self, before: "Placed") -> "Placed":
+        """The same, which came again: what it took the first time is taken."""
+        return replace(self, took=tuple(dict.fromkeys((*before.took, *self.took))))
 
 
 def placed_in(event: Mapping[str, Any]) -> Placed | None:
@@ -31,26 +52,42 @@ def placed_in(event: Mapping[str, Any]) -> Placed | None:
     if not isinstance(told, dict) or not isinstance(leaf, dict):
         return None
     begins, ends, is_told = moment(leaf.get("not_before")), moment(leaf.get("not_after")), told.get("outcome")
-    if begins is None or ends is None or not (is_told == "succeeded" or _has_changed(told.get("deployments"))):
+    deployments = _deployments(told)
+    stayed = [one for one in deployments if not _went_back(one)]
+    lasts = is_told == "succeeded" or any(map(_has_changed, stayed))
+    went_back = _went_back(told) or len(stayed) < len(deployments)
+    if begins is None or ends is None or not (lasts or went_back):
         return None
     return Placed(
-        str(told.get("renewal_id")), str(leaf.get("fingerprint_sha256")), begins, ends, is_told == "succeeded"
+        str(told.get("renewal_id")),
+        str(leaf.get("fingerprint_sha256")),
+        begins,
+        ends,
+        is_told == "succeeded",
+        _text(leaf.get("serial_number")),
+        _text(leaf.get("public_key_sha256")),
+        tuple(_taken(stayed)),
+        moment(event.get("time")),
+        went_back,
+        lasts,
     )
 
 
-def all_placed(events: Iterable[Mapping[str, Any]]) -> Sequence[Placed]:
-    """In the order of the events."""
-    return tuple(placed for event in events if (placed := placed_in(event)) is not None)
+def lasting(past: Sequence[Placed]) -> Sequence[Placed]:
+    """What did not go back everywhere."""
+    return [one for one in past if one.lasts]
 
 
-def is_replayed(past: Sequence[Placed], renewal_id: str, leaf: Leaf) -> bool:
-    """Whether this very renewal has succeeded before, and another certificate was put in its place since.
+def is_replayed(past: Sequence[Placed], renewal_id: str, leaf: Leaf, *, is_again: bool) -> bool:
+    """Whether this very renewal was carried out before, and another certificate was put in its place since.
 
     Oldest first. The leaf is compared too: nobody keeps a careless producer from giving every renewal one id.
+    `is_again`: a worker had it in hand before, so what it did not bring to its end it may go on with.
     """
-    if not past or past[-1].fingerprint_sha256 == leaf.fingerprint_sha256:
+    there = lasting(past)
+    if not there or there[-1].fingerprint_sha256 == leaf.fingerprint_sha256:
         return False
-    return any(one.is_told and one.is_of(renewal_id, leaf) for one in past)
+    return any((one.is_told or not is_again) and one.is_of(renewal_id, leaf) for one in there)
 
 
 def is_overtaken(past: Sequence[Placed], leaf: Leaf, undo_until: datetime | None) -> bool:
@@ -58,11 +95,21 @@ def is_overtaken(past: Sequence[Placed], leaf: Leaf, undo_until: datetime | None
 
     What an urgent renewal took back is no longer what was put there last.
     """
-    if not past:
+    there = lasting(past)
+    if not there:
         return False
-    last = past[-1]
+    last = there[-1]
     is_newer = (last.not_before, last.not_after) > (leaf.not_before, leaf.not_after)
     return is_newer and (undo_until is None or last.not_before > undo_until)
+
+
+def used_keys(past: Sequence[Placed]) -> Sequence[UsedKey]:
+    """Those of all that succeeded and tell it: older workers told none."""
+    return [
+        UsedKey(one.fingerprint_sha256, one.public_key_sha256)
+        for one in past
+        if one.is_told and one.public_key_sha256 is not None
+    ]
 
 
 def moment(text: object) -> datetime | None:
@@ -73,12 +120,28 @@ def moment(text: object) -> datetime | None:
     return None
 
 
-def _has_changed(deployments: object) -> bool:
-    """Whether anything was stored or bound at one of them, and stayed there."""
-    known = [one for one in deployments if isinstance(one, dict)] if isinstance(deployments, list) else []
-    lasting = [one for one in known if one.get("reason") != "rolled_back"]
-    return any(one.get("replaced") or _attached(one.get("bindings")) for one in lasting)
+def _deployments(told: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    deployments = told.get("deployments")
+    return [one for one in deployments if isinstance(one, dict)] if isinstance(deployments, list) else []
 
 
-def _attached(bindings: object) -> bool:
-    return isinstance(bindings, dict) and bool(bindings.get("attached"))
+def _went_back(told: Mapping[str, Any]) -> bool:
+    """Of a deployment, or of all."""
+    return bool(told.get("reason") == ROLLED_BACK)
+
+
+def _has_changed(deployment: Mapping[str, Any]) -> bool:
+    """Whether anything was stored or bound there."""
+    bindings = deployment.get("bindings")
+    return bool(deployment.get("replaced")) or (isinstance(bindings, dict) and bool(bindings.get("attached")))
+
+
+def _taken(deployments: Sequence[Mapping[str, Any]]) -> Iterator[Previous]:
+    for one in deployments:
+        previous = one.get("previous")
+        if one.get("replaced") and isinstance(previous, dict):
+            yield Previous(_text(previous.get("serial_number")), moment(previous.get("not_after")))
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,8 +1,9 @@
 """Whether an old stored certificate may be deleted at all: nobody else claims it, and what replaced it is proven."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from worker.core.deployment import Deployment
+from worker.core.past import Placed
 from worker.core.planning import Stored
 
 Claims = Collection[tuple[str, str]]
@@ -16,15 +17,13 @@ def is_claimed(stored: Stored, deployment: Deployment, claims: Claims, *, moves:
     return any((deployment.gateway, one) in claims for one in names)
 
 
-def was_proven(present: Stored, events: Sequence[Mapping[str, object]]) -> bool:
-    """Whether it is what succeeded last, by the certificate's outcome events, newest first.
+def was_proven(present: Stored, past: Sequence[Placed]) -> bool:
+    """Whether it is what succeeded last, by what was put there, oldest first.
 
     While a rotation is under way, and its worker may have died, something else has succeeded last: then what is served
     may still have to go back.
     """
-    told = (event.get("data") for event in events)
-    latest = next((one for one in told if isinstance(one, Mapping) and one.get("outcome") == "succeeded"), None)
-    leaf = None if latest is None else latest.get("leaf")
-    if not isinstance(leaf, Mapping) or present.serial_number is None:
+    latest = next((one for one in reversed(past) if one.is_told), None)
+    if latest is None or present.serial_number is None:
         return False
-    return bool(leaf.get("serial_number") == str(present.serial_number))
+    return latest.serial_number == str(present.serial_number)

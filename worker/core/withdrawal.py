@@ -3,63 +3,58 @@
 An urgent renewal has put an older one in its place, or what clients were served of it was bad.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from datetime import datetime
 
 from worker.core.bundle import Leaf
-from worker.core.past import moment
-from worker.core.reporting import ROLLED_BACK
+from worker.core.outcome import Previous
+from worker.core.past import Placed, lasting
+from worker.core.renewal import Renewal
 
 
-def was_taken_back(leaf: Leaf, events: Sequence[Mapping[str, Any]]) -> bool:
-    """From the certificate's outcome events, newest first. What was put back later by a renewal of its own is not.
+def taken_back(past: Sequence[Placed], leaf: Leaf) -> Placed | None:
+    """What took it back last. Oldest first.
 
     While it was served, an older one could only be `superseded`: one that succeeded after it has taken its place.
     """
-    has_older = False
-    for event in events:
-        data = event.get("data")
-        told = data.get("leaf") if isinstance(data, dict) else None
-        if not isinstance(data, dict) or not isinstance(told, dict):
-            continue
-        has_succeeded = data.get("outcome") == "succeeded"
-        if _is_about(leaf, data) and has_succeeded:
-            return has_older
-        begins = moment(told.get("not_before"))
-        is_older = begins is not None and begins < leaf.not_before
-        if is_older and any(_is(leaf, one) for one in _replaced(data)):
-            return True
-        has_older |= is_older and has_succeeded
-    return False
+    by: Placed | None = None
+    was_there = False
+    for one in lasting(past):
+        if one.is_told and one.fingerprint_sha256 == leaf.fingerprint_sha256:
+            by, was_there = None, True
+        elif one.not_before < leaf.not_before:
+            has_followed = was_there and one.is_told and by is None
+            by = one if has_followed or _has_taken(one, leaf) else by
+    return by
 
 
-def was_rolled_back(leaf: Leaf, events: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether it went back at a deployment when it was last tried. From the certificate's events, newest first."""
-    told = (event.get("data") for event in events)
-    last = next((data for data in told if isinstance(data, dict) and _is_about(leaf, data)), None)
-    if last is None:
+def is_withdrawn(past: Sequence[Placed], renewal: Renewal, leaf: Leaf, now: datetime, *, is_again: bool) -> bool:
+    """Whether the renewal would put back what was taken back, and was made before that. Oldest first.
+
+    Who makes one later knows what was done, and may want it back: then it goes on to its end, however often it comes
+    again. `is_again`: a worker had it in hand before, which says enough of one that does not say when it was made.
+    """
+    by = taken_back(past, leaf)
+    if by is None or lasting(past)[-1].is_of(renewal.id, leaf):  # its own next attempt
         return False
-    deployments = last.get("deployments")
-    known = [one for one in deployments if isinstance(one, dict)] if isinstance(deployments, list) else []
-    return any(one.get("reason") == ROLLED_BACK for one in (last, *known))
+    made = renewal.signed_at or renewal.time
+    if made is None or made > now or by.at is None:
+        return is_again
+    return made <= by.at
 
 
-def _is_about(leaf: Leaf, data: Mapping[str, Any]) -> bool:
-    told = data.get("leaf")
-    return isinstance(told, dict) and told.get("fingerprint_sha256") == leaf.fingerprint_sha256
+def was_rolled_back(past: Sequence[Placed], leaf: Leaf) -> bool:
+    """Whether it went back at a deployment when it was put there last, because of what clients were served."""
+    last = next((one for one in reversed(past) if one.fingerprint_sha256 == leaf.fingerprint_sha256), None)
+    return last is not None and last.went_back
 
 
-def _replaced(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """What was stored where this put something else."""
-    for deployment in data.get("deployments") or ():
-        previous = deployment.get("previous")
-        if deployment.get("replaced") and isinstance(previous, dict):
-            yield previous
+def _has_taken(one: Placed, leaf: Leaf) -> bool:
+    return any(_is(leaf, previous) for previous in one.took)
 
 
-def _is(leaf: Leaf, previous: Mapping[str, Any]) -> bool:
+def _is(leaf: Leaf, previous: Previous) -> bool:
     """Some gateways tell no serial numbers."""
-    serial = previous.get("serial_number")
-    if serial is not None:
-        return bool(serial == str(leaf.serial_number))
-    return moment(previous.get("not_after")) == leaf.not_after
+    if previous.serial_number is not None:
+        return previous.serial_number == str(leaf.serial_number)
+    return previous.not_after == leaf.not_after

@@ -1,0 +1,188 @@
+"""The gist of what was told and noted before, of every certificate: what decides is kept, in so many bytes at most.
+
+A renewal that comes again may have had its outcome, and died on the way to being settled; or a worker died in the
+middle of it, and had noted what it was about to change; or something else was put in its place meanwhile.
+"""
+
+import time
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from sys import intern
+from typing import Final, Generic, TypeVar
+
+from worker.core.note import is_note, note_in
+from worker.core.past import Placed, placed_in
+from worker.core.snapshot import Snapshot
+
+FOR: Final = 3 * 86400.0
+"""Seconds: how long ago an outcome or a note at most, for what comes again. A machine may be down over a weekend."""
+EACH: Final = 50
+"""Of what was put in one certificate's places, the latest. What only comes again takes no further place."""
+_IN_ALL: Final = 50_000
+_TOLD: Final = 20_000
+_NOTED: Final = 1_000
+"""A note may name every domain of an account."""
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An outcome that the world has heard of."""
+
+    outcome: str
+    reason: str
+    at: str = ""
+    """When, as its event has it: no clock is asked for what only has to be told apart."""
+
+
+@dataclass(slots=True)
+class _Latest(Generic[K, V]):
+    """The `most` that came last, of the last days."""
+
+    most: int
+    _kept: dict[K, tuple[float, V]] = field(default_factory=dict)
+
+    def get(self, key: K) -> V | None:
+        at, value = self._kept.get(key, (0.0, None))
+        return value if at >= time.time() - FOR else None
+
+    def put(self, key: K, value: V, at: float) -> None:
+        self._kept.pop(key, None)
+        self._kept[key] = at, value
+        while self._kept and (len(self._kept) > self.most or self._oldest < time.time() - FOR):
+            del self._kept[next(iter(self._kept))]
+
+    @property
+    def _oldest(self) -> float:
+        return next(iter(self._kept.values()))[0]
+
+    def drop(self, key: K) -> None:
+        self._kept.pop(key, None)
+
+
+@dataclass(slots=True)
+class _Places:
+    """What was put where; of every certificate the latest, as many as there is room for."""
+
+    each: int = EACH
+    in_all: int = _IN_ALL
+    _placed: dict[str, dict[str, Placed]] = field(default_factory=dict)
+    """By certificate, then by what comes again; what came last is last."""
+    _count: int = 0
+
+    def of(self, certificate: str) -> Sequence[Placed]:
+        return tuple(self._placed.get(certificate, {}).values())
+
+    def put(self, certificate: str, placed: Placed) -> None:
+        known = self._placed[certificate] = self._placed.pop(certificate, {})
+        before = known.pop(placed.key, None)
+        known[placed.key] = placed if before is None else placed.after(before)
+        self._count += before is None
+        self._trim(known)
+        while self._count > self.in_all:
+            self._make_room()
+
+    def _trim(self, known: dict[str, Placed]) -> None:
+        while len(known) > self.each:
+            del known[next(iter(known))]
+            self._count -= 1
+
+    def _make_room(self) -> None:
+        """Half for each: none is forgotten for another's sake while it has more than one."""
+        if self.each > 1:
+            self.each //= 2
+            for known in self._placed.values():
+                self._trim(known)
+        else:
+            self._count -= len(self._placed.pop(next(iter(self._placed))))
+
+
+Key = tuple[str, str | None, str | None]
+"""Event id, certificate and digest of the message: nobody keeps producers from giving several renewals one id."""
+
+
+@dataclass(slots=True)
+class Facts:
+    """The gist of events and notes, taken in oldest first. However many there are, it has a size."""
+
+    _told: _Latest[Key, Told] = field(default_factory=lambda: _Latest(_TOLD))
+    _refused: _Latest[Key, Told] = field(default_factory=lambda: _Latest(_TOLD))
+    """Those whose leaf nobody looked at: whoever may send anything at all makes as many as he likes."""
+    _noted: _Latest[tuple[str, str | None], dict[str, Snapshot]] = field(default_factory=lambda: _Latest(_NOTED))
+    """By certificate and leaf, then by deployment."""
+    _places: _Places = field(default_factory=_Places)
+
+    def find(
+        self, event_ids: Collection[str], certificate: str | None, but: str | None, digest: str | None
+    ) -> Told | None:
+        """The outcome of this very message under one of these ids, not that of the time `but`.
+
+        Older workers told no digests: what has none may be any message's.
+        """
+        for event_id in event_ids:
+            for key in ((event_id, certificate, digest), (event_id, certificate, None)):
+                for known in (self._told, self._refused):
+                    told = known.get(key)
+                    if told is not None and told.at != but:
+                        return told
+        return None
+
+    def noted(self, certificate: str, leaf: str) -> Mapping[str, Snapshot]:
+        """By deployment."""
+        return dict(self._noted.get((certificate, leaf)) or {})
+
+    def past(self, certificate: str) -> Sequence[Placed]:
+        """Oldest first."""
+        return self._places.of(certificate)
+
+    def take_in(self, entry: Mapping[str, object], at: float | None = None) -> None:
+        """`at`: when it was published, in seconds since the epoch; now, where nobody says."""
+        at = time.time() if at is None else at
+        if is_note(entry):
+            self._take_in_note(entry, at)
+        else:
+            self._take_in_event(entry, at)
+
+    def _take_in_note(self, entry: Mapping[str, object], at: float) -> None:
+        found = note_in(entry)
+        if found is None:
+            return
+        certificate, note = found
+        known = dict(self.noted(certificate, note.leaf))
+        known[note.deployment] = known.get(note.deployment, Snapshot()).followed_by(note.snapshot)
+        self._noted.put((certificate, note.leaf), known, at)
+
+    def _take_in_event(self, event: Mapping[str, object], at: float) -> None:
+        """Later ones of the same message replace earlier ones; notes end with the outcome of their leaf."""
+        data, certificate = event.get("data"), event.get("subject")
+        if not isinstance(data, dict) or not isinstance(certificate, str | None):
+            return
+        leaf, digest = leaf_in(event), data.get("message_sha256")
+        key = str(event.get("id")), certificate, digest if isinstance(digest, str) else None
+        told = Told(intern(str(data.get("outcome"))), intern(str(data.get("reason"))), str(event.get("time")))
+        (self._refused if leaf is None else self._told).put(key, told, at)
+        if certificate is None:
+            return
+        self._noted.drop((certificate, leaf))
+        placed = placed_in(event)
+        if placed is not None:
+            self._places.put(certificate, placed)
+
+
+def leaf_in(event: Mapping[str, object]) -> str | None:
+    """The fingerprint; None where the outcome came before the leaf was known."""
+    data = event.get("data")
+    leaf = data.get("leaf") if isinstance(data, dict) else None
+    return str(leaf.get("fingerprint_sha256")) if isinstance(leaf, dict) else None
+
+
+def told_at(event: Mapping[str, object]) -> datetime | None:
+    """None where it does not say."""
+    with suppress(ValueError):
+        at = datetime.fromisoformat(str(event.get("time")))
+        return None if at.tzinfo is None else at
+    return None

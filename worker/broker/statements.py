@@ -1,0 +1,22 @@
+"""What the embedded engine asks its tables."""
+
+from typing import Final
+
+PUBLISH: Final = """
+INSERT INTO messages (id, state, due, priority, attempt, body, content_type, user_id, content_encoding, traceparent)
+VALUES (?, 'ready', ?, ?, 1, ?, ?, ?, ?, ?)
+"""
+TOLD: Final = """
+SELECT at, number, body FROM events WHERE id IN (SELECT value FROM json_each(?)) AND certificate IS ? ORDER BY number
+"""
+KEPT: Final = """
+SELECT at, number, body FROM notes WHERE certificate = ?1 AND at >= ?3
+UNION ALL SELECT at, number, body FROM events WHERE certificate = ?1 AND leaf = ?2 AND at >= ?3
+ORDER BY at, number
+"""
+PAST: Final = """
+SELECT at, number, body FROM events WHERE certificate = ?1 AND placed IN (
+    SELECT placed FROM events WHERE certificate = ?1 AND placed IS NOT NULL
+    GROUP BY placed ORDER BY max(number) DESC LIMIT ?2
+) ORDER BY number
+"""
