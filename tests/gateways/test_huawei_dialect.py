@@ -119,6 +119,7 @@ def test_a_refusal_without_a_form_is_still_one(body: object) -> None:
         (None, {"retry-after": "0"}, ""),
         (300, {"retry-after": "-7"}, "limit:200,time:5 minute"),
         (3600, {"retry-after": "999999999"}, ""),
+        (3600, {"retry-after": "9" * 30}, ""),
         (90, {"retry-after": format_datetime(NOW + timedelta(seconds=90), usegmt=True)}, ""),
         (None, {"retry-after": format_datetime(NOW - timedelta(days=1), usegmt=True)}, ""),
         (60, {"retry-after": format_datetime(NOW - timedelta(days=1), usegmt=True)}, "limit:1,time:1 minute"),

@@ -47,7 +47,7 @@ def told_left(headers: Mapping[str, str], now: datetime) -> tuple[int, float] | 
 
 def _retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     value = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"-?[0-9]{1,12}(\.[0-9]{1,6})?", value):
+    if re.fullmatch(r"-?[0-9]{1,99}(\.[0-9]{1,99})?", value):
         return float(value)
     at = _date(value)
     return None if at is None else (at - now).total_seconds()
