@@ -221,6 +221,9 @@ async def _timed(rig: Rig, one: Contestant, standin: Standin) -> Pass:
     connection = await aio_pika.connect(rig.amqp)
     async with connection:
         channel = await connection.channel()
+        # The same renewals as in the pass before: a worker that remembers those refuses them as replayed.
+        await channel.queue_delete(rig.objects.history_stream)
+        await _declare(rig.objects, rig.amqp)
         if one.enqueue is None:
             await fill(channel, rig)
         else:
