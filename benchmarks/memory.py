@@ -1,6 +1,7 @@
 """Does memory grow with what was done? Many rotations of a thousand certificates in one consumer, every outcome in it.
 
-The broker is a stand-in in this process, which keeps nothing: what grows is the worker's. The cloud is another process.
+The broker is a stand-in in this process, which keeps nothing but what a worker knows of the history: what grows is the
+worker's. The cloud is another process.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from benchmarks.report import Row, at_most
 from benchmarks.standin import Standin, running
 from benchmarks.subject import PRODUCER, Account, certificate, gateway, issue, memory, renewal
 from worker.broker.base import About, BrokerState, Dead, Delivery, Message, Right
-from worker.broker.facts import Told
+from worker.broker.facts import Facts, Told
 from worker.consumer import Consumer, Policy
 from worker.core.certificate import Rules
 from worker.core.deployment import Certificate
@@ -93,6 +94,8 @@ class Queue:
     renewals: Iterator[Message]
     tally: Tally
     stopping: asyncio.Event
+    facts: Facts = field(default_factory=Facts)
+    """What a worker knows of its broker's history."""
 
     @asynccontextmanager
     async def deliveries(self) -> AsyncIterator[AsyncIterator[Delivery]]:
@@ -106,7 +109,7 @@ class Queue:
         self.stopping.set()
 
     async def publish_event(self, event: Mapping[str, object]) -> None:
-        assert event["id"]
+        self.facts.take_in(event)
 
     async def told(
         self, event_ids: Collection[str], certificate: str | None, but: str | None, digest: str
@@ -120,8 +123,7 @@ class Queue:
         raise NotImplementedError
 
     async def past(self, certificate: str) -> Sequence[Placed]:
-        assert certificate
-        return ()
+        return self.facts.past(certificate)
 
     async def is_served(self) -> bool:
         raise NotImplementedError

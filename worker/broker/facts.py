@@ -9,6 +9,7 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import blake2b
 from sys import intern
 from typing import Final, Generic, TypeVar
 
@@ -18,9 +19,9 @@ from worker.core.snapshot import Snapshot
 
 FOR: Final = 3 * 86400.0
 """Seconds: how long ago an outcome or a note at most, for what comes again. A machine may be down over a weekend."""
-EACH: Final = 50
+EACH: Final = 8
 """Of what was put in one certificate's places, the latest. What only comes again takes no further place."""
-_IN_ALL: Final = 50_000
+_IN_ALL: Final = 40_000
 _TOLD: Final = 20_000
 _NOTED: Final = 1_000
 """A note may name every domain of an account."""
@@ -70,7 +71,7 @@ class _Places:
 
     each: int = EACH
     in_all: int = _IN_ALL
-    _placed: dict[str, dict[str, Placed]] = field(default_factory=dict)
+    _placed: dict[str, dict[bytes, Placed]] = field(default_factory=dict)
     """By certificate, then by what comes again; what came last is last."""
     _count: int = 0
 
@@ -79,8 +80,9 @@ class _Places:
 
     def put(self, certificate: str, placed: Placed) -> None:
         known = self._placed[certificate] = self._placed.pop(certificate, {})
-        before = known.pop(placed.key, None)
-        known[placed.key] = placed if before is None else placed.after(before)
+        key = _short(placed.key)
+        before = known.pop(key, None)
+        known[key] = placed if before is None else placed.after(before)
         self._count += before is None
         self._trim(known)
         while self._count > self.in_all:
@@ -101,16 +103,22 @@ class _Places:
             self._count -= len(self._placed.pop(next(iter(self._placed))))
 
 
-Key = tuple[str, str | None, str | None]
-"""Event id, certificate and digest of the message: nobody keeps producers from giving several renewals one id."""
+def _short(*parts: str | None) -> bytes:
+    """Stands for all of them: tens of thousands are kept, and each would be a few hundred bytes."""
+    return blake2b(repr(parts).encode(), digest_size=16).digest()
+
+
+def _key(event_id: str, certificate: str | None, digest: str | None) -> bytes:
+    """With the digest of the message: nobody keeps producers from giving several renewals one id."""
+    return _short(event_id, certificate, digest)
 
 
 @dataclass(slots=True)
 class Facts:
     """The gist of events and notes, taken in oldest first. However many there are, it has a size."""
 
-    _told: _Latest[Key, Told] = field(default_factory=lambda: _Latest(_TOLD))
-    _refused: _Latest[Key, Told] = field(default_factory=lambda: _Latest(_TOLD))
+    _told: _Latest[bytes, Told] = field(default_factory=lambda: _Latest(_TOLD))
+    _refused: _Latest[bytes, Told] = field(default_factory=lambda: _Latest(_TOLD))
     """Those whose leaf nobody looked at: whoever may send anything at all makes as many as he likes."""
     _noted: _Latest[tuple[str, str | None], dict[str, Snapshot]] = field(default_factory=lambda: _Latest(_NOTED))
     """By certificate and leaf, then by deployment."""
@@ -124,7 +132,7 @@ class Facts:
         Older workers told no digests: what has none may be any message's.
         """
         for event_id in event_ids:
-            for key in ((event_id, certificate, digest), (event_id, certificate, None)):
+            for key in (_key(event_id, certificate, digest), _key(event_id, certificate, None)):
                 for known in (self._told, self._refused):
                     told = known.get(key)
                     if told is not None and told.at != but:
@@ -162,7 +170,7 @@ class Facts:
         if not isinstance(data, dict) or not isinstance(certificate, str | None):
             return
         leaf, digest = leaf_in(event), data.get("message_sha256")
-        key = str(event.get("id")), certificate, digest if isinstance(digest, str) else None
+        key = _key(str(event.get("id")), certificate, digest if isinstance(digest, str) else None)
         told = Told(intern(str(data.get("outcome"))), intern(str(data.get("reason"))), str(event.get("time")))
         (self._refused if leaf is None else self._told).put(key, told, at)
         if certificate is None:
