@@ -38,6 +38,7 @@ from worker.trust.opening import TrustPolicy
 
 _GROUP: Final = "memory"
 _CERTIFICATES: Final = 1_000
+_LEAVES: Final = 12
 _IN_FLIGHT: Final = 32
 _AT_MOST: Final = 20.0
 _SICK: Final = "sick"
@@ -222,10 +223,10 @@ def _deployed(number: int, name: str) -> Certificate:
 def _renewals(names: Sequence[str], count: int) -> Iterator[Message]:
     """Round by round another leaf for each, so that there is something to do every time."""
     authority = Authority.create()
-    leaves = [issue(authority) for _ in range(4)]
+    leaves = [issue(authority) for _ in range(_LEAVES)]
     for number in range(count):
         at, turn = number % len(names), number // len(names)
-        leaf, other = leaves[turn % 4], leaves[(turn + 1) % 4]
+        leaf, other = leaves[turn % _LEAVES], leaves[(turn + 1) % _LEAVES]
         yield renewal(names[at], _with_key_of(leaf, other) if _kind(at) == "refused" else leaf)
 
 
