@@ -1,13 +1,14 @@
 """From a message to what is to be rotated: who says so, and a certificate that passed every check."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Unpack
 
 from worker.broker.base import Message
 from worker.core.bundle import Bundle, UsedKey
-from worker.core.certificate import Rules, check
+from worker.core.certificate import Known, Rules, check
 from worker.core.clock import is_ahead, slow_clock
 from worker.core.errors import RefusedError
 from worker.core.renewal import InFiles, Renewal
@@ -35,14 +36,14 @@ class Intake:
     def renewal_of(self, message: Message) -> Renewal:
         return open_message(message, self.trust, self.now())
 
-    async def bundle_of(self, renewal: Renewal, before: Collection[UsedKey] = ()) -> Bundle | None:
+    async def bundle_of(self, renewal: Renewal, before: Sequence[UsedKey] = ()) -> Bundle | None:
         """The renewal's certificate; None where the platform holds it. `before`: keys used under its name."""
         material = await material_of(renewal, self.roots, self.recipients, self.vault)
         if material is None:
             return None
         try:
             is_exposed = renewal.reason == "key_compromise"
-            return await self.checked(*material, before=before, is_key_exposed=is_exposed)
+            return await self.checked(*material, before=before, is_key_exposed=is_exposed, renewal_id=renewal.id)
         except RefusedError as error:
             # Where the renewal itself is of the future too, it is not the certificate that begins too late.
             is_of_the_future = renewal.time is not None and is_ahead(renewal.time.timestamp(), self.now())
@@ -54,13 +55,9 @@ class Intake:
         """What lies on disk below the roots."""
         return await self.checked(*await material_in(files, self.roots))
 
-    async def checked(
-        self, chain_pem: str, private_key_pem: Secret, *, before: Collection[UsedKey] = (), is_key_exposed: bool = False
-    ) -> Bundle:
+    async def checked(self, chain_pem: str, private_key_pem: Secret, **known: Unpack[Known]) -> Bundle:
         # Here and not in a thread: it is bounded, takes half a millisecond, and would hold the GIL there as well.
-        bundle = check(
-            chain_pem, private_key_pem, now=self.now(), rules=self.rules, before=before, is_key_exposed=is_key_exposed
-        )
+        bundle = check(chain_pem, private_key_pem, now=self.now(), rules=self.rules, **known)
         if bundle.has_rsa_key:
             await self.key_check(bundle.private_key_pem)
         return bundle

@@ -139,8 +139,8 @@ OF_HINDSIGHT: Final = (
     Fault(
         "an id that was used before tells of another message",
         "broker/facts.py",
-        'key = str(event.get("id")), certificate, digest if isinstance(digest, str) else None',
-        'key = str(event.get("id")), certificate, None',
+        'key = _key(str(event.get("id")), certificate, digest if isinstance(digest, str) else None)',
+        'key = _key(str(event.get("id")), certificate, None)',
         "worker/test_consumer.py::test_a_renewal_whose_id_was_used_before_is_rotated_when_its_copy_comes",
     ),
     Fault(

@@ -113,14 +113,18 @@ def test_after_a_compromise_the_old_key_is_refused_whatever_the_settings_say() -
     first, again, between, other = (
         AUTHORITY.issue(NAMES, key=key) for key in (RSA, RSA, None, ec.generate_private_key(ec.SECP256R1()))
     )
-    asked: dict[str, Any] = {"before": [used_by(first), used_by(between)], "is_key_exposed": True}
+    in_use = replace(used_by(first), renewal_id="r0")
+    asked: dict[str, Any] = {"before": [used_by(between), in_use], "is_key_exposed": True}
     for stance in ("warn", "allow"):
         stances = {"no_sct": "allow", "key_reused": stance}
         assert refused(again, stances=stances, **asked) == "key_reused"
         assert warned(other, stances=stances, **asked) == ()
-        assert refused(first, stances=stances, **asked) == "key_reused", (
-            "its key is the exposed one"
-        )
+        assert refused(first, stances=stances, **asked) == "key_reused", "its key is the exposed one"
+        assert warned(between, stances=stances, **asked) == (), "that is not the key in use"
+        own = [*asked["before"], replace(used_by(other), renewal_id="r1")]
+        told = {"before": own, "is_key_exposed": True, "stances": stances}
+        assert warned(other, renewal_id="r1", **told) == (), "the same renewal once more"
+        assert refused(other, renewal_id="r2", **told) == "key_reused"
 
 
 def test_only_the_first_rule_that_refuses_is_told_and_all_that_warn() -> None:

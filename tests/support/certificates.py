@@ -27,9 +27,13 @@ RSA = rsa.generate_private_key(65537, 2048)
 _SCTS = x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2")
 
 
-def checked(issued: Issued, *, before: Any = (), is_key_exposed: bool = False, **rules: Any) -> Bundle:
+def checked(
+    issued: Issued, *, before: Any = (), is_key_exposed: bool = False, renewal_id: str | None = None, **rules: Any
+) -> Bundle:
     key, asked = Secret(issued.private_key_pem), Rules(**rules)
-    return check(issued.chain_pem, key, now=NOW, rules=asked, before=before, is_key_exposed=is_key_exposed)
+    return check(
+        issued.chain_pem, key, now=NOW, rules=asked, before=before, is_key_exposed=is_key_exposed, renewal_id=renewal_id
+    )
 
 
 def refused(issued: Issued, **rules: Any) -> str:

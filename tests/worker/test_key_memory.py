@@ -41,7 +41,7 @@ def put(letter: str, *, is_told: bool = True, key: str | None = "") -> Placed:
     ],
 )
 def test_the_keys_of_rotations_that_succeeded_are_known(past: Sequence[Placed], letters: str) -> None:
-    assert used_keys(past) == [UsedKey(letter * 64, letter.upper() * 64) for letter in letters]
+    assert used_keys(past) == [UsedKey(letter * 64, letter.upper() * 64, "r1") for letter in letters]
 
 
 class Knowing(Inbox):

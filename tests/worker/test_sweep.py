@@ -1,6 +1,7 @@
 """The sweep over real sockets: what lies on disk against what the sandbox holds."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.support.virtual_time import run_virtual
 from worker.app import rotator_of, sweeper_of
 from worker.broker.base import Message
 from worker.core.bundle import Leaf
+from worker.core.past import Placed
 from worker.core.renewal import InFiles
 from worker.sandbox import Sandbox
 from worker.sandbox.ca import Authority, Issued
@@ -104,9 +106,9 @@ async def test_what_differs_is_found_by_reading_only(spoil: Any, state: str, tmp
         assert shop.changes() == 0
 
 
-async def looked_back(shop: Shop, *events: dict[str, Any]) -> str:
-    async def past(_name: str) -> list[Any]:
-        return list(events)
+async def looked_back(shop: Shop, *placed: Placed) -> str:
+    async def past(_name: str) -> Sequence[Placed]:
+        return placed
 
     async with rotator_of(shop.settings, Metrics()) as rotator:
         return (await sweeper_of(shop.settings, rotator).look_back("shop", past)).state
@@ -121,9 +123,9 @@ async def test_what_was_rolled_back_is_not_brought_again_unasked(tmp_path: Path,
             shop.lie(issued())
         else:
             shop.world.domains[shop.domains[0]].certificate_id = None
-        fingerprint = (await found_on_disk(shop)).fingerprint_sha256
-        event = {"data": {"reason": "rolled_back", "outcome": "failed", "leaf": {"fingerprint_sha256": fingerprint}}}
-        assert await looked_back(shop, event) == "rolled_back"
+        leaf = await found_on_disk(shop)
+        told = "r1", leaf.fingerprint_sha256, leaf.not_before, leaf.not_after
+        assert await looked_back(shop, Placed(*told, is_told=False, went_back=True, lasts=False)) == "rolled_back"
         assert await looked_back(shop) == ("behind" if is_behind else "drifted")
 
 

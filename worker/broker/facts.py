@@ -88,7 +88,7 @@ class _Places:
         while self._count > self.in_all:
             self._make_room()
 
-    def _trim(self, known: dict[str, Placed]) -> None:
+    def _trim(self, known: dict[bytes, Placed]) -> None:
         while len(known) > self.each:
             del known[next(iter(known))]
             self._count -= 1

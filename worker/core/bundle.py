@@ -23,10 +23,11 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class UsedKey:
-    """Which certificate has which public key; both as in `Leaf`."""
+    """Which certificate has which public key, both as in `Leaf`, and which renewal brought it."""
 
     fingerprint_sha256: str
     public_key_sha256: str
+    renewal_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

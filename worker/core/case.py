@@ -1,7 +1,7 @@
 """What the rules look at: a chain, its leaf's facts, and what the settings ask of it."""
 
 import ipaddress
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -56,12 +56,12 @@ class Case:
     key: CertificatePublicKeyTypes
     used: UsedKey
     """The leaf's."""
-    before: Collection[UsedKey]
-    """Those of the certificates that were rotated under the same name, as far as they are known."""
+    before: Sequence[UsedKey]
+    """Those of the certificates that were rotated under the same name, as far as they are known; oldest first."""
     now: datetime
     rules: Rules
     is_key_exposed: bool = False
-    """One of those: a stranger may have it."""
+    """The last of those: a stranger may have it."""
     path: Sequence[x509.Certificate] = ()
     """From the leaf up to a trusted root, every signature in it verified; empty where there is none."""
 

@@ -1,8 +1,9 @@
 """A renewed certificate and its key: read, held against every rule, written again in canonical form."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
+from typing import TypedDict, Unpack
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -15,7 +16,17 @@ from worker.core.reading import chain_in, leaf_facts, public_bytes
 from worker.core.rules import warnings_of
 from worker.core.secret import Secret
 
-__all__ = ["Rules", "check"]
+__all__ = ["Known", "Rules", "check"]
+
+
+class Known(TypedDict, total=False):
+    """What is known of the renewal and of those before it."""
+
+    before: Sequence[UsedKey]
+    """Keys that were used under the same name, oldest first."""
+    is_key_exposed: bool
+    """The last of them is not to be used again."""
+    renewal_id: str | None
 
 
 def check(
@@ -24,19 +35,19 @@ def check(
     *,
     now: datetime,
     rules: Rules,
-    before: Collection[UsedKey] = (),
-    is_key_exposed: bool = False,
+    **known: Unpack[Known],
 ) -> Bundle:
     """The certificate and its key in canonical form, after every rule; RefusedError with the first rule's reason.
 
-    `is_key_exposed`: the keys of `before` are not to be used again.
     The key is compared with the leaf, not validated: for a crafted one that takes 45 seconds, and is done elsewhere.
     """
     chain = chain_in(chain_pem)
     public_key = public_bytes(chain[0])
     key_sha256 = sha256(public_key).hexdigest()
     leaf, key = leaf_facts(chain[0], public_key_sha256=key_sha256), chain[0].public_key()
-    used, path = UsedKey(leaf.fingerprint_sha256, key_sha256), verified(chain, leaf.names, now, rules)
+    used = UsedKey(leaf.fingerprint_sha256, key_sha256, known.get("renewal_id"))
+    before, is_key_exposed = known.get("before", ()), known.get("is_key_exposed", False)
+    path = verified(chain, leaf.names, now, rules)
     case = Case(chain, leaf.names, key, used, before, now, rules, is_key_exposed, path)
     return Bundle(
         leaf=leaf,

@@ -112,8 +112,14 @@ def has_another_common_name(case: Case) -> str | None:
 
 
 def keeps_its_key(case: Case) -> str | None:
-    """The same certificate once more is no new one with an old key, unless that key is exposed."""
-    if not case.is_key_exposed and any(one.fingerprint_sha256 == case.used.fingerprint_sha256 for one in case.before):
+    """The same certificate once more is no new one with an old key, unless that key is exposed.
+
+    What this very renewal brought before, and brings again, is not what it was sent against.
+    """
+    before = [one for one in case.before if one != case.used]
+    if case.is_key_exposed:
+        before = before[-1:]
+    elif any(one.fingerprint_sha256 == case.used.fingerprint_sha256 for one in case.before):
         return None
-    is_kept = any(one.public_key_sha256 == case.used.public_key_sha256 for one in case.before)
+    is_kept = any(one.public_key_sha256 == case.used.public_key_sha256 for one in before)
     return "the key is that of a certificate before" if is_kept else None

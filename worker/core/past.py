@@ -104,9 +104,9 @@ def is_overtaken(past: Sequence[Placed], leaf: Leaf, undo_until: datetime | None
 
 
 def used_keys(past: Sequence[Placed]) -> Sequence[UsedKey]:
-    """Those of all that succeeded and tell it: older workers told none."""
+    """Those of all that succeeded and tell it, in the same order: older workers told none."""
     return [
-        UsedKey(one.fingerprint_sha256, one.public_key_sha256)
+        UsedKey(one.fingerprint_sha256, one.public_key_sha256, one.renewal_id)
         for one in past
         if one.is_told and one.public_key_sha256 is not None
     ]
