@@ -7,9 +7,9 @@ from typing import Final
 
 import structlog
 
-from worker.broker.base import Broker, BrokerError
+from worker.broker.base import Broker, BrokerError, TopologyError
 from worker.core.bundle import Leaf
-from worker.core.errors import TransientError
+from worker.core.errors import PermanentError, RotationError, TransientError
 from worker.core.outcome import Report
 from worker.core.past import Placed, is_overtaken, is_put_since, is_replayed
 from worker.core.renewal import OWN_PRODUCER, Renewal
@@ -89,7 +89,7 @@ class Seen:
         tells_beginnings: bool,
         is_put_back: bool = False,
     ) -> str | None:
-        """The reason; None where there is none. TransientError where nobody can say.
+        """The reason; None where there is none. Raises RotationError where nobody can say.
 
         `is_again`: a worker had it in hand before. `tells_beginnings`: every gateway of the certificate says how old
         that is which it has. `is_put_back`: it had been given up, and somebody wants it all the same.
@@ -116,5 +116,8 @@ class Seen:
             _log.warning("history.unread", error=str(self.unread))
 
 
-def _unread(error: BrokerError) -> TransientError:
-    return TransientError("broker_unavailable", f"the history cannot be read ({error})")
+def _unread(error: BrokerError) -> RotationError:
+    """What is missing, and could not be made, or must not be read does not come by waiting."""
+    told = f"the history cannot be read ({error})"
+    is_lasting = isinstance(error, TopologyError)
+    return PermanentError("history_unreadable", told) if is_lasting else TransientError("broker_unavailable", told)

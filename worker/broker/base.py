@@ -189,6 +189,8 @@ class BrokerState:
     """False for a standby."""
     is_taking: bool = True
     """Whether what was published last was taken: not while an alarm blocks publishers."""
+    is_remembering: bool = True
+    """Whether the history could be read when somebody asked for it last."""
     parked: int = 0
     dead: int = 0
     ready: int = 0

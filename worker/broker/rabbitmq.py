@@ -22,6 +22,7 @@ from worker.broker.base import (
     Message,
     Right,
     TooLargeError,
+    TopologyError,
     redelivered,
 )
 from worker.broker.connection import Connector, counted, guarded
@@ -226,8 +227,17 @@ class RabbitBroker:
         return told_at(latest[0]) if latest and latest[0].get("id") != self._told_last else None
 
     async def _read_all(self, facts: Facts) -> None:
+        """A stream that is gone a worker at work makes again first, where that is its to do."""
         async with self._connector.connected() as connection:
-            await self._stream(connection).each(self.user, facts.take_in)
+            stream = self._stream(connection)
+            try:
+                await stream.each(self.user, facts.take_in)
+            except TopologyError as error:
+                if self._session is None:
+                    raise
+                _log.warning("history.unread", error=str(error))
+                await self._prepare(connection)
+                await stream.each(self.user, facts.take_in)
 
     def _stream(self, connection: AbstractConnection) -> Stream:
         return Stream(connection, self._settings.history_stream, self.timeout, self._mark)
@@ -294,7 +304,8 @@ class RabbitBroker:
             return BrokerState(is_connected=False, is_active=False)
         parking = [parking_queue(self._settings, step) for step in self.parking_seconds]
         names = (self._settings.queue, self._settings.dead_queue, *parking)
-        state = BrokerState(is_connected=True, is_active=session.is_active, is_taking=self._publisher.is_taken)
+        is_taking, is_remembering = self._publisher.is_taken, not self._recall.is_barred
+        state = BrokerState(True, session.is_active, is_taking, is_remembering)
         try:
             async with guarded("counting", _COUNTING_SECONDS):
                 ready, dead, *parked = [count for count, _ in await counted(session.connection, *names)]
