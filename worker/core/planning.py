@@ -29,8 +29,10 @@ class Stored:
     """When it was stored, where its gateway tells that and not_before does not."""
     fingerprint_prefix: str | None = None
     """Beginning of the leaf's SHA-256 fingerprint, where the name that we gave it tells."""
+    names: frozenset[str] | None = field(default=None, compare=False)
+    """In lower case, where its gateway tells them."""
     known_not_before: datetime | None = field(default=None, compare=False)
-    """Where its gateway tells no not_before, and the history knows it for another certificate than the renewed one."""
+    """Where its gateway tells no not_before, and it is known for another certificate than the renewed one."""
     has_trusted_root_ca: bool = False
     scope: Literal["global", "instance"] | None = None
     instance_id: str | None = None
