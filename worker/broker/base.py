@@ -8,7 +8,7 @@ BrokerLostError.
 
 import json
 import re
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -238,6 +238,13 @@ class Broker(Protocol):
 
     async def dead(self) -> Sequence[Dead]:
         """Everything in the dead queue, oldest first; nothing is taken out."""
+        ...
+
+    async def shield(self, exposes: Callable[[Message], bool | None], /) -> int:
+        """Puts a note in the place of each that the broker itself has given up and that must not be kept; how many.
+
+        `exposes`: None for what may be kept, else whether a key in the open was seen in it.
+        """
         ...
 
     async def replay(self, ids: Sequence[str]) -> Sequence[str]:

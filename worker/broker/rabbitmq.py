@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -27,7 +27,17 @@ from worker.broker.base import (
 )
 from worker.broker.connection import Connector, counted, guarded
 from worker.broker.consuming import Session, consuming
-from worker.broker.copies import again, dead_id, dead_letter, given_up, opened, redeliveries, traced
+from worker.broker.copies import (
+    again,
+    dead_id,
+    dead_letter,
+    given_up,
+    is_unseen,
+    note_of_unseen,
+    opened,
+    redeliveries,
+    traced,
+)
 from worker.broker.declaring import prepare
 from worker.broker.facts import Facts, Told, told_at
 from worker.broker.publishing import Publisher, Sending
@@ -277,6 +287,18 @@ class RabbitBroker:
             if one is None:
                 return held
             held.append(one)
+
+    async def shield(self, exposes: Callable[[Message], bool | None], /) -> int:
+        count = 0
+        async with self._connector.connected() as connection:
+            for one in filter(is_unseen, await self._held(connection)):
+                is_exposed = exposes(opened(one, self.user))
+                if is_exposed is not None:
+                    await self.copy(DEAD, note_of_unseen(one, self.user, is_exposed=is_exposed))
+                    async with guarded("settling", self.timeout):
+                        await one.ack()
+                    count += 1
+        return count
 
     async def replay(self, ids: Sequence[str]) -> Sequence[str]:
         found = []
