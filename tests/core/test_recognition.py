@@ -16,7 +16,6 @@ THERE = stored(serial_number=None, not_before=None, not_after=LEAF.not_after)
 LONGER = stored(serial_number=None, not_before=None, not_after=day(30))
 LAST = Placed("r1", "cd" * 32, day(9), LEAF.not_after)
 MINE = Placed("r2", LEAF.fingerprint_sha256, LEAF.not_before, LEAF.not_after)
-UNTOLD = {"is_told": False}
 SHORTER = Placed("r1", "cd" * 32, day(9), day(30))
 
 
@@ -33,10 +32,10 @@ def age(one: Stored, *past: Placed, snapshot: Snapshot | None = None) -> str:
     [
         (THERE, [], "same"),
         (THERE, [LAST], "older"),
-        (THERE, [replace(LAST, **UNTOLD)], "older"),
+        (THERE, [replace(LAST, is_told=False)], "older"),
         (THERE, [replace(LAST, lasts=False)], "same"),
         (THERE, [LAST, MINE], "same"),
-        (THERE, [LAST, replace(MINE, **UNTOLD)], "older"),
+        (THERE, [LAST, replace(MINE, is_told=False)], "older"),
         (THERE, [replace(LAST, not_before=day(11))], "newer"),
         (replace(THERE, names=frozenset(LEAF.names)), [], "same"),
         (replace(THERE, names=frozenset({"a.example.com"})), [], "older"),
