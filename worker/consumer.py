@@ -295,16 +295,22 @@ class Consumer:
         self, renewal: Renewal, certificate: Certificate, message: Message, appointment: Appointment
     ) -> Report:
         """What came of the renewal's material. Raises PostponedError where it is too early for it."""
-        hindsight = Hindsight(self.broker, self._begun)
+        hindsight = Hindsight(self.broker, self._begun, self.now)
         seen = await hindsight.seen(renewal.certificate)
         bundle = await self.intake.bundle_of(renewal, used_keys(seen.past))
         until, after, gate = renewal.undo_until, renewal.stored_after, appointment.check_steps
-        rotation = partial(self.rotator.rotate, certificate, undo_until=until, stored_after=after, gate=gate)
+        rotation = partial(
+            self.rotator.rotate, certificate, undo_until=until, stored_after=after, gate=gate, past=seen.past
+        )
         if bundle is None:
             return await rotation(None)
         leaf, is_again = bundle.leaf, comes_again(message)
         is_told = self.rotator.tells_beginnings(certificate)
-        reason = seen.objection(renewal, leaf, self.now(), is_again=is_again, tells_beginnings=is_told)
+        # `dead replay` is a person's decision, made after all that was put there since.
+        wanted = message.given_up_at is not None
+        reason = seen.objection(
+            renewal, leaf, self.now(), is_again=is_again, tells_beginnings=is_told, is_put_back=wanted
+        )
         if reason is not None:
             return Report("superseded", reason, leaf)
         kept = await self._settlement.kept(message, renewal.certificate, leaf)

@@ -1,17 +1,17 @@
 """What the history knows against a renewal: that it comes again, or late, and what was put there since shall stay."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import structlog
 
-from worker.broker.base import Broker, BrokerError
+from worker.broker.base import Broker, BrokerError, TopologyError
 from worker.core.bundle import Leaf
-from worker.core.errors import TransientError
+from worker.core.errors import PermanentError, RotationError, TransientError
 from worker.core.outcome import Report
-from worker.core.past import Placed, is_overtaken, is_replayed
+from worker.core.past import Placed, is_overtaken, is_put_since, is_replayed
 from worker.core.renewal import OWN_PRODUCER, Renewal
 from worker.core.withdrawal import is_withdrawn, taken_back
 from worker.effort import current_effort
@@ -22,6 +22,10 @@ REPLAYED: Final = "replayed"
 DOWNGRADE: Final = "downgrade"
 
 
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class Hindsight:
     """Why renewals are superseded, before any gateway is asked."""
@@ -29,6 +33,7 @@ class Hindsight:
     broker: Broker
     begun: dict[str, Placed] = field(default_factory=dict)
     """By certificate, what this process has put at some places last, and may not have told yet: it may be parked."""
+    utc_now: Callable[[], datetime] = _utc_now
 
     async def seen(self, certificate: str) -> "Seen":
         """What was put there, and by this process begun. Where nobody can say, it is not told here."""
@@ -52,7 +57,12 @@ class Hindsight:
         finally:
             if current_effort().changes:
                 self.begun[renewal.certificate] = Placed(
-                    renewal.id, leaf.fingerprint_sha256, leaf.not_before, leaf.not_after, is_told=False
+                    renewal.id,
+                    leaf.fingerprint_sha256,
+                    leaf.not_before,
+                    leaf.not_after,
+                    is_told=False,
+                    at=self.utc_now(),
                 )
         begun = self.begun.get(renewal.certificate)
         if begun is not None and begun.is_of(renewal.id, leaf) and not any(one.transient for one in report.failures):
@@ -70,12 +80,19 @@ class Seen:
     """Why that may not be all."""
 
     def objection(
-        self, renewal: Renewal, leaf: Leaf, now: datetime, *, is_again: bool, tells_beginnings: bool
+        self,
+        renewal: Renewal,
+        leaf: Leaf,
+        now: datetime,
+        *,
+        is_again: bool,
+        tells_beginnings: bool,
+        is_put_back: bool = False,
     ) -> str | None:
-        """The reason; None where there is none. TransientError where nobody can say.
+        """The reason; None where there is none. Raises RotationError where nobody can say.
 
         `is_again`: a worker had it in hand before. `tells_beginnings`: every gateway of the certificate says how old
-        that is which it has.
+        that is which it has. `is_put_back`: it had been given up, and somebody wants it all the same.
         """
         is_own = renewal.producer == OWN_PRODUCER
         self._check_read(is_needed=is_own or renewal.undo_until is not None or not tells_beginnings)
@@ -88,7 +105,8 @@ class Seen:
             return WITHDRAWN
         if not tells_beginnings and is_overtaken(self.past, leaf, renewal.undo_until):
             return DOWNGRADE
-        return None
+        is_undoing = renewal.undo_until is not None and not is_put_back
+        return DOWNGRADE if is_undoing and is_put_since(self.past, leaf, renewal.signed_at) else None
 
     def _check_read(self, *, is_needed: bool) -> None:
         """What gateways tell by themselves is compared anyway: there the history is one more look, and no condition."""
@@ -98,5 +116,8 @@ class Seen:
             _log.warning("history.unread", error=str(self.unread))
 
 
-def _unread(error: BrokerError) -> TransientError:
-    return TransientError("broker_unavailable", f"the history cannot be read ({error})")
+def _unread(error: BrokerError) -> RotationError:
+    """What is missing, and could not be made, or must not be read does not come by waiting."""
+    told = f"the history cannot be read ({error})"
+    is_lasting = isinstance(error, TopologyError)
+    return PermanentError("history_unreadable", told) if is_lasting else TransientError("broker_unavailable", told)

@@ -14,8 +14,10 @@ from worker.core.covering import check_covered, check_names
 from worker.core.deployment import Binding, Certificate, Deployment
 from worker.core.errors import Failure, RefusedError, RotationError
 from worker.core.outcome import BindingResult, DeploymentReport, Report
+from worker.core.past import Placed
 from worker.core.planning import Plan, Superseded
 from worker.core.proof import Shortfall, Verifier, unverified
+from worker.core.recognition import recognised
 from worker.core.reporting import not_planned
 from worker.core.snapshot import Snapshot
 from worker.core.strategies import plan
@@ -75,16 +77,17 @@ class Rotator:
         undo_until: datetime | None = None,
         stored_after: datetime | None = None,
         gate: Gate = at_once,
+        past: Sequence[Placed] = (),
     ) -> Report:
         """Everything about one renewal; `bundle` is None where the platform holds the certificate.
 
         `undo_until`: a newer certificate that was issued until then may be replaced too. `stored_after`: what was
-        stored until then is replaced although its date alone would let it pass for the renewed one. Raises what `gate`
-        does.
+        stored until then is replaced although its date alone would let it pass for the renewed one. `past`: what was
+        put there before. Raises what `gate` does.
         """
         effort = current_effort()
         with spending(effort):
-            report = await self._rotate(certificate, bundle, undo_until, stored_after, gate)
+            report = await self._rotate(certificate, bundle, undo_until, stored_after, gate, past)
         if not any(failure.transient for failure in report.failures):
             self._snapshots.forget(certificate)
         later = {one.deployment.gateway for one in report.deployments if any(each.transient for each in one.failures)}
@@ -102,10 +105,11 @@ class Rotator:
         undo_until: datetime | None,
         stored_after: datetime | None,
         gate: Gate,
+        past: Sequence[Placed],
     ) -> Report:
         leaf = None if bundle is None else bundle.leaf
         try:
-            steps = await self.plans(certificate, leaf, undo_until=undo_until, stored_after=stored_after)
+            steps = await self.plans(certificate, leaf, undo_until=undo_until, stored_after=stored_after, past=past)
             _refuse_uncovered(steps)
         except RefusedError as error:
             return Report.refused(Failure.of(error), leaf)
@@ -127,35 +131,49 @@ class Rotator:
         *,
         undo_until: datetime | None = None,
         stored_after: datetime | None = None,
+        past: Sequence[Placed] = (),
     ) -> Sequence[Step]:
-        """What is to be done at each deployment, or why nothing can be; by reading only.
+        """What is to be done at each deployment, or why nothing can be; by reading only. `past` as in `rotate`.
 
         Raises RefusedError(`name_not_covered`) for what needs no reading.
         """
         _check_listed_names(certificate, leaf)
-        steps = await self._planned(certificate, leaf, undo_until, stored_after)
+        steps = await self._planned(certificate, leaf, undo_until, stored_after, past)
         if undo_until is not None and any(_is_superseded(step) for step in steps):
             # A certificate that was issued after those to be undone is there. Gateways that tell no beginnings may
             # have it too, and cannot be asked.
-            return await self._planned(certificate, leaf, None, stored_after)
+            return await self._planned(certificate, leaf, None, stored_after, past)
         return steps
 
     async def _planned(
-        self, certificate: Certificate, leaf: Leaf | None, undo_until: datetime | None, stored_after: datetime | None
+        self,
+        certificate: Certificate,
+        leaf: Leaf | None,
+        undo_until: datetime | None,
+        stored_after: datetime | None,
+        past: Sequence[Placed],
     ) -> list[Step]:
         return await together(
-            [self._plan(deployment, leaf, undo_until, stored_after) for deployment in certificate.deployments]
+            [self._plan(deployment, leaf, undo_until, stored_after, past) for deployment in certificate.deployments]
         )
 
     async def _plan(
-        self, deployment: Deployment, leaf: Leaf | None, undo_until: datetime | None, stored_after: datetime | None
+        self,
+        deployment: Deployment,
+        leaf: Leaf | None,
+        undo_until: datetime | None,
+        stored_after: datetime | None,
+        past: Sequence[Placed],
     ) -> Step:
+        gateway = self._gateway(deployment)
         try:
             with reminding(lambda: self._unplanned(deployment)):
-                observed = await self._gateway(deployment).observe(deployment, leaf)
+                observed = await gateway.observe(deployment, leaf)
             await give_way(len(observed.bound))
             snapshot = self._snapshots.of(deployment, leaf)
             seen, after = snapshot.before(observed), snapshot.proof(stored_after)
+            if leaf is not None and undo_until is None and not gateway.tells_beginnings:
+                seen = recognised(seen, past, leaf, snapshot)
             step = plan(deployment, seen, leaf, undo_until=undo_until, stored_after=after, claimed=self.claimed)
             await give_way(len(observed.bound))
             return snapshot.told(dated(step, observed))

@@ -67,12 +67,12 @@ class Sweeper:
     certificates: Mapping[str, Certificate]
     lineages: Mapping[str, InFiles]
 
-    async def look(self, name: str) -> Finding:
-        """By reading only, behind everything else that waits for the gateways."""
+    async def look(self, name: str, past: Sequence[Placed] = ()) -> Finding:
+        """By reading only, behind everything else that waits for the gateways. `past`: what was put there before."""
         with spending(Effort(is_background=True)):
             try:
                 bundle = await self.intake.bundle_in(self.lineages[name])
-                steps = await self.rotator.plans(self.certificates[name], bundle.leaf)
+                steps = await self.rotator.plans(self.certificates[name], bundle.leaf, past=past)
             except RotationError as error:
                 return Finding(name, "failed", Failure.of(error))
         now, schedule = self.intake.now(), self.certificates[name].schedule
@@ -81,7 +81,8 @@ class Sweeper:
 
     async def look_back(self, name: str, past: Past) -> Finding:
         """As `look`, knowing what was told before: what was taken back does not come again unasked. BrokerError."""
-        finding = await self.look(name)
+        is_told = self.rotator.tells_beginnings(self.certificates[name])
+        finding = await self.look(name, () if is_told else await past(name))
         if not finding.is_to_be_put_right or finding.bundle is None:
             return finding
         leaf, placed = finding.bundle.leaf, await past(name)
@@ -91,7 +92,6 @@ class Sweeper:
             return finding
         if taken_back(placed, leaf) is not None:
             return replace(finding, state="withdrawn")
-        is_told = self.rotator.tells_beginnings(self.certificates[name])
         is_newer = not is_told and is_overtaken(placed, leaf, None)
         return replace(finding, state="newer") if is_newer else finding
 

@@ -54,6 +54,24 @@ def for_everybody(folder: Path) -> Path:
     return path
 
 
+def in_a_folder_of_all(folder: Path) -> Path:
+    """Nobody but its owner can write the file, and everybody can put another one in its place."""
+    key = made(folder / "keys", "acme", signs=True)[1]
+    key.parent.chmod(0o777)
+    return written(folder, f'[trust.producers.acme]\npublic_key = "keys/{key.name}"')
+
+
+def public_with(**members: object) -> Callable[[Path], Path]:
+    """A producer's public key with more in it."""
+
+    def write(folder: Path) -> Path:
+        key = made(folder, "acme", signs=True)[1]
+        key.write_text(json.dumps(json.loads(key.read_text()) | members))
+        return written(folder, f'[trust.producers.acme]\npublic_key = "{key.name}"')
+
+    return write
+
+
 def recipient(fields: Callable[[], Mapping[str, object]]) -> Callable[[Path], Path]:
     """The worker's own key file holds this."""
 
@@ -248,6 +266,24 @@ ROWS: Final = (
         "a device for a public key",
         "trust.producers.acme.public_key: not a regular file",
         text('[trust.producers.acme]\npublic_key = "/dev/zero"'),
+    ),
+    Wrong(
+        "B84",
+        "a key in a folder that everybody may write",
+        "trust.producers.acme.public_key: the folder ",
+        in_a_folder_of_all,
+    ),
+    Wrong(
+        "B85",
+        "a public key that is for something else",
+        "trust.producers.acme.public_key: use: not that of a key that verifies signatures",
+        public_with(use="enc"),
+    ),
+    Wrong(
+        "B85",
+        "a public key with something else in it",
+        "trust.producers.acme.public_key: members that are none of a public JWK's: 1",
+        public_with(hunter=SECRET),
     ),
     Wrong(
         "B85",

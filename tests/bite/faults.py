@@ -3,6 +3,7 @@
 from typing import Final
 
 from tests.bite.faults_at_the_edges import AT_THE_EDGES
+from tests.bite.faults_of_doors import OF_DOORS
 from tests.bite.faults_of_hindsight import OF_HINDSIGHT
 from tests.bite.faults_of_input import OF_INPUT
 from tests.bite.faults_of_judgement import OF_JUDGEMENT
@@ -28,4 +29,5 @@ FAULTS: Final = (
     *OF_TIME,
     *OF_TELLING,
     *OF_HINDSIGHT,
+    *OF_DOORS,
 )

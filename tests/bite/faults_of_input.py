@@ -53,7 +53,7 @@ OF_INPUT: Final = (
     Fault(
         "what another call has sent is shown",
         "gateways/redaction.py",
-        ", *_runs(text)]",
+        ", *dressed(text)]",
         "]",
         "gateways/test_redaction.py::test_a_long_run_is_not_shown_even_where_it_was_sent_by_another_call",
     ),

@@ -1,5 +1,6 @@
 """What both engines keep of a message that was given up, beside its body: nothing in which a key may stand."""
 
+import asyncio
 from typing import Any, Final
 
 import aio_pika
@@ -7,7 +8,7 @@ import pytest
 
 from tests.broker.places import Place, place_at, raw, renewal
 from tests.broker.test_copies import read
-from worker.broker.base import EXPOSED
+from worker.broker.base import EXPOSED, Message
 
 PEM: Final = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n-----END PRIVATE KEY-----"
 DER: Final = f"MIGHAgEAMBMGByqGSM49AgEGCCqGSM49/{'A' * 60}"
@@ -74,3 +75,27 @@ def test_what_is_of_its_form_is_read_as_it_is(content_type: str) -> None:
     )
     assert (message.content_type, message.content_encoding) == (content_type.strip(), "gzip")
     assert message.message_id == "7f0c5d0e-8a54-4f1c-9b6a-1c7be0a9d26f"
+
+
+@pytest.mark.rabbitmq
+async def test_of_what_the_broker_itself_gave_up_a_note_is_kept_where_it_may_hold_a_key(rabbit: str) -> None:
+    async with place_at(rabbit) as place, raw(place) as channel:
+        broker = place.broker()
+        await broker.declare()
+        exchange = await channel.get_exchange(place.settings.exchange, ensure=False)
+        for body in (b"a key", b"sealed", b"perhaps a key"):
+            await exchange.publish(aio_pika.Message(body, expiration=0.01), "certificate.renewed")
+        while len(await broker.dead()) < 3:
+            await asyncio.sleep(0.05)
+        judged = {b"a key": True, b"sealed": None, b"perhaps a key": False}
+        asked: list[bytes] = []
+
+        def exposes(message: Message) -> bool | None:
+            asked.append(message.body)
+            return judged[message.body]
+
+        assert [await broker.shield(exposes) for _ in range(2)] == [2, 0]
+        assert sorted(asked) == sorted([*judged, b"sealed"]), "a note is not asked for again"
+        dead = {(one.reason, one.is_withheld, one.is_exposed) for one in await broker.dead()}
+        assert dead == {("expired", True, True), ("expired", True, False), ("expired", False, False)}
+        assert b"sealed" in [one.message.body for one in await broker.dead()]

@@ -113,8 +113,9 @@ def test_what_could_not_be_read_is_not_asked_for_by_each_who_waits_but_later(kin
             await asyncio.sleep(seconds)
             refusals = await asyncio.gather(*(recall.facts() for _ in range(3)), return_exceptions=True)
             assert [(type(one), str(one)) for one in refusals] == [(kind, "away")] * 3
-        assert slow.reads == 2
+        assert (slow.reads, recall.is_barred) == (2, kind is TopologyError)
         recall.forget()
+        assert not recall.is_barred
         assert (await recall.facts()).past("shop") == (placed("aa"),)
 
     run_virtual(scenario())

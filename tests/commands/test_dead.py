@@ -7,9 +7,13 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from tests.support.clouds import renewal
+from tests.support.gateways import AUTHORITY
 from worker.broker.base import EXPOSED, Dead, Message, withheld
-from worker.commands.dead import _age, _list
+from worker.commands.dead import _age, _exposes, _list
+from worker.settings import Settings
 
+ISSUED = AUTHORITY.issue(["a.example.com"])
 EARLY = datetime(2026, 11, 20, 10, tzinfo=UTC)
 LATE = datetime(2026, 11, 20, 11, 30, tzinfo=timezone(timedelta(hours=1)))
 
@@ -51,3 +55,17 @@ def test_of_one_that_held_a_key_in_the_open_it_is_told(
     for one, times in ((replace(dead("a", EARLY), message=note), 1), (dead("b", LATE), 0)):
         _list([one], argparse.Namespace(ids=(), json=json_wanted))
         assert capsys.readouterr().out.count(EXPOSED) == times
+
+
+@pytest.mark.parametrize(
+    ("body", "allowed", "is_exposed"),
+    [
+        (renewal(ISSUED).body, False, True),
+        (renewal(ISSUED).body, True, None),
+        (b"garbage", False, False),
+        (renewal(ISSUED, material={"kind": "held"}).body, False, None),
+    ],
+)
+def test_what_no_worker_has_seen_is_judged_as_a_worker_does(body: bytes, is_exposed: object, *, allowed: bool) -> None:
+    settings = Settings.model_validate({"trust": {"allow_plain_keys": allowed}})
+    assert _exposes(settings, Message(body, "application/cloudevents+json")) is is_exposed

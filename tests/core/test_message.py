@@ -4,6 +4,7 @@ import base64
 import json
 from contextlib import suppress
 from datetime import UTC, datetime
+from hashlib import sha512
 from typing import Any
 
 import pytest
@@ -144,6 +145,43 @@ def test_no_id_that_may_be_a_key_is_told(between: str) -> None:
     first = 81 + 80 * len(between)
     assert claimed(first - 1) is not None
     assert claimed(first) is None
+
+
+LIKE_A_KEY = base64.b64encode(b"".join(sha512(seed).digest() for seed in (b"1", b"2")), altchars=b"Zq").decode()
+PIECES = [LIKE_A_KEY[first : first + 43] for first in range(0, 172, 43)]
+CUT: dict[str, tuple[dict[str, Any], tuple[str | None, str | None]]] = {
+    "the id and an attribute": (document(id=PIECES[0], trace=PIECES[1]), ("shop", None)),
+    "the id and the source": (document(id=PIECES[0], source=f"/hosts/{PIECES[1]}"), ("shop", None)),
+    "the id and an attribute's name": (document(**{"id": PIECES[0], PIECES[1]: 1}), ("shop", None)),
+    "the id and a list": (document(id=PIECES[0], more=[{"deep": PIECES[1]}]), ("shop", None)),
+    "the name and an attribute": (data(certificate=PIECES[0], more=PIECES[1]), (None, "7f0c")),
+    "the name and the id": ({**data(certificate=PIECES[0]), "id": PIECES[1]}, (None, None)),
+    "the name alone": (data(certificate="".join(PIECES)[:90]), (None, "7f0c")),
+    "attributes alone": (document(one=PIECES[0], other=PIECES[1]), ("shop", "7f0c")),
+}
+
+
+@pytest.mark.parametrize("how", CUT)
+def test_no_piece_of_a_key_is_told_as_an_id_or_a_name(how: str) -> None:
+    message, told = CUT[how]
+    assert identify(json.dumps(message).encode()) == told
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {
+            "id": "6f1d2c5e-9b6a-5d0e-8a54-3f1c7be0a9d2",
+            "traceparent": f"00-{'0af7651916cd43dd' * 2}-b7ad6b7169203331-01",
+        },
+        {"id": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "correlation": "01BX5ZZKBKACTAV9WEVGEMMVRZ"},
+        {"id": "ab12" * 16, "fingerprint": "cd34" * 16, "source": "/acme/lego/host-1.example.com"},
+        {"id": "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"},
+        {"id": "sweep-6f1d2c5e-9b6a-5d0e-8a54-3f1c7be0a9d2", "time": "2026-11-20T10:00:00.123456+01:00"},
+    ],
+)
+def test_ids_as_people_make_them_are_told(fields: dict[str, str]) -> None:
+    assert identify(json.dumps(document(**fields)).encode()) == ("shop", fields["id"])
 
 
 def test_a_signed_message_is_known_by_what_was_signed() -> None:

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from tests.support.values import day, leaf
-from worker.core.past import Placed, is_overtaken, is_replayed, placed_in
+from worker.core.past import Placed, is_overtaken, is_put_since, is_replayed, placed_in
 
 LEAF = leaf()
 MINE = Placed("r1", LEAF.fingerprint_sha256, LEAF.not_before, LEAF.not_after)
@@ -74,6 +74,26 @@ def test_a_renewal_is_overtaken_by_what_was_put_there_last_unless_it_may_undo_th
     past: Sequence[Placed], undo_until: datetime | None, *, is_so: bool
 ) -> None:
     assert is_overtaken(past, LEAF, undo_until) == is_so
+
+
+@pytest.mark.parametrize(
+    ("past", "is_so"),
+    [
+        ([], False),
+        ([replace(NEWER, at=day(15))], True),
+        ([replace(NEWER, at=day(14) + timedelta(seconds=0.9))], False),
+        ([replace(NEWER, at=day(13))], False),
+        ([NEWER], False),
+        ([replace(MINE, at=day(15))], False),
+        ([replace(NEWER, at=day(15)), replace(OLDER, at=day(16))], False),
+        ([replace(NEWER, at=day(15)), replace(OLDER, at=day(16), lasts=False)], True),
+    ],
+)
+def test_what_is_newer_and_was_put_there_after_the_signature_is_not_meant_by_it(
+    past: Sequence[Placed], *, is_so: bool
+) -> None:
+    assert is_put_since(past, LEAF, day(14)) == is_so
+    assert not is_put_since(past, LEAF, None), "nobody signed"
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,24 @@ QUOTED: Final[dict[str, Callable[[str], str]]] = {
     "in hex, upper case": lambda pem: der(pem).hex().upper()[7:],
     "in hex with colons": lambda pem: der(pem).hex(":"),
     "as much hex as an id has": lambda pem: der(pem)[-40:-24].hex(),
+    "in octal escapes": lambda pem: "".join(f"\\{ord(letter):03o}" for letter in body(pem)),
+    "in escapes as JavaScript has them": lambda pem: "".join(f"\\u{{{ord(one):x}}}" for one in body(pem)),
+    "in a few escapes": lambda pem: re.sub("[A-F]", lambda one: f"\\x{ord(one[0]):x}", wrapped(body(pem), 15)),
+    "in a few octal escapes": lambda pem: re.sub("[A-F]", lambda one: f"\\{ord(one[0]):o}", wrapped(body(pem), 15)),
+    "in HTML's numbers": lambda pem: "".join(f"&#{ord(letter)};" for letter in body(pem)),
+    "in a few of HTML's numbers": lambda pem: re.sub("[a-f]", lambda one: f"&#{ord(one[0])};", wrapped(body(pem), 15)),
+    "in HTML's numbers, twice": lambda pem: re.sub("[a-f]", lambda one: f"&amp;#x{ord(one[0]):x};", body(pem)[:60]),
+    "PEM in decimal": lambda pem: ",".join(map(str, pem.encode())),
+    "in decimal": lambda pem: "[" + ", ".join(map(str, der(pem))) + "]",
+    "in decimal, as Java has it": lambda pem: " ".join(str(one - 256 if one > 127 else one) for one in der(pem)),
+    "in hex, as C has it": lambda pem: ", ".join(f"0x{one:02x}" for one in der(pem)),
+    "as Python shows bytes": lambda pem: repr(der(pem)),
+    "DER, URL-quoted": lambda pem: quote(der(pem), safe=""),
+    "in base32": lambda pem: base64.b32encode(der(pem)).decode(),
+    "PEM in base32, in lines, lower case": lambda pem: wrapped(base64.b32encode(pem.encode()).decode().lower(), 16),
+    "in base85": lambda pem: base64.b85encode(der(pem)).decode(),
+    "PEM in base85": lambda pem: base64.b85encode(pem.encode()).decode(),
+    "in base85, as Adobe has it": lambda pem: base64.a85encode(der(pem)).decode(),
     "PEM in hex": lambda pem: wrapped(pem.encode().hex(), 32, " "),
 }
 
@@ -98,6 +116,19 @@ def test_neither_is_a_cut_of_a_token_or_a_password() -> None:
         assert is_all_starred(told)
 
 
+@pytest.mark.parametrize(
+    "how",
+    [
+        *("in escapes alone", "in octal escapes", "in escapes as JavaScript has them", "in HTML's numbers"),
+        *("PEM in decimal", "in decimal", "in decimal, as Java has it", "in hex, as C has it", "as Python shows bytes"),
+        *("DER, URL-quoted", "in base32", "PEM in base32, in lines, lower case"),
+        *("in base85", "PEM in base85", "in base85, as Adobe has it"),
+    ],
+)
+def test_bytes_in_another_dress_are_not_shown_even_where_they_were_sent_by_another_call(how: str) -> None:
+    assert is_all_starred(shown(f"refused: {QUOTED[how](PEMS['P-256'])} : in full", []))
+
+
 @pytest.mark.parametrize("how", ["one letter late", "PEM in base64", "DER in base64 behind something else"])
 def test_a_long_run_is_not_shown_even_where_it_was_sent_by_another_call(how: str) -> None:
     quoted = QUOTED[how](PEMS["P-256"]).replace("\n", "")
@@ -120,6 +151,9 @@ def test_the_number_that_is_the_key_is_not_shown() -> None:
         "POST /v2/a27be832f2e9441c8127fe48e3b5ac67/apigw/certificates/7f0c5d0e-8a54-4f1c-9b6a-1c7be0a9d26f/detach",
         "InvalidCertificateChainException: certificate_not_active_yet, quota=100, at 2026-11-20T10:00:00.527363Z",
         "policy user over ratelimit,limit:200,time:5 minute; shop-example-com-20261120-1a2b3c4d5e6f is in use",
+        "limits: 1, 2, 5, 10, 20, 50 or 100 names; 2 of 3 are bound, at 10:00:00, to 10.0.0.7, 10.0.0.8, 10.0.0.9",
+        "the file%20name has escapes: caf\\xe9, na&#239;ve, 100%25; a2 b3 c4 in rsa2048 and sha256, tls1.2 or tls1.3",
+        'HTTPException: {"code":"APIG.2012","message":"UNSUPPORTED CERTIFICATE TYPE ECDSA"} (see #4, [1] & <help>)',
         "the private key does not begin with BEGIN PRIVATE KEY, or its algorithm is not one of RSA-2048, EC-P256",
     ],
 )
@@ -146,5 +180,13 @@ def test_one_cut_behind_many_words_is_found() -> None:
 def test_a_long_text_is_looked_through_once() -> None:
     """In a time that grows with the text and the secrets, and not with their product."""
     key = PEMS["RSA"] * 2
-    for text in (body(key) * 1000, "a" * 1_000_000, "-" * 1_000_000, "%25" * 300_000, "\\" * 1_000_000):
+    for text in (
+        body(key) * 1000,
+        "a" * 1_000_000,
+        "-" * 1_000_000,
+        "%25" * 300_000,
+        "\\" * 1_000_000,
+        "1, " * 300_000,
+        "&amp;" * 300_000,
+    ):
         assert len(shown(text, [key, "a" * 4000], ["a" * 8000])) <= 200

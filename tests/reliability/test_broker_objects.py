@@ -12,7 +12,7 @@ from aio_pika.abc import AbstractChannel
 from tests.broker.places import event, place_at, raw, renewal
 from tests.support.clouds import message
 from tests.support.stage import DAY, Stage, rabbit_at, staged
-from worker.broker.base import BrokerLostError
+from worker.broker.base import BrokerLostError, TopologyError
 from worker.broker.rabbitmq import RabbitBroker
 from worker.core.secret import Secret
 from worker.sandbox.world import Fault
@@ -73,6 +73,23 @@ async def test_any_queue_that_is_deleted_is_made_again(rabbit: str, name: str) -
         async with broker.deliveries():
             await broker.publish_event(event())
             assert await broker.dead() == []
+
+
+async def test_a_history_that_is_missed_is_made_again_and_where_that_may_not_be_the_worker_says_so(rabbit: str) -> None:
+    async with place_at(rabbit) as place, raw(place) as channel:
+        for may_declare in (True, False):
+            settings = place.settings.model_copy(update={"declare_": may_declare})
+            broker = RabbitBroker(settings, Secret(place.url), place.retry)
+            async with broker.deliveries():
+                await broker.past("shop")
+                await channel.queue_delete(settings.history_stream)
+                broker.begin_turn()
+                if may_declare:
+                    assert await broker.past("shop") == ()
+                else:
+                    with pytest.raises(TopologyError, match="is missing"):
+                        await broker.past("shop")
+                assert (await broker.state()).is_remembering == may_declare
 
 
 @pytest.mark.parametrize("what", ["the exchange", "the binding"])

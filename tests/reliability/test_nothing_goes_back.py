@@ -1,5 +1,6 @@
 """Signed renewals that come late or once more: what was put there since stays. Over both engines, at both clouds."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -41,20 +42,17 @@ class Shop:
     listener: str
     keys: Path
 
-    def signed(self, one: Issued, **how: Any) -> Message:
-        """As its producer sends it; whoever has it can send the same bytes again.
-
-        Signed a while ago: ByCloud tells whole seconds, and what was stored in that second proves nothing.
-        """
-        key, at = (
-            read_key(self.keys / "acme.jwk", is_private=True, signs=True),
-            datetime.now(UTC) - timedelta(seconds=2),
-        )
-        body = sign(renewal(one, **how).body, Signing("acme", key, "rotation-worker", 3600), at)
+    def signed(self, one: Issued, *, ago: timedelta = timedelta(), **how: Any) -> Message:
+        """As its producer sends it; whoever has it can send the same bytes again."""
+        key, at = read_key(self.keys / "acme.jwk", is_private=True, signs=True), datetime.now(UTC) - ago
+        body = sign(renewal(one, **how).body, Signing("acme", key, "rotation-worker", 7200), at)
         return Message(body, "application/jose")
 
-    def urgent(self, one: Issued) -> Message:
-        return self.signed(one, reason="key_compromise", allow_shorter_validity=True)
+    async def urgent(self, one: Issued, *, ago: timedelta = timedelta()) -> Message:
+        """ByCloud tells whole seconds: what is stored in the second of the signature proves nothing."""
+        sent = self.signed(one, ago=ago, reason="ca_incident", allow_shorter_validity=True)
+        await asyncio.sleep(1)
+        return sent
 
     def written(self, *, days_ago: float) -> None:
         """What is stored at ByCloud, as if that had been done then: it takes what begins later for newer."""
@@ -155,18 +153,51 @@ async def test_an_urgent_renewal_that_comes_again_does_not_undo_what_was_put_the
 ) -> None:
     spoilt, older = issued(days_ago=2, days=90), issued(days_ago=9, days=90)
     async with opened(tmp_path, broker) as shop:
-        again, urgent = shop.signed(spoilt), shop.urgent(older)
+        again = shop.signed(spoilt)
         backdated = AUTHORITY.issue(NAMES, not_before=datetime.now(UTC).replace(microsecond=0) - BACKDATED)
         async with running(shop.settings) as worker:
-            assert await came(worker, again, urgent, again) == [ROTATED, ROTATED, REPLAYED]
+            assert await came(worker, again) == [ROTATED]
+            urgent = await shop.urgent(older)
+            assert await came(worker, urgent, again) == [ROTATED, REPLAYED]
             assert shop.serials == {older.serial_number}
             assert (await came(worker, urgent)) == [("succeeded", "already_current")], "nothing was put there since"
             assert await came(worker, shop.signed(backdated), urgent) == [ROTATED, REPLAYED]
         async with running(shop.settings) as worker:
             assert await came(worker, urgent, again) == [REPLAYED, REPLAYED]
             assert shop.serials == {backdated.serial_number}
-            assert await came(worker, shop.urgent(older)) == [ROTATED], "a message of its own is another matter"
+            assert await came(worker, await shop.urgent(older)) == [ROTATED], "a message of its own is another matter"
         assert shop.serials == {older.serial_number}
+
+
+async def test_an_urgent_renewal_that_comes_late_does_not_undo_what_was_put_there_after_it_was_signed(
+    tmp_path: Path, broker: Mapping[str, Any]
+) -> None:
+    spoilt, older, since = (issued(days_ago=ago, days=90) for ago in (2, 9, 1))
+    async with opened(tmp_path, broker) as shop, running(shop.settings) as worker:
+        late = await shop.urgent(older, ago=timedelta(minutes=5))
+        assert await came(worker, shop.signed(spoilt), shop.signed(since), late) == [ROTATED, ROTATED, DOWNGRADE]
+        assert shop.serials == {since.serial_number}, "it had begun before that was signed"
+        assert await came(worker, await shop.urgent(older)) == [ROTATED]
+
+
+@pytest.mark.parametrize("strategy", ["in_place", "replace"])
+async def test_a_newer_certificate_is_put_there_within_the_hour_although_it_ends_before_the_one_that_is_there(
+    tmp_path: Path, broker: Mapping[str, Any], strategy: str
+) -> None:
+    longer, shorter = issued(days_ago=0.04, days=90), issued(days_ago=0.02, days=45)
+    async with opened(tmp_path, broker, strategy, ("bycloud",)) as shop, running(shop.settings) as worker:
+        assert await came(worker, shop.signed(longer), shop.signed(shorter)) == [ROTATED, ROTATED]
+        assert shop.serials == {shorter.serial_number}
+
+
+async def test_what_was_issued_again_with_the_same_end_takes_its_place(
+    tmp_path: Path, broker: Mapping[str, Any]
+) -> None:
+    one, again = issued(days_ago=1, days=90), issued(days_ago=1, days=90)
+    async with opened(tmp_path, broker, "in_place", ("bycloud",)) as shop, running(shop.settings) as worker:
+        told = await came(worker, shop.signed(one), shop.signed(again), shop.signed(again))
+        assert told == [ROTATED, ROTATED, ("succeeded", "already_current")]
+        assert shop.serials == {again.serial_number}
 
 
 async def test_an_urgent_renewal_that_failed_may_be_put_back_whatever_was_put_there_since(
@@ -176,7 +207,7 @@ async def test_an_urgent_renewal_that_failed_may_be_put_back_whatever_was_put_th
     async with opened(tmp_path, broker, clouds=("apig",)) as shop:
         async with running(shop.settings) as worker:
             assert await came(worker, shop.signed(spoilt)) == [ROTATED]
-            urgent = shop.urgent(older)
+            urgent = await shop.urgent(older)
             shop.sandbox.world.faults.append(Fault("modify_certificate", status=403, times=99))
             assert (await came(worker, urgent))[0][0] == "failed"
             shop.sandbox.world.faults.clear()

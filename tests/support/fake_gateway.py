@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from worker.core.bundle import Bundle, Leaf
 from worker.core.calls import Calls, Parcels, PlannedCall
@@ -77,7 +78,12 @@ class FakeGateway:
         self._called("replace")
         held = how.stored if isinstance(how, Modify) else Stored("c9", how.name)
         leaf = bundle.leaf
-        new = replace(held, serial_number=leaf.serial_number, not_before=leaf.not_before, not_after=leaf.not_after)
+        facts: dict[str, Any] = {
+            "serial_number": leaf.serial_number,
+            "not_before": leaf.not_before,
+            "not_after": leaf.not_after,
+        }
+        new = replace(held, **facts, known_not_before=None)
         if not self.lies:
             self.stored = new
         if self.put_moves_flags:

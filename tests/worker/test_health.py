@@ -47,6 +47,16 @@ async def test_a_worker_that_drains_is_not_ready(*, is_connected: bool, reasons:
     assert (answer.status, json.loads(answer.body)) == (503, {"status": "not ready", "reasons": reasons})
 
 
+async def test_a_worker_that_cannot_read_the_history_is_not_ready() -> None:
+    async def state() -> BrokerState:
+        return BrokerState(is_connected=True, is_active=True, is_remembering=False)
+
+    request: Any = None
+    answer: Any = await Health(state, Metrics()).readyz(request)
+    told = {"status": "not ready", "reasons": ["the history cannot be read"]}
+    assert (answer.status, json.loads(answer.body)) == (503, told)
+
+
 async def test_a_worker_that_is_told_to_stop_says_so_while_it_finishes_what_is_in_hand(tmp_path: Path) -> None:
     async with Sandbox() as sandbox, aiohttp.ClientSession() as session:
         world, authority, port = sandbox.world, Authority.create(), free_port()

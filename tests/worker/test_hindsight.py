@@ -17,7 +17,7 @@ from tests.support.fake_gateway import FakeGateway
 from tests.support.values import bundle, certificate, day, deployment, stored
 from tests.support.virtual_time import run_virtual
 from tests.worker.test_consumer import AUTHORITY, NAMES, Inbox, consumer_of
-from worker.broker.base import BrokerLostError, Message
+from worker.broker.base import BrokerError, BrokerLostError, Message, TopologyError
 from worker.core.bundle import Bundle
 from worker.core.errors import Failure
 from worker.core.outcome import BindingResult, Report
@@ -47,8 +47,10 @@ def cloud(*, tells_beginnings: bool) -> FakeGateway:
 class Forgetful(Inbox):
     """Its history cannot be read."""
 
+    why: BrokerError = field(default_factory=lambda: BrokerLostError("away"))
+
     async def past(self, _certificate: str) -> Sequence[Placed]:
-        raise BrokerLostError("no such stream")
+        raise self.why
 
 
 @pytest.mark.parametrize(
@@ -67,6 +69,19 @@ async def test_only_what_might_go_back_waits_while_the_history_cannot_be_read(
     await consumer_of(inbox, gateway).run()
     assert inbox.log == log
     assert ("replace" in gateway.journal) == (log[0] == "event")
+
+
+@pytest.mark.parametrize(("how", "tells_beginnings"), [({}, False), (GOING_BACK, True)])
+async def test_a_history_that_is_missing_or_barred_is_told_at_once_and_not_waited_for(
+    how: dict[str, Any], *, tells_beginnings: bool
+) -> None:
+    why, gateway = TopologyError("reading the history: no queue"), cloud(tells_beginnings=tells_beginnings)
+    inbox = Forgetful(sent(days_ago=1, **how), asyncio.Event(), why=why)
+    await consumer_of(inbox, gateway).run()
+    assert inbox.log == ["event", "bury history_unreadable of shop kept"]
+    [event] = inbox.events
+    assert event["data"]["message"] == "the history cannot be read (reading the history: no queue)"
+    assert "replace" not in gateway.journal
 
 
 @dataclass

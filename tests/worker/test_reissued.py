@@ -26,8 +26,8 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 END = NOW + timedelta(days=60)
 
 
-def issued(*, days_ago: int) -> Issued:
-    return AUTHORITY.issue(NAMES, not_before=NOW - timedelta(days=days_ago), not_after=END)
+def issued(*more: str, days_ago: int) -> Issued:
+    return AUTHORITY.issue([*NAMES, *more], not_before=NOW - timedelta(days=days_ago), not_after=END)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,15 @@ async def test_what_was_issued_after_the_stored_one_was_written_takes_its_place_
         assert (came["outcome"], came["reason"]) == ("succeeded", "rotated")
         assert place.stored.leaf.serial_number == new.serial_number
         assert (await place.came(renewal(new)))["reason"] == "already_current"
+        assert place.puts == 1
+
+
+async def test_what_was_issued_again_with_one_name_more_takes_its_place_though_nobody_has_told_what_is_there(
+    tmp_path: Path,
+) -> None:
+    async with placed(tmp_path, issued(days_ago=30), written=timedelta(hours=1)) as place:
+        sent = renewal(issued("more.example.com", days_ago=30))
+        assert [(await place.came(sent))["reason"] for _ in range(2)] == ["rotated", "already_current"]
         assert place.puts == 1
 
 

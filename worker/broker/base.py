@@ -8,7 +8,7 @@ BrokerLostError.
 
 import json
 import re
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -189,6 +189,8 @@ class BrokerState:
     """False for a standby."""
     is_taking: bool = True
     """Whether what was published last was taken: not while an alarm blocks publishers."""
+    is_remembering: bool = True
+    """Whether the history could be read when somebody asked for it last."""
     parked: int = 0
     dead: int = 0
     ready: int = 0
@@ -236,6 +238,13 @@ class Broker(Protocol):
 
     async def dead(self) -> Sequence[Dead]:
         """Everything in the dead queue, oldest first; nothing is taken out."""
+        ...
+
+    async def shield(self, exposes: Callable[[Message], bool | None], /) -> int:
+        """Puts a note in the place of each that the broker itself has given up and that must not be kept; how many.
+
+        `exposes`: None for what may be kept, else whether a key in the open was seen in it.
+        """
         ...
 
     async def replay(self, ids: Sequence[str]) -> Sequence[str]:

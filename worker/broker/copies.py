@@ -115,6 +115,18 @@ def dead_letter(incoming: AbstractIncomingMessage, worker: str) -> Dead:
     )
 
 
+def is_unseen(incoming: AbstractIncomingMessage) -> bool:
+    """Given up by the broker itself. Who forges the header keeps none from seeing but himself."""
+    return _REASON not in incoming.headers and _broker_reason(_record(incoming.headers)) in _OF_THE_BROKER
+
+
+def note_of_unseen(incoming: AbstractIncomingMessage, worker: str, *, is_exposed: bool) -> Sending:
+    """What is put in its place."""
+    dead = dead_letter(incoming, worker)
+    about = About(certificate=dead.certificate, renewal_id=dead.renewal_id, is_exposed=is_exposed)
+    return given_up(dead.message, dead.reason, about, keep_body=False)
+
+
 def dead_id(incoming: AbstractIncomingMessage) -> str:
     """Its message id; of one without a sound one, made of its body."""
     return sound_message_id(incoming.message_id) or sha256(incoming.body).hexdigest()[:32]

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,11 +22,22 @@ from worker.broker.base import (
     Message,
     Right,
     TooLargeError,
+    TopologyError,
     redelivered,
 )
 from worker.broker.connection import Connector, counted, guarded
 from worker.broker.consuming import Session, consuming
-from worker.broker.copies import again, dead_id, dead_letter, given_up, opened, redeliveries, traced
+from worker.broker.copies import (
+    again,
+    dead_id,
+    dead_letter,
+    given_up,
+    is_unseen,
+    note_of_unseen,
+    opened,
+    redeliveries,
+    traced,
+)
 from worker.broker.declaring import prepare
 from worker.broker.facts import Facts, Told, told_at
 from worker.broker.publishing import Publisher, Sending
@@ -226,8 +237,17 @@ class RabbitBroker:
         return told_at(latest[0]) if latest and latest[0].get("id") != self._told_last else None
 
     async def _read_all(self, facts: Facts) -> None:
+        """A stream that is gone a worker at work makes again first, where that is its to do."""
         async with self._connector.connected() as connection:
-            await self._stream(connection).each(self.user, facts.take_in)
+            stream = self._stream(connection)
+            try:
+                await stream.each(self.user, facts.take_in)
+            except TopologyError as error:
+                if self._session is None:
+                    raise
+                _log.warning("history.unread", error=str(error))
+                await self._prepare(connection)
+                await stream.each(self.user, facts.take_in)
 
     def _stream(self, connection: AbstractConnection) -> Stream:
         return Stream(connection, self._settings.history_stream, self.timeout, self._mark)
@@ -268,6 +288,18 @@ class RabbitBroker:
                 return held
             held.append(one)
 
+    async def shield(self, exposes: Callable[[Message], bool | None], /) -> int:
+        count = 0
+        async with self._connector.connected() as connection:
+            for one in filter(is_unseen, await self._held(connection)):
+                is_exposed = exposes(opened(one, self.user))
+                if is_exposed is not None:
+                    await self.copy(DEAD, note_of_unseen(one, self.user, is_exposed=is_exposed))
+                    async with guarded("settling", self.timeout):
+                        await one.ack()
+                    count += 1
+        return count
+
     async def replay(self, ids: Sequence[str]) -> Sequence[str]:
         found = []
         async with self._connector.connected() as connection:
@@ -294,7 +326,8 @@ class RabbitBroker:
             return BrokerState(is_connected=False, is_active=False)
         parking = [parking_queue(self._settings, step) for step in self.parking_seconds]
         names = (self._settings.queue, self._settings.dead_queue, *parking)
-        state = BrokerState(is_connected=True, is_active=session.is_active, is_taking=self._publisher.is_taken)
+        is_taking, is_remembering = self._publisher.is_taken, not self._recall.is_barred
+        state = BrokerState(True, session.is_active, is_taking, is_remembering)
         try:
             async with guarded("counting", _COUNTING_SECONDS):
                 ready, dead, *parked = [count for count, _ in await counted(session.connection, *names)]

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from worker.broker.base import BrokerError
+from worker.broker.base import BrokerError, TopologyError
 from worker.broker.facts import Facts
 
 _PAUSE: Final = 30.0
@@ -29,6 +29,11 @@ class Recall:
     _refusal: BrokerError | None = None
     _refused_at: float = 0.0
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def is_barred(self) -> bool:
+        """When it was to be read last there was none, or no right to read it."""
+        return isinstance(self._refusal, TopologyError)
 
     async def facts(self) -> Facts:
         """Raises what `read` does."""

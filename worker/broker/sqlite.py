@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -279,6 +279,9 @@ class SqliteBroker:
         rows = await self._read("SELECT * FROM messages WHERE state = 'dead' ORDER BY since, number")
         return [dead_letter_of(row) for row in rows]
 
+    async def shield(self, _exposes: Callable[[Message], bool | None], /) -> int:
+        return 0  # nothing expires here: a worker has seen all that is given up
+
     async def replay(self, ids: Sequence[str]) -> Sequence[str]:
         found = []
         for one in ids:
@@ -297,12 +300,10 @@ class SqliteBroker:
         return facts.find(event_ids, certificate, but, digest)
 
     async def kept(self, certificate: str, leaf: str) -> Mapping[str, Snapshot]:
-        facts = await self._facts(KEPT, (certificate, leaf, time.time() - FOR))
-        return facts.noted(certificate, leaf)
+        return (await self._facts(KEPT, (certificate, leaf, time.time() - FOR))).noted(certificate, leaf)
 
     async def past(self, certificate: str) -> Sequence[Placed]:
-        facts = await self._facts(PAST, (certificate, EACH))
-        return facts.past(certificate)
+        return (await self._facts(PAST, (certificate, EACH))).past(certificate)
 
     async def _facts(self, statement: str, values: Sequence[object]) -> Facts:
         facts = Facts()

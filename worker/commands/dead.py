@@ -5,9 +5,10 @@ import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
-from worker.broker.base import EXPOSED, Broker, Dead
+from worker.broker.base import EXPOSED, Broker, Dead, Message
 from worker.commands.exits import FAILED, OK
 from worker.commands.loading import log_level, settings_of
 from worker.commands.material import certificate_named
@@ -17,6 +18,8 @@ from worker.commands.refusals import in_json
 from worker.core.events import rfc3339
 from worker.settings import Settings
 from worker.telemetry import configure_logs
+from worker.trust.keeping import looked_at
+from worker.trust.opening import TrustPolicy
 
 _BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -36,12 +39,19 @@ def execute(args: argparse.Namespace) -> int:
 async def _with_broker(settings: Settings, args: argparse.Namespace) -> int:
     broker = broker_to_read(settings)
     try:
+        await broker.shield(partial(_exposes, settings))
         dead = sorted((one for one in await broker.dead() if args.certificate in (None, one.certificate)), key=_age)
         if args.certificate is not None and not dead:
             certificate_named(settings, args.certificate)
         return await _replay(broker, dead, args) if args.action == "replay" else _list(dead, args)
     finally:
         await broker.close()
+
+
+def _exposes(settings: Settings, message: Message) -> bool | None:
+    """The worker's own rule, for what no worker has seen."""
+    look = looked_at(message, TrustPolicy({}, allow_plain_keys=settings.trust.allow_plain_keys))
+    return None if look.may_keep else look.is_exposed
 
 
 def _age(dead: Dead) -> datetime:

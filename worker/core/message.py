@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal, Never
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from worker.core.errors import RefusedError, unchained
+from worker.core.pieces import FEWEST, is_in_pieces, odd_in
 from worker.core.renewal import Held, InFiles, InVault, Material, Plain, Reason, Renewal, Sealed
 from worker.core.secret import Secret
 from worker.core.unrepeated import without_repeats
@@ -235,7 +236,7 @@ def _material(data: RenewalData) -> Material:
 def identify(body: bytes) -> tuple[str | None, str | None]:
     """Certificate name and renewal id of a message that may be bad otherwise, for its event and its dead letter.
 
-    No id that may be a key: it would be told to all who hear events.
+    No id or name that may be a key, or a piece of one: it would be told to all who hear events.
     """
     if len(body) > LONGEST_BODY:
         return None, None
@@ -244,10 +245,11 @@ def identify(body: bytes) -> tuple[str | None, str | None]:
     except RefusedError:
         return None, None
     data = document.get("data")
-    certificate = data.get("certificate") if isinstance(data, dict) else None
+    certificate = _if_sound(data.get("certificate") if isinstance(data, dict) else None, _NAME)
     renewal_id = _if_sound(document.get("id"), _ID)
-    is_told = renewal_id is not None and _KEY_LIKE.search(renewal_id) is None
-    return _if_sound(certificate, _NAME), renewal_id if is_told else None
+    most = 0 if is_in_pieces(document) else FEWEST - 1
+    is_told = renewal_id is not None and _KEY_LIKE.search(renewal_id) is None and odd_in(renewal_id) <= most
+    return certificate if odd_in(certificate or "") <= most else None, renewal_id if is_told else None
 
 
 def _unsigned(body: bytes) -> bytes:

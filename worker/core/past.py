@@ -3,12 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from worker.core.bundle import Leaf, UsedKey
 from worker.core.outcome import Previous
 from worker.core.reporting import ROLLED_BACK
+
+_WHOLE_SECOND: Final = timedelta(seconds=1)
+"""A signature's time has no fractions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +102,23 @@ def is_overtaken(past: Sequence[Placed], leaf: Leaf, undo_until: datetime | None
     if not there:
         return False
     last = there[-1]
-    is_newer = (last.not_before, last.not_after) > (leaf.not_before, leaf.not_after)
-    return is_newer and (undo_until is None or last.not_before > undo_until)
+    return _is_newer(last, leaf) and (undo_until is None or last.not_before > undo_until)
+
+
+def is_put_since(past: Sequence[Placed], leaf: Leaf, signed_at: datetime | None) -> bool:
+    """Whether what was put there last is newer, and came there after the renewal was signed. Oldest first.
+
+    Nobody signs for undoing what is not there yet: CAs date certificates back, so that it may have begun before.
+    """
+    there = lasting(past)
+    if signed_at is None or not there:
+        return False
+    last = there[-1]
+    return _is_newer(last, leaf) and last.at is not None and last.at >= signed_at + _WHOLE_SECOND
+
+
+def _is_newer(placed: Placed, leaf: Leaf) -> bool:
+    return (placed.not_before, placed.not_after) > (leaf.not_before, leaf.not_after)
 
 
 def used_keys(past: Sequence[Placed]) -> Sequence[UsedKey]:

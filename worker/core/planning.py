@@ -29,6 +29,10 @@ class Stored:
     """When it was stored, where its gateway tells that and not_before does not."""
     fingerprint_prefix: str | None = None
     """Beginning of the leaf's SHA-256 fingerprint, where the name that we gave it tells."""
+    names: frozenset[str] | None = field(default=None, compare=False)
+    """In lower case, where its gateway tells them."""
+    known_not_before: datetime | None = field(default=None, compare=False)
+    """Where its gateway tells no not_before, and it is known for another certificate than the renewed one."""
     has_trusted_root_ca: bool = False
     scope: Literal["global", "instance"] | None = None
     instance_id: str | None = None
@@ -172,9 +176,10 @@ def age_of(stored: Stored, leaf: Leaf, *, stored_after: datetime | None = None) 
         return "older"
     if stored.issued_before is not None and leaf.not_before > stored.issued_before:
         return "older"
-    if stored.not_before is None:
+    begins = stored.not_before or stored.known_not_before
+    if begins is None:
         return "newer" if stored.not_after > leaf.not_after else "older"
-    return "newer" if (stored.not_before, stored.not_after) > (leaf.not_before, leaf.not_after) else "older"
+    return "newer" if (begins, stored.not_after) > (leaf.not_before, leaf.not_after) else "older"
 
 
 def supersedes(stored: Stored | None, leaf: Leaf, undo_until: datetime | None) -> bool:
@@ -190,6 +195,8 @@ def supersedes(stored: Stored | None, leaf: Leaf, undo_until: datetime | None) -
 
 
 def _is_same(stored: Stored, leaf: Leaf, stored_after: datetime | None) -> bool:
+    if stored.known_not_before is not None:
+        return False
     if stored.serial_number is not None:
         return stored.serial_number == leaf.serial_number and stored.not_after in (None, leaf.not_after)
     if stored.fingerprint_prefix is not None:

@@ -7,6 +7,7 @@ from operator import itemgetter
 from typing import Final
 
 from worker.core import events
+from worker.gateways.dresses import Span, dressed
 from worker.gateways.likeness import LETTERS, SHORTEST_CUT, cuts_in, looks_of
 
 _SHORTEST_PIECE: Final = 8
@@ -14,17 +15,13 @@ _SHORTEST_PIECE: Final = 8
 _LONGEST_TEXT: Final = 6000
 # What stands for one character, however often it was escaped: in JSON, in URLs, in HTML, which leaves letters alone.
 _CHARACTER: Final = re.compile(
-    r"(?<!\\)\\++(?:[nrtbf]|[ux]00(?P<json>[0-9A-Fa-f]{2})|x(?P<byte>[0-9A-Fa-f]{2}))"
-    r"|%(?:25)*(?P<url>[0-9A-Fa-f]{2})|&\#?[A-Za-z0-9]{2,6};|(?P<plain>[A-Za-z0-9])"
+    r"(?<!\\)\\++(?:[ux]00(?P<json>[0-9A-Fa-f]{2})|x(?P<byte>[0-9A-Fa-f]{2})|u\{0*(?P<braced>[0-9A-Fa-f]{2})\}"
+    r"|(?P<octal>[01][0-7]{2})|[nrtbf])|%(?:25)*(?P<url>[0-9A-Fa-f]{2})"
+    r"|&(?:amp;)*(?:\#0*(?P<decimal>[0-9]{2,3});|\#[xX]0*(?P<html>[0-9A-Fa-f]{2});|\#?[A-Za-z0-9]{2,6};)"
+    r"|(?P<plain>[A-Za-z0-9])"
 )
-_RUN: Final = re.compile(r"[A-Za-z0-9+/=_-]{20,}")
+_BASES: Final = {"json": 16, "byte": 16, "braced": 16, "octal": 8, "url": 16, "decimal": 10, "html": 16}
 _WORD: Final = re.compile(r"[A-Za-z0-9+/=_%&#;\\-]+")
-_BETWEEN: Final = re.compile(r"[+/=_-]+")
-# Words, names, dates, counters, and ids in hex: what ids of clouds, paths and host names consist of.
-_EVERYDAY: Final = re.compile(
-    r"[a-z]*(?:[A-Z][a-z]{2,})*|[A-Z]+|[a-z0-9]{1,12}|[A-Z0-9]{1,12}|[0-9]{1,19}|[0-9a-f]{1,32}|[0-9A-F]{1,32}"
-)
-Span = tuple[int, int]
 
 
 def shown(text: str, secrets: Iterable[str], pieces: Iterable[str] = ()) -> str:
@@ -32,11 +29,11 @@ def shown(text: str, secrets: Iterable[str], pieces: Iterable[str] = ()) -> str:
 
     A secret is starred however short it is. `pieces` are words of which only some are secrets: the long ones count. Of
     both, every cut of twelve letters and digits is starred, in whatever lines, escapes or base64 or hex it stands; and
-    every long run that is no name or id, for it may be a secret of another call.
+    every long run that is no name or id, and bytes in any other dress, for they may be a secret of another call.
     """
     text, secrets = text[:_LONGEST_TEXT], tuple(secrets)
     words = [piece for piece in pieces if len(piece) >= _SHORTEST_PIECE]
-    spans = [*_quoted(text, {*_whole(secrets), *words}), *_cut(text, (*secrets, *words)), *_runs(text)]
+    spans = [*_quoted(text, {*_whole(secrets), *words}), *_cut(text, (*secrets, *words)), *dressed(text)]
     return events.shown(_starred(text, sorted(spans)))
 
 
@@ -72,19 +69,12 @@ def _letters(text: str) -> tuple[str, list[Span]]:
     """The letters and digits alone, escapes undone, and where each of them stands."""
     letters, places = [], []
     for found in _CHARACTER.finditer(text):
-        escaped = found["json"] or found["byte"] or found["url"]
-        letter = found["plain"] or (chr(int(escaped, 16)) if escaped else "")
+        kind = found.lastgroup or ""
+        letter = chr(int(found[kind], _BASES[kind])) if kind in _BASES else found["plain"]
         if letter in LETTERS:
             letters.append(letter)
             places.append(found.span())
     return "".join(letters), places
-
-
-def _runs(text: str) -> Iterator[Span]:
-    """As long as a key's cut may be, and not of parts that can be read."""
-    for run in _RUN.finditer(text):
-        if not all(_EVERYDAY.fullmatch(part) for part in _BETWEEN.split(run[0])):
-            yield run.span()
 
 
 def _starred(text: str, spans: Iterable[Span]) -> str:

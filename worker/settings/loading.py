@@ -12,6 +12,7 @@ from worker.core.errors import unchained
 from worker.settings.checks import EMBEDDED, problems_in, sends_password
 from worker.settings.errors import SettingsError
 from worker.settings.files import problem_of_kind, problem_of_secret
+from worker.settings.folders import problem_of_folders
 from worker.settings.model import Settings
 from worker.settings.overrides import apply, overrides_in
 from worker.settings.sources import Tree, read_toml
@@ -224,7 +225,7 @@ def _anchor(value: Any, folder: Path) -> Any:
 
 
 def check_named_files(settings: Settings) -> None:
-    """Raises SettingsError when a file with a secret is missing or for everybody, or one of CAs is everybody's."""
+    """Raises SettingsError when a file is missing, has a secret and is for everybody, or can be replaced by others."""
     problems = problems_of_files(settings)
     if problems:
         raise SettingsError(problems)
@@ -235,6 +236,7 @@ def problems_of_files(settings: Settings, *sections: str) -> Sequence[str]:
     found = [
         *((place, _problem_of(path, problem_of_secret)) for place, path in secret_files(settings)),
         *((place, _problem_of(path, problem_of_kind)) for place, path in ca_files(settings)),
+        *((place, problem_of_folders(path)) for place, path in _looked_at_later(settings)),
     ]
     return [
         f"{place}: {problem}"
@@ -245,9 +247,22 @@ def problems_of_files(settings: Settings, *sections: str) -> Sequence[str]:
 
 def _problem_of(path: Path, look: Callable[[os.stat_result], str | None]) -> str | None:
     try:
-        return look(path.stat())
+        return look(path.stat()) or problem_of_folders(path)
     except OSError as error:
         return error.strerror
+
+
+def _looked_at_later(settings: Settings) -> Iterator[tuple[str, Path]]:
+    """What is wrong with these themselves is told when they are read."""
+    trust, publish = settings.trust, settings.publish
+    named: list[tuple[str, Path | None]] = [
+        *((f"trust.producers.{name}.public_key", one.public_key) for name, one in trust.producers.items()),
+        ("trust.ca_bundle", None if trust.ca_bundle == "system" else Path(trust.ca_bundle)),
+        ("publish.recipient_key", publish.recipient_key),
+        ("broker.cert_file", settings.broker.cert_file),
+        ("trust.vault.auth.jwt_file", getattr(trust.vault.auth, "jwt_file", None) if trust.vault else None),
+    ]
+    yield from ((place, path) for place, path in named if path is not None)
 
 
 def ca_files(settings: Settings) -> Iterator[tuple[str, Path]]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from worker.core.errors import unchained
 from worker.settings.errors import SettingsError
 from worker.settings.files import problem_of_kind, read_bounded
+from worker.settings.folders import problem_of_folders
 
 LARGEST: Final = 1024 * 1024
 _AT_LINE: Final = re.compile(r"at line (\d+)")
@@ -36,7 +37,7 @@ def read_toml(file: Path) -> Tree:
 @unchained
 def _text(file: Path) -> str:
     def look(status: os.stat_result) -> None:
-        problem = problem_of_kind(status)
+        problem = problem_of_kind(status) or problem_of_folders(file)
         if problem is not None:
             raise SettingsError([f"{file}: {problem}"])
 

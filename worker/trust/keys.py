@@ -12,12 +12,16 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey
 
 from worker.core.errors import TransientError, unchained
+from worker.core.unrepeated import without_repeats
 from worker.settings.files import problem_of_kind, problem_of_secret, read_bounded
+from worker.trust.members import problem_of_public
 
 _LONGEST: Final = 8192
 _CURVES: Final = frozenset({"P-256", "P-384", "P-521", "X25519"})
 _SIGNING: Final = "Ed25519"
+_NO_JWK: Final = "no JWK of a kind that is used here"
 Key = ECKey | OKPKey
+_KINDS: Final[Mapping[object, Any]] = {"EC": ECKey, "OKP": OKPKey}
 
 
 class KeyFileError(Exception):
@@ -27,15 +31,16 @@ class KeyFileError(Exception):
 @unchained
 def read_key(path: Path, *, is_private: bool, signs: bool) -> Key:
     """A JWK: for sealing EC (P-256, P-384, P-521) or X25519, for signing Ed25519. Raises KeyFileError."""
-    key = _imported(_content(path, is_private=is_private))
+    fields = _fields(_content(path, is_private=is_private))
+    problem = None if is_private else problem_of_public(fields, signs=signs)
+    if problem is not None:
+        raise KeyFileError(problem)
+    key = _imported(fields)
     curve = key.as_dict(private=False).get("crv")
     if (curve == _SIGNING) != signs or (not signs and curve not in _CURVES):
         raise KeyFileError("no Ed25519 key" if signs else "neither an EC nor an X25519 key")
     if is_private and not key.is_private:
         raise KeyFileError("no private key")
-    if key.is_private and not is_private:
-        # It would work, and is where everybody may read it.
-        raise KeyFileError("holds a private key; here belongs the public one")
     return key
 
 
@@ -52,15 +57,24 @@ def _content(path: Path, *, is_private: bool) -> bytes:
 
 
 @unchained
-def _imported(content: bytes) -> Key:
+def _fields(content: bytes) -> Mapping[str, Any]:
     try:
-        fields = json.loads(content)
-        kind: Any = {"EC": ECKey, "OKP": OKPKey}[fields["kty"]]
+        fields = json.loads(content, object_pairs_hook=without_repeats)
+    except (ValueError, RecursionError):
+        raise KeyFileError(_NO_JWK) from None
+    if not isinstance(fields, dict) or fields.get("kty") not in tuple(_KINDS):
+        raise KeyFileError(_NO_JWK)
+    return fields
+
+
+@unchained
+def _imported(fields: Mapping[str, Any]) -> Key:
+    try:
         # What a key may be used for is decided by where it is named.
         known = {name: value for name, value in fields.items() if name not in ("use", "key_ops")}
-        imported: Key = kind.import_key(known)
+        imported: Key = _KINDS[fields["kty"]].import_key(known)
     except (JoseError, ValueError, TypeError, KeyError, RecursionError):
-        raise KeyFileError("no JWK of a kind that is used here") from None
+        raise KeyFileError(_NO_JWK) from None
     return imported
 
 

@@ -61,6 +61,7 @@ class Health:
         state = await self._measured()
         reasons = [] if state.is_connected else ["the broker is not connected"]
         reasons += [] if state.is_taking else ["the broker takes no events"]
+        reasons += [] if state.is_remembering else ["the history cannot be read"]
         reasons += ["draining"] if self.is_stopping() else []
         if reasons:
             return web.json_response({"status": "not ready", "reasons": reasons}, status=503, headers=_HEADERS)

@@ -22,6 +22,14 @@ def _lowered(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
 
 
+def _names(value: object) -> object:
+    """None for what is no list of names: nothing else depends on it."""
+    if not isinstance(value, list) or not value or not all(isinstance(one, str) for one in value):
+        return None
+    return frozenset(one.lower() for one in value)
+
+
+Names = Annotated[frozenset[str] | None, BeforeValidator(_names)]
 Word = Annotated[str | None, BeforeValidator(_lowered)]
 """A status, or an id that is a UUID: its case means nothing."""
 
@@ -71,6 +79,7 @@ class Certificate(Body):
     created_at: Time = None
     updated_at: Time = None
     bindings: list[Binding] | None = None
+    domains: Names = None
 
     def stored(self) -> Stored:
         return Stored(
@@ -80,6 +89,7 @@ class Certificate(Body):
             issued_before=self.updated_at,
             stored_at=self.created_at,
             fingerprint_prefix=fingerprint_in(self.name),
+            names=self.domains,
         )
 
     def at(self, listener: str, *, sni: bool) -> Binding | None:

@@ -1,0 +1,183 @@
+"""Faults of what keeps keys in, and what others put in their place out."""
+
+from typing import Final
+
+from tests.bite.fault import Fault
+
+_BACK: Final = "reliability/test_nothing_goes_back.py::"
+_KNOWN: Final = "core/test_recognition.py::test_what_was_put_there_last_is_known_by_its_end_and_an_upload_by_its_name"
+_KEYS: Final = (
+    "trust/test_keys.py::test_a_public_key_with_a_word_against_its_use_or_with_something_else_in_it_is_refused"
+)
+_CUT: Final = "gateways/test_redaction.py::test_no_cut_of_a_key_that_was_sent_is_shown"
+_DRESSED: Final = (
+    "gateways/test_redaction.py::test_bytes_in_another_dress_are_not_shown_even_where_they_were_sent_by_another_call"
+)
+_READABLE: Final = "gateways/test_redaction.py::test_what_a_person_needs_stays_readable"
+_FOLDERS: Final = "settings/test_folders.py::"
+_PIECES: Final = "core/test_message.py::test_no_piece_of_a_key_is_told_as_an_id_or_a_name"
+
+OF_DOORS: Final = (
+    Fault(
+        "a late urgent renewal undoes what was put there since",
+        "hindsight.py",
+        "return DOWNGRADE if is_undoing and",
+        "return DOWNGRADE if not is_undoing and",
+        f"{_BACK}test_an_urgent_renewal_that_comes_late_does_not_undo_what_was_put_there_after_it_was_signed[sqlite]",
+    ),
+    Fault(
+        "what a person puts back is taken for late",
+        "hindsight.py",
+        "renewal.undo_until is not None and not is_put_back",
+        "renewal.undo_until is not None",
+        f"{_BACK}test_an_urgent_renewal_that_failed_may_be_put_back_whatever_was_put_there_since[sqlite]",
+    ),
+    Fault(
+        "whatever was put there after the signature stays",
+        "core/past.py",
+        "return _is_newer(last, leaf) and last.at is not None",
+        "return last.at is not None",
+        "core/test_past.py::test_what_is_newer_and_was_put_there_after_the_signature_is_not_meant_by_it",
+    ),
+    Fault(
+        "where only ends are told the history is not asked what is there",
+        "rotation.py",
+        "leaf is not None and undo_until is None and not gateway.tells_beginnings",
+        "leaf is None and undo_until is None and not gateway.tells_beginnings",
+        f"{_BACK}test_what_was_issued_again_with_the_same_end_takes_its_place[sqlite]",
+    ),
+    Fault(
+        "what the history knows to be older is newer by its end",
+        "core/planning.py",
+        "begins = stored.not_before or stored.known_not_before",
+        "begins = stored.not_before",
+        _KNOWN,
+    ),
+    Fault(
+        "what the history knows for another one is the same by its end",
+        "core/planning.py",
+        "    if stored.known_not_before is not None:\n        return False\n",
+        "",
+        _KNOWN,
+    ),
+    Fault(
+        "what an earlier attempt has written is taken for what was there before",
+        "core/recognition.py",
+        "    if _may_be_ours(stored, snapshot):\n        return None\n",
+        "",
+        "core/test_recognition.py::test_what_an_earlier_attempt_may_have_written_is_left_to_what_its_gateway_shows",
+    ),
+    Fault(
+        "other names are no sign of another certificate",
+        "core/recognition.py",
+        "is_other = is_alike and stored.names not in (None, frozenset(leaf.names))",
+        "is_other = is_alike and stored.names in ()",
+        "worker/test_reissued.py::"
+        "test_what_was_issued_again_with_one_name_more_takes_its_place_though_nobody_has_told_what_is_there",
+    ),
+    Fault(
+        "a history that is barred is waited for",
+        "hindsight.py",
+        "is_lasting = isinstance(error, TopologyError)",
+        "is_lasting = error is None",
+        "worker/test_hindsight.py::test_a_history_that_is_missing_or_barred_is_told_at_once_and_not_waited_for",
+    ),
+    Fault(
+        "a worker without a history is ready",
+        "web/server.py",
+        "[] if state.is_remembering else",
+        "[] if state else",
+        "worker/test_health.py::test_a_worker_that_cannot_read_the_history_is_not_ready",
+    ),
+    Fault(
+        "octal escapes are shown", "gateways/redaction.py", "(?P<octal>[01][0-7]{2})", "(?P<octal>[7][0-7]{2})", _CUT
+    ),
+    Fault(
+        "HTML's numbers are shown",
+        "gateways/redaction.py",
+        "(?P<decimal>[0-9]{2,3})",
+        "(?P<decimal>[a]{2,3})",
+        _CUT,
+    ),
+    Fault(
+        "numbers are shown",
+        "gateways/dresses.py",
+        "    yield from (found.span() for found in _NUMBERS.finditer(text))\n",
+        "",
+        _DRESSED,
+    ),
+    Fault("escaped bytes are shown", "gateways/dresses.py", "    yield from _escaped(text)\n", "", _DRESSED),
+    Fault("base32 is shown", "gateways/dresses.py", "    yield from _base32(text)\n", "", _DRESSED),
+    Fault("base85 is shown", "gateways/dresses.py", "    yield from _base85(text)\n", "", _DRESSED),
+    Fault(
+        "whatever has many signs is starred",
+        "gateways/dresses.py",
+        "odd * _ONE_IN >= len(run[0]) and not all(",
+        "odd * _ONE_IN >= len(run[0]) or not all(",
+        _READABLE,
+    ),
+    Fault(
+        "a folder that everybody may write is taken",
+        "settings/folders.py",
+        "if mode & stat.S_IWOTH:",
+        "if mode & stat.S_IWOTH & stat.S_IWGRP:",
+        f"{_FOLDERS}test_a_folder_that_everybody_may_write_is_named_wherever_it_is_on_the_way",
+    ),
+    Fault(
+        "only the nearest folder is looked at",
+        "settings/folders.py",
+        "yield from dict.fromkeys((*seen, *path.resolve().parents))",
+        "yield path.resolve().parent",
+        f"{_FOLDERS}test_a_folder_that_everybody_may_write_is_named_wherever_it_is_on_the_way",
+    ),
+    Fault(
+        "the folders of a link are not looked at",
+        "settings/folders.py",
+        "yield from dict.fromkeys((*seen, *path.resolve().parents))",
+        "yield from path.resolve().parents",
+        f"{_FOLDERS}test_a_link_leads_through_the_folders_of_both_its_ends",
+    ),
+    Fault(
+        "a folder as in /tmp is refused",
+        "settings/folders.py",
+        "    if mode & stat.S_ISVTX:\n        return None\n",
+        "",
+        f"{_FOLDERS}test_a_mounted_secret_is_taken",
+    ),
+    Fault(
+        "the folders of public keys are not looked at",
+        "settings/loading.py",
+        '        *((f"trust.producers.{name}.public_key", one.public_key) for name, one in trust.producers.items()),\n',
+        "",
+        f"{_FOLDERS}test_every_file_that_is_trusted_is_named_by_its_key",
+    ),
+    Fault(
+        "the folder of the settings is not looked at",
+        "settings/sources.py",
+        "problem_of_kind(status) or problem_of_folders(file)",
+        "problem_of_kind(status)",
+        f"{_FOLDERS}test_settings_in_a_folder_that_everybody_may_write_are_not_read",
+    ),
+    Fault("a public key may hold anything else", "trust/members.py", "    if odd:\n", "    if odd < 0:\n", _KEYS),
+    Fault(
+        "a public key is used for what it is not for",
+        "trust/members.py",
+        'if fields.get("use", "sig" if signs else "enc") !=',
+        'if not fields and fields.get("use", "sig" if signs else "enc") !=',
+        _KEYS,
+    ),
+    Fault(
+        "a piece of a key is an id",
+        "core/message.py",
+        "most = 0 if is_in_pieces(document) else FEWEST - 1",
+        "most = FEWEST - 1",
+        _PIECES,
+    ),
+    Fault(
+        "a key is a name",
+        "core/message.py",
+        'return certificate if odd_in(certificate or "") <= most else None,',
+        "return certificate,",
+        _PIECES,
+    ),
+)

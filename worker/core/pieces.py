@@ -1,0 +1,41 @@
+"""How much of what a message says about itself is neither words nor numbers nor ids: a key in pieces is."""
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Final
+
+FEWEST: Final = 81
+"""Characters: the shortest key in PKCS#8 with its public part has more in base64."""
+_PART: Final = re.compile(r"[A-Za-z0-9]+")
+_EVERYDAY: Final = re.compile(
+    r"[a-z]{0,24}(?:[A-Z][a-z]{2,})*|[A-Z]{1,24}|[a-z0-9]{1,12}|[A-Z0-9]{1,12}|[0-9]{1,19}|[0-9a-f]{1,64}|[0-9A-F]{1,64}"
+)
+_LONGEST: Final = 400
+_MOST: Final = 500
+
+
+def odd_in(text: str) -> int:
+    """Of its letters and digits, those in parts that nobody reads."""
+    return sum(len(part) for part in _PART.findall(text[:_LONGEST]) if not _EVERYDAY.fullmatch(part))
+
+
+def is_in_pieces(document: Mapping[str, object]) -> bool:
+    """Whether such parts stand in several places of it, and are as long as a key together. Its material is not read."""
+    counts = [count for count in map(odd_in, islice(_texts(document), _MOST)) if count]
+    return len(counts) > 1 and sum(counts) >= FEWEST
+
+
+def _texts(document: Mapping[str, object]) -> Iterator[str]:
+    """Each once, names included."""
+    seen = set[str]()
+    waiting: list[object] = [document]
+    while waiting:
+        match waiting.pop():
+            case str() as text if text not in seen:
+                seen.add(text)
+                yield text
+            case list() as many:
+                waiting += many
+            case dict() as fields:
+                waiting += [one for name, value in fields.items() if name != "material" for one in (name, value)]

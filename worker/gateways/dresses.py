@@ -1,0 +1,102 @@
+"""Bytes in one of the dresses that people and programs put them in, whoever's they are.
+
+What a person needs of a cloud's text has none of these. It is starred whether the secret is ours to know or not, so no
+secret has to be taken apart for it: each pattern goes through the text once.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+Span = tuple[int, int]
+_FEWEST: Final = 8
+"""Bytes: fewer are less than the shortest cut of base64 that counts."""
+_SHORTEST: Final = 20
+"""Characters of one encoding."""
+_RUN: Final = re.compile(r"[A-Za-z0-9+/=_-]{20,}")
+_BETWEEN: Final = re.compile(r"[+/=_-]+")
+# Words, names, dates, counters, and ids in hex: what ids of clouds, paths and host names consist of.
+_EVERYDAY: Final = re.compile(
+    r"[a-z]{0,24}(?:[A-Z][a-z]{2,})*|[A-Z]{1,24}|[a-z0-9]{1,12}|[A-Z0-9]{1,12}|[0-9]{1,19}|[0-9a-f]{1,32}|[0-9A-F]{1,32}"
+)
+_NUMBER: Final = r"-?(?:0[xX][0-9A-Fa-f]{1,2}|[0-9]{1,3})"
+_NUMBERS: Final = re.compile(rf"(?<![\w.:])(?:{_NUMBER}[\s,;]{{1,4}}){{{_FEWEST - 1},}}{_NUMBER}(?![\w.:])")
+_ESCAPE: Final = re.compile(
+    r"(?<!\\)\\++(?:x[0-9A-Fa-f]{2}|u00[0-9A-Fa-f]{2}|u\{[0-9A-Fa-f]{1,2}\}|[0-3][0-7]{2})"
+    r"|%(?:25)*[0-9A-Fa-f]{2}|&(?:amp;)*\#(?:[0-9]{2,3}|[xX][0-9A-Fa-f]{2});"
+)
+_APART: Final = 8
+"""Characters at most from one escape to the next: of random bytes every third is shown as what it is."""
+_WORD_BEFORE: Final = re.compile(r"\S+\Z")
+_WORD_AFTER: Final = re.compile(r"\S+")
+_TOKEN: Final = re.compile(r"[A-Za-z0-9]+")
+_NEXT_LINE: Final = re.compile(r"=*(?:\s|\\[nr])+")
+_BASE32: Final = re.compile(r"[A-Z2-7]{2,}|[a-z2-7]{2,}")
+_DENSE: Final = re.compile(rf"[!-~]{{{_SHORTEST},}}")
+_ODD: Final = re.compile(r"[!#$%&()*;<>?@^`{|}~\"'\[\]\\]")
+_ONE_IN: Final = 10
+"""Of the characters in base85, every fourth or fifth is odd."""
+
+
+def dressed(text: str) -> Iterator[Span]:
+    """Where such bytes stand, in no order."""
+    yield from _runs(text)
+    yield from (found.span() for found in _NUMBERS.finditer(text))
+    yield from _escaped(text)
+    yield from _base32(text)
+    yield from _base85(text)
+
+
+def _runs(text: str) -> Iterator[Span]:
+    """As long as a key's cut may be, and not of parts that can be read."""
+    for run in _RUN.finditer(text):
+        if not all(_EVERYDAY.fullmatch(part) for part in _BETWEEN.split(run[0])):
+            yield run.span()
+
+
+def _escaped(text: str) -> Iterator[Span]:
+    def belongs(before: Span, one: Span) -> bool:
+        return one[0] - before[1] <= _APART
+
+    for group in _grouped((found.span() for found in _ESCAPE.finditer(text)), belongs):
+        if len(group) >= _FEWEST:
+            first, last = group[0][0], group[-1][1]
+            before = _WORD_BEFORE.search(text, max(first - _APART, 0), first)
+            after = _WORD_AFTER.match(text, last, last + _APART)
+            yield before.start() if before else first, after.end() if after else last
+
+
+def _base32(text: str) -> Iterator[Span]:
+    """In one line or in many, which are words like others by themselves."""
+
+    def belongs(before: Span, one: Span) -> bool:
+        return text[before[0] : before[1]].isupper() == text[one[0] : one[1]].isupper() and bool(
+            _NEXT_LINE.fullmatch(text, before[1], one[0])
+        )
+
+    tokens = (found.span() for found in _TOKEN.finditer(text) if _BASE32.fullmatch(found[0]))
+    for group in _grouped(tokens, belongs):
+        words = [text[first:last] for first, last in group]
+        letters = sum(map(len, words))
+        mixed = sum(len(word) for word in words if not word.isalpha() and not word.isdigit())
+        if letters >= _SHORTEST and 2 * mixed >= letters:
+            yield group[0][0], group[-1][1]
+
+
+def _base85(text: str) -> Iterator[Span]:
+    for run in _DENSE.finditer(text):
+        odd = sum(1 for _ in _ODD.finditer(run[0]))
+        if odd * _ONE_IN >= len(run[0]) and not all(_EVERYDAY.fullmatch(part) for part in _TOKEN.findall(run[0])):
+            yield run.span()
+
+
+def _grouped(spans: Iterable[Span], belongs: Callable[[Span, Span], bool]) -> Iterator[Sequence[Span]]:
+    """Neighbours that belong together."""
+    group: list[Span] = []
+    for one in spans:
+        if group and not belongs(group[-1], one):
+            yield group
+            group = []
+        group.append(one)
+    if group:
+        yield group

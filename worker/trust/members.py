@@ -1,0 +1,43 @@
+"""What may stand in a public JWK beside the key: the members of RFC 7517 and 8037, and no word against its use."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+_KEY: Final = {"EC": frozenset({"crv", "x", "y"}), "OKP": frozenset({"crv", "x"})}
+_BESIDE: Final = frozenset({"kty", "use", "key_ops", "alg", "kid", "x5u", "x5c", "x5t", "x5t#S256"})
+_PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+HOLDS_PRIVATE: Final = "holds a private key; here belongs the public one"
+_SIGNS: Final = "of a key that verifies signatures"
+_SEALS: Final = "of a key that is sealed to"
+_SIGNING_ALGORITHMS: Final = frozenset({"Ed25519", "EdDSA"})
+_SEALING_ALGORITHMS: Final = frozenset({"ECDH-ES+A256KW"})
+_SEALING_STEPS: Final = frozenset({"deriveKey", "deriveBits", "wrapKey", "unwrapKey"})
+
+
+def problem_of_public(fields: Mapping[str, object], *, signs: bool) -> str | None:
+    """What is wrong with it, by the member's name and not by its value."""
+    return next(_problems(fields, signs=signs), None)
+
+
+def _problems(fields: Mapping[str, object], *, signs: bool) -> Iterator[str]:
+    if _PRIVATE & fields.keys():
+        # It would work, and is where everybody may read it.
+        yield HOLDS_PRIVATE
+    odd = len(fields.keys() - _BESIDE - _KEY.get(str(fields.get("kty")), frozenset()))
+    if odd:
+        yield f"members that are none of a public JWK's: {odd}"
+    whose = _SIGNS if signs else _SEALS
+    if fields.get("use", "sig" if signs else "enc") != ("sig" if signs else "enc"):
+        yield f"use: not that {whose}"
+    if "alg" in fields and fields["alg"] not in tuple(_SIGNING_ALGORITHMS if signs else _SEALING_ALGORITHMS):
+        yield f"alg: not that {whose}"
+    if "key_ops" in fields and not _are_steps(fields["key_ops"], signs=signs):
+        yield f"key_ops: not those {whose}"
+
+
+def _are_steps(told: object, *, signs: bool) -> bool:
+    """Of the public half: that derives nothing by itself, and its list may be empty."""
+    if not isinstance(told, list) or not all(isinstance(one, str) for one in told):
+        return False
+    steps = frozenset(told)
+    return "verify" in steps <= {"sign", "verify"} if signs else steps <= _SEALING_STEPS
