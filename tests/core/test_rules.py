@@ -118,9 +118,7 @@ def test_after_a_compromise_the_old_key_is_refused_whatever_the_settings_say() -
         stances = {"no_sct": "allow", "key_reused": stance}
         assert refused(again, stances=stances, **asked) == "key_reused"
         assert warned(other, stances=stances, **asked) == ()
-        assert refused(first, stances=stances, **asked) == "key_reused", (
-            "its key is the exposed one"
-        )
+        assert refused(first, stances=stances, **asked) == "key_reused", "its key is the exposed one"
 
 
 def test_only_the_first_rule_that_refuses_is_told_and_all_that_warn() -> None:
