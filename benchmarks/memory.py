@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -143,6 +143,9 @@ class Queue:
 
     async def dead(self) -> Sequence[Dead]:
         return ()
+
+    async def shield(self, _exposes: Callable[[Message], bool | None], /) -> int:
+        raise NotImplementedError
 
     async def replay(self, ids: Sequence[str]) -> Sequence[str]:
         raise NotImplementedError

@@ -186,9 +186,8 @@ async def rotator_of(settings: Settings, metrics: Metrics, watcher: Watcher | No
     async with gateways_of(settings, metrics) as gateways, vault_of(settings) as vault:
         settle = {name: gateway.settle_seconds for name, gateway in settings.gateways.items()}
         kept = kept_of(settings, vault)
-        yield Rotator(
-            gateways, Probing.of(settings, utc_now), settle, watcher or Unwatched(), claims_in(settings), kept=kept
-        )
+        probing, heard = Probing.of(settings, utc_now), watcher or Unwatched()
+        yield Rotator(gateways, probing, settle, heard, claims_in(settings), kept=kept, answering=probing.answering)
 
 
 def sweeper_of(settings: Settings, rotator: Rotator) -> Sweeper:

@@ -1,138 +1,169 @@
-"""One plan at one deployment: replaced, attached wave by wave, read back, proven; put back where it turns out bad."""
+"""One plan at one deployment, the way forth: replaced, attached wave by wave, read back, proven."""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Final, Protocol, assert_never
 
 import structlog
 
 from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Binding, Deployment
-from worker.core.errors import Failure, PermanentError, RefusedError, RotationError, is_exhaustion
+from worker.core.errors import Failure, PermanentError, RefusedError, RotationError
+from worker.core.moving import Wave, next_wave
 from worker.core.outcome import BindingResult, DeploymentReport, attempted
 from worker.core.planning import Create, Keep, Modify, Observed, Plan, Stored, UploadEach
+from worker.core.progress import Progress
 from worker.core.proof import Shortfall
 from worker.core.readback import confirmed, moved_flags, put_right
-from worker.core.reporting import (
-    NOTHING_BACK,
-    OLD_EXPIRED,
-    ROLLED_BACK,
-    not_replaced,
-    reported,
-    rolled_back,
-    unproven,
-)
+from worker.core.reporting import ROLLED_BACK, not_replaced
 from worker.effort import current_effort
 from worker.gateways.base import Gateway, OnResult
 from worker.going_back import WayBack
-from worker.settling import Settling, attached, unheard
+from worker.settling import Settling, attached, is_retired, unheard
 
 _log = structlog.get_logger()
-INTERNAL: Final = Failure("internal_error", "a bug of the worker: see its log", transient=False)
-EXHAUSTED: Final = Failure("worker_exhausted", "the worker's machine had no room left: see its log", transient=True)
-Condemn = Callable[[Sequence[Binding], Sequence[Shortfall]], Awaitable[None]]
+_MOST_CANARIES: Final = 10
+"""So many first waves may move nothing before the rest is left where it is."""
+_NO_CANARY: Final = Failure(
+    "binding_failed", "left where it is: of those before it none could be moved, and so none proven", transient=False
+)
+_NOT_NEXT: Final = Failure(
+    "binding_failed", "left where it is, with the exposed key: what has moved before it is not proven", transient=True
+)
 
 
-async def _unnoted(_moved: Sequence[Binding], _shortfalls: Sequence[Shortfall]) -> None:
-    """Where nobody goes on with it."""
+class Proof(Protocol):
+    """Of what was attached at one deployment, or is about to be."""
 
+    async def of_wave(self, done: Progress, *, is_last: bool) -> Sequence[Shortfall]:
+        """What is not served as it shall be."""
+        ...
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-class Prove(Protocol):
-    """What is not served as it shall be, of bindings that were attached."""
-
-    async def __call__(self, todo: Plan, bindings: Sequence[Binding], *, is_last: bool) -> Sequence[Shortfall]: ...
+    async def answering(self, todo: Plan, bindings: Sequence[Binding]) -> frozenset[str]:
+        """Which of the endpoints that will be asked answer a handshake now."""
+        ...
 
 
 @dataclass(slots=True)
 class Carrying:
     """A plan being carried out. `forth` first; then `back`, or `retire` once all of the certificate is proven."""
 
-    gateway: Gateway
-    deployment: Deployment
-    todo: Plan
+    settling: Settling
     bundle: Bundle | None
-    prove: Prove
-    last_good: Callable[[], Awaitable[Bundle | None]] | None
-    """The material that was proven last, where it is kept."""
+    proof: Proof
+    way: WayBack
     heard: OnResult
-    settle_seconds: float
-    """How long it may take until what the gateway accepted can be read."""
-    condemn: Condemn = _unnoted
-    """Notes that it is bad, and what has moved, for whoever goes on with it."""
-    utc_now: Callable[[], datetime] = _utc_now
-    stored: Stored | None = None
-    results: tuple[BindingResult, ...] = ()
-    reached: tuple[Binding, ...] = ()
-    """What may have been moved: all but what was refused for good."""
-    is_proven: bool = False
-    """Wave by wave, or as a whole."""
-    bad: Sequence[Shortfall] = ()
-    """Why it was found bad, and what can go back went."""
+    progress: Progress
+
+    @property
+    def todo(self) -> Plan:
+        return self.progress.todo
+
+    @property
+    def gateway(self) -> Gateway:
+        return self.settling.gateway
+
+    @property
+    def deployment(self) -> Deployment:
+        return self.settling.deployment
+
+    @property
+    def is_bad(self) -> bool:
+        return bool(self.progress.bad)
 
     async def forth(self) -> DeploymentReport:
         """Everything but what has to wait for the proof of the whole certificate."""
         # The gateway was there when it was observed: what fails now is an attempt, whatever it fails of.
         return attempted(await (self._back_again() if self.todo.bad else self._forth()))
 
+    async def back(self, shortfalls: Sequence[Shortfall]) -> DeploymentReport:
+        """What can go back goes; the report says what did."""
+        self.progress = replace(self.progress, bad=shortfalls)
+        return await self.way.taken(self.progress, shortfalls)
+
     async def _back_again(self) -> DeploymentReport:
         """What an earlier attempt found bad goes back before anything else does."""
         replacement, returned = self.todo.replacement, frozenset(self.todo.returned)
-        self.stored = replacement.stored if isinstance(replacement, Keep | Modify) else None
-        self.results = tuple(
+        results = tuple(
             BindingResult(one, ROLLED_BACK if one in returned else "unchanged")
             for one in (*self.todo.attach, *self.todo.unchanged)
         )
+        stored = replacement.stored if isinstance(replacement, Keep | Modify) else None
+        self.progress = replace(self.progress, stored=stored, results=results)
         return await self.back(self.todo.bad)
 
     async def _forth(self) -> DeploymentReport:
-        self.results = tuple(BindingResult(binding, "unchanged") for binding in self.todo.unchanged)
+        results = tuple(BindingResult(binding, "unchanged") for binding in self.todo.unchanged)
+        self.progress = replace(self.progress, results=results)
         try:
-            self.stored = await self._replaced()
+            stored = await self._replaced()
         except RotationError as error:
-            return not_replaced(self.deployment, self.todo, self.results, Failure.of(error))
+            return not_replaced(self.deployment, self.todo, results, Failure.of(error))
+        self.progress = replace(self.progress, stored=stored)
         return await self._in_waves() if self.todo.waves else await self._at_once()
 
     async def _at_once(self) -> DeploymentReport:
         await self._move(self.todo.attach)
-        return self._reported()
+        return self.progress.reported(self.deployment)
 
     async def _in_waves(self) -> DeploymentReport:
-        """A wave that none of its bindings could join, because the gateway is away, is the last one for now.
+        """What an earlier attempt has moved may not have been proven: that comes before anything else moves.
 
-        What an earlier attempt has moved may not have been proven: that comes before anything else moves.
+        Until something has moved and was proven, what moves is no more than the first wave.
         """
+        attach, at, waves = self.todo.attach, 0, 0
         if not frozenset(self.todo.moved).isdisjoint(self.todo.unchanged):
             shortfalls = await self._unproven(is_last=False)
             if shortfalls:
-                return await self._back_from(shortfalls, self.todo.attach)
-        for number, wave in enumerate(self.todo.rounds, start=1):
-            size, waiting = len(wave), self.todo.attach[sum(self.todo.waves[:number]) :]
-            await self._move(wave)
-            shortfalls = await self._unproven(is_last=number == len(self.todo.waves))
-            _log.info("wave.finished", gateway=self.deployment.gateway, wave=number, bindings=size, bad=len(shortfalls))
-            if shortfalls:
-                return await self._back_from(shortfalls, waiting)
-            if (failure := _why_none(self.results[-size:])) is not None:
-                self.results += tuple(BindingResult(one, "failed", failure) for one in waiting)
-                return self._reported()
-        self.is_proven = True
-        return self._reported()
+                return await self._back_from(shortfalls, attach)
+        while (wave := next_wave(self.todo, at, has_canary=bool(self.progress.good))) is not None:
+            at, waves = at + len(wave.bindings), waves + 1
+            ended = await self._wave(wave, attach[at:])
+            if ended is not None:
+                return ended
+            if waves >= _MOST_CANARIES and not self.progress.good:
+                return self._left(attach[at:], _NO_CANARY)
+        self.progress = replace(self.progress, is_proven=True)
+        return self.progress.reported(self.deployment)
+
+    async def _wave(self, wave: Wave, waiting: Sequence[Binding]) -> DeploymentReport | None:
+        """The report, where this is the last wave for now.
+
+        It is, too, where none of its bindings could be moved because the gateway is away.
+        """
+        await self._look_before(wave)
+        await self._move(wave.bindings)
+        shortfalls = await self._unproven(is_last=wave.is_last)
+        size, gateway = len(wave.bindings), self.deployment.gateway
+        _log.info("wave.finished", gateway=gateway, wave=wave.number, bindings=size, bad=len(shortfalls))
+        if shortfalls:
+            return await self._back_from(shortfalls, waiting)
+        failure = _why_none(self.progress.results[-size:])
+        return None if failure is None else self._left(waiting, failure)
+
+    async def _look_before(self, wave: Wave) -> None:
+        """What answers no handshake any more after a change does so for the change, if it did before."""
+        if wave.is_first and self.progress.answered:
+            return
+        answering = await self.proof.answering(self.todo, [*self.progress.good, *wave.bindings])
+        self.progress = replace(self.progress, answered=self.progress.answered | answering)
+
+    def _left(self, waiting: Sequence[Binding], failure: Failure) -> DeploymentReport:
+        left = tuple(BindingResult(one, "failed", failure) for one in waiting)
+        self.progress = replace(self.progress, results=self.progress.results + left)
+        return self.progress.reported(self.deployment)
 
     async def _back_from(self, shortfalls: Sequence[Shortfall], waiting: Sequence[Binding]) -> DeploymentReport:
-        self.results += tuple(BindingResult(one, "unchanged") for one in waiting)
+        is_exposed = self.way.urgency.is_key_exposed
+        left = tuple(
+            BindingResult(one, "failed", _NOT_NEXT) if is_exposed else BindingResult(one, "unchanged")
+            for one in waiting
+        )
+        self.progress = replace(self.progress, results=self.progress.results + left)
         return await self.back(shortfalls)
 
     async def _unproven(self, *, is_last: bool) -> Sequence[Shortfall]:
-        good = [one.binding for one in self.results if one.state != "failed"]
-        return await self.prove(self.todo, good, is_last=is_last) if good else ()
-
-    def _reported(self) -> DeploymentReport:
-        return reported(self.deployment, self.todo, self.stored, self.results)
+        return await self.proof.of_wave(self.progress, is_last=is_last) if self.progress.good else ()
 
     async def _replaced(self) -> Stored | None:
         match self.todo.replacement:
@@ -164,25 +195,18 @@ class Carrying:
         return bool([one for one in left if await is_retired(self.gateway, one)])
 
     async def _move(self, bindings: Sequence[Binding]) -> None:
-        """Attached and read back, with all that was attached before."""
-        found = await attached(self.gateway, self.deployment, self.stored, bindings, self.bundle, self.heard)
-        self.results += found
-        self.reached += tuple(one.binding for one in found if one.failure is None or one.failure.transient)
-        if not self.todo.is_nothing:
-            self.results = await self._read_back(self.results)
-
-    @property
-    def _settling(self) -> Settling:
-        return Settling(self.gateway, self.deployment, self._leaf, self.settle_seconds)
-
-    @property
-    def _way(self) -> WayBack:
-        return WayBack(self.gateway, self.deployment, self.todo, self._settling, self.last_good, self.utc_now)
+        """Attached and read back, with all that was attached before: what has failed already needs no proof."""
+        stored = self.progress.stored
+        found = await attached(self.gateway, self.deployment, stored, bindings, self.bundle, self.heard)
+        reached = tuple(one.binding for one in found if one.failure is None or one.failure.transient)
+        results = self.progress.results + found
+        self.progress = replace(self.progress, results=results, reached=self.progress.reached + reached)
+        if not self.todo.is_nothing and self.progress.good:
+            self.progress = replace(self.progress, results=await self._read_back(results))
 
     @property
     def _leaf(self) -> Leaf | None:
-        """What the platform renewed itself is another certificate than the message may bring for other deployments."""
-        return None if self.bundle is None or self.deployment.strategy == "rebind" else self.bundle.leaf
+        return self.settling.leaf
 
     async def _read_back(self, results: tuple[BindingResult, ...]) -> tuple[BindingResult, ...]:
         """What the gateway shows decides, not what it answered; a flag that moved is put right, and still told."""
@@ -190,81 +214,18 @@ class Carrying:
         def judge(results: Sequence[BindingResult], observed: Observed) -> tuple[BindingResult, ...]:
             return confirmed(results, observed, self._leaf)
 
-        shown = await self._settling.settled(results, judge)
+        shown = await self.settling.settled(results, judge)
         moved = moved_flags(shown)
         if not moved:
             return shown
         _log.warning("client_verification.moved", gateway=self.deployment.gateway, bindings=len(moved))
-        again = await self.gateway.attach(self.deployment, self.stored, moved, self.bundle, unheard)
-        return put_right(shown, await self._settling.settled(tuple(again), judge))
-
-    async def back(self, shortfalls: Sequence[Shortfall]) -> DeploymentReport:
-        """Everything that this renewal moved goes back to where it was; the report says what did.
-
-        That it is to go back is noted before: half way, nothing else tells.
-        """
-        _log.warning("rotation.bad", gateway=self.deployment.gateway, reason=shortfalls[0].failure.reason)
-        self.bad = shortfalls
-        moved = self._moved()
-        if self.todo.returned or any(self._way.leads_from(one) for one in moved):
-            await self._condemned(moved, shortfalls)
-            return await self._moved_back(moved, shortfalls)
-        if self._is_written and self.stored is not None and (last := await self._way.last_good()) is not None:
-            await self._condemned((), shortfalls)
-            return await self._written_back(self.stored, last, shortfalls)
-        why = OLD_EXPIRED if any(self._way.is_expired(one) for one in moved) else NOTHING_BACK
-        return unproven(self._reported(), shortfalls, why=why if self.has_changed else "")
-
-    async def _condemned(self, moved: Sequence[Binding], shortfalls: Sequence[Shortfall]) -> None:
-        if not self.todo.bad:
-            await self.condemn(moved, shortfalls)
-
-    async def _moved_back(self, moved: Sequence[Binding], shortfalls: Sequence[Shortfall]) -> DeploymentReport:
-        report = self._returned(await self._way.of_bindings(moved), shortfalls, self._latest_old())
-        if report.reason == ROLLED_BACK and self.stored is not None:
-            await is_retired(self.gateway, self.stored, moved)
-        return report
-
-    async def _written_back(self, bad: Stored, last: Bundle, shortfalls: Sequence[Shortfall]) -> DeploymentReport:
-        bindings = [one.binding for one in self.results if one.state != "failed"]
-        returned = await self._way.of_material(bad, last, bindings)
-        return self._returned(returned, shortfalls, replace(bad, not_after=last.leaf.not_after))
-
-    def _returned(
-        self, returned: Sequence[BindingResult], shortfalls: Sequence[Shortfall], old: Stored | None
-    ) -> DeploymentReport:
-        for one in returned:
-            self.heard(one)
-        by_binding = {one.binding: one for one in returned}
-        self.results = tuple(_with_first_failure(by_binding.get(one.binding, one), one) for one in self.results)
-        return attempted(rolled_back(self._reported(), shortfalls, returned, old))
-
-    @property
-    def is_bad(self) -> bool:
-        return bool(self.bad)
-
-    @property
-    def has_changed(self) -> bool:
-        return self.todo.was_replaced or not self.todo.is_nothing
-
-    @property
-    def _is_written(self) -> bool:
-        """Whether this renewal put its certificate in another's place, in this attempt or in one before."""
-        return self.deployment.strategy == "in_place" and (
-            self.todo.was_replaced or isinstance(self.todo.replacement, Modify)
-        )
-
-    def _moved(self) -> Sequence[Binding]:
-        """What this renewal moved, in this attempt or in one before."""
-        return [one for one in dict.fromkeys((*self.todo.moved, *self.reached)) if one in self.todo.back_to]
-
-    def _latest_old(self) -> Stored | None:
-        return next((place.stored for place in self.todo.back_to.values() if place.stored is not None), None)
+        again = await self.gateway.attach(self.deployment, self.progress.stored, moved, self.bundle, unheard)
+        return put_right(shown, await self.settling.settled(tuple(again), judge))
 
     async def retire(self) -> None:
         """Quotas fill otherwise. What cannot be deleted now is found again by its name at the next rotation."""
         # Nothing that is bound is deleted: of uploads for single domains, those of the sound ones can go in any case.
-        is_failed = any(result.state == "failed" for result in self.results)
+        is_failed = any(result.state == "failed" for result in self.progress.results)
         if is_failed and not isinstance(self.todo.replacement, UploadEach):
             return
         for stored in self.todo.retire:
@@ -272,36 +233,7 @@ class Carrying:
 
     def _bound(self) -> Collection[Binding]:
         """To what replaces the old: where bindings move they may be shown with both."""
-        return [one.binding for one in self.results if one.state != "failed"] if self.deployment.moves else ()
-
-
-async def is_retired(gateway: Gateway, stored: Stored, moved: Collection[Binding] = ()) -> bool:
-    """Deleted, if nothing else than `moved` is bound to it. What does not come off is told by the log alone."""
-    try:
-        is_gone = await gateway.retire(stored, moved)
-    except RotationError as error:
-        _log.warning("certificate.not_retired", certificate_id=stored.certificate_id, reason=error.reason)
-        return False
-    current_effort().changes += is_gone
-    _log.info("certificate.retired", certificate_id=stored.certificate_id, gone=is_gone)
-    return is_gone
-
-
-def _with_first_failure(now: BindingResult, before: BindingResult) -> BindingResult:
-    """That it went back does not say that it had gone well."""
-    return now if now.failure is not None else replace(now, failure=before.failure)
-
-
-def crashed(deployment: Deployment, bug: Exception) -> DeploymentReport:
-    """Of an exception that nobody expected, at one deployment."""
-    _log.error("deployment.crashed", gateway=deployment.gateway, exc_info=bug)
-    failure = failure_of(bug)
-    return DeploymentReport(deployment, "failed", failure.reason, deployment.certificate_id, failure=failure)
-
-
-def failure_of(bug: Exception) -> Failure:
-    """Of an exception that nobody expected."""
-    return EXHAUSTED if is_exhaustion(bug) else INTERNAL
+        return self.progress.good if self.deployment.moves else ()
 
 
 def _why_none(wave: Sequence[BindingResult]) -> Failure | None:

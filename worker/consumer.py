@@ -13,10 +13,9 @@ import structlog
 from worker.admission import Admission
 from worker.broker.base import Broker, BrokerError, BrokerLostError, Delivery, Message
 from worker.broker.facts import Told
-from worker.carrying import failure_of
 from worker.core.backoff import RetryPolicy, jittered
 from worker.core.deployment import Certificate
-from worker.core.errors import Failure, PostponedError, RotationError
+from worker.core.errors import Failure, PostponedError, RotationError, failure_of
 from worker.core.outcome import Report, Timing
 from worker.core.past import Placed, used_keys
 from worker.core.renewal import Renewal
@@ -298,10 +297,8 @@ class Consumer:
         hindsight = Hindsight(self.broker, self._begun, self.now)
         seen = await hindsight.seen(renewal.certificate)
         bundle = await self.intake.bundle_of(renewal, used_keys(seen.past))
-        until, after, gate = renewal.undo_until, renewal.stored_after, appointment.check_steps
-        rotation = partial(
-            self.rotator.rotate, certificate, undo_until=until, stored_after=after, gate=gate, past=seen.past
-        )
+        urgency, gate = renewal.urgency, appointment.check_steps
+        rotation = partial(self.rotator.rotate, certificate, urgency=urgency, gate=gate, past=seen.past)
         if bundle is None:
             return await rotation(None)
         leaf, is_again = bundle.leaf, comes_again(message)

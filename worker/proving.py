@@ -4,16 +4,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from worker.carrying import Carrying, crashed
+import structlog
+
+from worker.carrying import Carrying
 from worker.core.bundle import Bundle, Leaf
-from worker.core.deployment import Binding, Certificate
-from worker.core.errors import Failure
+from worker.core.deployment import Binding, Certificate, Deployment
+from worker.core.errors import Failure, failure_of
 from worker.core.outcome import BindingResult, DeploymentReport, Previous, Report, conclude
-from worker.core.planning import Plan, UploadEach
-from worker.core.proof import Served, Shortfall, UnseenError, Verifier
-from worker.core.reporting import NOTHING_BACK, ROLLED_BACK, reported, unproven
+from worker.core.planning import Plan, Superseded, UploadEach
+from worker.core.progress import Progress
+from worker.core.proof import Answering, Served, Shortfall, UnseenError, Verifier, nobody
+from worker.core.reporting import KEY_EXPOSED, NOTHING_BACK, ROLLED_BACK, unproven
+from worker.core.urgency import ORDINARY, Urgency
+from worker.core.waiting import Step
 from worker.gateways.together import together
 
+_log = structlog.get_logger()
 Carried = tuple[DeploymentReport, Carrying | None]
 """None where nothing was to be carried out."""
 
@@ -25,20 +31,37 @@ class Proving:
     verify: Verifier
     certificate: Certificate
     bundle: Bundle | None
+    steps: Sequence[Step] = ()
+    """Of all its deployments."""
+    looks: Answering = nobody
+    urgency: Urgency = ORDINARY
 
     @property
     def leaf(self) -> Leaf | None:
         return None if self.bundle is None else self.bundle.leaf
 
-    async def of_wave(self, todo: Plan, bindings: Sequence[Binding], *, is_last: bool) -> Sequence[Shortfall]:
+    async def of_wave(self, done: Progress, *, is_last: bool) -> Sequence[Shortfall]:
         """Of one deployment's bindings; with the last, what belongs to no binding too, if it can be no other's.
 
         Raises UnseenError where nothing could be reached.
         """
-        shortfalls = await self.verify(self.served_in_wave(todo, bindings, is_last=is_last))
+        served = self.served_in_wave(done.todo, done.good, is_last=is_last)
+        shortfalls = await self.verify(replace(served, answered=done.answered))
         if _is_blind(shortfalls):
             raise UnseenError(shortfalls)
         return shortfalls
+
+    async def answering(self, todo: Plan, bindings: Sequence[Binding]) -> frozenset[str]:
+        """Before these are moved: which of the endpoints that will be asked answer a handshake."""
+        if self.urgency.is_key_exposed:
+            return frozenset()
+        return await self.looks(self.served_in_wave(todo, bindings, is_last=False))
+
+    async def answering_before(self, todo: Plan) -> frozenset[str]:
+        """As `answering`, before the first change of a plan."""
+        if todo.waves or self.urgency.is_key_exposed:
+            return await self.answering(todo, [*todo.unchanged, *todo.rounds[0]])
+        return await self.looks(Served(self.certificate.name, self.bundle, [*todo.unchanged, *todo.attach]))
 
     async def forth(self, carrying: Carrying) -> DeploymentReport:
         """The plan carried out, for as long as anything of it can be seen."""
@@ -50,8 +73,18 @@ class Proving:
     def served_in_wave(self, todo: Plan, bindings: Sequence[Binding], *, is_last: bool) -> Served:
         """What a wave is asked to prove, of all that has moved by then."""
         is_whole = is_last and len(self.certificate.deployments) == 1
-        previous, waiting = _serials([todo.previous]), _waiting(todo, bindings)
+        previous, waiting = _serials([todo.previous]), _waiting(todo, bindings) | self._beside(todo)
         return Served(self.certificate.name, self.bundle, bindings, previous, is_whole=is_whole, waiting=waiting)
+
+    def shared_in(self, todo: Plan, bindings: Sequence[Binding]) -> Sequence[Binding]:
+        """What waves leave to the proof of the whole: another deployment serves that name too, and may be met."""
+        beside = self._beside(todo)
+        return [one for one in bindings if one.name in beside]
+
+    def _beside(self, todo: Plan) -> frozenset[str]:
+        """Names of other deployments where something else was bound when they were looked at."""
+        others = zip(self.certificate.deployments, self.steps, strict=False)
+        return frozenset(chain.from_iterable(_lacking(one, step) for one, step in others if step is not todo))
 
     async def of_all(self, report: Report, carried: Sequence[Carried]) -> Sequence[Shortfall]:
         """What the waves have not proven.
@@ -61,10 +94,11 @@ class Proving:
         """
         remaining = _unproven(report, carried)
         is_whole = report.outcome == "succeeded"
-        if not remaining and (len(carried) == 1 or not is_whole):
+        bindings = [one for carrying in remaining for one in carrying.progress.good]
+        bindings += self._left_by_waves(carried)
+        if not remaining and not bindings and (len(carried) == 1 or not is_whole):
             return ()
         held = (told.not_after for told in report.deployments if told.deployment.strategy == "rebind")
-        bindings = [one.binding for carrying in remaining for one in carrying.results if one.state != "failed"]
         served = Served(
             self.certificate.name,
             self.bundle,
@@ -72,9 +106,26 @@ class Proving:
             _serials(told.previous for told in report.deployments),
             frozenset(at for at in held if at is not None),
             is_whole,
-            frozenset(_not_reached(report)) - {one.name for one in bindings},
+            frozenset(self._not_there(carried)),
+            frozenset(chain.from_iterable(one.progress.answered for _, one in carried if one is not None)),
         )
         return await self.verify(served) if bindings or is_whole else ()
+
+    def _left_by_waves(self, carried: Sequence[Carried]) -> Iterator[Binding]:
+        for _, carrying in carried:
+            if carrying is not None and carrying.progress.is_proven and not carrying.is_bad:
+                yield from self.shared_in(carrying.todo, carrying.progress.good)
+
+    def _not_there(self, carried: Sequence[Carried]) -> Iterator[str]:
+        """Names of what does not have the certificate in the end, at one of the deployments at least."""
+        for at, (told, carrying) in enumerate(carried):
+            yield from (one.binding.name for one in told.bindings if one.state in ("failed", ROLLED_BACK))
+            if carrying is None:
+                yield from _lacking(told.deployment, self.steps[at] if at < len(self.steps) else None)
+            elif carrying.is_bad:
+                yield from (one.binding.name for one in told.bindings)
+            else:
+                yield from _waiting(carrying.todo, (*carrying.todo.attach, *carrying.todo.unchanged))
 
     async def concluded(self, carried: Sequence[Carried]) -> Report:
         """The report of all; what is to be tried again is proven then, but where something is bad already."""
@@ -87,11 +138,20 @@ class Proving:
         if shortfalls or any(one.binding is None for one in _known_bad(carried)):
             return await _put_back(report, carried, shortfalls)
         for one in remaining:
-            one.is_proven = True
+            one.progress = replace(one.progress, is_proven=True)
         for _, carrying in carried:
-            if carrying is not None and carrying.is_proven and _may_retire(report, carrying):
+            if carrying is not None and carrying.progress.is_proven and _may_retire(report, carrying):
                 await carrying.retire()
         return report
+
+
+def _lacking(deployment: Deployment, step: Step | None) -> Iterable[str]:
+    """Names of a deployment's bindings that have another certificate, or may have."""
+    if isinstance(step, Plan):
+        return _waiting(step, step.unchanged)
+    if isinstance(step, Superseded) and step.seen is not None:
+        return (one.binding.name for one in step.seen.bound)
+    return (one.name for one in deployment.bindings or ())
 
 
 def _waiting(todo: Plan, good: Sequence[Binding]) -> frozenset[str]:
@@ -117,10 +177,10 @@ def _whole(shortfalls: Sequence[Shortfall]) -> Failure | None:
 
 def unseen(carrying: Carrying, shortfalls: Sequence[Shortfall]) -> DeploymentReport:
     """Of a wave of which nothing could be reached: all stays as it is, to be looked at again."""
-    known = {one.binding for one in carrying.results}
+    known = {one.binding for one in carrying.progress.results}
     every = (*carrying.todo.unchanged, *carrying.todo.attach)
     rest = [BindingResult(one, "unchanged") for one in every if one not in known]
-    told = reported(carrying.deployment, carrying.todo, carrying.stored, (*carrying.results, *rest))
+    told = replace(carrying.progress, results=(*carrying.progress.results, *rest)).reported(carrying.deployment)
     told, whole = unproven(told, shortfalls, why=""), _whole(shortfalls)
     return told if whole is None else replace(told, outcome="failed", reason=whole.reason, failure=whole)
 
@@ -142,17 +202,13 @@ def _unproven(report: Report, carried: Sequence[Carried]) -> Sequence[Carrying]:
     return [
         one
         for _, one in carried
-        if one is not None and not one.is_proven and not one.is_bad and (is_well or one.has_changed)
+        if one is not None and not one.progress.is_proven and not one.is_bad and (is_well or one.progress.has_changed)
     ]
 
 
 def _known_bad(carried: Sequence[Carried]) -> Sequence[Shortfall]:
     """By waves, or by earlier attempts."""
-    return [one for _, carrying in carried if carrying is not None for one in carrying.bad]
-
-
-def _not_reached(report: Report) -> Iterator[str]:
-    return (one.binding.name for told in report.deployments for one in told.bindings if one.state == "failed")
+    return [one for _, carrying in carried if carrying is not None for one in carrying.progress.bad]
 
 
 def _may_retire(report: Report, carrying: Carrying) -> bool:
@@ -170,20 +226,31 @@ async def _put_back(report: Report, carried: Sequence[Carried], shortfalls: Sequ
     if whole is None:
         return told
     is_back = any(one.reason == ROLLED_BACK for one in told.deployments)
-    is_changed = any(carrying is not None and carrying.has_changed for _, carrying in carried)
-    message = whole.message + ("" if is_back or not is_changed else NOTHING_BACK)
+    changed = [one for _, one in carried if one is not None and one.progress.has_changed]
+    message = whole.message + ("" if is_back or not changed else _nothing_back(changed))
     failure = replace(whole, message=message, transient=whole.transient and not is_back)
     reason = told.reason if told.outcome == "failed" else whole.reason
     return replace(told, outcome="failed", reason=reason, failure=failure)
+
+
+def _nothing_back(changed: Sequence[Carrying]) -> str:
+    return KEY_EXPOSED if any(one.way.urgency.is_key_exposed for one in changed) else NOTHING_BACK
 
 
 async def _back(told: DeploymentReport, carrying: Carrying | None, shortfalls: Sequence[Shortfall]) -> DeploymentReport:
     """Of one deployment: what belongs to no binding may be any deployment's."""
     if carrying is None or carrying.is_bad:
         return told
-    bindings = {one.binding for one in carrying.results}
+    bindings = {one.binding for one in carrying.progress.results}
     mine = [one for one in shortfalls if one.binding is None or one.binding in bindings]
     try:
         return await carrying.back(mine) if mine else told
     except Exception as bug:  # noqa: BLE001 - told as what it is, and the others go back all the same
         return crashed(carrying.deployment, bug)
+
+
+def crashed(deployment: Deployment, bug: Exception) -> DeploymentReport:
+    """Of an exception that nobody expected, at one deployment."""
+    _log.error("deployment.crashed", gateway=deployment.gateway, exc_info=bug)
+    failure = failure_of(bug)
+    return DeploymentReport(deployment, "failed", failure.reason, deployment.certificate_id, failure=failure)

@@ -9,7 +9,6 @@ from typing import Final
 import structlog
 
 from worker.broker.base import BrokerError
-from worker.carrying import is_retired
 from worker.core.deployment import Certificate, Deployment
 from worker.core.errors import RotationError
 from worker.core.moving import Replaced, replaced_ones
@@ -18,6 +17,7 @@ from worker.core.retirement import is_claimed, was_proven
 from worker.effort import Effort, spending
 from worker.gateways.together import together
 from worker.rotation import Rotator
+from worker.settling import is_retired
 from worker.sweep import Past
 
 _log = structlog.get_logger()

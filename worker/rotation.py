@@ -8,28 +8,34 @@ from typing import Final, Protocol, assert_never
 
 import structlog
 
-from worker.carrying import Carrying, crashed
+from worker.carrying import Carrying
 from worker.core.bundle import Bundle, Leaf
 from worker.core.covering import check_covered, check_names
 from worker.core.deployment import Binding, Certificate, Deployment
 from worker.core.errors import Failure, RefusedError, RotationError
 from worker.core.outcome import BindingResult, DeploymentReport, Report
 from worker.core.past import Placed
-from worker.core.planning import Plan, Superseded
-from worker.core.proof import Shortfall, Verifier, unverified
+from worker.core.planning import Modify, Plan, Superseded
+from worker.core.progress import Progress
+from worker.core.proof import Answering, Shortfall, Verifier, nobody, unverified
 from worker.core.recognition import recognised
 from worker.core.reporting import not_planned
+from worker.core.schedule import Schedule
 from worker.core.snapshot import Snapshot
 from worker.core.strategies import plan
-from worker.core.waiting import Gate, Step, at_once, dated
+from worker.core.urgency import ORDINARY, Urgency
+from worker.core.waiting import Gate, Step, at_once
+from worker.dating import dated_at
 from worker.effort import current_effort, spending
 from worker.forecast import Forecast, Work
 from worker.gateways.base import Gateway, OnResult
 from worker.gateways.in_parts import give_way
 from worker.gateways.together import together
+from worker.going_back import WayBack, unkept
 from worker.kept import Kept
-from worker.proving import Carried, Proving
+from worker.proving import Carried, Proving, crashed
 from worker.reminding import reminding
+from worker.settling import Settling
 from worker.snapshots import Snapshots
 
 _log = structlog.get_logger()
@@ -67,6 +73,8 @@ class Rotator:
     kept: Mapping[str, Kept] = field(default_factory=dict)
     """By certificate, for those whose proven material is kept, to be put back."""
     utc_now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    answering: Answering = nobody
+    """Looks before a change that may have to go back."""
     _snapshots: Snapshots = field(default_factory=Snapshots)
 
     async def rotate(
@@ -74,20 +82,17 @@ class Rotator:
         certificate: Certificate,
         bundle: Bundle | None,
         *,
-        undo_until: datetime | None = None,
-        stored_after: datetime | None = None,
+        urgency: Urgency = ORDINARY,
         gate: Gate = at_once,
         past: Sequence[Placed] = (),
     ) -> Report:
         """Everything about one renewal; `bundle` is None where the platform holds the certificate.
 
-        `undo_until`: a newer certificate that was issued until then may be replaced too. `stored_after`: what was
-        stored until then is replaced although its date alone would let it pass for the renewed one. `past`: what was
-        put there before. Raises what `gate` does.
+        `past`: what was put there before. Raises what `gate` does.
         """
         effort = current_effort()
         with spending(effort):
-            report = await self._rotate(certificate, bundle, undo_until, stored_after, gate, past)
+            report = await self._rotate(certificate, bundle, urgency, gate, past)
         if not any(failure.transient for failure in report.failures):
             self._snapshots.forget(certificate)
         later = {one.deployment.gateway for one in report.deployments if any(each.transient for each in one.failures)}
@@ -102,19 +107,18 @@ class Rotator:
         self,
         certificate: Certificate,
         bundle: Bundle | None,
-        undo_until: datetime | None,
-        stored_after: datetime | None,
+        urgency: Urgency,
         gate: Gate,
         past: Sequence[Placed],
     ) -> Report:
         leaf = None if bundle is None else bundle.leaf
         try:
-            steps = await self.plans(certificate, leaf, undo_until=undo_until, stored_after=stored_after, past=past)
+            steps = await self.plans(certificate, leaf, urgency, past)
             _refuse_uncovered(steps)
         except RefusedError as error:
             return Report.refused(Failure.of(error), leaf)
         gate(steps)
-        proving = Proving(self.verify, certificate, bundle)
+        proving = Proving(self.verify, certificate, bundle, steps, self.answering, urgency)
         carried = await together(
             [
                 self._carried(deployment, step, proving)
@@ -128,9 +132,7 @@ class Rotator:
         self,
         certificate: Certificate,
         leaf: Leaf | None,
-        *,
-        undo_until: datetime | None = None,
-        stored_after: datetime | None = None,
+        urgency: Urgency = ORDINARY,
         past: Sequence[Placed] = (),
     ) -> Sequence[Step]:
         """What is to be done at each deployment, or why nothing can be; by reading only. `past` as in `rotate`.
@@ -138,31 +140,25 @@ class Rotator:
         Raises RefusedError(`name_not_covered`) for what needs no reading.
         """
         _check_listed_names(certificate, leaf)
-        steps = await self._planned(certificate, leaf, undo_until, stored_after, past)
-        if undo_until is not None and any(_is_superseded(step) for step in steps):
+        steps = await self._planned(certificate, leaf, urgency, past)
+        if urgency.undo_until is not None and any(_is_superseded(step) for step in steps):
             # A certificate that was issued after those to be undone is there. Gateways that tell no beginnings may
             # have it too, and cannot be asked.
-            return await self._planned(certificate, leaf, None, stored_after, past)
+            return await self._planned(certificate, leaf, replace(urgency, undo_until=None), past)
         return steps
 
     async def _planned(
-        self,
-        certificate: Certificate,
-        leaf: Leaf | None,
-        undo_until: datetime | None,
-        stored_after: datetime | None,
-        past: Sequence[Placed],
+        self, certificate: Certificate, leaf: Leaf | None, urgency: Urgency, past: Sequence[Placed]
     ) -> list[Step]:
-        return await together(
-            [self._plan(deployment, leaf, undo_until, stored_after, past) for deployment in certificate.deployments]
-        )
+        schedule = Schedule() if urgency.is_urgent else certificate.schedule
+        return await together([self._plan(one, leaf, urgency, schedule, past) for one in certificate.deployments])
 
     async def _plan(
         self,
         deployment: Deployment,
         leaf: Leaf | None,
-        undo_until: datetime | None,
-        stored_after: datetime | None,
+        urgency: Urgency,
+        schedule: Schedule,
         past: Sequence[Placed],
     ) -> Step:
         gateway = self._gateway(deployment)
@@ -171,12 +167,13 @@ class Rotator:
                 observed = await gateway.observe(deployment, leaf)
             await give_way(len(observed.bound))
             snapshot = self._snapshots.of(deployment, leaf)
-            seen, after = snapshot.before(observed), snapshot.proof(stored_after)
-            if leaf is not None and undo_until is None and not gateway.tells_beginnings:
+            seen, known = snapshot.before(observed), snapshot.known_to(urgency)
+            if leaf is not None and urgency.undo_until is None and not gateway.tells_beginnings:
                 seen = recognised(seen, past, leaf, snapshot)
-            step = plan(deployment, seen, leaf, undo_until=undo_until, stored_after=after, claimed=self.claimed)
+            step = plan(deployment, seen, leaf, urgency=known, claimed=self.claimed)
             await give_way(len(observed.bound))
-            return snapshot.told(dated(step, observed))
+            step = await dated_at(gateway, deployment, step, observed, schedule)
+            return snapshot.told(step, urgency)
         except RotationError as error:
             return error
 
@@ -224,10 +221,11 @@ class Rotator:
 
     async def _follow(self, deployment: Deployment, todo: Plan, proving: Proving) -> Carried:
         await give_way(len(todo.attach))
+        is_kept = proving.certificate.name in self.kept
+        answered = await proving.answering_before(todo) if _is_looked_at(todo, is_kept=is_kept) else todo.answered
         if not todo.bad:
             with current_effort().queueing():  # a broker that takes no note is no standstill of the gateway's
-                is_kept = proving.certificate.name in self.kept
-                await self._snapshots.keep(deployment, proving.leaf, todo, is_kept=is_kept)
+                await self._snapshots.keep(deployment, proving.leaf, todo, answered, is_kept=is_kept)
         gateway = self._gateway(deployment)
         with self.forecast.of(gateway, deployment, todo) as work:
             self._tell(deployment, todo, work)
@@ -236,16 +234,19 @@ class Rotator:
                 work.left += 1 if result.state == "rolled_back" else -1
                 self.watcher.bound(deployment, result)
 
-            carrying = self._carrying(deployment, todo, proving, heard)
+            carrying = self._carrying(deployment, Progress(todo, answered=answered), proving, heard)
             with reminding(lambda: _stand(deployment, work)):
                 return await proving.forth(carrying), carrying
 
-    def _carrying(self, deployment: Deployment, todo: Plan, proving: Proving, heard: OnResult) -> Carrying:
-        name, settle = proving.certificate.name, self.settle_seconds.get(deployment.gateway, 15.0)
-        last_good = partial(self.kept[name].last, name) if name in self.kept else None
+    def _carrying(self, deployment: Deployment, begun: Progress, proving: Proving, heard: OnResult) -> Carrying:
+        name, seconds = proving.certificate.name, self.settle_seconds.get(deployment.gateway, 15.0)
+        # What the platform renewed itself is another certificate than the message may bring for other deployments.
+        leaf = None if deployment.strategy == "rebind" else proving.leaf
+        settling = Settling(self._gateway(deployment), deployment, leaf, seconds)
+        last_good = partial(self.kept[name].last, name) if name in self.kept else unkept
         condemn = partial(self._condemn, deployment, proving.leaf)
-        rest = last_good, heard, settle, condemn, self.utc_now
-        return Carrying(self._gateway(deployment), deployment, todo, proving.bundle, proving.of_wave, *rest)
+        way = WayBack(settling, last_good, condemn, heard, self.utc_now, proving.urgency)
+        return Carrying(settling, proving.bundle, proving, way, heard, begun)
 
     def _unplanned(self, deployment: Deployment) -> Mapping[str, object]:
         """How long it takes is known once it is planned; how long nothing is sent is known now."""
@@ -289,6 +290,12 @@ def _stand(deployment: Deployment, work: Work) -> Mapping[str, object]:
     seconds, held = round(work.seconds_left(), 1), round(work.account.held_for, 1)
     told = {"gateway": deployment.gateway, "is_planned": True, "bindings": work.left}
     return {**told, "seconds": seconds, "held_seconds": held}
+
+
+def _is_looked_at(todo: Plan, *, is_kept: bool) -> bool:
+    """Whether it is about to make its first change, and that may have to go back."""
+    is_begun = todo.was_replaced or todo.moved or todo.bad or todo.is_nothing
+    return not is_begun and (bool(todo.waves) or (is_kept and isinstance(todo.replacement, Modify)))
 
 
 def _is_superseded(step: Step) -> bool:

@@ -12,10 +12,9 @@ import structlog
 
 from worker.broker.base import EXPOSED, About, Broker, BrokerError, BrokerLostError, Delivery, Message, TopologyError
 from worker.broker.facts import Told
-from worker.carrying import INTERNAL
 from worker.core.backoff import RetryPolicy, jittered, step_before, step_for
 from worker.core.bundle import Leaf
-from worker.core.errors import Failure
+from worker.core.errors import INTERNAL, Failure
 from worker.core.events import event_ids, outcome_event, rfc3339
 from worker.core.message import identify
 from worker.core.note import Note

@@ -1,8 +1,10 @@
-"""Attaching at one deployment, and reading until what was accepted is shown."""
+"""Attaching and deleting at one deployment, and reading until what was accepted is shown."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+
+import structlog
 
 from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Binding, Deployment
@@ -15,6 +17,7 @@ from worker.effort import current_effort
 from worker.gateways.base import Gateway, OnResult
 from worker.gateways.in_parts import give_way
 
+_log = structlog.get_logger()
 Judge = Callable[[Sequence[BindingResult], Observed], tuple[BindingResult, ...]]
 """The results as what was read shows them."""
 
@@ -39,6 +42,18 @@ async def attached(
         on_result(result)
 
     return tuple(await gateway.attach(deployment, to, bindings, bundle, heard)) if bindings else ()
+
+
+async def is_retired(gateway: Gateway, stored: Stored, moved: Collection[Binding] = ()) -> bool:
+    """Deleted, if nothing else than `moved` is bound to it. What does not come off is told by the log alone."""
+    try:
+        is_gone = await gateway.retire(stored, moved)
+    except RotationError as error:
+        _log.warning("certificate.not_retired", certificate_id=stored.certificate_id, reason=error.reason)
+        return False
+    current_effort().changes += is_gone
+    _log.info("certificate.retired", certificate_id=stored.certificate_id, gone=is_gone)
+    return is_gone
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,12 +43,21 @@ class Snapshots:
         kept = self._of(deployment.key, leaf)
         return Snapshot() if kept is None else kept.snapshot
 
-    async def keep(self, deployment: Deployment, leaf: Leaf | None, todo: Plan, *, is_kept: bool = False) -> None:
+    async def keep(
+        self,
+        deployment: Deployment,
+        leaf: Leaf | None,
+        todo: Plan,
+        answered: frozenset[str] = frozenset(),
+        *,
+        is_kept: bool = False,
+    ) -> None:
         """Before the plan's first change. Where that puts anything at risk, returns once a note of it is kept.
 
-        `is_kept`: the material that is replaced is kept, and may come back.
+        `answered`: endpoints that answer a handshake before it. `is_kept`: the material that is replaced is kept, and
+        may come back.
         """
-        kept, snapshot = self._of(deployment.key, leaf), self.of(deployment, leaf).with_plan(todo)
+        kept, snapshot = self._of(deployment.key, leaf), self.of(deployment, leaf).with_plan(todo, answered)
         noted = None if kept is None else kept.noted
         self._put(deployment.key, leaf, snapshot, noted)
         if leaf is not None and snapshot != noted and is_at_risk(snapshot, deployment, todo, is_kept=is_kept):

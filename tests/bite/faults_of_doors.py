@@ -42,8 +42,8 @@ OF_DOORS: Final = (
     Fault(
         "where only ends are told the history is not asked what is there",
         "rotation.py",
-        "leaf is not None and undo_until is None and not gateway.tells_beginnings",
-        "leaf is None and undo_until is None and not gateway.tells_beginnings",
+        "leaf is not None and urgency.undo_until is None and not gateway.tells_beginnings",
+        "leaf is None and urgency.undo_until is None and not gateway.tells_beginnings",
         f"{_BACK}test_what_was_issued_again_with_the_same_end_takes_its_place[sqlite]",
     ),
     Fault(

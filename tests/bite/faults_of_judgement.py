@@ -8,14 +8,14 @@ PLANNING: Final = (
     Fault(
         "older over newer",
         "core/planning.py",
-        "    if undo_until is None:\n        return True\n",
-        "    if undo_until is None:\n        return False\n",
+        "    if urgency.undo_until is None:\n        return True\n",
+        "    if urgency.undo_until is None:\n        return False\n",
         "core/test_planning.py::test_a_newer_stored_certificate_supersedes_the_renewal",
     ),
     Fault(
         "an urgent renewal undoes what came after it",
         "core/planning.py",
-        "return stored.not_before > undo_until",
+        "return stored.not_before > urgency.undo_until",
         "return False",
         "rotation/test_rotation.py::test_an_urgent_retry_does_not_undo_a_renewal_that_came_later",
     ),
@@ -35,9 +35,9 @@ PLANNING: Final = (
     ),
     Fault(
         "an exposed key stays because its successor ends when it does",
-        "consumer.py",
-        "renewal.undo_until, renewal.stored_after",
-        "renewal.undo_until, None",
+        "core/renewal.py",
+        "Urgency(self.undo_until, self.stored_after,",
+        "Urgency(self.undo_until, None,",
         "worker/test_reissued.py::test_after_a_compromise_what_only_ends_alike_is_written_over_once",
     ),
     Fault(

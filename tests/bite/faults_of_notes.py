@@ -16,7 +16,7 @@ OF_NOTES: Final = (
     Fault(
         "no note is left before the change",
         "rotation.py",
-        """            await self._snapshots.keep(deployment, proving.leaf, todo, is_kept=is_kept)
+        """            await self._snapshots.keep(deployment, proving.leaf, todo, answered, is_kept=is_kept)
         gateway = self._gateway(deployment)
 """,
         """            pass
@@ -105,8 +105,8 @@ OF_NOTES: Final = (
     ),
     Fault(
         "what went back leaves the bad one behind",
-        "carrying.py",
-        "            await is_retired(self.gateway, self.stored, moved)\n",
+        "going_back.py",
+        "            await is_retired(self.settling.gateway, done.stored, done.moved)\n",
         "            pass\n",
         f"{_BACK}[blue green, bad at wave 1]",
     ),
@@ -127,7 +127,7 @@ OF_NOTES: Final = (
     ),
     Fault(
         "that it is bad is noted nowhere",
-        "carrying.py",
+        "going_back.py",
         "            await self.condemn(moved, shortfalls)\n",
         "            pass\n",
         f"{_GOING_BACK}test_time_slices_that_end_in_mid_roll_back_come_to_an_end",

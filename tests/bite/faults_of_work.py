@@ -166,7 +166,7 @@ CONSUMING: Final = (
     ),
     Fault(
         "a bug is tried again",
-        "carrying.py",
+        "core/errors.py",
         'Failure("internal_error", "a bug of the worker: see its log", transient=False)',
         'Failure("internal_error", "a bug of the worker: see its log", transient=True)',
         "worker/test_consumer.py::test_a_bug_is_told_and_buried_and_never_tried_again",
@@ -177,14 +177,14 @@ ROTATING: Final = (
     Fault(
         "attach after a failed PUT",
         "carrying.py",
-        "            return not_replaced(self.deployment, self.todo, self.results, Failure.of(error))\n",
-        "            self.stored = getattr(self.todo.replacement, 'stored', error and None)\n",
+        "            return not_replaced(self.deployment, self.todo, results, Failure.of(error))\n",
+        "            stored = getattr(self.todo.replacement, 'stored', error and None)\n",
         "rotation/test_rotation.py::test_a_replacement_that_fails_attaches_nothing_and_names_every_binding",
     ),
     Fault(
         "no read-back",
         "carrying.py",
-        "            self.results = await self._read_back(self.results)\n",
+        "            self.progress = replace(self.progress, results=await self._read_back(results))\n",
         "            pass\n",
         "rotation/test_rotation.py::test_an_accepted_replacement_without_effect_is_never_a_success",
     ),
@@ -205,7 +205,7 @@ ROTATING: Final = (
     Fault(
         "retire although a binding failed",
         "carrying.py",
-        'is_failed = any(result.state == "failed" for result in self.results)',
+        'is_failed = any(result.state == "failed" for result in self.progress.results)',
         "is_failed = False",
         "rotation/test_read_back.py::test_nothing_is_retired_while_a_binding_may_still_need_it",
     ),
@@ -226,8 +226,8 @@ ROTATING: Final = (
     Fault(
         "an attempt does not know the flags of the one before",
         "rotation.py",
-        "seen, after = snapshot.before(observed), snapshot.proof(stored_after)",
-        "seen, after = observed, snapshot.proof(stored_after)",
+        "seen, known = snapshot.before(observed), snapshot.known_to(urgency)",
+        "seen, known = observed, snapshot.known_to(urgency)",
         "rotation/test_rotation.py::test_a_flag_that_moved_in_one_attempt_is_put_back_in_the_next",
     ),
     Fault(

@@ -44,7 +44,7 @@ def asked(served: Served) -> list[tuple[str, str]]:
 
 
 def proofs(*targets: Deployment, steps: list[Step]) -> Proofs:
-    return Proofs(Proving(unverified, certificate(*targets), bundle()), steps, asked)
+    return Proofs(Proving(unverified, certificate(*targets), bundle(), steps), asked)
 
 
 def _names(step: Mapping[str, Any]) -> list[list[str]]:
@@ -70,8 +70,10 @@ def test_each_wave_is_proven_before_the_next_and_the_old_goes_at_the_end() -> No
 def test_what_belongs_to_no_deployment_alone_is_proven_once_all_have_moved_and_before_anything_goes() -> None:
     target, todo = moving(2)
     other = deployment(gateway="other", bindings=())
-    steps = told(target, todo, proofs(target, other, steps=[todo, Plan(todo.replacement, todo.attach, ())]))
-    assert steps[-2:] == [("verify", None, ["2 of them", "shop.example.com"]), ("retire", None)]
+    for attach, number in (([domain("elsewhere.example.com")], 1), (todo.attach, 4)):
+        steps = told(target, todo, proofs(target, other, steps=[todo, Plan(todo.replacement, attach, ())]))
+        ends = [("verify", None, [f"{number} of them", "shop.example.com"]), ("retire", None)]
+        assert steps[-2:] == ends, "what both deployments have is proven of both, and only then"
 
 
 @pytest.mark.parametrize("is_broken", [True, False])

@@ -21,6 +21,7 @@ from worker.core.errors import RefusedError
 from worker.core.planning import Create, Keep, Modify, Plan, Superseded, UploadEach, age_of
 from worker.core.strategies import plan
 from worker.core.uploads import base_name, uploaded_name
+from worker.core.urgency import Urgency
 
 
 def planned(step: Plan | Superseded) -> Plan:
@@ -74,9 +75,10 @@ def test_a_newer_stored_certificate_supersedes_the_renewal() -> None:
 
 def test_an_urgent_renewal_that_says_so_goes_back() -> None:
     newer = stored(not_before=day(11))
-    todo = planned(plan(deployment(), observed(stored=newer), leaf(), undo_until=day(12)))
+    todo = planned(plan(deployment(), observed(stored=newer), leaf(), urgency=Urgency(day(12))))
     assert todo.replacement == Modify(newer)
-    assert plan(deployment(), observed(stored=newer), leaf(), undo_until=day(10)) == Superseded(newer), "a later one"
+    step = plan(deployment(), observed(stored=newer), leaf(), urgency=Urgency(day(10)))
+    assert step == Superseded(newer), "a later one"
 
 
 ENDS_ALIKE = {"serial_number": None, "not_before": None, "not_after": day(20)}
@@ -117,7 +119,7 @@ def test_what_only_ends_alike_is_replaced_for_an_urgent_renewal_unless_it_was_wr
     there = stored(**ENDS_ALIKE, issued_before=written_at)
     seen, target = observed(stored=there, bound=(bound(stored=there),)), deployment(strategy=strategy)
     assert isinstance(planned(plan(target, seen, leaf())).replacement, Keep), "no urgent renewal asks"
-    todo = planned(plan(target, seen, leaf(), stored_after=day(12)))
+    todo = planned(plan(target, seen, leaf(), urgency=Urgency(stored_after=day(12))))
     assert isinstance(todo.replacement, Keep) == is_kept
 
 
@@ -125,7 +127,7 @@ def test_what_only_ends_alike_is_replaced_for_an_urgent_renewal_unless_it_was_wr
 def test_what_tells_more_of_itself_than_its_end_is_kept_whenever_it_was_written(facts: dict[str, object]) -> None:
     there = stored(**{**ENDS_ALIKE, **facts, "issued_before": day(9)})
     seen = observed(stored=there, bound=(bound(stored=there),))
-    assert planned(plan(deployment(), seen, leaf(), stored_after=day(12))).is_nothing
+    assert planned(plan(deployment(), seen, leaf(), urgency=Urgency(stored_after=day(12)))).is_nothing
 
 
 def test_a_bound_domain_that_the_certificate_does_not_cover_is_refused_and_named() -> None:
@@ -233,7 +235,7 @@ def test_where_only_the_day_of_storing_is_told_it_limits_going_back(
 ) -> None:
     """A queue may have been long: what was stored within an hour of the message may have been sent before it."""
     newer = stored(serial_number=None, not_before=None, not_after=day(25), stored_at=stored_at)
-    todo = plan(deployment(), observed(stored=newer), leaf(), undo_until=undo_until)
+    todo = plan(deployment(), observed(stored=newer), leaf(), urgency=Urgency(undo_until))
     assert isinstance(todo, Superseded) == is_kept
 
 

@@ -11,6 +11,7 @@ from worker.core.outcome import Previous
 from worker.core.planning import Bound, Create, Keep, Observed, Plan, Stored, Superseded, age_of
 from worker.core.strategies import plan
 from worker.core.uploads import base_name
+from worker.core.urgency import Urgency
 
 REPLACE, PER_DOMAIN = deployment(strategy="replace"), deployment(strategy="per_domain", name="shop")
 
@@ -69,7 +70,7 @@ def test_a_plan_is_nothing_only_where_nothing_is_changed(
 @pytest.mark.parametrize(("hours", "is_undone"), [(-1, True), (0, True), (1, False)])
 def test_what_was_issued_until_then_may_be_undone_and_nothing_later(hours: int, is_undone: bool) -> None:
     newer = stored(not_before=day(12) + timedelta(hours=hours))
-    step = plan(deployment(), observed(stored=newer), leaf(), undo_until=day(12))
+    step = plan(deployment(), observed(stored=newer), leaf(), urgency=Urgency(day(12)))
     assert isinstance(step, Plan) == is_undone
 
 

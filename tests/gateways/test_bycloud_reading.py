@@ -278,3 +278,12 @@ async def test_a_certificate_id_that_is_none_is_never_put_into_a_path(tmp_path: 
             await place.gateway.observe(place.deployment(certificate_id="../v2/accounts"), None)
         assert caught.value.reason == "bad_request"
         assert not place.world.journal
+
+
+async def test_when_what_a_listener_is_served_instead_ends_is_told(tmp_path: Path) -> None:
+    async with opened(tmp_path) as one:
+        elsewhere, ending = issued(days_ago=80), issued(days_ago=85)
+        one.world.bind_listener(one.world.add_upload(elsewhere, "elsewhere"), one.listener.name)
+        one.world.add_upload(ending, "bound nowhere")
+        assert await one.gateway.served_until([one.listener]) == leaf_of(elsewhere).not_after
+        assert await one.gateway.served_until([Binding("listener", one.world.add_listener())]) is None

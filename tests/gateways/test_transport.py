@@ -237,7 +237,7 @@ async def test_what_an_error_says_is_shown_without_secrets_and_bounded() -> None
     key = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n-----END PRIVATE KEY-----\n"
     said = {
         "error_code": "APIG.2012",
-        "error_msg": f"bad\x1b[31m {TOKEN[:2000]} MIGHAgEAMBMGByqGSM49 {'x' * 500} {key}",
+        "error_msg": f"bad\x1b[31m {TOKEN[:2000]} MIGHAgEAMBMGByqGSM49 {'xxx ' * 150}{key}",
     }
     request = replace(POST, body={"private_key": Secret(key)})
     error = await failed(request, http(400, json.dumps(said).encode()))

@@ -127,7 +127,7 @@ async def test_a_sick_domain_stays_where_it_is_and_stops_no_other(tmp_path: Path
         report = await one.rotate(bindings=(sick, *one.bindings))
         assert [(it.binding.name, it.state) for it in report.bindings if it.failure] == [(sick.name, "failed")]
         assert one.bound() == {"shop": 0, one.green: 40}, "the old one stays as long as something failed"
-        assert one.eyes.waves == [4, 40]
+        assert one.eyes.waves == [1, 4, 40]
 
 
 async def test_where_the_gateway_is_away_the_rest_stays_and_the_next_attempt_goes_on(tmp_path: Path) -> None:

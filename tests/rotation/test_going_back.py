@@ -21,12 +21,15 @@ from worker.core.errors import Failure, PermanentError, TransientError
 from worker.core.note import Note
 from worker.core.outcome import BindingResult, DeploymentReport, Report
 from worker.core.planning import Create, Modify, Observed, Plan, Stored, UploadEach
+from worker.core.progress import Progress
 from worker.core.proof import Served, Shortfall
 from worker.core.reporting import not_planned
 from worker.effort import Effort, spending
 from worker.gateways.base import Gateway, OnResult
+from worker.going_back import WayBack
 from worker.proving import Proving
 from worker.rotation import Rotator
+from worker.settling import Settling, unheard
 
 AWAY = Failure("gateway_unavailable", "away", transient=True)
 
@@ -300,8 +303,8 @@ def test_only_what_was_proven_lets_its_old_uploads_go(*, is_transient: bool) -> 
 
     todo = Plan(UploadEach(), (domain(),), (), retire=(stored(certificate_id="c8"),))
     proving = Proving(verify, certificate(deployment(), deployment(gateway="b")), bundle())
-    uploaded = Carrying(gateway, deployment(), todo, bundle(), proving.of_wave, None, lambda _result: None, 0)
-    uploaded.results = (BindingResult(domain(), "attached"),)
+    settling, results = Settling(gateway, deployment(), leaf(), 0), (BindingResult(domain(), "attached"),)
+    uploaded = Carrying(settling, bundle(), proving, WayBack(settling), unheard, Progress(todo, results=results))
     failed = not_planned(deployment(gateway="b"), Failure("sick", "", transient=is_transient))
     told = DeploymentReport(deployment(), "succeeded", "rotated")
     run_virtual(proving.concluded([(told, uploaded), (failed, None)]))

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import bundle, certificate, day, deployment, leaf, stored
@@ -102,6 +103,16 @@ def test_an_older_one_than_what_was_replaced_never_comes_back() -> None:
     assert "nothing could be put back" in report.failures[0].message
     assert gateway.stored is not None
     assert gateway.stored.serial_number == 4660
+
+
+def test_the_log_says_in_one_line_where_the_material_went_back() -> None:
+    with capture_logs() as told:
+        rotated(cloud(), Shelf(BEFORE))
+        rotated(cloud(), Shelf())
+    [line] = [line for line in told if line["event"] == "deployment.rolled_back"]
+    names, why = ["a.example.com", "b.example.com"], ("chain_incomplete", "at 127.0.0.1")
+    assert (line["gateway"], line["bindings"], line["left"], line["names"]) == ("apig", 2, 0, names)
+    assert (line["to"], (line["reason"], line["why"])) == (["c1"], why)
 
 
 def test_what_has_expired_never_comes_back() -> None:

@@ -15,10 +15,13 @@ from worker.core.deployment import Deployment
 from worker.core.errors import Failure, TransientError
 from worker.core.outcome import BindingResult, Report
 from worker.core.planning import Keep, Observed, Plan, Stored, UploadEach
+from worker.core.progress import Progress
 from worker.core.proof import unverified
 from worker.effort import Effort, spending
+from worker.going_back import WayBack
 from worker.proving import Proving
 from worker.rotation import Rotator
+from worker.settling import Settling, unheard
 
 
 class Late(FakeGateway):
@@ -115,10 +118,6 @@ def test_what_cannot_be_read_back_is_not_known_to_be_done() -> None:
     ]
 
 
-def ignored(_result: BindingResult) -> None:
-    """Nobody looks."""
-
-
 @pytest.mark.parametrize(("replacement", "retired"), [(Keep(current()), []), (UploadEach(), ["c8"])])
 def test_nothing_is_retired_while_a_binding_may_still_need_it(replacement: Any, retired: list[str]) -> None:
     """Of uploads each serves one domain alone, so those of the others can go."""
@@ -127,10 +126,9 @@ def test_nothing_is_retired_while_a_binding_may_still_need_it(replacement: Any, 
     todo = Plan(replacement, (), (), retire=(stored(certificate_id="c8"),))
     for results, gone in ([failed, attached], retired), ([failed], retired), ([attached], ["c8"]):
         cloud = FakeGateway(current(), {})
-        carrying = Carrying(
-            cloud, deployment(), todo, None, Proving(unverified, certificate(), None).of_wave, None, ignored, 0
-        )
-        carrying.results = tuple(results)
+        settling, proving = Settling(cloud, deployment(), None, 0), Proving(unverified, certificate(), None)
+        progress = Progress(todo, results=tuple(results))
+        carrying = Carrying(settling, None, proving, WayBack(settling), unheard, progress)
         run_virtual(carrying.retire())
         assert cloud.retired == gone
 

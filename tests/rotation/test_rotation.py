@@ -13,6 +13,7 @@ from worker.core.deployment import Binding
 from worker.core.errors import Failure, NotAskedError, PermanentError, RefusedError, TransientError
 from worker.core.outcome import BindingResult, Report
 from worker.core.proof import Served, Shortfall
+from worker.core.urgency import Urgency
 from worker.rotation import Rotator
 
 DOWN = TransientError("gateway_unavailable")
@@ -26,7 +27,7 @@ def gateway(**overrides: Any) -> FakeGateway:
 def rotated(*clouds: FakeGateway, undo_until: datetime | None = None, **overrides: Any) -> Report:
     rotator = Rotator({cloud.name: cloud for cloud in clouds})
     deployments = [deployment(gateway=cloud.name, **overrides) for cloud in clouds]
-    return run_virtual(rotator.rotate(certificate(*deployments), bundle(), undo_until=undo_until))
+    return run_virtual(rotator.rotate(certificate(*deployments), bundle(), urgency=Urgency(undo_until)))
 
 
 def shortfall(reason: str, binding: Binding | None = None) -> Shortfall:
@@ -239,9 +240,9 @@ def test_an_urgent_retry_does_not_undo_a_renewal_that_came_later() -> None:
     cloud = gateway(sick={"b.example.com": Failure("throttled", "", transient=True)})
     rotator = Rotator({"apig": cloud})
     later = bundle(leaf=leaf(serial_number=5000, not_before=day(15), not_after=day(25), fingerprint_sha256="cd" * 32))
-    run_virtual(rotator.rotate(certificate(), bundle(), undo_until=day(12)))
+    run_virtual(rotator.rotate(certificate(), bundle(), urgency=Urgency(day(12))))
     run_virtual(rotator.rotate(certificate(), later))
-    assert run_virtual(rotator.rotate(certificate(), bundle(), undo_until=day(12))).outcome == "superseded"
+    assert run_virtual(rotator.rotate(certificate(), bundle(), urgency=Urgency(day(12)))).outcome == "superseded"
     assert cloud.stored == current(serial_number=5000, not_before=day(15), not_after=day(25))
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from worker.core.bundle import Bundle, Leaf
-from worker.core.calls import Calls, Parcels, PlannedCall
+from worker.core.calls import PlannedCall, one_after_another, parcels
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import Failure, NotAskedError, RotationError
 from worker.core.outcome import BindingResult
@@ -32,6 +33,8 @@ class FakeGateway:
     leftovers: Sequence[Stored] = ()
     retired: list[str] = field(default_factory=list)
 
+    elsewhere_until: datetime | None = None
+    """When what is bound to something else expires."""
     is_down: bool = False
     held_for: float = 0.0
     tells_beginnings: bool = True
@@ -54,8 +57,8 @@ class FakeGateway:
         if todo.is_nothing:
             return ()
         put, show = PlannedCall("put", "PUT", "/", "replace"), PlannedCall("show", "GET", "/", "read_back")
-        return Calls(
-            [[put], Parcels(todo.attach, 1, lambda at: PlannedCall("attach", "POST", "/", "attach", None, at)), [show]]
+        return one_after_another(
+            [[put], parcels(todo.attach, 1, lambda at: PlannedCall("attach", "POST", "/", "attach", None, at)), [show]]
         )
 
     def _called(self, operation: str) -> None:
@@ -73,6 +76,10 @@ class FakeGateway:
             Bound(one, self.stored if one.name in self.rows else None, self.rows.get(one.name)) for one in wanted
         )
         return Observed(self.stored, bound, self.leftovers)
+
+    async def served_until(self, bindings: Sequence[Binding]) -> datetime | None:
+        self._called(f"served until: {', '.join(one.name for one in bindings)}")
+        return self.elsewhere_until
 
     async def replace(self, deployment: Deployment, how: Modify | Create, bundle: Bundle) -> Stored:
         self._called("replace")

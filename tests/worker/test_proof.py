@@ -9,7 +9,7 @@ from tests.support.clouds import QUICK, renewal, running, settings_for
 from tests.verification.servers import resolve
 from tests.worker.test_rotations import AUTHORITY, NAMES, Balancer, Shop, new, served_serial
 from worker.sandbox import Sandbox, SandboxConfig
-from worker.sandbox.flaws import Flaw, FlawKind
+from worker.sandbox.flaws import Flaw, FlawKind, Key, Served
 from worker.settings import Settings
 
 HOST = "shop.test"
@@ -169,3 +169,26 @@ async def test_a_wave_that_clients_are_not_served_goes_back_and_so_clients_see(t
     assert (event["data"]["reason"], one["bindings"]["rolled_back"]) == ("rolled_back", 3)
     assert [(failure["name"], failure["reason"]) for failure in one["failures"]] == [(NAMES[1], "chain_incomplete")]
     assert {stored.leaf.serial_number for stored in world.certificates.values()} == before
+
+
+class BreaksWhatIsNew(Flaw):
+    """No handshake comes off with anything but what was served before."""
+
+    def spoilt(self, key: Key, served: Served) -> Served | None:
+        return served if served == self.held.get(key) else None
+
+
+async def test_the_only_domain_that_comes_to_no_handshake_any_more_goes_back_and_so_clients_see(tmp_path: Path) -> None:
+    async with Sandbox() as sandbox:
+        shop, world = Shop(sandbox), sandbox.world
+        port, before = (await sandbox.open_listeners())[shop.instance], world.certificates[shop.certificate].leaf
+        world.spoil(BreaksWhatIsNew("no_handshake"))
+        deployment = shop.deployment(strategy="blue_green", name="shop", domains=NAMES[:1])
+        del deployment["certificate_id"]
+        at = f"127.0.0.1:{port}"
+        async with running(proving(sandbox, tmp_path, deployment, domains=True, domains_at=at)) as worker:
+            event = await worker.outcome(renewal(new()))
+        assert await served_serial(sandbox, shop.instance, NAMES[0]) == before.serial_number
+    [one] = event["data"]["deployments"]
+    assert (event["data"]["reason"], one["bindings"]["rolled_back"]) == ("rolled_back", 1)
+    assert [failure["reason"] for failure in one["failures"]] == ["not_reachable"]

@@ -23,6 +23,7 @@ EACH: Final = 8
 """Of what was put in one certificate's places, the latest. What only comes again takes no further place."""
 _IN_ALL: Final = 40_000
 _TOLD: Final = 20_000
+_REFUSED: Final = 5_000
 _NOTED: Final = 1_000
 """A note may name every domain of an account."""
 
@@ -118,7 +119,7 @@ class Facts:
     """The gist of events and notes, taken in oldest first. However many there are, it has a size."""
 
     _told: _Latest[bytes, Told] = field(default_factory=lambda: _Latest(_TOLD))
-    _refused: _Latest[bytes, Told] = field(default_factory=lambda: _Latest(_TOLD))
+    _refused: _Latest[bytes, Told] = field(default_factory=lambda: _Latest(_REFUSED))
     """Those whose leaf nobody looked at: whoever may send anything at all makes as many as he likes."""
     _noted: _Latest[tuple[str, str | None], dict[str, Snapshot]] = field(default_factory=lambda: _Latest(_NOTED))
     """By certificate and leaf, then by deployment."""

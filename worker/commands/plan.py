@@ -67,7 +67,7 @@ async def _plan(settings: Settings, name: str, material: Material | None) -> Seq
         if bundle is None:
             return await _without_leaf(rotator, certificate, asked)
         steps = await rotator.plans(certificate, bundle.leaf)
-        proofs = Proofs(Proving(rotator.verify, certificate, bundle), steps, asked)
+        proofs = Proofs(Proving(rotator.verify, certificate, bundle, steps), asked)
         warned = {"warnings": list(bundle.warnings)} if bundle.warnings else {}
         waits = _waiting(certificate, steps)
         return [
@@ -80,7 +80,7 @@ async def _without_leaf(rotator: Rotator, certificate: Certificate, asked: Asked
     """What is stored and bound, and what a renewed certificate would cause."""
     found = await supposed(rotator.gateways, certificate, utc_now(), rotator.claimed)
     steps = [one.step for one in found]
-    proofs = Proofs(Proving(rotator.verify, certificate, None), steps, asked)
+    proofs = Proofs(Proving(rotator.verify, certificate, None, steps), asked)
     waits = _waiting(certificate, steps)
     return [
         {

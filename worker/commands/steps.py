@@ -25,9 +25,12 @@ class Proofs:
     """What one certificate's rotation proves, and when."""
 
     proving: Proving
-    steps: Sequence[Step]
-    """Of all its deployments."""
     asked: Asked
+
+    @property
+    def steps(self) -> Sequence[Step]:
+        """Of all its deployments."""
+        return self.proving.steps
 
     def of_wave(self, todo: Plan, number: int) -> Sequence[tuple[str, str]]:
         moved = [one for wave in todo.rounds[:number] for one in wave]
@@ -36,11 +39,16 @@ class Proofs:
 
     def of_all(self) -> Sequence[tuple[str, str]]:
         """Once for all deployments, of what their waves have not proven."""
-        unproven = [one for one in self.steps if isinstance(one, Plan) and not one.waves]
-        if len(self.steps) == 1 and not unproven:
+        plans = [one for one in self.steps if isinstance(one, Plan)]
+        if len(self.steps) == 1 and all(one.waves for one in plans):
             return ()
-        bindings = [binding for todo in unproven for binding in (*todo.unchanged, *todo.attach)]
+        bindings = [binding for todo in plans for binding in self._left(todo)]
         return self.asked(Served(self.proving.certificate.name, self.proving.bundle, bindings))
+
+    def _left(self, todo: Plan) -> Sequence[Binding]:
+        """What its waves have not proven."""
+        bindings = (*todo.unchanged, *todo.attach)
+        return self.proving.shared_in(todo, bindings) if todo.waves else bindings
 
     @property
     def is_asked_for(self) -> bool:

@@ -1,7 +1,7 @@
 """What is stored and bound now, and what a renewed certificate would cause there; by reading only."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -11,9 +11,11 @@ from worker.core.errors import RotationError
 from worker.core.events import rfc3339
 from worker.core.planning import Observed, Stored
 from worker.core.retirement import Claims
+from worker.core.schedule import Schedule
 from worker.core.strategies import plan
 from worker.core.uploads import fingerprint_in
-from worker.core.waiting import Step, dated
+from worker.core.waiting import Step
+from worker.dating import dated_at
 from worker.gateways.base import Gateway
 from worker.gateways.together import together
 
@@ -36,7 +38,15 @@ async def supposed(
     deployments = certificate.deployments
     seen = await together([_observed(gateways[one.gateway], one) for one in deployments])
     leaf = _renewed(deployments, [one for one in seen if isinstance(one, Observed)], now)
-    return [_supposed(deployment, one, leaf, claimed) for deployment, one in zip(deployments, seen, strict=True)]
+    found = [_supposed(deployment, one, leaf, claimed) for deployment, one in zip(deployments, seen, strict=True)]
+    at = [(gateways[one.gateway], one) for one in deployments]
+    return await together([_dated(*place, one, certificate.schedule) for place, one in zip(at, found, strict=True)])
+
+
+async def _dated(gateway: Gateway, deployment: Deployment, one: Supposed, schedule: Schedule) -> Supposed:
+    if one.observed is None or isinstance(one.step, RotationError):
+        return one
+    return replace(one, step=await dated_at(gateway, deployment, one.step, one.observed, schedule))
 
 
 async def _observed(gateway: Gateway, deployment: Deployment) -> Observed | RotationError:
@@ -50,7 +60,7 @@ def _supposed(deployment: Deployment, seen: Observed | RotationError, leaf: Leaf
     if isinstance(seen, RotationError):
         return Supposed(None, seen)
     try:
-        return Supposed(seen, dated(plan(deployment, seen, leaf, claimed=claimed), seen))
+        return Supposed(seen, plan(deployment, seen, leaf, claimed=claimed))
     except RotationError as error:
         return Supposed(seen, error)
 

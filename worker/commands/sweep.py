@@ -18,14 +18,13 @@ from worker.awaiting import Awaited
 from worker.beside import beside
 from worker.broker.base import Broker, BrokerError
 from worker.broker.facts import Told
-from worker.carrying import failure_of
 from worker.commands.exits import FAILED, OK
 from worker.commands.loading import log_level, settings_of
 from worker.commands.material import certificate_named
 from worker.commands.output import print_json, print_table, shown
 from worker.commands.reading import broker_to_read
 from worker.commands.refusals import in_json
-from worker.core.errors import Failure
+from worker.core.errors import Failure, failure_of
 from worker.core.events import rfc3339
 from worker.core.past import Placed
 from worker.core.renewal import OWN_PRODUCER

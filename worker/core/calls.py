@@ -1,9 +1,9 @@
 """The calls of a plan, as data: counted at once, made one by one only where somebody looks."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain
+from itertools import accumulate
 from math import ceil
 from typing import Final, Literal, overload
 
@@ -31,50 +31,39 @@ class PlannedCall:
 
 
 @dataclass(frozen=True, slots=True)
-class Parcels(Sequence[PlannedCall]):
-    """A call for every `size` bindings, in their order."""
-
-    bindings: Sequence[Binding]
-    size: int
-    made: Callable[[Sequence[Binding]], PlannedCall]
-
-    def __len__(self) -> int:
-        return ceil(len(self.bindings) / self.size)
-
-    @overload
-    def __getitem__(self, at: int) -> PlannedCall: ...
-    @overload
-    def __getitem__(self, at: slice) -> Sequence[PlannedCall]: ...
-    def __getitem__(self, at: int | slice) -> PlannedCall | Sequence[PlannedCall]:
-        if isinstance(at, slice):
-            return [self[one] for one in range(len(self))[at]]
-        start = range(len(self))[at] * self.size
-        return self.made(self.bindings[start : start + self.size])
-
-
-@dataclass(frozen=True, slots=True)
 class Calls(Sequence[PlannedCall]):
-    """Parts that follow one another."""
+    """So many calls, each made when it is looked at."""
 
-    parts: Sequence[Sequence[PlannedCall]]
+    number: int
+    made: Callable[[int], PlannedCall]
+    """Of its place, from 0."""
 
     def __len__(self) -> int:
-        return sum(map(len, self.parts))
-
-    def __iter__(self) -> Iterator[PlannedCall]:
-        return chain.from_iterable(self.parts)
+        return self.number
 
     @overload
     def __getitem__(self, at: int) -> PlannedCall: ...
     @overload
     def __getitem__(self, at: slice) -> Sequence[PlannedCall]: ...
     def __getitem__(self, at: int | slice) -> PlannedCall | Sequence[PlannedCall]:
-        if isinstance(at, slice):
-            return [self[one] for one in range(len(self))[at]]
-        number = range(len(self))[at]
-        ends = list(accumulate(map(len, self.parts)))
-        part = bisect_right(ends, number)
-        return self.parts[part][number - (ends[part - 1] if part else 0)]
+        places = range(self.number)
+        return [self.made(one) for one in places[at]] if isinstance(at, slice) else self.made(places[at])
+
+
+def parcels(bindings: Sequence[Binding], size: int, made: Callable[[Sequence[Binding]], PlannedCall]) -> Calls:
+    """A call for every `size` bindings, in their order."""
+    return Calls(ceil(len(bindings) / size), lambda at: made(bindings[at * size : (at + 1) * size]))
+
+
+def one_after_another(parts: Sequence[Sequence[PlannedCall]]) -> Calls:
+    """Parts that follow one another."""
+    ends = list(accumulate(map(len, parts), initial=0))
+
+    def made(at: int) -> PlannedCall:
+        part = bisect_right(ends, at) - 1
+        return parts[part][at - ends[part]]
+
+    return Calls(ends[-1], made)
 
 
 def pages(rows: int, length: int) -> int:

@@ -128,6 +128,15 @@ class Failure:
         )
 
 
+INTERNAL: Final = Failure("internal_error", "a bug of the worker: see its log", transient=False)
+EXHAUSTED: Final = Failure("worker_exhausted", "the worker's machine had no room left: see its log", transient=True)
+
+
+def failure_of(bug: Exception) -> Failure:
+    """Of an exception that nobody expected."""
+    return EXHAUSTED if is_exhaustion(bug) else INTERNAL
+
+
 def is_exhaustion(error: BaseException) -> bool:
     """Whether the machine had no descriptors, memory, processes or room left: nobody's bug, and it passes."""
     if isinstance(error, BaseExceptionGroup):

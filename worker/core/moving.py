@@ -1,10 +1,11 @@
 """Planning where bindings move from an old stored certificate to a new one, in waves, and back if need be."""
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import chain
+from itertools import accumulate, chain
 from math import ceil
 from typing import Final
 
@@ -29,6 +30,7 @@ from worker.core.planning import (
     with_flag,
 )
 from worker.core.uploads import Joint, base_name, uploaded_name
+from worker.core.urgency import Urgency
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -48,9 +50,7 @@ class Replaced:
         return [one for one, left in self.waiting if left <= 0]
 
 
-def plan_blue_green(
-    deployment: Deployment, observed: Observed, leaf: Leaf, undo_until: datetime | None
-) -> Plan | Superseded:
+def plan_blue_green(deployment: Deployment, observed: Observed, leaf: Leaf, urgency: Urgency) -> Plan | Superseded:
     """At APIG: a new stored certificate, to which the domains move."""
     check_names(deployment, [bound.binding for bound in observed.bound], leaf)
     has_ca = any(one.has_trusted_root_ca for one in _serving(observed))
@@ -58,38 +58,33 @@ def plan_blue_green(
         told = "the certificate that is replaced has a client CA, which a new one would lack: set trusted_root_ca_file"
         raise RefusedError("trusted_root_ca_missing", told)
     green = _green(observed, leaf, None)
-    step = _plan_moving(deployment, observed, leaf, undo_until, green, joint="_")
+    step = _plan_moving(deployment, observed, leaf, urgency, green, joint="_")
     if isinstance(step, Superseded):
         return step
     return replace(step, retire=tuple(_to_retire(deployment, observed, green)))
 
 
-def plan_replace(
-    deployment: Deployment,
-    observed: Observed,
-    leaf: Leaf,
-    undo_until: datetime | None,
-    stored_after: datetime | None,
-) -> Plan | Superseded:
+def plan_replace(deployment: Deployment, observed: Observed, leaf: Leaf, urgency: Urgency) -> Plan | Superseded:
     """At ByCloud: an upload, to which the listeners move."""
     if deployment.name is None and observed.stored is None:
         raise RefusedError("not_found", "there is nothing to replace, and the deployment has no name to create it")
-    return _plan_moving(deployment, observed, leaf, undo_until, _green(observed, leaf, stored_after), joint="-")
+    green = _green(observed, leaf, urgency.stored_after)
+    return _plan_moving(deployment, observed, leaf, urgency, green, joint="-")
 
 
 def _plan_moving(
     deployment: Deployment,
     observed: Observed,
     leaf: Leaf,
-    undo_until: datetime | None,
+    urgency: Urgency,
     green: Stored | None,
     *,
     joint: Joint,
 ) -> Plan | Superseded:
     """`green`: the renewed certificate, where it is stored already."""
-    if (newer := _newer(observed, leaf, undo_until)) is not None:
+    if (newer := _newer(observed, leaf, urgency)) is not None:
         return Superseded(newer)
-    spared = [one for one in _serving(observed) if supersedes(one, leaf, undo_until)]
+    spared = [one for one in _serving(observed) if supersedes(one, leaf, urgency)]
     rows = [bound for bound in observed.bound if bound.stored not in spared]
     if spared and not rows:
         return Superseded(spared[0])
@@ -136,6 +131,33 @@ def waves(shares: Sequence[float], names: Sequence[str], total: int) -> Iterator
             moved = end
 
 
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """What moves together, and is proven before the next one moves."""
+
+    number: int
+    """As planned, from 1."""
+    bindings: Sequence[Binding]
+    is_first: bool
+    is_last: bool
+
+
+def next_wave(todo: Plan, at: int, *, has_canary: bool) -> Wave | None:
+    """What moves when so many of `attach` have had their turn; None after the last.
+
+    Without a canary (nothing has the certificate yet: what had its turn could not be moved) it is another first one.
+    """
+    ends = list(accumulate(todo.waves))
+    if not ends or at >= ends[-1]:
+        return None
+    if has_canary:
+        number = bisect_right(ends, at)
+        end = ends[number]
+    else:
+        number, end = 0, _end_of_name([one.name for one in todo.attach], min(at + ends[0], ends[-1]))
+    return Wave(number + 1, todo.attach[at:end], at == 0, end == ends[-1])
+
+
 def _end_of_name(names: Sequence[str], end: int) -> int:
     while 0 < end < len(names) and names[end] == names[end - 1]:
         end += 1
@@ -158,12 +180,12 @@ def _serving(observed: Observed) -> Sequence[Stored]:
     return distinct([bound.stored for bound in observed.bound if bound.stored is not None])
 
 
-def _newer(observed: Observed, leaf: Leaf, undo_until: datetime | None) -> Stored | None:
+def _newer(observed: Observed, leaf: Leaf, urgency: Urgency) -> Stored | None:
     """A newer certificate of the deployment's own that is its latest, or serves any of its bindings."""
     own = {one.certificate_id for one in _own(observed)}
     serving = [one for one in _serving(observed) if one.certificate_id in own]
     latest = [] if observed.stored is None else [observed.stored]
-    return next((one for one in (*latest, *serving) if supersedes(one, leaf, undo_until)), None)
+    return next((one for one in (*latest, *serving) if supersedes(one, leaf, urgency)), None)
 
 
 def _others(observed: Observed, green: Stored | None) -> Sequence[Stored]:

@@ -82,6 +82,8 @@ class _Entry(_Model):
     """Not in notes of older workers."""
     bad: _Condemned | None = None
     """Nor is this."""
+    answered: list[str] = Field(default=[])
+    """Nor is this."""
 
 
 def entry_of(certificate: str, note: Note) -> dict[str, object]:
@@ -96,6 +98,7 @@ def entry_of(certificate: str, note: Note) -> dict[str, object]:
         is_replaced=note.snapshot.is_replaced,
         origins=list(_by_origin(note.snapshot.origins)),
         bad=None if note.snapshot.bad is None else _condemned(note.snapshot.bad),
+        answered=sorted(note.snapshot.answered),
     )
     return entry.model_dump(mode="json")
 
@@ -108,7 +111,14 @@ def note_in(entry: Mapping[str, object]) -> tuple[str, Note] | None:
         return None
     told = found.previous
     previous = None if told is None else Previous(told.serial_number, told.not_after)
-    snapshot = Snapshot(_flags(found), previous, found.is_replaced, origins=_origins(found), bad=_bad(found))
+    snapshot = Snapshot(
+        _flags(found),
+        previous,
+        found.is_replaced,
+        origins=_origins(found),
+        bad=_bad(found),
+        answered=frozenset(found.answered),
+    )
     return found.certificate, Note(found.deployment, found.leaf, snapshot)
 
 

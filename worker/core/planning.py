@@ -12,6 +12,7 @@ from worker.core.deployment import Binding, Deployment
 from worker.core.errors import RefusedError
 from worker.core.outcome import Previous
 from worker.core.proof import Shortfall
+from worker.core.urgency import Urgency
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,8 @@ class Plan:
     """Why an earlier attempt has begun to take it all back, and this one goes on with that."""
     returned: Sequence[Binding] = ()
     """What it had moved, and is back already."""
+    answered: frozenset[str] = frozenset()
+    """Endpoints that answered a handshake before this renewal changed anything."""
     expires: datetime | None = None
     """When the first of what is served there now expires, where that is known."""
     seen: Observed | None = field(default=None, compare=False, repr=False)
@@ -158,6 +161,8 @@ class Superseded:
     """A newer certificate is stored already."""
 
     stored: Stored
+    seen: Observed | None = field(default=None, compare=False, repr=False)
+    """What was found to be so."""
 
 
 _LONGEST_QUEUE = timedelta(hours=1)
@@ -182,16 +187,16 @@ def age_of(stored: Stored, leaf: Leaf, *, stored_after: datetime | None = None) 
     return "newer" if (begins, stored.not_after) > (leaf.not_before, leaf.not_after) else "older"
 
 
-def supersedes(stored: Stored | None, leaf: Leaf, undo_until: datetime | None) -> bool:
+def supersedes(stored: Stored | None, leaf: Leaf, urgency: Urgency) -> bool:
     """Whether what is stored stays because it is newer."""
     if stored is None or age_of(stored, leaf) != "newer":
         return False
-    if undo_until is None:
+    if urgency.undo_until is None:
         return True
     if stored.not_before is not None:
-        return stored.not_before > undo_until
+        return stored.not_before > urgency.undo_until
     # When it was stored says less: the queue in front of it may have been long.
-    return stored.stored_at is not None and stored.stored_at - undo_until > _LONGEST_QUEUE
+    return stored.stored_at is not None and stored.stored_at - urgency.undo_until > _LONGEST_QUEUE
 
 
 def _is_same(stored: Stored, leaf: Leaf, stored_after: datetime | None) -> bool:
@@ -221,13 +226,7 @@ def plan_rebind(observed: Observed) -> Plan:
     return Plan(Keep(observed.stored), missing, present, seen=observed)
 
 
-def plan_in_place(
-    deployment: Deployment,
-    observed: Observed,
-    leaf: Leaf,
-    undo_until: datetime | None,
-    stored_after: datetime | None,
-) -> Plan | Superseded:
+def plan_in_place(deployment: Deployment, observed: Observed, leaf: Leaf, urgency: Urgency) -> Plan | Superseded:
     check_names(deployment, [bound.binding for bound in observed.bound], leaf)
     stored = observed.stored
     if stored is None:
@@ -238,9 +237,9 @@ def plan_in_place(
         has_ca = deployment.trusted_root_ca is not None
         attach = tuple(with_flag(bound, has_ca=has_ca) for bound in observed.bound)
         return Plan(Create(deployment.name), attach, (), seen=observed)
-    if supersedes(stored, leaf, undo_until):
+    if supersedes(stored, leaf, urgency):
         return Superseded(stored)
-    match age_of(stored, leaf, stored_after=stored_after):
+    match age_of(stored, leaf, stored_after=urgency.stored_after):
         case "same":
             return _plan_missing(Keep(stored), observed, has_ca=stored.has_trusted_root_ca)
         case "older" | "newer":
@@ -280,15 +279,13 @@ def with_flag(bound: Bound, *, has_ca: bool) -> Binding:
     return binding.with_flag(has_ca if observed is None else observed)
 
 
-def plan_per_domain(
-    deployment: Deployment, observed: Observed, leaf: Leaf, undo_until: datetime | None
-) -> Plan | Superseded:
+def plan_per_domain(deployment: Deployment, observed: Observed, leaf: Leaf, urgency: Urgency) -> Plan | Superseded:
     check_names(deployment, [bound.binding for bound in observed.bound], leaf)
-    newer = next((bound.stored for bound in observed.bound if supersedes(bound.stored, leaf, undo_until)), None)
+    newer = next((bound.stored for bound in observed.bound if supersedes(bound.stored, leaf, urgency)), None)
     ours = [
         (bound, None if bound.stored is None else age_of(bound.stored, leaf))
         for bound in observed.bound
-        if not supersedes(bound.stored, leaf, undo_until)
+        if not supersedes(bound.stored, leaf, urgency)
     ]
     if newer is not None and not ours:
         return Superseded(newer)

@@ -1,6 +1,6 @@
 """What is to be proven by handshakes after bindings were attached, and what was found wanting."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -32,6 +32,8 @@ class Served:
     An endpoint of theirs is nobody else's, be it under his wildcard; and what serves such a name is no proof of those
     of the same name that have moved.
     """
+    answered: frozenset[str] = frozenset()
+    """Of its endpoints, those that answered a handshake before what they serve was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,10 @@ class Shortfall:
     endpoint: str
     """`host:port`, as the settings or the domain say it."""
     is_blind: bool = False
-    """Nothing at all was reached that was asked: that may be the worker's own network, and nothing goes back for it."""
+    """Nothing at all was reached that was asked: that may be the worker's own network, and nothing goes back for it.
+
+    Not where there is a way to an endpoint that answered before the change, and does not now.
+    """
 
 
 class UnseenError(Exception):
@@ -63,6 +68,15 @@ class Verifier(Protocol):
     """Proves what clients are served: one shortfall for each endpoint, and each binding behind it, that falls short."""
 
     async def __call__(self, served: Served, /) -> Sequence[Shortfall]: ...
+
+
+Answering = Callable[[Served], Awaitable[frozenset[str]]]
+"""Which of the first endpoints that would be asked answer a handshake now, whatever they serve."""
+
+
+async def nobody(_served: Served, /) -> frozenset[str]:
+    """Where nobody looks before a change."""
+    return frozenset()
 
 
 async def unverified(_served: Served, /) -> Sequence[Shortfall]:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from worker.core.secret import Secret
+from worker.core.urgency import Urgency
 
 Reason = Literal["renewal", "manual", "key_compromise", "ca_incident"]
 OWN_PRODUCER = "\0sweep"
@@ -92,3 +93,7 @@ class Renewal:
         if not self.is_urgent:
             return None
         return self.signed_at or self.time or _FOR_EVER
+
+    @property
+    def urgency(self) -> Urgency:
+        return Urgency(self.undo_until, self.stored_after, self.reason == "key_compromise")

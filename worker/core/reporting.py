@@ -14,6 +14,7 @@ from worker.core.readback import FLAG_MOVED
 ROLLED_BACK: Final = "rolled_back"
 NOTHING_BACK: Final = "; nothing could be put back"
 OLD_EXPIRED: Final = "; nothing could be put back: the certificate before has expired"
+KEY_EXPOSED: Final = "; nothing goes back: strangers may have the key of the certificate before"
 
 
 def not_planned(deployment: Deployment, failure: Failure) -> DeploymentReport:

@@ -32,6 +32,10 @@ class Schedule:
     lateness: timedelta = _NOTHING
     """How much later than planned a renewal may come back: so long before a window's end none is planned."""
 
+    @property
+    def may_hold_back(self) -> bool:
+        return bool(self.windows or self.spread)
+
     def wait(self, share: float, since: datetime, now: datetime) -> Wait | None:
         """None where it may run now. `share`: its part of the spread, below 1; `since`: when it came, at most `now`."""
         interval = interval_from(self.windows, now) if self.windows else None

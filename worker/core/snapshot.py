@@ -10,6 +10,7 @@ from worker.core.errors import Failure
 from worker.core.outcome import Previous
 from worker.core.planning import Bound, Keep, Modify, Observed, Plan, Stored, Superseded
 from worker.core.proof import Shortfall
+from worker.core.urgency import ORDINARY, Urgency
 
 _TOLD: Final = 100
 """So many verdicts are kept in full: thousands of domains that are bad are so for one reason."""
@@ -63,13 +64,16 @@ class Snapshot:
     """Of bindings that move to another stored certificate."""
     bad: Condemned | None = None
     """An earlier attempt was to take it all back."""
+    answered: frozenset[str] = frozenset()
+    """Endpoints that answered a handshake before the first change."""
 
-    def with_plan(self, todo: Plan) -> "Snapshot":
+    def with_plan(self, todo: Plan, answered: frozenset[str] = frozenset()) -> "Snapshot":
         """Also what a plan knows that was made before its change."""
         is_replaced = self.is_replaced or not isinstance(todo.replacement, Keep)
         replaced_at = self.replaced_at or _written_at(todo)
         flags, origins = {**self.flags, **_flags_in(todo)}, {**_origins_in(todo), **self.origins}
-        return Snapshot(flags, self.previous or todo.previous, is_replaced, replaced_at, origins, self.bad)
+        previous = self.previous or todo.previous
+        return Snapshot(flags, previous, is_replaced, replaced_at, origins, self.bad, self.answered | answered)
 
     def condemned(self, moved: Sequence[Binding], shortfalls: Sequence[Shortfall]) -> "Snapshot":
         """Also that it is bad, and what of it has moved."""
@@ -82,14 +86,14 @@ class Snapshot:
         previous = self.previous or later.previous
         is_replaced, replaced_at = self.is_replaced or later.is_replaced, self.replaced_at or later.replaced_at
         origins = {**later.origins, **self.origins}
-        bad = self.bad or later.bad
-        return Snapshot({**later.flags, **self.flags}, previous, is_replaced, replaced_at, origins, bad)
+        bad, answered = self.bad or later.bad, self.answered or later.answered
+        return Snapshot({**later.flags, **self.flags}, previous, is_replaced, replaced_at, origins, bad, answered)
 
-    def proof(self, stored_after: datetime | None) -> datetime | None:
+    def known_to(self, urgency: Urgency) -> Urgency:
         """Since when what is stored may be this renewal's: a renewal that tells no time would write again and again."""
-        if stored_after is None or self.replaced_at is None:
-            return stored_after
-        return min(stored_after, self.replaced_at)
+        if urgency.stored_after is None or self.replaced_at is None:
+            return urgency
+        return replace(urgency, stored_after=min(urgency.stored_after, self.replaced_at))
 
     def before(self, observed: Observed) -> Observed:
         """What is observed, each binding wanted with its flag of then: what it shows now may be what we moved.
@@ -107,17 +111,18 @@ class Snapshot:
         flag = self.flags.get(_place(binding))
         return Bound(binding.with_flag(flag), bound.stored, bound.client_verification)
 
-    def told(self, step: Plan | Superseded) -> Plan | Superseded:
-        """The step, with what earlier attempts have done."""
+    def told(self, step: Plan | Superseded, urgency: Urgency = ORDINARY) -> Plan | Superseded:
+        """The step, with what earlier attempts have done. To an exposed key nothing goes back, whatever was found."""
         if isinstance(step, Superseded):
             return step
         came = dict(self._came_from(step))
-        if self.bad is not None:
+        if self.bad is not None and not urgency.is_key_exposed:
             step = _going_back(step, self.bad)
         return replace(
             step,
             previous=step.previous or self.previous,
             was_replaced=self.is_replaced,
+            answered=self.answered,
             back_to={**step.back_to, **came},
             moved=tuple(binding for binding in came if binding not in step.back_to),
         )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from worker.core.deployment import Binding
 from worker.core.errors import RotationError, TransientError
 from worker.core.planning import Keep, Observed, Plan, Superseded
 from worker.core.schedule import Schedule, Wait
@@ -17,13 +18,23 @@ def at_once(_steps: Sequence[Step]) -> None:
     """The gate of who wants it now."""
 
 
-def dated(step: Plan | Superseded, observed: Observed) -> Plan | Superseded:
-    """The step, with when the first of what is served there expires, as far as its gateway tells."""
+def dated(step: Plan | Superseded, observed: Observed, elsewhere: datetime | None = None) -> Plan | Superseded:
+    """The step, with when the first of what is served there expires, as far as its gateway tells.
+
+    `elsewhere`: the same of what `undated` names.
+    """
     if isinstance(step, Superseded):
         return step
     told = [observed.stored, *(bound.stored for bound in observed.bound)]
-    ends = [one.not_after for one in told if one is not None and one.not_after is not None]
-    return replace(step, expires=min(ends, default=None))
+    ends = [elsewhere, *(one.not_after for one in told if one is not None)]
+    return replace(step, expires=min((end for end in ends if end is not None), default=None))
+
+
+def undated(step: Plan | Superseded, observed: Observed) -> Sequence[Binding]:
+    """What is about to be bound, and is bound to something that was not read, if to anything."""
+    if isinstance(step, Superseded) or not step.attach:
+        return ()
+    return [bound.binding for bound in observed.bound if bound.stored is None]
 
 
 def held_back(wait: Wait | None, steps: Sequence[Step], schedule: Schedule, now: datetime) -> Wait | None:

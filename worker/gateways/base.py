@@ -8,6 +8,7 @@ binding instead of raising it, so that one sick binding never stops its siblings
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, Protocol
 
 from worker.core.bundle import Bundle, Leaf
@@ -91,6 +92,13 @@ class Gateway(Protocol):
         """Everything about the deployment, every page of it, by reading only.
 
         `elsewhere`: also what a listed binding is bound to that is not bound to the deployment's own certificate.
+        """
+        ...
+
+    async def served_until(self, bindings: Sequence[Binding]) -> datetime | None:
+        """When the first of what these bindings are bound to expires; for what `observe` does not tell of.
+
+        By reading only; None where nobody tells, or only more calls than a few would.
         """
         ...
 

@@ -14,6 +14,7 @@ from worker.core.names import uncovered
 from worker.core.proof import Served
 from worker.core.reading import UNREADABLE, leaf_facts
 
+_OF_ANOTHER: Final = frozenset({"still_old", "other_certificate"})
 _END: Final = "-----END CERTIFICATE-----\n"
 
 
@@ -86,6 +87,27 @@ class ExpectedEither:
         if told is None or self.second.shortfall(served, server_name) is None:
             return None
         return told
+
+
+@dataclass(frozen=True, slots=True)
+class OrAnothers:
+    """At an endpoint where another certificate of the settings is served for the same name, too: that one is as good.
+
+    Which it is nobody says here: any that is for the name, valid, and not what was replaced. So it is no proof of ours.
+    """
+
+    ours: Expected
+    previous_serials: Sequence[str]
+    now: datetime
+
+    def shortfall(self, served: Sequence[bytes], server_name: str) -> str | None:
+        told = self.ours.shortfall(served, server_name)
+        return None if told in _OF_ANOTHER and self._is_anothers(_facts(served[0]), server_name) else told
+
+    def _is_anothers(self, other: Leaf | None, server_name: str) -> bool:
+        if other is None or uncovered([server_name], other.names) or str(other.serial_number) in self.previous_serials:
+            return False
+        return other.not_before <= self.now < other.not_after
 
 
 def _facts(leaf: bytes) -> Leaf | None:

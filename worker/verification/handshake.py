@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from worker.core.errors import is_exhaustion
@@ -24,6 +24,8 @@ class Seen:
     """DER, leaf first."""
     asks_for_client: bool = False
     """It asked for a client certificate, be it that it can do without."""
+    is_there: bool = False
+    """Somebody took the connection, or refused it: there is a way to it."""
 
 
 async def served_chain(host: str, port: int, server_name: str) -> Sequence[bytes]:
@@ -36,17 +38,19 @@ async def look(host: str, port: int, server_name: str) -> Seen:
 
     Raises what `is_exhaustion` knows: that says nothing of the server.
     """
+    is_there = False
     try:
         async with asyncio.timeout(HANDSHAKE_SECONDS):
             reader, writer = await asyncio.open_connection(host, port)
+            is_there = True
             try:
-                return await _seen(_untrusting(server_name), reader, writer)
+                return replace(await _seen(_untrusting(server_name), reader, writer), is_there=True)
             finally:
                 writer.close()
     except (OSError, TimeoutError, ValueError) as error:
         if is_exhaustion(error):
             raise
-        return Seen()
+        return Seen(is_there=is_there or isinstance(error, ConnectionRefusedError))
 
 
 @dataclass(slots=True)

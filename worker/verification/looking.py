@@ -34,18 +34,29 @@ class Probe:
     server_name: str
     client_verification: bool | None = None
     """Whether it shall ask for client certificates; None: nobody knows."""
+    is_shared: bool = False
+    """Another certificate of the settings is served there too, for the same name."""
 
     @property
     def endpoint(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    @property
+    def key(self) -> str:
+        """What is the same probe, whatever it shall be served."""
+        return f"{self.server_name} at {self.endpoint}".lower()
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`failure` None: every address served the new leaf."""
+    """`failure` None: every address served what it shall."""
 
     probe: Probe
     failure: Failure | None
+    has_answered: bool = False
+    """One of its addresses at least came to a handshake in the last look."""
+    is_there: bool = False
+    """There is a way to one of them at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +67,23 @@ class Shared:
     look_ups: LookUps = field(default_factory=LookUps)
 
 
-async def verify(probes: Sequence[Probe], expected: Expected, shared: Shared, *, within: float) -> Sequence[Verdict]:
+async def verify(
+    probes: Sequence[Probe],
+    expected: Expected,
+    shared: Shared,
+    *,
+    within: float,
+    where_shared: Expected | None = None,
+) -> Sequence[Verdict]:
     """Looks until every probe is served what is expected, or `within` seconds have passed; in the probes' order.
 
     Reasons are those of `Shortfall`, all worth another try. Raises, in a group, what `is_exhaustion` knows.
     """
-    turns = asyncio.Semaphore(_AT_ONCE)
+    turns, others = asyncio.Semaphore(_AT_ONCE), where_shared or expected
+    looks = [_Look(one, others if one.is_shared else expected, turns, shared) for one in probes]
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(until_served(_Look(probe, expected, turns, shared), within)) for probe in probes]
-    return [Verdict(probe, task.result()) for probe, task in zip(probes, tasks, strict=True)]
+        tasks = [group.create_task(until_served(look, within)) for look in looks]
+    return [look.verdict(task.result()) for look, task in zip(looks, tasks, strict=True)]
 
 
 async def until_served(look_again: Callable[[], Awaitable[Failure | None]], within: float) -> Failure | None:
@@ -80,29 +99,37 @@ async def until_served(look_again: Callable[[], Awaitable[Failure | None]], with
         pause = min(pause * 2, _LONGEST_PAUSE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Look:
-    """One look at all addresses of a probe."""
+    """Looks at all addresses of a probe."""
 
     probe: Probe
     expected: Expected
     turns: asyncio.Semaphore
     """This certificate's."""
     shared: Shared
+    _seen: Sequence[Seen] = ()
+    """In the last look, by address."""
+
+    def verdict(self, failure: Failure | None) -> Verdict:
+        has_answered, is_there = any(one.chain for one in self._seen), any(one.is_there for one in self._seen)
+        return Verdict(self.probe, failure, has_answered, is_there)
 
     async def __call__(self) -> Failure | None:
+        self._seen = ()
         async with self.turns:
             addresses = await self.shared.look_ups.addresses_of(self.probe.host, self.probe.port)
         if not addresses:
             return _failure("not_reachable", self.probe, self.probe.host, "has no address that can be reached")
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._at(address)) for address in addresses]
-        return next((failure for task in tasks if (failure := task.result()) is not None), None)
+        self._seen = [task.result() for task in tasks]
+        failures = (self._shortfall(address, seen) for address, seen in zip(addresses, self._seen, strict=True))
+        return next((failure for failure in failures if failure is not None), None)
 
-    async def _at(self, address: str) -> Failure | None:
+    async def _at(self, address: str) -> Seen:
         async with self.turns, self.shared.turns:
-            seen = await look(address, self.probe.port, self.probe.server_name)
-        return self._shortfall(address, seen)
+            return await look(address, self.probe.port, self.probe.server_name)
 
     def _shortfall(self, address: str, seen: Seen) -> Failure | None:
         reason, wanted = self.expected.shortfall(seen.chain, self.probe.server_name), self.probe.client_verification

@@ -1,6 +1,6 @@
 """Where a certificate's bindings are asked for what they serve: from what the settings say, and what is bound."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -32,6 +32,8 @@ class Places:
     listed: frozenset[str] = frozenset()
     """Domains that the settings name, without wildcards."""
     within: float = 60.0
+    shared: frozenset[str] = frozenset()
+    """Keys of probes where another certificate of the settings is served for the same name, too."""
 
     @classmethod
     def of(cls, certificate: Certificate) -> "Places":
@@ -46,6 +48,30 @@ class Places:
             frozenset(name for name in listed_domains(certificate) if not _is_wildcard(name)),
             said.within_seconds,
         )
+
+
+def all_places(certificates: Mapping[str, Certificate]) -> Mapping[str, Places]:
+    """Of every certificate, each with what it shares with others."""
+    found = {name: Places.of(one) for name, one in certificates.items()}
+    claims = Counter(key for name, places in found.items() for key in _claimed(places, certificates[name]))
+    return {
+        name: replace(places, shared=frozenset(key for key in _asked(places) if claims[key] > 1))
+        for name, places in found.items()
+    }
+
+
+def _asked(places: Places) -> Iterator[str]:
+    """Keys of all probes that the settings tell."""
+    yield from (probe.key for probe in (*places.endpoints, *places.listeners.values()))
+    if places.domains:
+        yield from (Probe(*(places.at or (name, _HTTPS)), name).key for name in places.listed)
+        yield from (Probe(*(places.at or (host, _HTTPS)), host).key for host in places.hosts.values())
+
+
+def _claimed(places: Places, certificate: Certificate) -> Collection[str]:
+    """Keys of probes that may meet it: those that it is asked for at, and listed domains at their own addresses."""
+    own = (Probe(name, _HTTPS, name).key for name in listed_domains(certificate) if not _is_wildcard(name))
+    return {*_asked(places), *own}
 
 
 def parse_endpoint(endpoint: str | Endpoint) -> Probe:
@@ -92,7 +118,13 @@ def probes_of(places: Places, served: Served) -> Mapping[Probe, Sequence[Binding
         own = _own(places, binding, served.waiting)
         if own is not None and binding not in found[own]:
             found[own].append(binding)
-    return {replace(probe, client_verification=_flag(behind)): tuple(behind) for probe, behind in found.items()}
+    return {_as_asked(probe, places, behind): tuple(behind) for probe, behind in found.items()}
+
+
+def _as_asked(probe: Probe, places: Places, behind: Sequence[Binding]) -> Probe:
+    """Whether clients are asked for certificates says nothing where another certificate may be met."""
+    is_shared = probe.key in places.shared
+    return replace(probe, client_verification=None if is_shared else _flag(behind), is_shared=is_shared)
 
 
 def _is_waiting(

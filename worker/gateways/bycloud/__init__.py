@@ -94,6 +94,9 @@ class ByCloud:
         formers = tuple(one.stored() for one in found.formers)
         return Observed(stored, bound, formers, lists={ALL: found.listed})
 
+    async def served_until(self, bindings: Sequence[Binding]) -> datetime | None:
+        return await self._finder.served_until(bindings)
+
     async def replace(self, deployment: Deployment, how: Modify | Create, bundle: Bundle) -> Stored:
         match how:
             case Create(name):

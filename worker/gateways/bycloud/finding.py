@@ -120,6 +120,20 @@ class Finder:
         strangers = [one for one in listed if one.id not in known and not _is_spoilt(one)]
         return Found(chosen, formers, [one for one in strangers if _missing(missing, one) != missing], len(listed))
 
+    async def served_until(self, listeners: Sequence[Binding]) -> datetime | None:
+        """When the first certificate that one of these has expires: what ends first is asked first."""
+        ending = sorted(
+            (one.expires_at, number, one) for number, one in enumerate(await self.client.listed()) if one.expires_at
+        )
+        asked = 0
+        for end, _, one in ending:
+            asked += one.bindings is None
+            if asked > _MOST_ASKED:
+                break
+            if _missing(listeners, await self._with_bindings(one)) != listeners:
+                return end
+        return None
+
     async def _with_bindings(self, certificate: Certificate) -> Certificate:
         """A list may leave them out."""
         return certificate if certificate.bindings is not None else await self.client.show(certificate.id)

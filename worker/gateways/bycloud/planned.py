@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from worker.core.calls import NEW, Calls, CallStep, Parcels, PlannedCall, pages
+from worker.core.calls import NEW, CallStep, PlannedCall, one_after_another, pages, parcels
 from worker.core.deployment import Binding, Deployment
 from worker.core.planning import Create, Keep, Modify, Observed, Plan, UploadEach
 from worker.gateways.bycloud import rights
@@ -17,7 +17,7 @@ _NOTHING: Final = Observed(None, ())
 
 
 def planned(deployment: Deployment, todo: Plan) -> Sequence[PlannedCall]:
-    return () if todo.is_nothing else Calls(list(_parts(deployment, todo)))
+    return () if todo.is_nothing else one_after_another(list(_parts(deployment, todo)))
 
 
 def _parts(deployment: Deployment, todo: Plan) -> Iterator[_Part]:
@@ -39,7 +39,7 @@ def _parts(deployment: Deployment, todo: Plan) -> Iterator[_Part]:
     for number, listeners in enumerate(todo.rounds, start=1):
         wave = number if todo.waves else None
         is_whole = number == len(todo.rounds) and todo.superseded_by is None
-        yield Parcels(listeners, 1, _Bound(target, wave))
+        yield parcels(listeners, 1, _Bound(target, wave))
         if isinstance(todo.replacement, Modify) and any(
             one.stored is not None for one in (todo.seen or _NOTHING).bound
         ):

@@ -17,7 +17,7 @@ from worker.gateways.huawei_apig.auth import PasswordToken, Signature, StaticTok
 from worker.gateways.huawei_apig.blue_green import observe_blue_green
 from worker.gateways.huawei_apig.client import ApigClient
 from worker.gateways.huawei_apig.facts import Facts
-from worker.gateways.huawei_apig.observing import observe_in_place
+from worker.gateways.huawei_apig.observing import observe_in_place, served_until
 from worker.gateways.huawei_apig.per_domain import Adding, observe_per_domain
 from worker.gateways.huawei_apig.planned import planned
 from worker.gateways.huawei_apig.rights import calls
@@ -94,6 +94,9 @@ class HuaweiApig:
         if deployment.strategy == "blue_green":
             return await observe_blue_green(self._client, deployment, leaf, elsewhere=elsewhere, now=_now())
         return await observe_in_place(self._client, deployment, elsewhere=elsewhere)
+
+    async def served_until(self, bindings: Sequence[Binding]) -> datetime | None:
+        return await served_until(self._client, bindings)
 
     async def replace(self, deployment: Deployment, how: Modify | Create, bundle: Bundle) -> Stored:
         match how:

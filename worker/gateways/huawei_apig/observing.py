@@ -2,7 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from itertools import chain
+from typing import Final
 
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import PermanentError
@@ -11,6 +13,9 @@ from worker.gateways.huawei_apig.client import ApigClient
 from worker.gateways.huawei_apig.wire import BoundDomain, Certificate
 from worker.gateways.in_parts import in_parts
 from worker.gateways.together import both
+
+_MOST_ASKED: Final = 20
+"""Certificates whose domains are listed to learn when the first of what is served ends."""
 
 
 async def observe_in_place(client: ApigClient, deployment: Deployment, *, elsewhere: bool) -> Observed:
@@ -113,6 +118,19 @@ async def _elsewhere(client: ApigClient, stored: Stored | None, missing: Sequenc
             wanted = [one for one in wanted if one.instance_id is None or not found.about(one)]
             names = covering(wanted)
     return found
+
+
+async def served_until(client: ApigClient, bindings: Sequence[Binding]) -> datetime | None:
+    """When the first certificate that one of these domains has expires: what ends first is asked first."""
+    names = covering(bindings)
+    ending = sorted(
+        (one.not_after, one.id) for one in await client.listed() if one.not_after is not None and one.may_serve(names)
+    )
+    for end, certificate_id in ending[:_MOST_ASKED]:
+        rows = Rows(await _bound_domains(client, certificate_id))
+        if any(rows.about(one) for one in bindings):
+            return end
+    return None
 
 
 def covering(bindings: Sequence[Binding]) -> frozenset[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from worker.core.calls import NEW, Calls, CallStep, Parcels, PlannedCall, pages
+from worker.core.calls import NEW, CallStep, PlannedCall, one_after_another, pages, parcels
 from worker.core.deployment import Binding, Deployment
 from worker.core.planning import Create, Keep, Modify, Observed, Plan, Stored, UploadEach, distinct
 from worker.core.uploads import fingerprint_in
@@ -22,7 +22,7 @@ def planned(project_id: str, domains_per_attach: int, deployment: Deployment, to
     if todo.is_nothing:
         return ()
     called = _Calling(f"/v2/{project_id}", domains_per_attach, deployment, todo)
-    return Calls(list(_per_domain(called) if deployment.strategy == "per_domain" else _shared(called)))
+    return one_after_another(list(_per_domain(called) if deployment.strategy == "per_domain" else _shared(called)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def _shared(called: _Calling) -> Iterator[_Part]:
     for number, bindings in enumerate(todo.rounds, start=1):
         wave = number if todo.waves else None
         counting.moved += len(bindings)
-        yield Parcels(bindings, called.size, _Attached(called, target, wave))
+        yield parcels(bindings, called.size, _Attached(called, target, wave))
         if called.deployment.strategy == "blue_green":
             yield from _read_own(called, counting, wave)
         else:
@@ -171,12 +171,12 @@ def _per_domain(called: _Calling) -> Iterator[_Part]:
     held = [one for one in attach if mark_of(one) in uploads] if uploads else []
     fresh = [one for one in attach if mark_of(one) not in uploads] if uploads else attach
     flagged = [one for one in fresh if one.client_verification]
-    yield Parcels(held, 1, lambda at: _show_upload(called, uploads, at))
-    yield Parcels(flagged, 1, lambda at: called.one("create_certificate", rights.CREATE, "attach", at=at))
+    yield parcels(held, 1, lambda at: _show_upload(called, uploads, at))
+    yield parcels(flagged, 1, lambda at: called.one("create_certificate", rights.CREATE, "attach", at=at))
     plain = [one for one in fresh if not one.client_verification] if flagged else fresh
-    yield Parcels(plain, 1, lambda at: called.one("add_certificate", rights.ADD, "attach", at=at))
+    yield parcels(plain, 1, lambda at: called.one("add_certificate", rights.ADD, "attach", at=at))
     again = [*held, *flagged]
-    yield Parcels(again, 1, lambda at: called.one("attach_to_domain", rights.ATTACH_ONE, "attach", at=at))
+    yield parcels(again, 1, lambda at: called.one("attach_to_domain", rights.ATTACH_ONE, "attach", at=at))
     yield from _read_each(called, len(fresh))
     for one in called.todo.retire:
         yield called.deleted(one.certificate_id)
