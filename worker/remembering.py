@@ -25,8 +25,9 @@ async def remember(broker: Broker, metrics: Metrics, gateways: Mapping[str, Coll
         except BrokerLostError:
             await asyncio.sleep(_AGAIN)
         except BrokerError as error:
-            return _log.warning("history.unread", error=str(error))
+            _log.warning("history.unread", error=str(error))
+            return
         else:
             for event in events:
                 metrics.remember(event, gateways)
-            return None
+            return

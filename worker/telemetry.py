@@ -300,7 +300,7 @@ class Metrics:
         if placed.at is not None and _SUCCESS not in self._known:
             self._known.add(_SUCCESS)
             self.last_success.set(placed.at.timestamp())
-        told = {one.get("gateway") for one in deployments_in(event["data"]) if one.get("outcome") == "succeeded"}
+        told = {str(one.get("gateway")) for one in deployments_in(event["data"]) if one.get("outcome") == "succeeded"}
         for gateway in told.intersection(gateways[certificate]):
             if (certificate, gateway) not in self._known:
                 self._known.add((certificate, gateway))

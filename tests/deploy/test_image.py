@@ -126,10 +126,11 @@ def test_what_its_steps_make_runs_alone_and_is_healthy(tmp_path: Path) -> None:
     told, port = environment_of(ROOT), free_port()
     env = {name: str(last.at(value)) if value.startswith("/") else value for name, value in told.items()}
     env |= {"ROTATION_HTTP__LISTEN": f"127.0.0.1:{port}", "ROTATION_BROKER__URL": f"sqlite:///{tmp_path}/broker"}
-    alone = subprocess.run([_python(), "-S", "-c", _ALONE], check=True, capture_output=True, text=True, env=env)
+    words = [_python(), "-S", "-c", _ALONE]
+    alone = subprocess.run(words, check=True, capture_output=True, text=True, env=env, cwd=tmp_path)
     assert alone.stdout.split() == [str(last.at("/app/worker/__init__.py"))]
     entry, command = [json.loads(rest) for name, rest in FINAL if name in ("ENTRYPOINT", "CMD")]
-    child = subprocess.Popen([_python(), "-S", *entry[1:], *command], env=env)
+    child = subprocess.Popen([_python(), "-S", *entry[1:], *command], env=env, cwd=tmp_path)
     try:
         check = [word.replace(":8080/", f":{port}/") for word in health_check()][1:]
         while subprocess.run([_python(), "-S", *check], check=False, capture_output=True).returncode:

@@ -86,7 +86,7 @@ class Engine:
         child = await self._spawn(name, words, stdout=quiet, stderr=quiet)
         return await child.wait() != 0
 
-    async def _spawn(self, name: str, words: Sequence[str], **streams: int) -> asyncio.subprocess.Process:
+    async def _spawn(self, name: str, words: Sequence[str], **streams: Any) -> asyncio.subprocess.Process:
         into = ("nsenter", f"--net=/proc/{self.network}/ns/net", "unshare", "-m", "-p", "-f", "--kill-child")
         seeing = ("--mount-proc", "sh", "-ec", "\n".join(self._sees(self.services[name])), "sh")
         own = self.services[name].get("environment", {})
