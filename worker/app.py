@@ -28,7 +28,7 @@ from worker.gateways import open_gateway
 from worker.gateways.asking import Asking
 from worker.gateways.base import Gateway
 from worker.intake import Intake
-from worker.notifying import ServiceManager, Sight, Vigil
+from worker.notifying import ServiceManager, Glance, Vigil
 from worker.remembering import remember
 from worker.retiring import Retiring, keeping
 from worker.rotation import Rotator, Unwatched, Watcher
@@ -243,7 +243,7 @@ async def run(
         # The copy has the turns of the one that `retiring` knows.
         consumer = replace(consumer, on_ended=ended)
         _log.info("worker.started", listen=f"{host}:{bound}", certificates=len(settings.certificates))
-        vigil = Vigil(manager, partial(_sight, broker, metrics), stopping)
+        vigil = Vigil(manager, partial(_glance, broker, metrics), stopping)
         await stack.enter_async_context(beside(vigil.keep()))
         await stack.enter_async_context(beside(remember(broker, metrics, gateways_by_certificate(settings))))
         spare_the_collector()
@@ -303,8 +303,8 @@ def gateways_by_certificate(settings: Settings) -> Mapping[str, Collection[str]]
     return {name: {to.gateway for to in one.deployments} for name, one in settings.certificates.items()}
 
 
-async def _sight(broker: Broker, metrics: Metrics) -> Sight:
-    return Sight(await broker.state(), metrics.counted(metrics.connects), metrics.counted(metrics.deliveries))
+async def _glance(broker: Broker, metrics: Metrics) -> Glance:
+    return Glance(await broker.state(), metrics.counted(metrics.connects), metrics.counted(metrics.deliveries))
 
 
 async def _is_active(broker: Broker) -> bool:

@@ -72,7 +72,7 @@ class ServiceManager:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class Glance:
     """What one look at the worker shows."""
 
     state: BrokerState
@@ -91,7 +91,7 @@ class Sight:
         return f"{role}: {state.ready} ready, {state.parked} parked, {state.dead} given up"
 
 
-def gets_on(before: Sight, now: Sight) -> bool:
+def gets_on(before: Glance, now: Glance) -> bool:
     """Whether the worker does what it is for, as far as two looks show.
 
     A broker that is away is no reason to begin anew, as long as the worker goes on trying. Nor is a queue that waits
@@ -109,7 +109,7 @@ class Vigil:
     """Looks at the worker from within its event loop, and tells the manager what it sees."""
 
     manager: ServiceManager
-    look: Callable[[], Awaitable[Sight]]
+    look: Callable[[], Awaitable[Glance]]
     stopping: asyncio.Event
 
     async def keep(self) -> None:
@@ -127,21 +127,21 @@ class Vigil:
             before = now
             await asyncio.sleep(self.manager.look_every)
 
-    async def _begun(self, clock: Callable[[], float]) -> Sight:
+    async def _begun(self, clock: Callable[[], float]) -> Glance:
         """Ready once it is connected: whoever starts the service sees it fail where the broker refuses it."""
-        ends, sight = clock() + START, await self.look()
-        while not (sight.state.is_connected or clock() >= ends or self.stopping.is_set()):
+        ends, glance = clock() + START, await self.look()
+        while not (glance.state.is_connected or clock() >= ends or self.stopping.is_set()):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.stopping.wait(), _LOOK_AT_FIRST)
-            sight = await self.look()
-        self.manager.tell(READY=1, STATUS=sight.status)
-        return sight
+            glance = await self.look()
+        self.manager.tell(READY=1, STATUS=glance.status)
+        return glance
 
-    def _tell(self, sight: Sight, *, idle: float) -> None:
+    def _tell(self, glance: Glance, *, idle: float) -> None:
         if self.stopping.is_set():
             self.manager.tell(WATCHDOG=1)
         elif idle < PATIENCE:
-            self.manager.tell(WATCHDOG=1, STATUS=sight.status)
+            self.manager.tell(WATCHDOG=1, STATUS=glance.status)
         else:
-            _log.error("watchdog.withheld", idle_seconds=round(idle), status=sight.status)
-            self.manager.tell(STATUS=f"does not get on: {sight.status}")
+            _log.error("watchdog.withheld", idle_seconds=round(idle), status=glance.status)
+            self.manager.tell(STATUS=f"does not get on: {glance.status}")

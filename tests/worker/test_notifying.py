@@ -15,9 +15,9 @@ import pytest
 from tests.support.acme import SCRIPT
 from tests.support.virtual_time import run_virtual
 from worker.broker.base import BrokerState
-from worker.notifying import PATIENCE, START, ServiceManager, Sight, Vigil, gets_on
+from worker.notifying import PATIENCE, START, ServiceManager, Glance, Vigil, gets_on
 
-AT_REST = Sight(BrokerState(is_connected=True, is_active=True, room=128), tries=1, taken=5)
+AT_REST = Glance(BrokerState(is_connected=True, is_active=True, room=128), tries=1, taken=5)
 WAITED_FOR = replace(AT_REST, state=replace(AT_REST.state, ready=3))
 FULL = replace(WAITED_FOR, state=replace(WAITED_FOR.state, room=0))
 STANDBY = replace(WAITED_FOR, state=replace(WAITED_FOR.state, is_active=False))
@@ -42,11 +42,11 @@ class Heard(ServiceManager):
         return [at for at, fields in self.said if name in fields]
 
 
-def kept(look: Callable[[], Sight], seconds: float, *, stop_at: float | None = None) -> Heard:
+def kept(look: Callable[[], Glance], seconds: float, *, stop_at: float | None = None) -> Heard:
     """What is heard in so many seconds of a vigil."""
     heard = Heard()
 
-    async def looked() -> Sight:
+    async def looked() -> Glance:
         return look()
 
     async def keep() -> None:
@@ -74,7 +74,7 @@ def kept(look: Callable[[], Sight], seconds: float, *, stop_at: float | None = N
     ],
 )
 def test_a_worker_gets_on_unless_it_leaves_what_it_could_take_or_tries_no_more(
-    before: Sight, now: Sight, *, is_well: bool
+    before: Glance, now: Glance, *, is_well: bool
 ) -> None:
     assert gets_on(before, now) is is_well
 
@@ -107,7 +107,7 @@ def test_a_worker_that_drains_is_left_to_it() -> None:
 
 
 def test_where_nobody_listens_nothing_is_looked_at() -> None:
-    async def look() -> Sight:
+    async def look() -> Glance:
         raise AssertionError
 
     run_virtual(Vigil(ServiceManager(), look, asyncio.Event()).keep())
