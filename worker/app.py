@@ -28,7 +28,7 @@ from worker.gateways import open_gateway
 from worker.gateways.asking import Asking
 from worker.gateways.base import Gateway
 from worker.intake import Intake
-from worker.notifying import ServiceManager, Glance, Vigil
+from worker.notifying import Glance, ServiceManager, Vigil
 from worker.remembering import remember
 from worker.retiring import Retiring, keeping
 from worker.rotation import Rotator, Unwatched, Watcher

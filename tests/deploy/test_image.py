@@ -1,4 +1,4 @@
-"""The container image: what its file says, and what comes of it when its steps are done here by hand."""
+"""The container image: what its file says of it, and what comes of its steps when they are done here by hand."""
 
 import json
 import os
@@ -18,7 +18,6 @@ import pytest
 
 from tests.support.image import environment_of, instructions, stages
 from tests.support.ports import free_port
-from worker.settings.loading import load
 
 ROOT: Final = Path(__file__).parents[2]
 FINAL: Final = stages(ROOT)[-1]
@@ -28,23 +27,6 @@ files = [getattr(module, "__file__", None) or "" for module in sys.modules.value
 print("\\n".join(file for file in files if "site-packages" in file))
 print(worker.__file__)
 """
-
-
-def test_a_container_listens_where_others_can_reach_it() -> None:
-    environ = {name: value for name, value in environment_of(ROOT).items() if name == "ROTATION_HTTP__LISTEN"}
-    assert load(ROOT / "config" / "worker.toml", environ).http.listen == "0.0.0.0:8080"
-
-
-def test_the_image_has_no_shell_and_is_nobodys_root() -> None:
-    (_, base), *steps = FINAL
-    assert re.fullmatch(r"gcr\.io/distroless/python3-debian12:nonroot@sha256:[0-9a-f]{64}", base)
-    assert "RUN" not in dict(steps), "there is nothing that could run it"
-    # Kubernetes can check a number alone.
-    users = [value for name, value in steps if name == "USER"]
-    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[-1])
-    started = [json.loads(value) for name, value in steps if name in ("ENTRYPOINT", "CMD")]
-    assert all(isinstance(one, list) for one in started), "as a list it needs no shell"
-    assert isinstance(health_check(), list)
 
 
 def test_the_images_labels_say_what_the_package_says() -> None:

@@ -15,7 +15,7 @@ import pytest
 from tests.support.acme import SCRIPT
 from tests.support.virtual_time import run_virtual
 from worker.broker.base import BrokerState
-from worker.notifying import PATIENCE, START, ServiceManager, Glance, Vigil, gets_on
+from worker.notifying import PATIENCE, START, Glance, ServiceManager, Vigil, gets_on
 
 AT_REST = Glance(BrokerState(is_connected=True, is_active=True, room=128), tries=1, taken=5)
 WAITED_FOR = replace(AT_REST, state=replace(AT_REST.state, ready=3))
