@@ -6,9 +6,16 @@ RUN python -m pip install --no-cache-dir --require-hashes --target /app -r requi
 COPY worker worker
 COPY config config
 RUN PYTHONPATH=/app python -m pip install --no-cache-dir --no-deps --no-build-isolation --target /app .
+# A new volume has the owner of what the image has in its place: these are for deploy/compose.
+RUN mkdir -p /state/broker /state/producer /state/sandbox /state/worker
 
 FROM gcr.io/distroless/python3-debian12:nonroot@sha256:498e3cb48826d99bad1301994da60caa126b25c0ce03dc4e6a47a7c10fe02493
+LABEL org.opencontainers.image.title="rotation-worker" \
+      org.opencontainers.image.description="Puts a renewed certificate into service: stores it at the cloud gateway, re-attaches every domain and listener, proves it, and says so." \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /app /app
+COPY --from=build --chown=65532:65532 /state /var/lib/rotation-worker
 COPY config/worker.toml /etc/rotation-worker/worker.toml
 ENV PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 ROTATION_CONFIG=/etc/rotation-worker/worker.toml
 # Loopback inside a container reaches nobody: probes and scrapers come from outside it.

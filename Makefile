@@ -1,5 +1,5 @@
 # Each target works by itself on a fresh machine with Python 3.11+, git and make.
-.PHONY: demo test bite vectors soak lint bench sbom format lock
+.PHONY: demo test bite vectors charts soak lint bench sbom format lock
 .DEFAULT_GOAL := test
 
 BIN := .venv/bin
@@ -16,6 +16,10 @@ WORKERS ?= $(shell expr 2 '*' $$(nproc))
 
 .venv/.vectors: .venv/.test requirements-vectors.lock
 	.ci/venv requirements-vectors.lock
+	touch $@
+
+.venv/.charts: .venv/.test requirements-charts.lock
+	.ci/venv requirements-charts.lock
 	touch $@
 
 # The peers that the benchmarks measure against stay out of the product's own environment.
@@ -50,6 +54,10 @@ bench: .venv-bench/.bench
 # they are there, `make test` has them too.
 vectors: .venv/.vectors
 	$(BIN)/python -m pytest tests/bad_inputs/test_vectors.py $(PYTEST_ARGS)
+
+# The manifests and the chart against Helm and Kubernetes' schemas (97 MB). Once they are there, `make test` has them too.
+charts: .venv/.charts
+	$(BIN)/python -m pytest tests/deploy/test_kubernetes.py tests/deploy/test_chart.py $(PYTEST_ARGS)
 
 # Everything broken at random under load, and the books at the end. MINUTES, SEED, NODES=3 for a cluster, SOAK_ARGS.
 MINUTES ?= 10

@@ -28,6 +28,8 @@ from worker.gateways import open_gateway
 from worker.gateways.asking import Asking
 from worker.gateways.base import Gateway
 from worker.intake import Intake
+from worker.notifying import Glance, ServiceManager, Vigil
+from worker.remembering import remember
 from worker.retiring import Retiring, keeping
 from worker.rotation import Rotator, Unwatched, Watcher
 from worker.settings import Settings, SettingsError
@@ -55,6 +57,7 @@ from worker.web.server import GatewayState, Health, serving
 _log = structlog.get_logger()
 _YOUNG: Final = 10_000
 """Objects more than before, after which the collector looks for cycles: its usual 700 are a few rotations in hand."""
+_NOBODY: Final = ServiceManager()
 _chance: Callable[[], float] = random.SystemRandom().random
 
 
@@ -206,12 +209,18 @@ def broker_of(settings: Settings) -> Broker:
     return open_broker(settings.broker, broker_url(settings.broker), settings.retry)
 
 
-async def run(settings: Settings, *, stopping: asyncio.Event | None = None, watcher: Watcher | None = None) -> None:
+async def run(
+    settings: Settings,
+    *,
+    stopping: asyncio.Event | None = None,
+    watcher: Watcher | None = None,
+    manager: ServiceManager = _NOBODY,
+) -> None:
     """The service, until SIGTERM or SIGINT, or `stopping`; a second signal cancels what is still in hand."""
     metrics = Metrics()
     if stopping is None:
         stopping = asyncio.Event()
-        _stop_on_signals(stopping)
+        _stop_on_signals(stopping, manager)
     async with AsyncExitStack() as stack:
         intake = intake_of(settings, await stack.enter_async_context(vault_of(settings)))
         rotator = await stack.enter_async_context(rotator_of(settings, metrics, watcher))
@@ -233,6 +242,9 @@ async def run(settings: Settings, *, stopping: asyncio.Event | None = None, watc
         # The copy has the turns of the one that `retiring` knows.
         consumer = replace(consumer, on_ended=ended)
         _log.info("worker.started", listen=f"{host}:{bound}", certificates=len(settings.certificates))
+        vigil = Vigil(manager, partial(_glance, broker, metrics), stopping)
+        await stack.enter_async_context(beside(vigil.keep()))
+        await stack.enter_async_context(beside(remember(broker, metrics, gateways_by_certificate(settings))))
         spare_the_collector()
         await consumer.run()
     _log.info("worker.stopped")
@@ -286,6 +298,14 @@ def _retiring(settings: Settings, consumer: Consumer) -> Retiring:
     return Retiring(consumer.rotator, certificates, consumer.turn, is_active, broker.past, retired)
 
 
+def gateways_by_certificate(settings: Settings) -> Mapping[str, Collection[str]]:
+    return {name: {to.gateway for to in one.deployments} for name, one in settings.certificates.items()}
+
+
+async def _glance(broker: Broker, metrics: Metrics) -> Glance:
+    return Glance(await broker.state(), metrics.counted(metrics.connects), metrics.counted(metrics.deliveries))
+
+
 async def _is_active(broker: Broker) -> bool:
     return (await broker.state()).is_active
 
@@ -295,7 +315,7 @@ def _policy(settings: Settings) -> Policy:
     return Policy(RetryPolicy(retry.parking_seconds, retry.attempts), retry.slice_seconds, retry.drain_seconds)
 
 
-def _stop_on_signals(stopping: asyncio.Event) -> None:
+def _stop_on_signals(stopping: asyncio.Event, manager: ServiceManager) -> None:
     loop = asyncio.get_running_loop()
     service = asyncio.current_task()
 
@@ -303,6 +323,7 @@ def _stop_on_signals(stopping: asyncio.Event) -> None:
         if stopping.is_set() and service is not None:
             service.cancel()
         stopping.set()
+        manager.stops()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)

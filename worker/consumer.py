@@ -88,6 +88,7 @@ class Consumer:
         tries, was_connected, clock = 0, False, asyncio.get_running_loop().time
         while not self.stopping.is_set():
             began = clock()
+            self.metrics.connects.inc()
             try:
                 async with AsyncExitStack() as stack:
                     deliveries = await self._unless_stopped(stack.enter_async_context(self.broker.deliveries()))
@@ -142,6 +143,7 @@ class Consumer:
         async for delivery in self.sieve(deliveries):
             if self.stopping.is_set():
                 continue  # it goes back unsettled
+            self.metrics.deliveries.inc()
             message = delivery.message
             if message.is_inherited:
                 await self._inherit(message)

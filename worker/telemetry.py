@@ -6,18 +6,21 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Collection, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from worker.core.outcome import Report, Timing
+from worker.core.past import deployments_in, placed_in
 from worker.stderr import make_stderr_unfailing
 
 _PEM: Final = re.compile(r"-----BEGIN[^-]*-----.*?(-----END[^-]*-----|$)", re.DOTALL)
 _LONGEST_TEXT: Final = 2000
+_SUCCESS: Final[tuple[str, ...]] = ()
+"""Stands among what is known for any success."""
 
 Event = MutableMapping[str, object]
 
@@ -129,6 +132,12 @@ class Metrics:
     gateway_calls: Counter = field(init=False)
     gateway_wait: Histogram = field(init=False)
     in_flight: Gauge = field(init=False)
+    last_success: Gauge = field(init=False)
+    deliveries: Counter = field(init=False)
+    connects: Counter = field(init=False)
+    connected: Gauge = field(init=False)
+    ready: Gauge = field(init=False)
+    room: Gauge = field(init=False)
     parked: Gauge = field(init=False)
     dead: Gauge = field(init=False)
     sweeps: Counter = field(init=False)
@@ -138,6 +147,8 @@ class Metrics:
     gateway_held: Gauge = field(init=False)
     expiry: Gauge = field(init=False)
     consumer_active: Gauge = field(init=False)
+    _known: set[tuple[str, ...]] = field(default_factory=set)
+    """Certificate and gateway of each end that was booked."""
     _children: dict[tuple[str, str, int | str], tuple[Counter, Histogram]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -158,6 +169,11 @@ class Metrics:
             ),
             "bindings": Counter(
                 "rotation_bindings", "Bindings, by what became of them", ["gateway", "outcome"], registry=registry
+            ),
+            "last_success": Gauge(
+                "rotation_last_success_timestamp_seconds",
+                "When a rotation last succeeded: all bound, and verified where that is asked for; 0 for never",
+                registry=registry,
             ),
             "in_flight": Gauge("rotation_in_flight", "Rotations under way", registry=registry),
             "expiry": Gauge(
@@ -183,6 +199,19 @@ class Metrics:
     def _of_the_queue(self) -> Mapping[str, object]:
         registry = self.registry
         return {
+            "deliveries": Counter(
+                "rotation_deliveries", "Renewals taken from the queue, again and again counted", registry=registry
+            ),
+            "connects": Counter(
+                "rotation_broker_connects", "Tries to connect to the broker and consume", registry=registry
+            ),
+            "connected": Gauge(
+                "rotation_broker_connected", "1 while this worker consumes or stands by", registry=registry
+            ),
+            "ready": Gauge("rotation_ready", "Renewals in the queue that no worker has been given", registry=registry),
+            "room": Gauge(
+                "rotation_room", "Renewals that this worker would take now, beside those in its hand", registry=registry
+            ),
             "parked": Gauge("rotation_parked", "Renewals that wait for their next try", registry=registry),
             "dead": Gauge("rotation_dead", "Renewals in the dead queue, given up", registry=registry),
             "consumer_active": Gauge(
@@ -234,6 +263,11 @@ class Metrics:
         calls.inc()
         wait.observe(wait_seconds)
 
+    def counted(self, counter: Counter) -> int:
+        """Of one without labels."""
+        [total] = [one.value for family in counter.collect() for one in family.samples if one.name.endswith("_total")]
+        return int(total)
+
     def swept(self, state: str) -> None:
         self.sweeps.labels(state).inc()
 
@@ -249,4 +283,25 @@ class Metrics:
             for state, number in collections.Counter(binding.state for binding in deployment.bindings).items():
                 self.bindings.labels(gateway, state).inc(number)
             if deployment.outcome == "succeeded" and report.leaf is not None and certificate is not None:
+                self._known.add((certificate, gateway))
                 self.expiry.labels(certificate, gateway).set(report.leaf.not_after.timestamp())
+        if report.outcome == "succeeded":
+            self._known.add(_SUCCESS)
+            self.last_success.set(timing.finished_at.timestamp())
+
+    def remember(self, event: Mapping[str, Any], gateways: Mapping[str, Collection[str]]) -> None:
+        """Books how long a certificate lasts by an outcome of the past; those are to come newest first.
+
+        What is known is not booked again, and what is no outcome is left out. `gateways`: each certificate's, by name.
+        """
+        placed, certificate = placed_in(event), str(event.get("subject"))
+        if placed is None or not placed.is_told or certificate not in gateways:
+            return
+        if placed.at is not None and _SUCCESS not in self._known:
+            self._known.add(_SUCCESS)
+            self.last_success.set(placed.at.timestamp())
+        told = {str(one.get("gateway")) for one in deployments_in(event["data"]) if one.get("outcome") == "succeeded"}
+        for gateway in told.intersection(gateways[certificate]):
+            if (certificate, gateway) not in self._known:
+                self._known.add((certificate, gateway))
+                self.expiry.labels(certificate, gateway).set(placed.not_after.timestamp())

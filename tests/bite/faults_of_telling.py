@@ -6,6 +6,34 @@ from tests.bite.fault import Fault
 
 OF_TELLING: Final = (
     Fault(
+        "a deaf worker is kept alive by its watchdog",
+        "notifying.py",
+        "if idle < PATIENCE:",
+        "if idle >= 0:",
+        "worker/test_notifying.py::test_a_deaf_worker_is_given_up_after_it_had_time_to_notice_itself",
+    ),
+    Fault(
+        "a worker is killed because its broker is away",
+        "notifying.py",
+        "return now.tries > before.tries",
+        "return False",
+        "worker/test_notifying.py::test_a_worker_whose_broker_is_away_is_up_after_some_time_and_is_not_killed_for_it",
+    ),
+    Fault(
+        "a worker with all hands full is taken for deaf",
+        "notifying.py",
+        "state.ready > 0 and state.room > 0",
+        "state.ready > 0",
+        "worker/test_notifying.py::test_a_worker_gets_on_unless_it_leaves_what_it_could_take_or_tries_no_more",
+    ),
+    Fault(
+        "an older end takes the place of a newer one after a restart",
+        "telemetry.py",
+        "if (certificate, gateway) not in self._known:",
+        "if certificate is not None:",
+        "worker/test_remembering.py::test_the_latest_success_counts_for_each_place",
+    ),
+    Fault(
         "a held gateway is named nowhere",
         "web/server.py",
         "if gateway.held_for > 0}",

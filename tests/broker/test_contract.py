@@ -34,6 +34,17 @@ async def test_renewals_come_in_the_order_in_which_they_were_published(place: Pl
         assert [(await anext(deliveries)).message.body for _ in range(3)] == [b"1", b"2", b"3"]
 
 
+async def test_what_waits_and_how_much_more_fits_into_its_hand_is_known(place: Place) -> None:
+    broker = place.broker()
+    async with broker.deliveries() as deliveries:
+        assert await stands(broker, ready=0, room=place.settings.in_hand)
+        await broker.publish_renewal(renewal())
+        delivery = await anext(deliveries)
+        assert await stands(broker, ready=0, room=place.settings.in_hand - 1)
+        await delivery.ack()
+        assert await stands(broker, ready=0, room=place.settings.in_hand)
+
+
 async def test_a_fence_lets_pass_what_is_in_hand_and_never_what_may_be_in_other_hands(place: Place) -> None:
     await _publish(place, b"news")
     broker = place.broker()

@@ -194,6 +194,9 @@ class BrokerState:
     parked: int = 0
     dead: int = 0
     ready: int = 0
+    """Given to nobody yet."""
+    room: int = 0
+    """How many more would be taken now."""
 
 
 @dataclass(frozen=True, slots=True)

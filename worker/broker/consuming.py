@@ -55,6 +55,11 @@ class Session:
     def is_lost(self) -> bool:
         return self._why_lost is not None
 
+    @property
+    def room(self) -> int:
+        """How many more the broker may give out."""
+        return self.settings.in_hand - (self.arrived - self.settled)
+
     def lose(self, why: str) -> None:
         """Only the first reason is told."""
         self._why_lost = self._why_lost or why
@@ -182,8 +187,7 @@ class Session:
         quiet, arrived = 0, 0
         while not self.is_lost:
             ready = await self._ask(self.settings.timeout_seconds, *self.others)
-            has_room = self.arrived - self.settled < self.settings.in_hand
-            is_waiting = bool(ready) and has_room and self.is_active
+            is_waiting = bool(ready) and self.room > 0 and self.is_active
             if is_waiting and waiting_since == self.arrived:
                 self.lose("messages are ready and none comes: the consumer is deaf")
             waiting_since = self.arrived if is_waiting else None

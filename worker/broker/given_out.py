@@ -18,6 +18,10 @@ class GivenOut:
     is_over: bool = False
     """Nothing is settled any more: another consumer may have been given it."""
 
+    @property
+    def room(self) -> int:
+        return self.limit - len(self.numbers)
+
     def check(self) -> None:
         if self.is_over:
             raise BrokerLostError("the consumer has stopped: what it had in hand comes again")

@@ -333,7 +333,7 @@ class RabbitBroker:
                 ready, dead, *parked = [count for count, _ in await counted(session.connection, *names)]
         except BrokerError:
             return replace(state, is_connected=not session.is_lost)
-        return replace(state, parked=sum(parked), dead=dead, ready=ready)
+        return replace(state, parked=sum(parked), dead=dead, ready=ready, room=session.room)
 
     async def rights(self) -> Sequence[Right]:
         async with self._connector.connected() as connection:

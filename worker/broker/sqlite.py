@@ -206,7 +206,7 @@ class SqliteBroker:
 
     async def take(self, in_hand: GivenOut) -> Delivery | None:
         """The next one whose time has come, first by priority; None while there is none, or no room for it."""
-        while len(in_hand.numbers) < in_hand.limit and (row := await self._next(in_hand)) is not None:
+        while in_hand.room > 0 and (row := await self._next(in_hand)) is not None:
             if row["deliveries"] <= self._settings.delivery_limit + 1:  # the first one is no redelivery
                 in_hand.numbers.add(row["number"])
                 return SqliteDelivery(self, row["number"], self._given_out(row, in_hand), in_hand)
@@ -337,7 +337,7 @@ class SqliteBroker:
             return BrokerState(is_connected=False, is_active=False)
         counts: dict[str, Any] = {name: int(value or 0) for name, value in rows[0].items()}
         counts["ready"] -= len(self._in_hand.numbers)
-        return BrokerState(is_connected=True, is_active=self.is_active, is_taking=self._is_taking, **counts)
+        return BrokerState(True, self.is_active, self._is_taking, room=self._in_hand.room, **counts)
 
     async def rights(self) -> Sequence[Right]:
         """Whoever can open the file may do all that there is."""

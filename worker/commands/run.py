@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 from collections.abc import Callable
 from importlib import import_module
 from typing import cast
@@ -12,6 +13,7 @@ from worker.app import certificates_of, check_keys, run
 from worker.broker.base import BrokerError
 from worker.commands.exits import INTERNAL, OK
 from worker.commands.loading import log_level, settings_of
+from worker.notifying import ServiceManager
 from worker.settings import SettingsError
 from worker.settings.loading import check_named_files
 from worker.telemetry import configure_logs
@@ -29,7 +31,7 @@ def execute(args: argparse.Namespace) -> int:
         check_keys(settings)
         certificates_of(settings)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(run(settings))
+            runner.run(run(settings, manager=ServiceManager.named_in(os.environ, os.getpid())))
     except asyncio.CancelledError:
         return OK
     except (SettingsError, BrokerError):

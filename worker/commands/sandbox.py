@@ -4,8 +4,10 @@ import argparse
 import asyncio
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from math import inf
 from pathlib import Path
+from typing import Final
 
 from worker.commands.exits import OK
 from worker.commands.loading import log_level
@@ -15,6 +17,9 @@ from worker.sandbox.control import FAULT
 from worker.sandbox.flaws import FLAW
 from worker.sandbox.playground import serve
 from worker.telemetry import configure_logs
+
+_LAST_PORT: Final = 65_532
+"""That leaves room for the three after it."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +36,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="of APIG and of ByCloud, each for itself; may be given several times (default none)",
     )
     parser.add_argument("--latency", type=seconds, default=0.0, help="seconds before every answer (default 0)")
+    parser.add_argument("--host", default="127.0.0.1", help="where the endpoints listen (default 127.0.0.1)")
+    parser.add_argument(
+        "--port",
+        type=port,
+        default=0,
+        help="of the control endpoint; the clouds have the next three (default free ones)",
+    )
+    parser.add_argument("--folder", type=Path, help="for its files, which stay (default one that goes with it)")
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "\n".join(_manual())
 
@@ -39,6 +52,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def count(text: str) -> int:
     number = int(text)
     if number < 1:
+        raise ValueError
+    return number
+
+
+def port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= _LAST_PORT:
         raise ValueError
     return number
 
@@ -91,7 +111,19 @@ def execute(args: argparse.Namespace) -> int:
         apig_limits=limits,
         bycloud_limits=limits,
         latency=args.latency,
+        host=args.host,
+        port=args.port,
     )
-    with tempfile.TemporaryDirectory(prefix="rotation-sandbox-") as folder:
-        asyncio.run(serve(config, Path(folder), print_json, args.domains))
+    with _folder(args.folder) as folder:
+        asyncio.run(serve(config, folder, print_json, args.domains))
     return OK
+
+
+@contextmanager
+def _folder(named: Path | None) -> Iterator[Path]:
+    if named is not None:
+        named.mkdir(parents=True, exist_ok=True)
+        yield named
+        return
+    with tempfile.TemporaryDirectory(prefix="rotation-sandbox-") as folder:
+        yield Path(folder)

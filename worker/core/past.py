@@ -55,7 +55,7 @@ def placed_in(event: Mapping[str, Any]) -> Placed | None:
     if not isinstance(told, dict) or not isinstance(leaf, dict):
         return None
     begins, ends, is_told = moment(leaf.get("not_before")), moment(leaf.get("not_after")), told.get("outcome")
-    deployments = _deployments(told)
+    deployments = deployments_in(told)
     stayed = [one for one in deployments if not _went_back(one)]
     lasts = is_told == "succeeded" or any(map(_has_changed, stayed))
     went_back = _went_back(told) or len(stayed) < len(deployments)
@@ -138,7 +138,8 @@ def moment(text: object) -> datetime | None:
     return None
 
 
-def _deployments(told: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+def deployments_in(told: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Of an event's data, which may be anything."""
     deployments = told.get("deployments")
     return [one for one in deployments if isinstance(one, dict)] if isinstance(deployments, list) else []
 

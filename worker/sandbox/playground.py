@@ -13,6 +13,7 @@ from worker.sandbox.server import Sandbox, SandboxConfig
 
 _NAME: Final = "www.example.com"
 _ALL: Final = "*.example.com"
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _OLD: Final = timedelta(days=60)
 _SETTINGS: Final = """\
 # For this sandbox alone: it ends when the sandbox ends.
@@ -32,12 +33,12 @@ listen = "127.0.0.1:0"
 [gateways.apig]
 kind = "huawei_apig"
 endpoint = "{apig}"
-project_id = "{project_id}"
+{insecure}project_id = "{project_id}"
 auth = {{kind = "password", iam_endpoint = "{iam}", account = "{account}", user = "{user}", password_file = "password", project = "{project}"}}
 [gateways.bycloud]
 kind = "bycloud"
 endpoint = "{bycloud}"
-region = "{region}"
+{insecure}region = "{region}"
 auth = {{kind = "api_key", key_id = "{key_id}", secret_file = "secret"}}
 [certificates.shop]
 producers = ["sandbox"]
@@ -82,6 +83,11 @@ class Playground:
         }
         return {**places, "tls_ports": dict(ports), "server_name": _NAME, **files}
 
+    @property
+    def _insecure(self) -> str:
+        """A line where the worker takes no `http://` without it."""
+        return "" if self.sandbox.config.host in _LOOPBACK else "insecure = true\n"
+
     def _places(self) -> dict[str, str]:
         """What is stored and bound at each cloud, and where they are."""
         world = self.sandbox.world
@@ -119,7 +125,7 @@ class Playground:
             "key.pem": renewed.private_key_pem,
             "password": places["password"],
             "secret": places["secret"],
-            "worker.toml": _SETTINGS.format_map(places),
+            "worker.toml": _SETTINGS.format_map({**places, "insecure": self._insecure}),
         }
 
 

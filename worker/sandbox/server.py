@@ -1,4 +1,4 @@
-"""The sandbox: all simulated clouds on free loopback ports, for as long as a block lasts."""
+"""The sandbox: all simulated clouds, on free loopback ports where nothing is said, for as long as a block lasts."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -48,6 +48,10 @@ class SandboxConfig:
     has_put: bool = False
     addresses: Sequence[str] = ("127.0.0.1",)
     """Of every TLS listener."""
+    host: str = "127.0.0.1"
+    """Where the endpoints listen, and by which name they are announced."""
+    port: int = 0
+    """Of the control endpoint; those of the clouds come after it. 0: free ones."""
 
 
 class Sandbox:
@@ -84,10 +88,10 @@ class Sandbox:
         return cloud.routes(Answering(self.world, check, malformed, own.latency, cloud="bycloud"))
 
     async def __aenter__(self) -> Self:
-        self.apig_endpoint = await self._serve(self._apig)
-        self.iam_endpoint = await self._serve(self._iam)
-        self.bycloud_endpoint = await self._serve(self._bycloud)
-        self.control_endpoint = await self._serve(Control(self.world).routes())
+        self.control_endpoint = await self._serve(Control(self.world).routes(), 0)
+        self.apig_endpoint = await self._serve(self._apig, 1)
+        self.iam_endpoint = await self._serve(self._iam, 2)
+        self.bycloud_endpoint = await self._serve(self._bycloud, 3)
         self._stack.push_async_callback(self.listeners.close)
         return self
 
@@ -96,15 +100,16 @@ class Sandbox:
     ) -> None:
         await self._stack.aclose()
 
-    async def _serve(self, routes: Sequence[web.RouteDef]) -> str:
+    async def _serve(self, routes: Sequence[web.RouteDef], number: int) -> str:
         app = web.Application(client_max_size=4 * 1024 * 1024)
         app.add_routes(routes)
         runner = web.AppRunner(app, access_log=None, max_field_size=_LONGEST_HEADER, shutdown_timeout=0.1)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        own = self.config
+        site = web.TCPSite(runner, own.host, own.port and own.port + number)
         await site.start()
-        return f"http://127.0.0.1:{runner.addresses[0][1]}"
+        return f"http://{own.host}:{runner.addresses[0][1]}"
 
     async def open_listeners(self) -> Mapping[str, int]:
         """TLS ports for every instance and listener of the world that has none yet."""

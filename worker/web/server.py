@@ -78,6 +78,9 @@ class Health:
     async def _measured(self) -> BrokerState:
         state = await self.state()
         self.metrics.consumer_active.set(state.is_active)
+        self.metrics.connected.set(state.is_connected)
+        self.metrics.ready.set(state.ready)
+        self.metrics.room.set(state.room)
         self.metrics.parked.set(state.parked)
         self.metrics.dead.set(state.dead)
         for name, gateway in self.gateways().items():
