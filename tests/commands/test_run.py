@@ -20,7 +20,7 @@ CRASH = """
 import sys
 import worker.commands.run as command
 from worker.cli import main
-async def crashing(settings):
+async def crashing(settings, **_how):
     raise {error}
 command.run = crashing
 sys.exit(main(["run", "--config", sys.argv[1]]))
