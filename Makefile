@@ -78,5 +78,5 @@ format: .venv/.test
 # Run after a change of the dependencies in pyproject.toml; needs uv.
 lock:
 	uv pip compile pyproject.toml --extra build --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.lock
-	uv pip compile pyproject.toml --extra build --extra test --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-test.lock
+	uv pip compile pyproject.toml --extra build --extra test --extra tracing --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-test.lock
 	uv pip compile pyproject.toml --extra build --extra test --extra bench --extra uvloop --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-bench.lock

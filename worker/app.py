@@ -2,12 +2,11 @@
 
 import asyncio
 import gc
-import random
+import os
 import signal
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
@@ -17,180 +16,31 @@ from worker.admission import Admission
 from worker.beside import beside
 from worker.broker import open_broker
 from worker.broker.base import Broker, Message
+from worker.building import certificates_of, chance, intake_of, utc_now
 from worker.consumer import Consumer, Policy, Sieve
 from worker.core.backoff import RetryPolicy
-from worker.core.certificate import Rules
-from worker.core.deployment import Certificate
 from worker.core.message import identify
-from worker.core.names import is_address, is_domain
 from worker.core.renewal import OWN_PRODUCER
-from worker.gateways import open_gateway
-from worker.gateways.asking import Asking
-from worker.gateways.base import Gateway
+from worker.generations import Generation, Generations, first_of
 from worker.intake import Intake
 from worker.notifying import Glance, ServiceManager, Vigil
+from worker.reloading import Background, Reloading
 from worker.remembering import remember
 from worker.retiring import Retiring, keeping
-from worker.rotation import Rotator, Unwatched, Watcher
-from worker.settings import Settings, SettingsError
-from worker.settings.model import Certificate as Entry
-from worker.settings.resolve import (
-    broker_url,
-    claims_in,
-    deployments_of,
-    holds,
-    lineages,
-    producers_by_certificate,
-    schedule_of,
-)
-from worker.settings.roots import trusted_roots
+from worker.rotation import Rotator, Watcher
+from worker.settings import Settings
+from worker.settings.resolve import broker_url, lineages
 from worker.substitute import Substitute
 from worker.sweep import Sweeper, Sweeping
 from worker.telemetry import Metrics
-from worker.trust.kept import KeptSealed, open_kept
-from worker.trust.keys import Recipients, Signers, problem_of
-from worker.trust.opening import TrustPolicy
-from worker.trust.vault import LONGEST_ANSWER, Vault, open_vault
-from worker.verification import Probing, asked_names
+from worker.tracing import UNTRACED, Tracing
 from worker.web.server import GatewayState, Health, serving
 
 _log = structlog.get_logger()
 _YOUNG: Final = 10_000
 """Objects more than before, after which the collector looks for cycles: its usual 700 are a few rotations in hand."""
+_STDERR: Final = 2
 _NOBODY: Final = ServiceManager()
-_chance: Callable[[], float] = random.SystemRandom().random
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-def certificates_of(settings: Settings) -> Mapping[str, Certificate]:
-    """Every certificate of the settings with its deployments."""
-    return {
-        name: Certificate(name, deployments_of(settings, name), _names_of(one), schedule_of(settings, name))
-        for name, one in settings.certificates.items()
-    }
-
-
-def _names_of(certificate: Entry) -> Sequence[str]:
-    """What must be covered wherever it is bound. An endpoint may be asked without a domain name."""
-    asked = asked_names(certificate)
-    return *certificate.names, *(name for name in asked if is_domain(name.lower()) and not is_address(name))
-
-
-def intake_of(settings: Settings, vault: Vault | None = None) -> Intake:
-    """Who may renew what, and what a certificate must be like."""
-    named = settings.certificates.items()
-    trust = TrustPolicy(
-        producers=producers_by_certificate(settings),
-        allow_plain_keys=settings.trust.allow_plain_keys,
-        require_signature=settings.trust.require_signature,
-        holds=holds(settings),
-        signers=Signers.at(
-            {name: one.public_key for name, one in settings.trust.producers.items() if one.public_key is not None}
-        ),
-        audience=settings.trust.audience,
-        replay_window=settings.trust.replay_window_seconds,
-        lineages=lineages(settings),
-        files_below={name: one.files_below for name, one in named if one.files_below is not None},
-        vault_below={name: one.vault_below for name, one in named if one.vault_below is not None},
-    )
-    recipients = Recipients.at(settings.trust.recipient_keys)
-    return Intake(trust, rules_of(settings), settings.trust.roots.files, utc_now, recipients, vault=vault)
-
-
-def rules_of(settings: Settings) -> Rules:
-    """What is asked of a certificate beyond what is asked of all."""
-    trust, told = settings.trust, settings.trust.rules
-    is_private = trust.ca_bundle != "system" if told.private_ca is None else told.private_ca
-    return Rules(
-        roots=trusted_roots(trust.ca_bundle),
-        allow_staging=trust.allow_staging_issuers,
-        allow_p521=told.allow_p521,
-        is_private_ca=is_private,
-        minimum_remaining=trust.minimum_remaining_seconds,
-        expires_before_2038=any(gateway.kind == "huawei_apig" for gateway in settings.gateways.values()),
-        stances={
-            "no_sct": told.no_sct or ("allow" if is_private else "warn"),
-            "must_staple": told.must_staple,
-            "cn_not_in_san": told.cn_not_in_san,
-            "key_reused": told.key_reused,
-        },
-    )
-
-
-@asynccontextmanager
-async def vault_of(settings: Settings) -> AsyncIterator[Vault | None]:
-    """Vault, where the settings have one; closed at the end."""
-    own = settings.trust.vault
-    if own is None:
-        yield None
-        return
-    async with AsyncExitStack() as stack:
-        asking = Asking(own.address, own.ca_file, own.timeout_seconds, longest=LONGEST_ANSWER)
-        stack.push_async_callback(asking.close)
-        yield open_vault(own, asking)
-
-
-def kept_of(settings: Settings, vault: Vault | None) -> Mapping[str, KeptSealed]:
-    """By certificate, for those whose last good chain and key are kept."""
-    names = [name for name, one in settings.certificates.items() if one.keep_previous]
-    if not names:
-        return {}
-    previous = settings.trust.previous
-    if previous is None:
-        raise SettingsError(["trust.previous: is missing"])
-    intake = intake_of(settings)
-    # What is put back was good a moment ago, and is near its end by nature.
-    rules = replace(intake.rules, minimum_remaining=0.0)
-    return dict.fromkeys(names, open_kept(previous, vault, intake.recipients, replace(intake, rules=rules).checked))
-
-
-def check_keys(settings: Settings) -> None:
-    """Raises SettingsError for every JWK file that holds no key of its kind."""
-    trust, publish = settings.trust, settings.publish
-    named = [
-        *((f"trust.recipient_keys.{number}", path, True, False) for number, path in enumerate(trust.recipient_keys)),
-        *((f"trust.producers.{name}.public_key", one.public_key, False, True) for name, one in trust.producers.items()),
-        ("publish.recipient_key", publish.recipient_key, False, False),
-        ("publish.producer_key", publish.producer_key, True, True),
-    ]
-    found = [
-        (place, problem_of(path, is_private=is_private, signs=signs))
-        for place, path, is_private, signs in named
-        if path is not None
-    ]
-    problems = [f"{place}: {problem}" for place, problem in found if problem is not None]
-    if problems:
-        raise SettingsError(problems)
-
-
-@asynccontextmanager
-async def gateways_of(settings: Settings, metrics: Metrics) -> AsyncIterator[Mapping[str, Gateway]]:
-    """One client per account, closed at the end."""
-    async with AsyncExitStack() as stack:
-        gateways: dict[str, Gateway] = {}
-        for name, gateway in settings.gateways.items():
-            gateways[name] = open_gateway(
-                name,
-                gateway,
-                deadline=settings.retry.deadline_seconds,
-                chance=_chance,
-                on_call=partial(metrics.call, name),
-            )
-            stack.push_async_callback(gateways[name].close)
-        yield gateways
-
-
-@asynccontextmanager
-async def rotator_of(settings: Settings, metrics: Metrics, watcher: Watcher | None = None) -> AsyncIterator[Rotator]:
-    """Everything that a rotation needs, without a broker."""
-    async with gateways_of(settings, metrics) as gateways, vault_of(settings) as vault:
-        settle = {name: gateway.settle_seconds for name, gateway in settings.gateways.items()}
-        kept = kept_of(settings, vault)
-        probing, heard = Probing.of(settings, utc_now), watcher or Unwatched()
-        yield Rotator(gateways, probing, settle, heard, claims_in(settings), kept=kept, answering=probing.answering)
 
 
 def sweeper_of(settings: Settings, rotator: Rotator) -> Sweeper:
@@ -214,33 +64,37 @@ async def run(
     *,
     stopping: asyncio.Event | None = None,
     watcher: Watcher | None = None,
+    read_again: Callable[[], Settings] | None = None,
+    tracing: Tracing = UNTRACED,
     manager: ServiceManager = _NOBODY,
 ) -> None:
-    """The service, until SIGTERM or SIGINT, or `stopping`; a second signal cancels what is still in hand."""
+    """The service, until SIGTERM or SIGINT, or `stopping`; a second signal cancels what is still in hand.
+
+    With `read_again`, SIGHUP makes it go by what that returns; a SettingsError from there changes nothing.
+    """
     metrics = Metrics()
     if stopping is None:
         stopping = asyncio.Event()
         _stop_on_signals(stopping, manager)
     async with AsyncExitStack() as stack:
-        intake = intake_of(settings, await stack.enter_async_context(vault_of(settings)))
-        rotator = await stack.enter_async_context(rotator_of(settings, metrics, watcher))
+        stack.push_async_callback(asyncio.to_thread, tracing.close)
+        generations = Generations(first_of(settings, metrics, watcher))
+        stack.push_async_callback(generations.close)
         broker = broker_of(settings)
         stack.push_async_callback(broker.close)
-        health = Health(broker.state, metrics, partial(gateway_states, rotator), stopping.is_set)
+        health = Health(broker.state, metrics, lambda: gateway_states(generations.today.rotator), stopping.is_set)
         host, _, port = settings.http.listen.rpartition(":")
         bound = await stack.enter_async_context(serving(health, host.strip("[]"), int(port)))
-        sweep = _sweeping(settings, rotator, broker, metrics)
-        await stack.enter_async_context(beside(sweep.run()))
-        consumer = consumer_of(settings, intake, broker, rotator, metrics, stopping)
-        retiring = _retiring(settings, consumer)
-        await stack.enter_async_context(beside(retiring.run()))
-
-        def ended(certificate: str | None, outcome: str) -> None:
-            sweep.ended(certificate, outcome)
-            retiring.ended(certificate, outcome)
-
-        # The copy has the turns of the one that `retiring` knows.
-        consumer = replace(consumer, on_ended=ended)
+        consumer = _consumer(generations.today, broker, metrics, stopping, tracing)
+        background = Background(generations.today, *_beside(generations.today, consumer))
+        await stack.enter_async_context(beside(background.run()))
+        # The copy has the turns of the one that the background knows.
+        consumer = replace(consumer, on_ended=background.ended)
+        if read_again is not None:
+            turn_to = partial(_turn_to, consumer, background)
+            reloading = Reloading(read_again, generations, metrics, turn_to, manager.reloading)
+            _reload_on_hangup(reloading.asked, stopping)
+            await stack.enter_async_context(beside(reloading.run()))
         _log.info("worker.started", listen=f"{host}:{bound}", certificates=len(settings.certificates))
         vigil = Vigil(manager, partial(_glance, broker, metrics), stopping)
         await stack.enter_async_context(beside(vigil.keep()))
@@ -261,7 +115,7 @@ def consumer_of(
         _policy(settings),
         metrics,
         utc_now,
-        _chance,
+        chance,
         stopping,
         Admission(settings.broker.prefetch, is_shared=len(settings.gateways) > 1),
     )
@@ -286,16 +140,36 @@ def spare_the_collector() -> None:
     gc.set_threshold(_YOUNG)
 
 
-def _sweeping(settings: Settings, rotator: Rotator, broker: Broker, metrics: Metrics) -> Sweeping:
-    every, sweeper = settings.sweep.every_seconds, sweeper_of(settings, rotator)
-    is_active = partial(_is_active, broker)
-    return Sweeping(sweeper, broker.publish_own, is_active, broker.past, every, utc_now, metrics.swept)
+def _consumer(
+    generation: Generation, broker: Broker, metrics: Metrics, stopping: asyncio.Event, tracing: Tracing
+) -> Consumer:
+    settings, intake, rotator = generation.settings, generation.intake, generation.rotator
+    consumer = consumer_of(settings, intake, broker, rotator, metrics, stopping)
+    return replace(consumer, tracing=tracing, in_use=generation.in_use)
 
 
-def _retiring(settings: Settings, consumer: Consumer) -> Retiring:
-    certificates, broker = keeping(certificates_of(settings)), consumer.broker
-    is_active, retired = partial(_is_active, broker), consumer.metrics.retired
-    return Retiring(consumer.rotator, certificates, consumer.turn, is_active, broker.past, retired)
+def _beside(generation: Generation, consumer: Consumer, before: Sweeping | None = None) -> tuple[Sweeping, Retiring]:
+    """What goes on beside the consumer. A sweep goes on where the one before it was."""
+    settings, rotator, broker, metrics = generation.settings, generation.rotator, consumer.broker, consumer.metrics
+    is_active, every = partial(_is_active, broker), settings.sweep.every_seconds
+    sweeper = Sweeper(generation.intake, rotator, generation.certificates, lineages(settings))
+    sweep = before or Sweeping(sweeper, broker.publish_own, is_active, broker.past, every, utc_now, metrics.swept)
+    certificates = keeping(generation.certificates)
+    retiring = Retiring(rotator, certificates, consumer.turn, is_active, broker.past, metrics.retired)
+    return replace(sweep, sweeper=sweeper, every=every), retiring
+
+
+def _turn_to(consumer: Consumer, background: Background, generation: Generation) -> None:
+    """What comes goes by what was read now."""
+    consumer.admission.is_shared = len(generation.gateways) > 1
+    consumer.hand_over(
+        intake=generation.intake,
+        rotator=generation.rotator,
+        certificates=generation.certificates,
+        policy=_policy(generation.settings),
+        in_use=generation.in_use,
+    )
+    background.turn_to(generation, *_beside(generation, consumer, background.sweep))
 
 
 def gateways_by_certificate(settings: Settings) -> Mapping[str, Collection[str]]:
@@ -327,3 +201,15 @@ def _stop_on_signals(stopping: asyncio.Event, manager: ServiceManager) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+
+
+def _reload_on_hangup(asked: asyncio.Event, stopping: asyncio.Event) -> None:
+    """A terminal that has gone away says so with the same signal: then nobody has asked for anything."""
+    had_terminal = os.isatty(_STDERR)
+
+    def hear() -> None:
+        (stopping if had_terminal and not os.isatty(_STDERR) else asked).set()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hear)
+    # It may have come while the worker started: until now it was kept back.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})

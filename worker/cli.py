@@ -68,6 +68,8 @@ def _leaving_when_told(*, is_service: bool) -> Iterator[None]:
     """A service that is told to stop before it has begun anything ends well; from then on its own handlers count."""
     signals = (signal.SIGTERM, signal.SIGINT) if is_service else ()
     before = {number: signal.signal(number, lambda *_told: os._exit(OK)) for number in signals}
+    if is_service:  # to read its settings again, which it can only once it has read them
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     try:
         yield
     finally:

@@ -1,16 +1,17 @@
 """A delivery from arrival to its report: open, check, rotate, decide. What is told and settled is `settlement`'s."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, TypedDict, Unpack
 
 import structlog
 
 from worker.admission import Admission
+from worker.beside import unless
 from worker.broker.base import Broker, BrokerError, BrokerLostError, Delivery, Message
 from worker.broker.facts import Told
 from worker.core.backoff import RetryPolicy, jittered
@@ -21,6 +22,7 @@ from worker.core.past import Placed, used_keys
 from worker.core.renewal import Renewal
 from worker.core.schedule import Wait
 from worker.effort import Effort, spending
+from worker.finishing import Ending, Session, finished, unbegun, worked_on
 from worker.hindsight import Hindsight
 from worker.in_hand import InHand
 from worker.intake import Intake
@@ -28,9 +30,9 @@ from worker.postponing import Appointment, Postponed
 from worker.rotation import Rotator
 from worker.settlement import Identity, Settlement, comes_again
 from worker.telemetry import Metrics
+from worker.tracing import UNTRACED, Subject, Tracing
 from worker.turns import Turns
 
-T = TypeVar("T")
 Sieve = Callable[[AsyncIterator[Delivery]], AsyncIterator[Delivery]]
 """Keeps back what a consumer is not to work on, and settles it."""
 
@@ -51,6 +53,16 @@ class Policy:
     drain_seconds: float = 30
 
 
+class Parts(TypedDict):
+    """Of a consumer: what is made of the settings."""
+
+    intake: Intake
+    rotator: Rotator
+    certificates: Mapping[str, Certificate]
+    policy: Policy
+    in_use: Callable[[], AbstractContextManager[None]]
+
+
 @dataclass(frozen=True, slots=True)
 class Consumer:
     """Takes renewals as long as it is not stopped; several at once, one at a time per certificate."""
@@ -68,6 +80,9 @@ class Consumer:
     on_ended: Callable[[str | None, str], None] = lambda _certificate, _outcome: None
     """Hears of every certificate whose renewal has its outcome."""
     sieve: Sieve = lambda deliveries: deliveries
+    tracing: Tracing = UNTRACED
+    in_use: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Entered for as long as it works on a delivery."""
     _in_hand: InHand = field(default_factory=InHand)
     _turns: Turns = field(default_factory=Turns)
     _begun: dict[str, Placed] = field(default_factory=dict)
@@ -75,6 +90,17 @@ class Consumer:
     _idle_slices: dict[str, int] = field(default_factory=dict)
     """By a message's digest: slices in a row in which it only read what it had read before, and waited."""
     _postponed: Postponed = field(default_factory=Postponed)
+    _heirs: "list[Consumer]" = field(default_factory=list)
+    """The one that works on what comes, where the settings are no longer those that this one was made of."""
+
+    def hand_over(self, **parts: Unpack[Parts]) -> None:
+        """What comes is worked on with these; what is in hand goes on as it began."""
+        # What was found out of renewals that wait is of windows that may be others now.
+        self._heirs[:] = [replace(self._heir, _postponed=Postponed(), **parts)]
+
+    @property
+    def _heir(self) -> "Consumer":
+        return self._heirs[0] if self._heirs else self
 
     @property
     def is_idle(self) -> bool:
@@ -91,7 +117,7 @@ class Consumer:
             self.metrics.connects.inc()
             try:
                 async with AsyncExitStack() as stack:
-                    deliveries = await self._unless_stopped(stack.enter_async_context(self.broker.deliveries()))
+                    deliveries = await unless(self.stopping, stack.enter_async_context(self.broker.deliveries()))
                     was_connected = True
                     _log.info("consumer.connected")
                     await self._take(deliveries)
@@ -107,19 +133,6 @@ class Consumer:
                 _log.warning("consumer.disconnected" if is_lost else "consumer.refused", error=str(error), tries=tries)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self.stopping.wait(), jittered(tries, self.chance(), cap=15))
-
-    async def _unless_stopped(self, step: Awaitable[T]) -> T:
-        """The step's result. Raises TimeoutError when told to stop meanwhile: a silent broker takes its time."""
-        async with asyncio.timeout(None) as patience:
-            waiting = asyncio.create_task(self._ends_at_stop(patience))
-            try:
-                return await step
-            finally:
-                waiting.cancel()
-
-    async def _ends_at_stop(self, patience: asyncio.Timeout) -> None:
-        await self.stopping.wait()
-        patience.reschedule(asyncio.get_running_loop().time())
 
     async def _take(self, deliveries: AsyncIterator[Delivery]) -> None:
         """Losing the broker cancels what is in hand at once: another worker may be the active one by now."""
@@ -140,16 +153,22 @@ class Consumer:
             raise BrokerLostError(str(lost)) from None
 
     async def _pump(self, deliveries: AsyncIterator[Delivery], group: asyncio.TaskGroup) -> None:
+        session = Session(self.stopping.is_set)
         async for delivery in self.sieve(deliveries):
-            if self.stopping.is_set():
-                continue  # it goes back unsettled
-            self.metrics.deliveries.inc()
             message = delivery.message
+            if self.stopping.is_set():
+                unbegun(message, "returned", "draining")
+                continue
+            self.metrics.deliveries.inc()
             if message.is_inherited:
                 await self._inherit(message)
             ahead, is_given_up = self._in_hand.ahead_of(message), self._in_hand.is_given_up(message)
             work = self._worked_on(delivery, ahead, is_given_up=is_given_up)
-            self._in_hand.add(group.create_task(work), message)
+            ending = Ending(message, session)
+            with ending.awaited():
+                task = group.create_task(work)
+            self._in_hand.add(task, message)
+            task.add_done_callback(ending.over)
         if not self.stopping.is_set():
             raise BrokerLostError("the consumer ended")
 
@@ -157,14 +176,14 @@ class Consumer:
         """The limits hold for the worker before this one, too: it may have died just now, or told its last long ago."""
         if message.redeliveries:
             if not self._in_hand.has_survived(message):
-                self.rotator.inherit(0.0)
+                self._heir.rotator.inherit(0.0)
             return
         try:
             at = await self.broker.told_by_others_at()
         except BrokerError:
             at = self.now()
         if at is not None:
-            self.rotator.inherit(max((self.now() - at).total_seconds(), 0.0))
+            self._heir.rotator.inherit(max((self.now() - at).total_seconds(), 0.0))
 
     async def _drain(self) -> None:
         """What does not finish in time goes back to the broker unsettled, and is delivered again."""
@@ -172,7 +191,7 @@ class Consumer:
             return
         _log.info("consumer.draining", rotations=len(tasks))
         self.admission.close()
-        _done, late = await asyncio.wait(tasks, timeout=self.policy.drain_seconds)
+        _done, late = await asyncio.wait(tasks, timeout=self._heir.policy.drain_seconds)
         for task in late:
             task.cancel()
 
@@ -181,20 +200,21 @@ class Consumer:
         message = delivery.message
         if message.is_last_delivery and not is_given_up:
             _log.warning("delivery.spared", redeliveries=message.redeliveries)
-            return await self._settlement.insist(lambda: delivery.park(0, attempt=message.attempt))
+            return await self._settlement.put_off(delivery, "spared")
         if ahead:
             _ended, still_ahead = await asyncio.wait(ahead, timeout=self.policy.slice_seconds)
             if still_ahead:  # longer than the broker waits for an answer
-                return await self._settlement.insist(lambda: delivery.park(0, attempt=message.attempt))
-        return await self._settle(delivery)
+                return await self._settlement.put_off(delivery, "others_ahead")
+        heir = self._heir
+        with heir.in_use():
+            return await heir._settle(delivery)  # noqa: SLF001 - of its own kind
 
     async def _settle(self, delivery: Delivery) -> None:
         """One delivery; ends in exactly one `rotation.finished`."""
         message, settlement = delivery.message, self._settlement
         identity = Identity.of(message)
-        with structlog.contextvars.bound_contextvars(
-            certificate=identity.certificate, renewal_id=identity.renewal_id, attempt=message.attempt
-        ):
+        subject = Subject(identity.certificate, identity.renewal_id, message.attempt)
+        with worked_on(self.tracing, message.traceparent, subject):
             if (told := await settlement.told(message, identity)) is not None:
                 return await settlement.repeat(delivery, identity, told)
             # Held until it is told: whoever comes next for that certificate finds it in the history.
@@ -214,8 +234,8 @@ class Consumer:
         if isinstance(report, Told):
             return await settlement.repeat(delivery, identity, report)
         if report is None:
-            _log.info("rotation.finished", outcome="sliced", duration_seconds=round(clock() - began, 3))
-            return await settlement.insist(lambda: delivery.park(0, attempt=attempt))
+            await settlement.insist(lambda: delivery.park(0, attempt=attempt))
+            return finished("sliced", duration_seconds=round(clock() - began, 3))
         if isinstance(report, Wait):
             return await settlement.postpone(delivery, report, opened_at=started_at, now=self.now())
         timing = Timing(started_at, self.now(), clock() - began, attempt)

@@ -49,6 +49,8 @@ class Wish:
     private_key: Path
     reason: Reason = "renewal"
     allow_shorter_validity: bool = False
+    traceparent: str | None = None
+    """Of whoever renewed it, where that is traced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ def compose(wish: Wish, certificate: str, settings: Settings, renewal_id: str, n
         allow_shorter_validity=wish.allow_shorter_validity,
     )
     priority = _URGENT_PRIORITY if wish.reason in URGENT else 0
-    return Message(event, CONTENT_TYPE, priority=priority)
+    return Message(event, CONTENT_TYPE, priority=priority, traceparent=wish.traceparent)
 
 
 def _signing(publish: Publish) -> Signing | None:

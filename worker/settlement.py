@@ -21,7 +21,9 @@ from worker.core.note import Note
 from worker.core.outcome import Disposition, Done, GiveUp, ParkFor, Report, Timing, dispose
 from worker.core.schedule import Wait
 from worker.core.snapshot import Snapshot
+from worker.finishing import finished, unbegun
 from worker.telemetry import Metrics
+from worker.tracing import current_span
 from worker.trust.keeping import UNSEEN, Look, looked_at
 from worker.trust.opening import TrustPolicy
 
@@ -108,7 +110,12 @@ class Settlement:
         first = message.opened_at or opened_at
         _log.info("rotation.postponed", until=rfc3339(wait.until), why=wait.why)
         await self.insist(lambda: delivery.park(seconds, attempt=message.attempt, opened_at=first))
-        _log.info("rotation.finished", outcome="parked", reason=wait.why, parked_seconds=seconds)
+        finished("parked", reason=wait.why, parked_seconds=seconds)
+
+    async def put_off(self, delivery: Delivery, reason: str) -> None:
+        """As `conclude`, for what is not worked on now, and has not been: that is no attempt."""
+        await self.insist(lambda: delivery.park(0, attempt=delivery.message.attempt))
+        unbegun(delivery.message, "parked", reason)
 
     async def told(self, message: Message, identity: Identity) -> Told | None:
         """The outcome that this renewal had before, where a worker died between telling it and settling the message.
@@ -165,7 +172,7 @@ class Settlement:
         else:
             await self.insist(delivery.ack)
         self.on_ended(identity.certificate, told.outcome)
-        _log.info("rotation.finished", outcome=told.outcome, reason=told.reason, told_before=True)
+        finished(told.outcome, reason=told.reason, told_before=True)
 
     def _look_at(self, delivery: Delivery) -> Look:
         return looked_at(delivery.message, self.trust)
@@ -179,7 +186,9 @@ class Settlement:
         """The event's time, as it says it."""
 
         def event_of(ended: Report) -> dict[str, object]:
-            told = (identity.renewal_id, identity.certificate, timing, delivery.message.traceparent)
+            # Whoever hears of it goes on in the trace from here, or where nothing is traced, from the producer.
+            traceparent = current_span().traceparent or delivery.message.traceparent
+            told = (identity.renewal_id, identity.certificate, timing, traceparent)
             return outcome_event(ended, *told, id_source=identity.event_source, message_sha256=identity.body_sha256)
 
         try:
@@ -217,15 +226,14 @@ class Settlement:
             case ParkFor(delay):
                 step = step_for(delay, self.retry.parking)
                 wished = {} if step == delay else {"asked_seconds": round(delay, 3)}
-                _log.info("rotation.finished", outcome="parked", reason=report.reason, parked_seconds=step, **wished)
+                finished("parked", reason=report.reason, parked_seconds=step, **wished)
             case Done() | GiveUp():
                 self._measure(identity, report, timing)
                 self.on_ended(identity.certificate, report.outcome)
                 if report.warnings:
                     _log.warning("certificate.warned", warnings=list(report.warnings))
-                _log.info(
-                    "rotation.finished",
-                    outcome=report.outcome,
+                finished(
+                    report.outcome,
                     reason=report.reason,
                     duration_seconds=round(timing.duration_seconds, 3),
                     gateway_calls=report.gateway_calls,

@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from worker.broker.base import Message
+from worker.broker.base import Message, sound_traceparent
 from worker.broker.locking import taken
 
 _SUFFIX: Final = ".json"
@@ -162,6 +162,7 @@ def _packed(renewal_id: str, message: Message) -> bytes:
         "priority": message.priority,
         "sha256": sha256(message.body).hexdigest(),
         "body": base64.b64encode(message.body).decode(),
+        **({} if message.traceparent is None else {"traceparent": message.traceparent}),
     }
     return json.dumps(packed).encode()
 
@@ -175,6 +176,7 @@ def _unpacked(path: Path, content: bytes) -> Waiting:
                 "priority": int(priority),
                 "sha256": str(digest),
                 "body": str(encoded),
+                **more,
             }:
                 body = base64.b64decode(encoded, validate=True)
             case _:
@@ -183,4 +185,5 @@ def _unpacked(path: Path, content: bytes) -> Waiting:
         raise _CorruptError from None
     if sha256(body).hexdigest() != digest:
         raise _CorruptError
-    return Waiting(path, renewal_id, Message(body, content_type, priority=priority))
+    traceparent = sound_traceparent(more.get("traceparent"))
+    return Waiting(path, renewal_id, Message(body, content_type, priority=priority, traceparent=traceparent))

@@ -16,6 +16,7 @@ import structlog
 from worker.beside import beside
 from worker.broker.base import Broker, BrokerError, BrokerLostError, Delivery, Message
 from worker.consumer import Consumer, Sieve
+from worker.finishing import unbegun
 
 _log = structlog.get_logger()
 _LOOK_EVERY: Final = 1.0
@@ -110,6 +111,7 @@ class Substitute:
             raise
         except BrokerError as error:
             raise BrokerLostError(str(error)) from None
+        unbegun(delivery.message, "parked", "not_its_own")
 
 
 async def _leave(consumer: Consumer, giving_way: asyncio.Event) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -122,7 +123,7 @@ def _judged(name: str, bundle: Bundle, steps: Sequence[Step]) -> Finding:
     return Finding(name, "newer" if is_newer else "current", bundle=bundle)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sweeping:
     """The regular sweep of a running worker: what is not as it shall be goes into the queue, like any renewal.
 
@@ -140,6 +141,8 @@ class Sweeping:
     found: Callable[[State], None] = lambda _state: None
     _waiting: dict[str, tuple[str, float]] = field(default_factory=dict)
     """By certificate, the fingerprint of what was put into the queue and has not ended yet, and from when on it may."""
+    _last: str = ""
+    """The certificate that was looked at last: a pass that was broken off goes on behind it."""
 
     async def run(self) -> None:
         """For ever."""
@@ -150,11 +153,13 @@ class Sweeping:
         await asyncio.sleep(min(pause, _FIRST_PAUSE))
         while True:
             states: Counter[State] = Counter()
-            for name in names:
+            for name in names[bisect_right(names, self._last) :]:
                 state = await self._one(name)
                 if state is not None:
                     states[state] += 1
+                self._last = name
                 await asyncio.sleep(pause)
+            self._last = ""
             _log.info("sweep.finished", **{state: states[state] for state in sorted(states)})
 
     def ended(self, certificate: str | None, outcome: str) -> None:

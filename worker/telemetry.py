@@ -1,12 +1,12 @@
 """Logs, metrics, and what must never be in them."""
 
 import collections
-import json
 import logging
+import os
 import re
 import sys
 import traceback
-from collections.abc import Collection, Mapping, MutableMapping
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -40,9 +40,6 @@ def quiet_logs() -> None:
 
 def _configure(level: int, libraries: int) -> None:
     make_stderr_unfailing()
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
-    )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -50,25 +47,51 @@ def _configure(level: int, libraries: int) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _exception_as_frames,
             _redact,
-            renderer,
+            *_rendering(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    stderr = logging.StreamHandler(sys.stderr)
-    stderr.setFormatter(_OnlyWhere())
     logging.captureWarnings(capture=True)
-    logging.basicConfig(level=libraries, handlers=[stderr], force=True)
+    logging.basicConfig(level=libraries, handlers=[_OnlyWhere()], force=True)
 
 
-class _OnlyWhere(logging.Formatter):
-    """Of what libraries log: who, and a bug's type and place. Their texts and their exceptions' may quote the input."""
+def _rendering() -> Sequence[structlog.typing.Processor]:
+    """For people, what happened in a column of its own, and in colour; for machines, a line of JSON."""
+    if not sys.stderr.isatty():
+        return _in_order, structlog.processors.JSONRenderer()
+    return _for_people, structlog.dev.ConsoleRenderer(colors=not os.environ.get("NO_COLOR"))
 
-    def format(self, record: logging.LogRecord) -> str:
+
+def _in_order(_logger: object, _method: str, event: Event) -> Event:
+    """What every line has comes first: columns that can be followed by eye."""
+    return {**{name: event[name] for name in ("timestamp", "level", "event")}, **event}
+
+
+def _for_people(_logger: object, _method: str, event: Event) -> Event:
+    """Nothing that steers a terminal; and a frame a line below a bug's type."""
+    told = {name: _printable(value) for name, value in event.items()}
+    frames = told.pop("frames", None)
+    if isinstance(frames, list):
+        told["exception"] = "\n  ".join([f"  {told.get('exception')}", *frames])
+    return told
+
+
+def _printable(value: object) -> object:
+    is_safe = not isinstance(value, str) or value.isprintable()
+    return value if is_safe else str(value).encode("unicode_escape").decode()
+
+
+class _OnlyWhere(logging.Handler):
+    """Of what libraries log: who and where, and a bug's type. Their texts and their exceptions' may quote the input."""
+
+    def emit(self, record: logging.LogRecord) -> None:
         exception = record.exc_info[1] if record.exc_info else None
-        told = {} if exception is None else _frames(exception)
-        return json.dumps({"level": record.levelname.lower(), "logger": record.name, **told})
+        told = {"logger": record.name, "place": f"{record.filename}:{record.lineno}"}
+        # A library may have levels of its own.
+        level = min(max(record.levelno // 10 * 10, logging.DEBUG), logging.CRITICAL)
+        structlog.get_logger().log(level, "library.told", exc_info=exception, **told)
 
 
 def _exception_as_frames(_logger: object, _method: str, event: Event) -> Event:
@@ -147,6 +170,7 @@ class Metrics:
     gateway_held: Gauge = field(init=False)
     expiry: Gauge = field(init=False)
     consumer_active: Gauge = field(init=False)
+    reloads: Counter = field(init=False)
     _known: set[tuple[str, ...]] = field(default_factory=set)
     """Certificate and gateway of each end that was booked."""
     _children: dict[tuple[str, str, int | str], tuple[Counter, Histogram]] = field(default_factory=dict)
@@ -214,6 +238,9 @@ class Metrics:
             ),
             "parked": Gauge("rotation_parked", "Renewals that wait for their next try", registry=registry),
             "dead": Gauge("rotation_dead", "Renewals in the dead queue, given up", registry=registry),
+            "reloads": Counter(
+                "rotation_settings_reloads", "Settings read again, by what came of it", ["state"], registry=registry
+            ),
             "consumer_active": Gauge(
                 "rotation_consumer_active", "1 while this worker is the active consumer", registry=registry
             ),
@@ -267,6 +294,14 @@ class Metrics:
         """Of one without labels."""
         [total] = [one.value for family in counter.collect() for one in family.samples if one.name.endswith("_total")]
         return int(total)
+
+    def reloaded(self, state: str) -> None:
+        self.reloads.labels(state).inc()
+
+    def forget_gateway(self, gateway: str) -> None:
+        """Of one that is in the settings no more: as it is now. What it has done stays counted."""
+        for gauge in (self.gateway_up, self.gateway_held, self.remaining):
+            gauge.remove(gateway)
 
     def swept(self, state: str) -> None:
         self.sweeps.labels(state).inc()

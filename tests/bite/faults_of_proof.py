@@ -147,8 +147,8 @@ OF_PROOF: Final = (
     ),
     Fault(
         "a worker does not look before it changes anything",
-        "app.py",
-        ", answering=probing.answering",
+        "generations.py",
+        "answering=probing.answering,",
         "",
         "worker/test_proof.py::test_the_only_domain_that_comes_to_no_handshake_any_more_goes_back_and_so_clients_see",
     ),

@@ -133,7 +133,7 @@ OF_TRUST: Final = (
     ),
     Fault(
         "what is near its end is not put back",
-        "app.py",
+        "building.py",
         "rules = replace(intake.rules, minimum_remaining=0.0)",
         "rules = intake.rules",
         "trust/test_kept.py::test_what_is_near_its_end_is_put_back_and_what_has_ended_is_not",

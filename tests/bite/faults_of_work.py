@@ -111,8 +111,8 @@ CONSUMING: Final = (
     Fault(
         "losing the broker does not cancel",
         "consumer.py",
-        "self._in_hand.add(group.create_task(work), message)",
-        "self._in_hand.add(asyncio.create_task(work), message)",
+        "task = group.create_task(work)",
+        "task = asyncio.create_task(work)",
         "worker/test_consumer.py::test_a_lost_broker_cancels_what_is_in_hand",
     ),
     Fault(
@@ -153,14 +153,14 @@ CONSUMING: Final = (
     Fault(
         "nothing in hand is waited for at the end",
         "consumer.py",
-        "await asyncio.wait(tasks, timeout=self.policy.drain_seconds)",
+        "await asyncio.wait(tasks, timeout=self._heir.policy.drain_seconds)",
         "await asyncio.wait(tasks, timeout=0)",
         "worker/test_several_in_hand.py::test_what_is_in_hand_is_finished_before_the_end_as_long_as_it_may_take",
     ),
     Fault(
         "what does not finish in time is waited for",
         "consumer.py",
-        "await asyncio.wait(tasks, timeout=self.policy.drain_seconds)",
+        "await asyncio.wait(tasks, timeout=self._heir.policy.drain_seconds)",
         "await asyncio.wait(tasks)",
         "worker/test_several_in_hand.py::test_what_is_in_hand_is_finished_before_the_end_as_long_as_it_may_take",
     ),

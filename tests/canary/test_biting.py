@@ -22,12 +22,15 @@ from datetime import UTC, datetime
 import pytest
 import structlog
 from tests.broker.places import place_at
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from tests.support.clouds import message
 from worker.core.errors import Failure, RefusedError
 from worker.core.events import outcome_event
 from worker.core.outcome import Report, Timing
 from worker.sandbox import SandboxConfig
 from worker.sandbox.ca import Authority
+from worker.tracing import Subject
+from worker.tracing.exporting import exporting
 
 AUTHORITY = Authority.create()
 OF_THE_MODULE = AUTHORITY.issue(["shop.example.com"]).private_key_pem
@@ -72,6 +75,12 @@ def test_event():
     at = datetime.now(UTC)
     report = Report.refused(Failure("malformed", body(), transient=False))
     outcome_event(report, "r1", "shop", Timing(at, at, 1.0), None, id_source="x")
+def test_span():
+    with exporting(InMemorySpanExporter()).rotation(None, Subject(body(), "r1", 1)):
+        pass
+def test_span_exception():
+    with pytest.raises(RefusedError), exporting(InMemorySpanExporter()).rotation(None, Subject("shop", "r1", 1)):
+        raise RefusedError(body())
 async def test_dead_letter(tmp_path):
     async with place_at(f"sqlite:///{tmp_path / 'broker.db'}") as place:
         broker = place.broker()
@@ -101,6 +110,7 @@ DOORS = {
     "warning": "a warning",
     "exception": "an exception",
     "event": "an outcome event",
+    "span": "a span",
     "dead_letter": "a dead letter's headers",
     "teardown": "captured stdout teardown",
     "setup": "captured stdout setup",

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.publish.lineages import Lineage, renewed, settings
+from tests.support.ports import free_port
 from worker.broker import open_broker
 from worker.core.message import parse
 from worker.core.secret import Secret
 from worker.publishing import publish
-from worker.spool import Spool
+from worker.spool import Spool, Waiting
 
 
 def configuration(folder: Path, *, url: str = "sqlite:///queue.db") -> Path:
@@ -269,3 +270,21 @@ async def test_a_hook_does_not_wait_for_imports_that_it_does_not_need(module: st
     child = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stderr=asyncio.subprocess.PIPE)
     _, loaded = await child.communicate()
     assert loaded.decode().strip() == ""
+
+
+async def test_a_hook_that_is_traced_hands_its_trace_on_also_through_the_spool(tmp_path: Path) -> None:
+    traceparent = f"00-{'a' * 32}-{'b' * 16}-01"
+    away = configuration(tmp_path, url=f"amqp://guest:guest@127.0.0.1:{free_port()}/")
+    words = ("shop", *files(renewed(tmp_path)), "--config", away)
+    for told in (traceparent, "no trace at all"):
+        assert (await run(*words, env={"TRACEPARENT": told}))[0] == 69
+    waiting = [Spool(tmp_path / "spool").read(path) for path in Spool(tmp_path / "spool").waiting()]
+    assert [one.message.traceparent for one in waiting if isinstance(one, Waiting)] == [traceparent, None]
+    assert (await run(*words[:-1], configuration(tmp_path)))[0] == 0
+    by = settings(tmp_path)
+    broker = open_broker(by.broker, Secret(by.broker.url), by.retry)
+    try:
+        async with broker.deliveries() as deliveries:
+            assert (await anext(deliveries)).message.traceparent == traceparent
+    finally:
+        await broker.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.settings.files import GATEWAYS, LISTENER, certificate, in_place, loaded, written
-from worker.app import certificates_of
+from worker.building import certificates_of
 from worker.core.deployment import Binding
 from worker.core.secret import Secret
 from worker.sandbox.ca import Authority

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.settings.files import BYCLOUD, GATEWAYS, loaded, written
-from worker.app import rules_of
+from worker.building import rules_of
 from worker.core.case import Rules
 from worker.core.rules import RULES
 from worker.sandbox.ca import Authority

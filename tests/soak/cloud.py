@@ -33,7 +33,8 @@ class Cloud(OddSandbox):
                 web.post("/lag", self.lag),
                 web.post("/expire", self.expire),
                 web.post("/heal", self.heal),
-            ]
+            ],
+            4,
         )
 
     async def books(self, _request: web.Request) -> web.Response:

@@ -1,8 +1,8 @@
 """The leak canary: every test runs under it, and fails where a secret of its own came out at any door.
 
 It knows each private key that was made in this process, and the sandbox's passwords and tokens. The doors: what is
-printed, what is logged, warnings, outcome events, dead letters' headers, and the exceptions that a test caught. It
-names the door and never the value. What a process says that a test starts is that test's own to look at: `leaks.py`.
+printed, what is logged, warnings, outcome events, spans, dead letters' headers, and the exceptions that a test caught.
+It names the door and never the value. What a process says that a test starts is that test's own to look at: `leaks.py`.
 """
 
 import logging
@@ -14,6 +14,7 @@ from functools import wraps
 from typing import Any, Final
 
 import pytest
+from opentelemetry.sdk.trace import Span
 
 from tests.support.keys_made import MADE, Key, is_told
 from worker.broker.rabbitmq import RabbitDelivery
@@ -109,6 +110,16 @@ def _published(told: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, A
     return heard
 
 
+def _traced(told: Callable[..., None]) -> Callable[..., None]:
+    @wraps(told)
+    def heard(self: Span, end_time: int | None = None) -> None:
+        events = [(one.name, dict(one.attributes or {})) for one in self.events]
+        WATCH.hear("a span", repr((self.name, dict(self.attributes or {}), events, self.status.description)))
+        told(self, end_time)
+
+    return heard
+
+
 def _buried(told: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(told)
     def heard(self: object, reason: str, **about: Any) -> Any:
@@ -126,6 +137,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     doors.setattr(logging.Logger, "makeRecord", _logged(logging.Logger.makeRecord))
     doors.setattr(pytest.ExceptionInfo, "fill_unfilled", _caught(pytest.ExceptionInfo.fill_unfilled))
     doors.setattr(OutcomeEvent, "model_dump", _published(OutcomeEvent.model_dump))
+    doors.setattr(Span, "end", _traced(Span.end))
     for kind in (RabbitDelivery, SqliteDelivery):
         doors.setattr(kind, "bury", _buried(kind.bury))
 

@@ -15,7 +15,7 @@ from tests.support.fake_vault import FakeVault, Fault, answering, serving
 from tests.support.keys_made import MADE, is_told, raw
 from tests.support.values import bundle as any_bundle
 from tests.trust.vaults import app_role, opened
-from worker.app import kept_of
+from worker.building import kept_of
 from worker.core.bundle import Bundle
 from worker.core.errors import PermanentError, RotationError, TransientError
 from worker.core.pem import LONGEST_CHAIN, LONGEST_KEY

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.settings.files import GATEWAYS, LISTENER, certificate, loaded
-from worker.app import certificates_of, intake_of
+from worker.building import certificates_of, intake_of
 from worker.core.renewal import InFiles
 
 DEPLOYMENT = f'gateway = "bycloud-sp"\nstrategy = "replace"\nname = "shop"\n{LISTENER}'

@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from worker.app import broker_of, certificates_of, check_keys, gateways_of, intake_of, kept_of, vault_of
+from worker.app import broker_of
 from worker.broker import embedded_file
 from worker.broker.base import Broker, BrokerError, TopologyError
 from worker.broker.ownership import check_ownership
+from worker.building import certificates_of, check_keys, gateways_of, intake_of, kept_of, vault_of
 from worker.commands.exits import OK, WRONG_SETTINGS
 from worker.commands.loading import log_level, settings_of
 from worker.commands.output import print_json, shown

@@ -5,7 +5,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-from worker.app import gateways_of
+from worker.building import gateways_of
 from worker.commands.exits import FAILED, OK
 from worker.commands.loading import log_level, settings_of
 from worker.commands.output import listed, print_json, shown

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final, assert_never
 
-from worker.app import certificates_of, intake_of, rotator_of, utc_now
+from worker.building import certificates_of, intake_of, rotator_of, utc_now
 from worker.commands.exits import FAILED, OK
 from worker.commands.loading import log_level, settings_of
 from worker.commands.material import Material, add_material, certificate_named, material_of_lineage, named_material

@@ -6,12 +6,12 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from worker.broker import embedded_file, open_broker
-from worker.broker.base import Broker, BrokerError, Message, TopologyError
+from worker.broker.base import Broker, BrokerError, Message, TopologyError, sound_traceparent
 from worker.broker.ownership import check_ownership
 from worker.commands.exits import BAD_MATERIAL, OK, UNAVAILABLE, WRONG_SETTINGS, WRONG_USE
 from worker.commands.output import print_json
@@ -45,7 +45,8 @@ def execute(args: argparse.Namespace) -> int:
         case None:
             return _misused(args)
         case Wish() as wish:
-            return _carry_out(wish, args)
+            # As programs that are traced hand it to those that they start.
+            return _carry_out(replace(wish, traceparent=sound_traceparent(os.environ.get("TRACEPARENT"))), args)
 
 
 def _misused(args: argparse.Namespace) -> int:

@@ -12,8 +12,8 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from worker.app import certificates_of, intake_of, rotator_of, utc_now
 from worker.beside import beside
+from worker.building import certificates_of, intake_of, rotator_of, utc_now
 from worker.commands.exits import FAILED, OK, TRY_AGAIN
 from worker.commands.loading import log_level, settings_of
 from worker.commands.material import Material, add_material, certificate_named, material_of_lineage, named_material

@@ -4,19 +4,23 @@ import argparse
 import asyncio
 import os
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import cast
 
 import structlog
 
-from worker.app import certificates_of, check_keys, run
+from worker.app import run
 from worker.broker.base import BrokerError
+from worker.building import certificates_of, check_keys
 from worker.commands.exits import INTERNAL, OK
 from worker.commands.loading import log_level, settings_of
 from worker.notifying import ServiceManager
-from worker.settings import SettingsError
+from worker.settings import Settings, SettingsError
 from worker.settings.loading import check_named_files
+from worker.settings.tracing import are_traces_wanted
 from worker.telemetry import configure_logs
+from worker.tracing import UNTRACED, Tracing
 
 
 def configure(_parser: argparse.ArgumentParser) -> None:
@@ -26,12 +30,11 @@ def configure(_parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     configure_logs(log_level(args, is_service=True))
     try:
-        settings = settings_of(args)
-        check_named_files(settings)
-        check_keys(settings)
-        certificates_of(settings)
+        read = partial(_read, args)
+        settings, tracing = read(), _tracing()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(run(settings, manager=ServiceManager.named_in(os.environ, os.getpid())))
+            manager = ServiceManager.named_in(os.environ, os.getpid())
+            runner.run(run(settings, read_again=read, tracing=tracing, manager=manager))
     except asyncio.CancelledError:
         return OK
     except (SettingsError, BrokerError):
@@ -40,6 +43,27 @@ def execute(args: argparse.Namespace) -> int:
         structlog.get_logger().exception("worker.crashed")
         return INTERNAL
     return OK
+
+
+def _read(args: argparse.Namespace) -> Settings:
+    """All that can be known to be wrong before anything is done."""
+    settings = settings_of(args)
+    check_named_files(settings)
+    check_keys(settings)
+    certificates_of(settings)
+    return settings
+
+
+def _tracing() -> Tracing:
+    """Loaded only where traces are wanted."""
+    if not are_traces_wanted(os.environ):
+        return UNTRACED
+    try:
+        exporting = import_module("worker.tracing.exporting").exporting
+    except ImportError:
+        structlog.get_logger().warning("tracing.missing", install="cert-rotation-worker[tracing]")
+        return UNTRACED
+    return cast("Tracing", exporting())
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -13,11 +13,12 @@ import structlog
 from rich.console import Console
 from rich.progress import Progress
 
-from worker.app import rotator_of, substitute_of, sweeper_of, utc_now
+from worker.app import substitute_of, sweeper_of
 from worker.awaiting import Awaited
 from worker.beside import beside
 from worker.broker.base import Broker, BrokerError
 from worker.broker.facts import Told
+from worker.building import rotator_of, utc_now
 from worker.commands.exits import FAILED, OK
 from worker.commands.loading import log_level, settings_of
 from worker.commands.material import certificate_named

@@ -1,10 +1,11 @@
 """The clouds: which kinds there are, and how one is opened."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from worker.gateways.base import Gateway
+from worker.limits import Limits, Window
 from worker.settings.model import Gateway as Settings
 
 if TYPE_CHECKING:
@@ -22,14 +23,37 @@ class Opener(Protocol):
     """`open_…` of a kind."""
 
     def __call__(
-        self, name: str, settings: Settings, *, deadline: float, chance: Callable[[], float], on_call: "OnCall | None"
+        self,
+        name: str,
+        settings: Settings,
+        *,
+        deadline: float,
+        chance: Callable[[], float],
+        limits: Limits,
+        on_call: "OnCall | None",
     ) -> Gateway: ...
 
 
+def windows_of(settings: Settings) -> Sequence[Window]:
+    return [Window(limit.calls, limit.seconds) for limit in settings.limits]
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Unused ones."""
+    return Limits(windows_of(settings), settings.concurrency)
+
+
 def open_gateway(
-    name: str, settings: Settings, *, deadline: float, chance: Callable[[], float], on_call: "OnCall | None" = None
+    name: str,
+    settings: Settings,
+    *,
+    deadline: float,
+    chance: Callable[[], float],
+    on_call: "OnCall | None" = None,
+    limits: Limits | None = None,
 ) -> Gateway:
-    """A client for one account. `deadline` in seconds, for one call with its repeats."""
+    """A client for one account. `deadline` in seconds, for one call with its repeats; `limits` where it has some."""
     module, opener = OPENERS[settings.kind]
     opened = cast("Opener", getattr(import_module(module), opener))
-    return opened(name, settings, deadline=deadline, chance=chance, on_call=on_call)
+    own = limits or limits_of(settings)
+    return opened(name, settings, deadline=deadline, chance=chance, limits=own, on_call=on_call)

@@ -1,4 +1,4 @@
-"""Calls to a server that is no gateway, such as Vault: the rules of `exchange`, without limits and repeats."""
+"""Calls to a server that is no gateway, which is Vault: the rules of `exchange`, without limits and repeats."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +7,8 @@ import aiohttp
 from yarl import URL
 
 from worker.gateways.bodies import lenient, parsed
-from worker.gateways.exchange import client_session, exchange
+from worker.gateways.exchange import client_session, exchange, traced
+from worker.tracing import Call
 
 _OK = 200
 
@@ -28,7 +29,8 @@ class Asking:
         Raises what `exchange` raises.
         """
         url = URL(f"{self._address}{path}", encoded=True)
-        status, _told, content = await exchange(self._open_session(), method, url, headers, body, self._longest)
+        answer = exchange(self._open_session(), method, url, headers, body, self._longest)
+        status, _told, content = await traced(Call("vault", method, url.host or "", url.port), answer)
         return status, parsed(content, status) if status == _OK else lenient(content)
 
     def _open_session(self) -> aiohttp.ClientSession:

@@ -1,7 +1,7 @@
 """One HTTP exchange as it goes over the wire: verified TLS, no redirects, no inflating, bounded reads, our errors."""
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -11,10 +11,15 @@ from yarl import URL
 from worker.core.errors import PermanentError, TransientError, unchained
 from worker.effort import current_effort
 from worker.tls import verifying
+from worker.tracing import Call, current_span
 
 LONGEST_BODY: Final = 4 * 1024 * 1024
 # Tokens are several kilobytes long, and aiohttp refuses a header over 8,190 bytes unless told otherwise.
 _LONGEST_HEADER: Final = 65536
+
+
+Told = tuple[int, Mapping[str, str], bytes]
+"""Status, headers, body."""
 
 
 class Fenced(aiohttp.ClientRequest):
@@ -99,6 +104,14 @@ async def exchange(
             raise AmbiguousError("gateway_unavailable", "no answer in time") from None
         except (aiohttp.ClientError, OSError, ValueError):
             raise AmbiguousError("gateway_unavailable", "the connection broke, or the answer is no HTTP") from None
+
+
+async def traced(call: Call, answer: Awaitable[Told]) -> Told:
+    """The answer; the call is a span of the rotation's, where that is traced."""
+    with current_span().call(call) as span:
+        told = await answer
+        span.answered(told[0])
+    return told
 
 
 async def _body_of(response: aiohttp.ClientResponse, longest: int) -> bytes:

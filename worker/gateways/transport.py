@@ -19,10 +19,11 @@ from worker.core.errors import NotAskedError, PermanentError, RotationError, Tra
 from worker.effort import current_effort
 from worker.gateways.bodies import lenient, parsed, secrets_in, serialised
 from worker.gateways.breaker import Breaker
-from worker.gateways.exchange import AmbiguousError, Fenced, client_session, exchange
+from worker.gateways.exchange import AmbiguousError, Fenced, client_session, exchange, traced
 from worker.gateways.redaction import shown
 from worker.gateways.restraint import Restraint
 from worker.limits import LONGEST_WAIT, HeldError, Limits, Turn
+from worker.tracing import Call
 
 __all__ = ["AmbiguousError", "Answer", "Authenticator", "Dialect", "OnCall", "Request", "Transport", "path_of"]
 
@@ -112,6 +113,7 @@ class Transport:
         proxy: str | None = None,
         exchange: Exchange = exchange,
     ) -> None:
+        self._gateway = gateway
         self._endpoint = endpoint.rstrip("/")
         self._limits = limits
         self._authenticator = authenticator
@@ -215,18 +217,21 @@ class Transport:
                     raise _HeldMeanwhileError
                 budget.is_sent = tried.is_sent = True
                 turn.sending()
-                return await self._exchange(request, turn, headers, body)
+                return await self._exchange(request, turn, headers, body, budget.tries)
         finally:
             budget.spent += slot.turn.lasted
 
-    async def _exchange(self, request: Request, turn: Turn, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def _exchange(
+        self, request: Request, turn: Turn, headers: Mapping[str, str], body: bytes, tries: int
+    ) -> Answer:
         current_effort().calls += 1
         # Only JSON goes out; a content type on an empty body would be signed for nothing.
         kind = {"Content-Type": "application/json"} if body else {}
+        url = self._url(request)
         try:
-            status, told, content = await self._over_the_wire(
-                self._open_session(), request.method, self._url(request), {**kind, **headers}, body
-            )
+            answer = self._over_the_wire(self._open_session(), request.method, url, {**kind, **headers}, body)
+            told_of = (request.operation, request.method, url.host or "", url.port, self._gateway)
+            status, told, content = await traced(Call(*told_of, tries - 1, turn.waited), answer)
         except RotationError as error:
             self._restraint.unanswered(turn)
             self._tell(request, error.reason, turn.waited)

@@ -53,6 +53,12 @@ class Concurrency:
     def allowed(self) -> int:
         return int(self._allowed)
 
+    def change(self, most: int) -> None:
+        """Another bound: where the old one was reached, there is no reason to be slow to use the new one."""
+        is_free = self._allowed >= self.most
+        self._allowed = float(most) if is_free else min(self._allowed, float(most))
+        self.most = most
+
     def seconds_for(self, calls: int) -> float:
         """How long so many calls take at the usual latency, of whatever kind."""
         usual = [one.usual for one in self._latencies.values()]

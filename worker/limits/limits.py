@@ -151,7 +151,7 @@ class Limits:
         """
         now = _now()
         calls = min(window.calls, self._most.get(window.seconds, window.calls))
-        places = next((one for one in self._places if one.window.seconds == window.seconds), None)
+        places = self._of(window.seconds)
         if places is None:
             self._places.append(self._remembering(window, now))
             self._forget()
@@ -161,6 +161,29 @@ class Limits:
             return None
         self._reserve()
         return Window(calls, window.seconds)
+
+    def change(self, windows: Sequence[Window], concurrency: int) -> None:
+        """Others are set from now on. What was sent counts on, and so does what the cloud has told."""
+        before, self._most = self._most, {window.seconds: window.calls for window in windows}
+        for window in windows:
+            self._set(window, before.get(window.seconds))
+        gone = {Window(calls, seconds) for seconds, calls in before.items() if seconds not in self._most}
+        self._places = [one for one in self._places if one.window not in gone]
+        self._concurrency.change(concurrency)
+        self._forget()
+        self._reserve()
+        self._admit()
+
+    def _set(self, window: Window, before: int | None) -> None:
+        """`before`: how many calls were set for that span. What is kept to is less where the cloud has told less."""
+        places = self._of(window.seconds)
+        if places is None:
+            self._places.append(self._remembering(window, _now()))
+        elif places.window.calls == before or window.calls < places.window.calls:
+            places.keep_to(window, 0)
+
+    def _of(self, seconds: float) -> Places | None:
+        return next((one for one in self._places if one.window.seconds == seconds), None)
 
     def _remembering(self, window: Window, now: float) -> Places:
         """A window that counts what was sent before it was told; as full, where that is not known any more."""

@@ -12,8 +12,9 @@ from uuid import uuid4
 
 from cryptography import x509
 
-from worker.app import broker_of, certificates_of, run
+from worker.app import broker_of, run
 from worker.broker.base import Broker, Message
+from worker.building import certificates_of
 from worker.core.deployment import Deployment
 from worker.core.outcome import BindingResult
 from worker.forecast import Work

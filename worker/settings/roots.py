@@ -27,7 +27,7 @@ _PLACE: Final = "trust.ca_bundle"
 
 def trusted_roots(ca_bundle: str) -> Sequence[x509.Certificate]:
     """Of a PEM file, or for "system" those that TLS clients here trust. Raises SettingsError."""
-    content = _content(_system_roots() if ca_bundle == "system" else Path(ca_bundle))
+    content = _content(roots_file(ca_bundle))
     try:
         with warnings.catch_warnings():
             # Old roots have serial numbers that the library frowns upon: nobody here can change them.
@@ -51,6 +51,11 @@ def _content(path: Path) -> bytes:
     if len(content) > _LONGEST:
         raise SettingsError([f"{_PLACE}: over {_LONGEST} bytes"])
     return content
+
+
+def roots_file(ca_bundle: str) -> Path:
+    """Where these roots lie."""
+    return _system_roots() if ca_bundle == "system" else Path(ca_bundle)
 
 
 def _system_roots() -> Path:

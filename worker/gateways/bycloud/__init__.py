@@ -30,7 +30,7 @@ from worker.gateways.bycloud.wire import PENDING, ByCloudDialect, Certificate
 from worker.gateways.rights import tried
 from worker.gateways.together import together
 from worker.gateways.transport import AmbiguousError, OnCall, Transport
-from worker.limits import KeyedLock, Limits, Window
+from worker.limits import KeyedLock, Limits
 from worker.settings.model import ByCloud as Settings
 
 _MOST_TRIES: Final = 4
@@ -42,13 +42,19 @@ def _now() -> datetime:
 
 
 def open_bycloud(
-    name: str, settings: Settings, *, deadline: float, chance: Callable[[], float], on_call: OnCall | None = None
+    name: str,
+    settings: Settings,
+    *,
+    deadline: float,
+    chance: Callable[[], float],
+    limits: Limits,
+    on_call: OnCall | None = None,
 ) -> "ByCloud":
     """A client for one region of one account. No call is made, and no secret read, before the first use."""
     transport = Transport(
         gateway=name,
         endpoint=settings.endpoint,
-        limits=Limits([Window(limit.calls, limit.seconds) for limit in settings.limits], settings.concurrency),
+        limits=limits,
         authenticator=Credentials(settings.auth, settings.region),
         dialect=ByCloudDialect(_now),
         timeout=settings.call_timeout_seconds,

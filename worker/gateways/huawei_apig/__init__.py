@@ -26,7 +26,7 @@ from worker.gateways.huawei_apig.wire import ApigDialect, BoundDomain, Certifica
 from worker.gateways.rights import tried
 from worker.gateways.together import together
 from worker.gateways.transport import Authenticator, OnCall, Transport
-from worker.limits import Limits, Window
+from worker.limits import Limits
 from worker.settings.model import AkSkAuth, PasswordAuth, TokenAuth
 from worker.settings.model import HuaweiApig as Settings
 
@@ -36,13 +36,19 @@ def _now() -> datetime:
 
 
 def open_huawei_apig(
-    name: str, settings: Settings, *, deadline: float, chance: Callable[[], float], on_call: OnCall | None = None
+    name: str,
+    settings: Settings,
+    *,
+    deadline: float,
+    chance: Callable[[], float],
+    limits: Limits,
+    on_call: OnCall | None = None,
 ) -> "HuaweiApig":
     """A client for one project. No call is made, and no secret read, before the first use."""
     transport = Transport(
         gateway=name,
         endpoint=settings.endpoint,
-        limits=Limits([Window(limit.calls, limit.seconds) for limit in settings.limits], settings.concurrency),
+        limits=limits,
         authenticator=_authenticator(settings),
         dialect=ApigDialect(_now),
         timeout=settings.call_timeout_seconds,

@@ -16,12 +16,13 @@ from yarl import URL
 from worker.core.errors import PermanentError, RotationError, TransientError
 from worker.core.secret import Secret
 from worker.gateways.bodies import lenient
-from worker.gateways.exchange import AmbiguousError, client_session, exchange
+from worker.gateways.exchange import AmbiguousError, client_session, exchange, traced
 from worker.gateways.huawei_apig.wire import ApigDialect, is_stale_code
 from worker.gateways.redaction import shown
 from worker.lockout import AskedOnce, Refusals
 from worker.settings.credentials import read_id, read_password, read_secret
 from worker.settings.model import AkSkAuth, PasswordAuth, TokenAuth
+from worker.tracing import Call
 
 _RENEW_BEFORE: Final = timedelta(minutes=5)
 _ASK_AGAIN_AFTER: Final = timedelta(seconds=30)
@@ -113,7 +114,8 @@ class PasswordToken:
         try:
             async with client_session(self.ca_file, self.timeout, proxy=self.proxy) as session:
                 kind = {"Content-Type": "application/json"}
-                return await exchange(session, "POST", url, kind, body)
+                call = Call("obtain_token", "POST", url.host or "", url.port)
+                return await traced(call, exchange(session, "POST", url, kind, body))
         except AmbiguousError as error:
             # A token more does no harm, and the call that needs it was not sent.
             raise TransientError(error.reason, f"IAM: {error.message}") from None

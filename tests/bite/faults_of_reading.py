@@ -1,0 +1,84 @@
+"""Faults of what happens when the settings are read again, of what each delivery ends with, and of traces."""
+
+from typing import Final
+
+from tests.bite.fault import Fault
+
+_KEEPS: Final = (
+    "worker/test_generations.py"
+    "::test_a_gateway_stays_as_far_as_it_can_and_its_limits_as_long_as_the_account_is_the_same"
+)
+
+OF_READING: Final = (
+    Fault(
+        "limits that are set otherwise do not hold",
+        "generations.py",
+        "        generation.keep_to_its_limits()\n",
+        "",
+        "worker/test_generations.py::test_limits_change_when_it_is_turned_to_and_not_before",
+    ),
+    Fault(
+        "every reading forgets what the cloud has told",
+        "limits/limits.py",
+        "elif places.window.calls == before or window.calls < places.window.calls:",
+        "else:",
+        "limits/test_changed.py::test_what_the_cloud_has_told_still_holds",
+    ),
+    Fault(
+        "an account by another name has limits of its own",
+        "generations.py",
+        "else renamed.pop(_account(gateway), None)",
+        "else None",
+        f"{_KEEPS}[its name]",
+    ),
+    Fault(
+        "every reading opens all gateways anew",
+        "generations.py",
+        "known.rest == rest and _but_limits",
+        "known.rest != rest and _but_limits",
+        f"{_KEEPS}[its limits]",
+    ),
+    Fault(
+        "what a rotation still uses is closed",
+        "generations.py",
+        "        await old.unused()\n",
+        "",
+        "worker/test_generations.py::test_what_is_used_no_more_is_closed_with_the_last_rotation_that_began_with_it",
+    ),
+    Fault(
+        "a smaller window forgets what was sent",
+        "limits/limits.py",
+        "            places.keep_to(window, 0)\n",
+        "            self._places[self._places.index(places)] = Places(window, 0)\n",
+        "limits/test_changed.py::test_a_smaller_window_holds_at_once_with_what_was_sent_before",
+    ),
+    Fault(
+        "what was made at the start is said to hold at once",
+        "settings/changes.py",
+        "if name in LIVE}",
+        "if name}",
+        "settings/test_changes.py"
+        "::test_what_was_made_at_the_start_waits_for_a_restart_and_the_rest_does_not_wait_for_it",
+    ),
+    Fault(
+        "what goes back unsettled ends without a word",
+        "consumer.py",
+        "            task.add_done_callback(ending.over)\n",
+        "",
+        "worker/test_endings.py::test_every_ending_is_told_once[the broker is lost before it has begun]",
+    ),
+    Fault(
+        "an event tells the producer's span for its own",
+        "settlement.py",
+        "current_span().traceparent or delivery.message.traceparent",
+        "delivery.message.traceparent",
+        "tracing/test_traces.py::test_each_call_is_a_span_of_the_rotation_which_goes_on_in_the_producers_trace",
+    ),
+    Fault(
+        "a terminal is steered by what is logged",
+        "telemetry.py",
+        "return value if is_safe else",
+        "return value if is_safe or value else",
+        "worker/test_log_forms.py::test_a_terminal_is_not_steered_by_what_others_have_named",
+    ),
+)

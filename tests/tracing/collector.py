@@ -1,0 +1,64 @@
+"""An OTLP collector on loopback that decodes what it is sent."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A span."""
+
+    name: str
+    trace_id: str
+    span_id: str
+    parent_id: str
+    is_error: bool
+    told: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Collector:
+    url: str = ""
+    bodies: list[bytes] = field(default_factory=list)
+    services: set[str] = field(default_factory=set)
+
+    async def take(self, request: web.Request) -> web.Response:
+        self.bodies.append(await request.read())
+        return web.Response(body=b"", content_type="application/x-protobuf")
+
+    @property
+    def spans(self) -> list[Seen]:
+        """In the order in which they ended."""
+        found = []
+        for body in self.bodies:
+            for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+                told = {one.key: one.value.string_value for one in resource.resource.attributes}
+                self.services.add(told["service.name"])
+                found += [_seen(span) for scope in resource.scope_spans for span in scope.spans]
+        return found
+
+
+def _seen(span: Any) -> Seen:
+    told = {one.key: getattr(one.value, one.value.WhichOneof("value")) for one in span.attributes}
+    ids = span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex()
+    return Seen(span.name, *ids, span.status.code == span.status.STATUS_CODE_ERROR, told)
+
+
+@asynccontextmanager
+async def collecting() -> AsyncIterator[Collector]:
+    collector = Collector()
+    app = web.Application()
+    app.add_routes([web.post("/v1/traces", collector.take)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        collector.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield collector
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,202 @@
+"""What is made of the settings each time they are read, and what goes on from one reading to the next.
+
+What is under way ends with what it began with. A gateway that stays keeps its connections, token, breaker, and all that
+was learned and counted of its limits; one that is not used any more is closed with the last rotation at it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final
+
+from worker.building import certificates_of, chance, intake_of, kept_of, utc_now
+from worker.core.deployment import Certificate
+from worker.gateways import limits_of, open_gateway, windows_of
+from worker.gateways.asking import Asking
+from worker.gateways.base import Gateway
+from worker.intake import Intake
+from worker.limits import Limits
+from worker.rotation import Rotator, Unwatched, Watcher
+from worker.settings import Settings
+from worker.settings.changes import Stamps, stamps_of
+from worker.settings.model import Gateway as GatewaySettings
+from worker.settings.resolve import claims_in
+from worker.telemetry import Metrics
+from worker.trust.vault import LONGEST_ANSWER, Vault, open_vault
+from worker.verification import Probing
+
+_ACCOUNT: Final = {"kind", "endpoint", "project_id", "region"}
+"""Of a gateway's settings, what tells whose limits they are, whatever it is called."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """A gateway, and what it was made of."""
+
+    settings: GatewaySettings
+    rest: Sequence[object]
+    gateway: Gateway
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenedVault:
+    """The same of Vault."""
+
+    made_of: Sequence[object]
+    asking: Asking
+    vault: Vault
+
+
+@dataclass(slots=True, eq=False)
+class Generation:
+    """All that one reading of the settings has made."""
+
+    settings: Settings
+    stamps: Stamps
+    gateways: Mapping[str, Opened]
+    vault: OpenedVault | None
+    certificates: Mapping[str, Certificate]
+    intake: Intake
+    rotator: Rotator
+    _users: int = 0
+    _unused: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Inside the block nothing of it is closed."""
+        self._users += 1
+        self._unused.clear()
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if not self._users:
+                self._unused.set()
+
+    async def unused(self) -> None:
+        """Returns once nobody is in its block."""
+        if self._users:
+            await self._unused.wait()
+
+    def keep_to_its_limits(self) -> None:
+        """Where they are others than before, they hold from now on, for what is under way too."""
+        for one in self.gateways.values():
+            one.limits.change(windows_of(one.settings), one.settings.concurrency)
+
+    @property
+    def closers(self) -> Mapping[int, Callable[[], Awaitable[None]]]:
+        """Of all that it holds open, each told apart from every other."""
+        found = {id(one.gateway): one.gateway.close for one in self.gateways.values()}
+        return found if self.vault is None else {**found, id(self.vault.asking): self.vault.asking.close}
+
+
+@dataclass(slots=True)
+class Generations:
+    """The one of today, and those before it that are still in use."""
+
+    today: Generation
+    _others: list[Generation] = field(default_factory=list)
+
+    def turn_to(self, generation: Generation) -> None:
+        generation.keep_to_its_limits()
+        self._others.append(self.today)
+        self.today = generation
+
+    async def let_go(self, old: Generation) -> None:
+        """Once it is not in use any more: closes what it alone has held open."""
+        await old.unused()
+        self._others.remove(old)
+        still = {key for one in (self.today, *self._others) for key in one.closers}
+        for key, close in old.closers.items():
+            if key not in still:
+                await close()
+
+    async def close(self) -> None:
+        closers = {key: close for one in (self.today, *self._others) for key, close in one.closers.items()}
+        for close in closers.values():
+            await close()
+
+
+def first_of(settings: Settings, metrics: Metrics, watcher: Watcher | None = None) -> Generation:
+    """Raises SettingsError; opens nothing yet, and makes no call."""
+    stamps = stamps_of(settings)
+    gateways = _gateways(settings, stamps, metrics, {})
+    vault = _vault(settings, stamps, None)
+    rotator = Rotator({name: one.gateway for name, one in gateways.items()}, watcher=watcher or Unwatched())
+    return _made(settings, stamps, gateways, vault, rotator)
+
+
+def next_of(before: Generation, settings: Settings, metrics: Metrics) -> Generation:
+    """As `first_of`, with all of the one before that may stay. That one is as it was until it is turned from it."""
+    stamps = stamps_of(settings)
+    gateways = _gateways(settings, stamps, metrics, before.gateways)
+    return _made(settings, stamps, gateways, _vault(settings, stamps, before.vault), before.rotator)
+
+
+def _made(
+    settings: Settings, stamps: Stamps, gateways: Mapping[str, Opened], opened: OpenedVault | None, before: Rotator
+) -> Generation:
+    vault = None if opened is None else opened.vault
+    probing = Probing.of(settings, utc_now)
+    if isinstance(before.verify, Probing):
+        probing = replace(probing, shared=before.verify.shared)
+    rotator = replace(
+        before,
+        gateways={name: one.gateway for name, one in gateways.items()},
+        verify=probing,
+        answering=probing.answering,
+        settle_seconds={name: one.settle_seconds for name, one in settings.gateways.items()},
+        claimed=claims_in(settings),
+        kept=kept_of(settings, vault),
+    )
+    certificates, intake = certificates_of(settings), intake_of(settings, vault)
+    return Generation(settings, stamps, gateways, opened, certificates, intake, rotator)
+
+
+def _gateways(
+    settings: Settings, stamps: Stamps, metrics: Metrics, before: Mapping[str, Opened]
+) -> Mapping[str, Opened]:
+    # An account that goes by another name from now on has what it had sent under the old one.
+    renamed = {_account(one.settings): one.limits for name, one in before.items() if name not in settings.gateways}
+    found = {}
+    for name, gateway in settings.gateways.items():
+        rest = settings.retry.deadline_seconds, stamps.get(f"gateways.{name}.ca_file")
+        known = before.get(name)
+        if known is not None and known.rest == rest and _but_limits(known.settings) == _but_limits(gateway):
+            found[name] = replace(known, settings=gateway)
+            continue
+        is_same = known is not None and _account(known.settings) == _account(gateway)
+        limits = known.limits if known is not None and is_same else renamed.pop(_account(gateway), None)
+        found[name] = _opened(name, gateway, rest, metrics, limits or limits_of(gateway))
+    return found
+
+
+def _opened(
+    name: str, settings: GatewaySettings, rest: tuple[float, object], metrics: Metrics, limits: Limits
+) -> Opened:
+    on_call = partial(metrics.call, name)
+    gateway = open_gateway(name, settings, deadline=rest[0], chance=chance, on_call=on_call, limits=limits)
+    return Opened(settings, rest, gateway, limits)
+
+
+def _account(settings: GatewaySettings) -> Sequence[tuple[str, object]]:
+    return tuple(sorted(settings.model_dump(include=_ACCOUNT).items()))
+
+
+def _but_limits(settings: GatewaySettings) -> GatewaySettings:
+    """These can be changed while calls are under way."""
+    return settings.model_copy(update={"limits": (), "concurrency": 1})
+
+
+def _vault(settings: Settings, stamps: Stamps, before: OpenedVault | None) -> OpenedVault | None:
+    own = settings.trust.vault
+    if own is None:
+        return None
+    made_of = own, stamps.get("trust.vault.ca_file")
+    if before is not None and before.made_of == made_of:
+        return before
+    asking = Asking(own.address, own.ca_file, own.timeout_seconds, longest=LONGEST_ANSWER)
+    return OpenedVault(made_of, asking, open_vault(own, asking))

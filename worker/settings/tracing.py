@@ -1,0 +1,27 @@
+"""Whether traces are wanted, by the variables that OpenTelemetry has for all programs: there is no setting of ours."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from worker.settings.errors import SettingsError
+
+_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_EXPORTERS: Final = "OTEL_TRACES_EXPORTER"
+_OURS: Final = "http/protobuf"
+
+
+def are_traces_wanted(environ: Mapping[str, str]) -> bool:
+    """Where a collector is named, or the exporter is. Raises SettingsError for an exporter that is not there."""
+    exporter = environ.get(_EXPORTERS, "").strip().lower()
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or exporter == "none":
+        return False
+    if not exporter and not any(environ.get(name) for name in _ENDPOINTS):
+        return False
+    problems = [] if exporter in ("", "otlp") else [f"{_EXPORTERS}: otlp and none are there"]
+    told = next((name for name in _PROTOCOLS if environ.get(name)), None)
+    if told is not None and environ[told].strip().lower() != _OURS:
+        problems.append(f"{told}: only {_OURS} is there")
+    if problems:
+        raise SettingsError(problems)
+    return True
