@@ -8,7 +8,7 @@ from typing import Final, Literal, Protocol
 from worker.fleet.standing import CertificateStanding, DeploymentStanding, Ended, State
 
 Role = Literal["consuming", "standing by", "not connected", "draining"]
-Phase = Literal["queueing", "observing", "replacing", "attaching", "verifying", "retiring", "rolling back"]
+Phase = Literal["queueing", "observing", "replacing", "attaching", "verifying", "rolling back"]
 """What a rotation is at; "queueing" until it has its turn."""
 PHASES: Final[Sequence[Phase]] = (
     "queueing",
@@ -17,7 +17,6 @@ PHASES: Final[Sequence[Phase]] = (
     "attaching",
     "verifying",
     "rolling back",
-    "retiring",
 )
 BindingState = Literal["attached", "unchanged", "failed", "rolled_back", "unknown"]
 
