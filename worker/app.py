@@ -24,6 +24,11 @@ from worker.core.deployment import Certificate
 from worker.core.message import identify
 from worker.core.names import is_address, is_domain
 from worker.core.renewal import OWN_PRODUCER
+from worker.fleet.following import keep_up
+from worker.fleet.gateways import gateway_standings
+from worker.fleet.model import FleetModel, Sight
+from worker.fleet.progress import Progress
+from worker.fleet.values import GatewayStanding
 from worker.gateways import open_gateway
 from worker.gateways.asking import Asking
 from worker.gateways.base import Gateway
@@ -205,6 +210,19 @@ def gateway_states(rotator: Rotator) -> Mapping[str, GatewayState]:
     }
 
 
+def fleet_of(
+    settings: Settings, broker: Broker, rotator: Rotator, progress: Progress, stopping: asyncio.Event
+) -> FleetModel:
+    """What is known of the fleet, for whoever looks."""
+    kinds = {name: gateway.kind for name, gateway in settings.gateways.items()}
+
+    def standings() -> Sequence[GatewayStanding]:
+        return gateway_standings(rotator, kinds, utc_now())
+
+    sight = Sight(broker.state, broker.dead, standings, stopping.is_set, utc_now)
+    return FleetModel(progress.certificates, progress, sight)
+
+
 def broker_of(settings: Settings) -> Broker:
     return open_broker(settings.broker, broker_url(settings.broker), settings.retry)
 
@@ -223,12 +241,14 @@ async def run(
         _stop_on_signals(stopping, manager)
     async with AsyncExitStack() as stack:
         intake = intake_of(settings, await stack.enter_async_context(vault_of(settings)))
-        rotator = await stack.enter_async_context(rotator_of(settings, metrics, watcher))
+        progress = Progress(certificates_of(settings), utc_now, also=watcher or Unwatched())
+        rotator = await stack.enter_async_context(rotator_of(settings, metrics, progress))
         broker = broker_of(settings)
         stack.push_async_callback(broker.close)
         health = Health(broker.state, metrics, partial(gateway_states, rotator), stopping.is_set)
-        host, _, port = settings.http.listen.rpartition(":")
-        bound = await stack.enter_async_context(serving(health, host.strip("[]"), int(port)))
+        fleet = fleet_of(settings, broker, rotator, progress, stopping)
+        bound = await stack.enter_async_context(serving(health, settings.http, fleet))
+        await stack.enter_async_context(beside(keep_up(fleet, broker)))
         sweep = _sweeping(settings, rotator, broker, metrics)
         await stack.enter_async_context(beside(sweep.run()))
         consumer = consumer_of(settings, intake, broker, rotator, metrics, stopping)
@@ -240,7 +260,8 @@ async def run(
             retiring.ended(certificate, outcome)
 
         # The copy has the turns of the one that `retiring` knows.
-        consumer = replace(consumer, on_ended=ended)
+        consumer = replace(consumer, on_ended=ended, onlooker=fleet)
+        host = settings.http.listen.rpartition(":")[0]
         _log.info("worker.started", listen=f"{host}:{bound}", certificates=len(settings.certificates))
         vigil = Vigil(manager, partial(_glance, broker, metrics), stopping)
         await stack.enter_async_context(beside(vigil.keep()))

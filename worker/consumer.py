@@ -21,6 +21,7 @@ from worker.core.past import Placed, used_keys
 from worker.core.renewal import Renewal
 from worker.core.schedule import Wait
 from worker.effort import Effort, spending
+from worker.fleet.onlooker import Nobody, Onlooker
 from worker.hindsight import Hindsight
 from worker.in_hand import InHand
 from worker.intake import Intake
@@ -68,6 +69,7 @@ class Consumer:
     on_ended: Callable[[str | None, str], None] = lambda _certificate, _outcome: None
     """Hears of every certificate whose renewal has its outcome."""
     sieve: Sieve = lambda deliveries: deliveries
+    onlooker: Onlooker = field(default_factory=Nobody)
     _in_hand: InHand = field(default_factory=InHand)
     _turns: Turns = field(default_factory=Turns)
     _begun: dict[str, Placed] = field(default_factory=dict)
@@ -218,13 +220,16 @@ class Consumer:
             return await settlement.insist(lambda: delivery.park(0, attempt=attempt))
         if isinstance(report, Wait):
             return await settlement.postpone(delivery, report, opened_at=started_at, now=self.now())
-        timing = Timing(started_at, self.now(), clock() - began, attempt)
+        renewed_at = opened.time if isinstance(opened, Renewal) else None
+        timing = Timing(started_at, self.now(), clock() - began, attempt, renewed_at)
         return await settlement.conclude(delivery, identity, report, timing)
 
     @property
     def _settlement(self) -> Settlement:
         intake = self.intake
-        return Settlement(self.broker, self.policy.retry, intake.trust, self.metrics, self.chance, self.on_ended)
+        return Settlement(
+            self.broker, self.policy.retry, intake.trust, self.metrics, self.chance, self.on_ended, self.onlooker
+        )
 
     def _opened(self, message: Message) -> Renewal | Report:
         """The renewal, once it is known who says so; else what is told of it."""
@@ -282,6 +287,7 @@ class Consumer:
         # Another copy of it may have had the turn before, and a newer renewal after that.
         if (told := await self._settlement.told(message, identity)) is not None:
             return told
+        turn.enter_context(self.onlooker.rotating(renewal.certificate, renewal.id, message.attempt, effort))
         self._postponed.check(renewal.certificate, identity.body_sha256, self.now())
         appointment = Appointment.of(renewal, certificate, message.opened_at or self.now(), self.now)
         async with self.admission.place(effort, gateways):

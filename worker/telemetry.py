@@ -128,6 +128,7 @@ class Metrics:
     registry: CollectorRegistry = field(default_factory=_registry)
     renewals: Counter = field(init=False)
     duration: Histogram = field(init=False)
+    served: Histogram = field(init=False)
     bindings: Counter = field(init=False)
     gateway_calls: Counter = field(init=False)
     gateway_wait: Histogram = field(init=False)
@@ -165,6 +166,12 @@ class Metrics:
                 "rotation_duration_seconds",
                 "Time from delivery to outcome",
                 buckets=(0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600),
+                registry=registry,
+            ),
+            "served": Histogram(
+                "rotation_served_seconds",
+                "Time from the renewal to where it is served",
+                buckets=(1, 5, 15, 60, 300, 900, 3600, 14400, 86400),
                 registry=registry,
             ),
             "bindings": Counter(
@@ -278,6 +285,8 @@ class Metrics:
         """Books a renewal that ended, its bindings, and how long its certificate now lasts."""
         self.renewals.labels(report.outcome, report.reason).inc()
         self.duration.observe(timing.duration_seconds)
+        if (served_after := timing.served_after(report)) is not None:
+            self.served.observe(served_after)
         for deployment in report.deployments:
             gateway = deployment.deployment.gateway
             for state, number in collections.Counter(binding.state for binding in deployment.bindings).items():

@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Unpack
@@ -14,6 +14,7 @@ from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 from worker.beside import beside
 from worker.broker.base import (
     About,
+    Batch,
     BrokerError,
     BrokerRefusedError,
     BrokerState,
@@ -314,6 +315,14 @@ class RabbitBroker:
     async def history(self, certificate: str | None = None, *, limit: int = 100) -> Sequence[Mapping[str, object]]:
         async with self._connector.connected() as connection:
             return await self._stream(connection).latest(certificate, limit)
+
+    async def following(self, after: int | None = None) -> AsyncGenerator[Batch]:
+        async with (
+            self._connector.connected() as connection,
+            aclosing(self._stream(connection).following(self.user, after)) as batches,
+        ):
+            async for batch in batches:
+                yield batch
 
     async def is_served(self) -> bool:
         async with self._connector.connected() as connection, guarded("counting", _COUNTING_SECONDS):

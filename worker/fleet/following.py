@@ -1,0 +1,35 @@
+"""Reads what workers have told, and then what they tell: a restart forgets nothing, and who stands by knows it too."""
+
+import asyncio
+from contextlib import aclosing
+from typing import Final
+
+import structlog
+
+from worker.broker.base import Broker, BrokerError, BrokerLostError
+from worker.fleet.model import FleetModel
+
+_log = structlog.get_logger()
+_PAUSE: Final = 5.0
+_LONG_PAUSE: Final = 60.0
+"""Seconds: where there is no history, or no right to read it, that seldom changes."""
+
+
+async def keep_up(model: FleetModel, broker: Broker) -> None:
+    """For ever; where the history cannot be read, with what this process tells itself."""
+    position: int | None = None
+    while True:
+        try:
+            async with aclosing(broker.following(position)) as batches:
+                async for batch in batches:
+                    position = batch.position
+                    for event in batch.events:
+                        model.recall(event)
+                    if not batch.events:
+                        model.end_of_history()
+        except BrokerLostError:
+            await asyncio.sleep(_PAUSE)
+        except BrokerError as error:
+            _log.warning("history.unread", error=str(error))
+            model.end_of_history(str(error))
+            await asyncio.sleep(_PAUSE if position is None else _LONG_PAUSE)
