@@ -205,8 +205,10 @@ def sweeper_of(settings: Settings, rotator: Rotator) -> Sweeper:
 def gateway_states(rotator: Rotator) -> Mapping[str, GatewayState]:
     """Of every gateway of the settings."""
     return {
-        name: GatewayState(not gateway.account.is_down, rotator.forecast.seconds_left(name), gateway.account.held_for)
+        name: GatewayState(not account.is_down, rotator.forecast.seconds_left(name), account.held_for, budgets)
         for name, gateway in rotator.gateways.items()
+        for account in [gateway.account]
+        for budgets in [account.usage().windows]
     }
 
 

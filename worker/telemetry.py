@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
+from worker import __version__
 from worker.core.outcome import Report, Timing
 from worker.core.past import deployments_in, placed_in
 from worker.stderr import make_stderr_unfailing
@@ -144,6 +145,8 @@ class Metrics:
     sweeps: Counter = field(init=False)
     retirements: Counter = field(init=False)
     remaining: Gauge = field(init=False)
+    budget: Gauge = field(init=False)
+    budget_used: Gauge = field(init=False)
     gateway_up: Gauge = field(init=False)
     gateway_held: Gauge = field(init=False)
     expiry: Gauge = field(init=False)
@@ -153,6 +156,8 @@ class Metrics:
     _children: dict[tuple[str, str, int | str], tuple[Counter, Histogram]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        ProcessCollector(registry=self.registry)
+        Info("rotation_build", "Which version it is", registry=self.registry).info({"version": __version__})
         for name, metric in {**self._of_rotations(), **self._of_the_queue(), **self._of_gateways()}.items():
             object.__setattr__(self, name, metric)
 
@@ -243,6 +248,18 @@ class Metrics:
                 "rotation_remaining_seconds",
                 "Estimate until the rotations under way at a gateway have ended, by its limits",
                 ["gateway"],
+                registry=registry,
+            ),
+            "budget": Gauge(
+                "rotation_gateway_budget_calls",
+                "Calls that a gateway takes in any span of so many seconds",
+                ["gateway", "window_seconds"],
+                registry=registry,
+            ),
+            "budget_used": Gauge(
+                "rotation_gateway_budget_used_calls",
+                "Calls of the last span, those under way included",
+                ["gateway", "window_seconds"],
                 registry=registry,
             ),
             "gateway_up": Gauge(

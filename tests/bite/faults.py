@@ -10,6 +10,7 @@ from tests.bite.faults_of_judgement import OF_JUDGEMENT
 from tests.bite.faults_of_limits import OF_LIMITS
 from tests.bite.faults_of_notes import OF_NOTES
 from tests.bite.faults_of_proof import OF_PROOF
+from tests.bite.faults_of_sight import OF_SIGHT
 from tests.bite.faults_of_telling import OF_TELLING
 from tests.bite.faults_of_time import OF_TIME
 from tests.bite.faults_of_trust import OF_TRUST
@@ -30,4 +31,5 @@ FAULTS: Final = (
     *OF_TELLING,
     *OF_HINDSIGHT,
     *OF_DOORS,
+    *OF_SIGHT,
 )

@@ -68,5 +68,10 @@ async def test_whoever_follows_again_goes_on_where_it_was(broker: Broker) -> Non
         await broker.publish_event(told(number))
     ids, position = await followed(broker, 5)
     await broker.publish_event(told(5))
-    more, _ = await followed(broker, 1, position)
-    assert (ids, more) == (["0", "1", "2", "3", "4"], ["5"])
+    more, position = await followed(broker, 1, position)
+    async with aclosing(broker.following(position)) as batches:
+        assert not (await anext(batches)).events
+        await broker.publish_event(told(6))
+        while not (last := await anext(batches)).events:
+            pass
+    assert (ids, more, [one["id"] for one in last.events]) == (["0", "1", "2", "3", "4"], ["5"], ["6"])

@@ -10,6 +10,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.support.fleets import StillFleet, sample_fleet
 from worker.broker.base import BrokerState
@@ -17,10 +19,12 @@ from worker.sandbox.ca import Authority, Issued
 from worker.settings import SettingsError
 from worker.settings.model import Http
 from worker.telemetry import Metrics
+from worker.verification import served_chain
 from worker.web.server import Health, serving
 
 TOKEN = "an-operators-token-of-some-length"
 AUTHORITY = Authority.create()
+CLIENT = (ExtendedKeyUsageOID.CLIENT_AUTH,)
 PATHS = ("/metrics", "/status.json")
 
 
@@ -155,14 +159,14 @@ async def test_who_has_a_certificate_of_the_operators_needs_no_token(tmp_path: P
     async with served(**settings) as port:
         stranger, operator = trusting(), trusting()
         (tmp_path / "operator").mkdir()
-        mine = files(tmp_path / "operator", operators.issue(["operator.example.com"]))
+        mine = files(tmp_path / "operator", operators.issue(["operator.example.com"], usage=CLIENT))
         operator.load_cert_chain(mine["cert_file"], mine["key_file"])
         assert (await asked(port, "/livez", tls=stranger))[0] == 200
         assert (await asked(port, "/metrics", tls=stranger))[0] == 401
         status, _, headers = await asked(port, "/metrics", tls=operator)
         assert (status, "Strict-Transport-Security" in headers) == (200, True)
         (tmp_path / "other").mkdir()
-        others = files(tmp_path / "other", Authority.create().issue(["operator.example.com"]))
+        others = files(tmp_path / "other", Authority.create().issue(["operator.example.com"], usage=CLIENT))
         stranger.load_cert_chain(others["cert_file"], others["key_file"])
         with pytest.raises(aiohttp.ClientError):
             await asked(port, "/metrics", tls=stranger)
@@ -196,11 +200,5 @@ def trusting() -> ssl.SSLContext:
 
 
 async def serial(port: int) -> int:
-    async with (
-        aiohttp.ClientSession() as session,
-        session.get(f"https://127.0.0.1:{port}/livez", ssl=trusting()) as answer,
-    ):
-        assert answer.connection is not None
-        assert answer.connection.transport is not None
-        shown = answer.connection.transport.get_extra_info("peercert")
-        return int(shown["serialNumber"], 16)
+    chain = await served_chain("127.0.0.1", port, "localhost")
+    return x509.load_der_x509_certificate(chain[0]).serial_number

@@ -14,14 +14,14 @@ _EVERY: Final = 0.5
 Read = Callable[[str, Sequence[object]], Awaitable[Sequence[dict[str, Any]]]]
 
 
-async def followed(read: Read, file: Callable[[], object], after: int | None) -> AsyncGenerator[Batch]:
-    """For ever. `file` tells whether it is still the same one: in another one the numbers begin anew."""
+async def followed(read: Read, opened: Callable[[], object], after: int | None) -> AsyncGenerator[Batch]:
+    """For ever. What `opened` tells is another thing once a file was opened anew: there the numbers begin anew."""
     after = await _known(read, after)
-    known = file()
+    known = opened()
     while True:
         rows = await read(FROM_THERE, (after or 0, _TOGETHER))
-        if file() != known:
-            known, after = file(), None
+        if opened() is not known:
+            known, after = opened(), None
             continue
         after = rows[-1]["number"] if rows else after
         yield Batch(after, [json.loads(row["body"]) for row in rows])

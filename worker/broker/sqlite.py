@@ -322,7 +322,7 @@ class SqliteBroker:
         return [json.loads(row["body"]) for row in rows]
 
     def following(self, after: int | None = None) -> AsyncGenerator[Batch]:
-        return followed(self._read, lambda: self._identity, after)
+        return followed(self._read, lambda: self._connection, after)
 
     async def is_served(self) -> bool:
         with self._lock_file() as lock:

@@ -30,7 +30,6 @@ HEADERS: Final[Mapping[str, str]] = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     "Referrer-Policy": "no-referrer",
-    "Server": "rotation-worker",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
@@ -90,12 +89,12 @@ class Guard:
         """Probes are answered whoever asks, but without details to strangers."""
 
         @web.middleware
-        async def guarded(request: web.Request, answer: _Answers) -> web.StreamResponse:
+        async def guarded(request: web.Request, handler: _Answers) -> web.StreamResponse:
             objection = self.objection(request)
             if objection is None:
-                return await answer(request)
+                return await handler(request)
             if request.path in PROBES:
-                return _without_details(await answer(request))
+                return _without_details(await handler(request))
             return objection
 
         return guarded
@@ -104,6 +103,7 @@ class Guard:
         """To whatever is answered; to errors, too."""
         for name, value in {**HEADERS, **(_HSTS if self.http.cert_file is not None else {})}.items():
             response.headers.setdefault(name, value)
+        response.headers["Server"] = "rotation-worker"  # else it says which version of what serves it
 
 
 def _given(authorization: str) -> str:

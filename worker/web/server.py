@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from math import ceil
@@ -15,6 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from worker.broker.base import BrokerState
 from worker.fleet.values import FleetSource
+from worker.limits import Used
 from worker.settings import SettingsError
 from worker.settings.listening import host_of
 from worker.settings.model import Http
@@ -38,6 +39,8 @@ class GatewayState:
     """Until what is under way there has ended."""
     held_for: float = 0.0
     """Until anything is sent there again: it has asked to be left alone."""
+    budgets: Sequence[Used] = ()
+    """Of each of its windows."""
 
 
 def _never() -> bool:
@@ -90,7 +93,12 @@ class Health:
         self.metrics.room.set(state.room)
         self.metrics.parked.set(state.parked)
         self.metrics.dead.set(state.dead)
+        self.metrics.budget.clear()  # a window that was learned may be forgotten
+        self.metrics.budget_used.clear()
         for name, gateway in self.gateways().items():
+            for one in gateway.budgets:
+                self.metrics.budget.labels(name, f"{one.seconds:g}").set(one.calls)
+                self.metrics.budget_used.labels(name, f"{one.seconds:g}").set(one.used)
             self.metrics.gateway_up.labels(name).set(gateway.is_up)
             self.metrics.gateway_held.labels(name).set(gateway.held_for)
             self.metrics.remaining.labels(name).set(gateway.seconds_left)
