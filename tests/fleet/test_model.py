@@ -147,7 +147,7 @@ def test_who_waits_for_news_hears_of_them_and_of_what_the_broker_counts() -> Non
 
 def test_a_snapshot_shares_with_the_one_before_what_has_not_changed() -> None:
     many = {f"c{number}": replace(certificate(deployment()), name=f"c{number}") for number in range(1000)}
-    model = model_of(**many)
+    model = model_of(None, **many)
     before = run_virtual(model.fleet()).certificates
     model.recall(event("r1", "succeeded", NOW, told_deployment(), certificate="c7"))
     after = run_virtual(model.fleet()).certificates

@@ -89,6 +89,16 @@ def test_every_binding_that_failed_is_named_and_of_the_others_what_the_settings_
     assert known.is_complete
 
 
+def test_what_was_not_looked_at_stays_as_it_was_known() -> None:
+    nothing = {"bindings": {}, "failures": [], "outcome": "superseded", "reason": "downgrade", "replaced": False}
+    newer = event("r2", "superseded", day(21), told_deployment(**nothing, previous=None))
+    listed = (deployment(bindings=(Binding("domain", "a"), Binding("domain", "b"))),)
+    standing, standings = after(event("r1", "succeeded", day(20), told_deployment()), newer, of=listed)
+    assert (standing.bindings.attached, standing.deployments[0].reason) == (2, "downgrade")
+    [known] = standings.listings.of("shop").values()
+    assert [(one.name, one.state) for one in known.listed] == [("a", "attached"), ("b", "attached")]
+
+
 @pytest.mark.parametrize(
     "entry",
     [

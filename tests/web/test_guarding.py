@@ -54,7 +54,7 @@ def secret(folder: Path, text: str = TOKEN) -> Path:
     return file
 
 
-def files(folder: Path, issued: Issued) -> dict[str, Path]:
+def files(folder: Path, issued: Issued) -> dict[str, Any]:
     """A server's certificate and key."""
     chain, key = folder / "http.pem", folder / "http.key"
     key.touch(mode=0o600)

@@ -95,16 +95,13 @@ async def _asked(url: str, args: argparse.Namespace, headers: Mapping[str, str])
 
 def _refused(args: argparse.Namespace, url: str, status: int, told: object) -> int:
     error = told.get("error") if isinstance(told, dict) else None
-    reason, message = (error["reason"], error["message"]) if _is_ours(error) else ("unexpected_answer", "")
+    is_ours = isinstance(error, dict) and {"reason", "message"} <= set(error)
+    reason, message = (error["reason"], error["message"]) if error and is_ours else ("unexpected_answer", "")
     if status == HTTPStatus.UNAUTHORIZED:
         return refused(args, UNAVAILABLE, "unauthorized", f"{url}: {_UNKNOWN}")
     if reason == "unknown_certificate":
         return refused(args, FAILED, reason, f"{shown(args.certificate)}: not in that worker's settings")
     return refused(args, UNAVAILABLE, reason, f"{url}: answered {status}: {shown(message) or _UP}")
-
-
-def _is_ours(error: object) -> bool:
-    return isinstance(error, dict) and {"reason", "message"} <= set(error)
 
 
 def _print_fleet(fleet: Facts) -> None:

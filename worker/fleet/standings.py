@@ -3,14 +3,15 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeGuard
 
 from worker.core.deployment import Certificate, Deployment
 from worker.core.events import shown
 from worker.core.outcome import DeploymentReport, Report
 from worker.fleet.latest import Bindings, Listings
 from worker.fleet.standing import CertificateStanding, DeploymentStanding, State
-from worker.fleet.told import Facts, Told, failed_in, matched, stands_after
-from worker.fleet.values import BindingStanding
+from worker.fleet.told import Facts, Told, counts_in, failed_in, matched, stands_after
+from worker.fleet.values import BindingStanding, BindingState
 
 
 @dataclass(slots=True, eq=False)
@@ -67,19 +68,24 @@ class Standings:
     def _list(self, known: CertificateStanding, found: Sequence[Facts | None]) -> None:
         """As far as an event names bindings, and the settings."""
         listed = self.certificates[known.name].deployments
-        told = {one.key: _as_told(one, facts) for one, facts in zip(listed, found, strict=True) if facts is not None}
+        told = {one.key: _as_told(one, it) for one, it in zip(listed, found, strict=True) if _is_telling(it)}
         if told:
             self.listings.put(known.name, {**self.listings.of(known.name), **told})
 
     def list_all(self, certificate: str, report: Report) -> None:
         """All bindings by name: whoever has rotated them knows them."""
         if certificate in self._kept and report.deployments:
-            told = {one.deployment.key: _as_reported(one) for one in report.deployments}
+            told = {one.deployment.key: _as_reported(one) for one in report.deployments if one.bindings}
             self.listings.put(certificate, {**self.listings.of(certificate), **told})
 
 
 def _nothing_told(deployment: Deployment) -> DeploymentStanding:
     return DeploymentStanding(deployment.key, deployment.gateway, deployment.strategy, deployment.certificate_id)
+
+
+def _is_telling(facts: Facts | None) -> TypeGuard[Facts]:
+    """Whether anything is said of bindings, or of what failed before it came to them."""
+    return facts is not None and bool(counts_in(facts).total or facts.get("failures"))
 
 
 def _as_told(deployment: Deployment, facts: Facts) -> Bindings:
@@ -88,8 +94,8 @@ def _as_told(deployment: Deployment, facts: Facts) -> Bindings:
     if deployment.bindings is None:
         return Bindings(failed, is_complete=False)
     bad = {(one.name, one.instance_id) for one in failed}
-    counts = facts.get("bindings") or {}
-    state = "attached" if counts.get("attached") or not counts.get("unchanged") else "unchanged"
+    counts = counts_in(facts)
+    state: BindingState = "attached" if counts.attached or not counts.unchanged else "unchanged"
     rest = [
         BindingStanding(one.kind, one.name, one.instance_id, "unknown" if facts.get("truncated") else state)
         for one in deployment.bindings

@@ -49,7 +49,7 @@ def told_in(event: Facts) -> Told | None:
         serial_number=_text(leaf.get("serial_number")),
         not_after=moment(leaf.get("not_after")),
         gateway_calls=_number(data.get("gateway_calls"), 0),
-        bindings=_sum([_counts(one) for one in deployments]),
+        bindings=_sum([counts_in(one) for one in deployments]),
         message=_text(data.get("message")),
         warnings=tuple(str(one) for one in _list(data.get("warnings"))),
     )
@@ -90,11 +90,12 @@ def stands_after(known: DeploymentStanding, told: Told, facts: Facts | None) -> 
     """A deployment after an outcome; `facts` None: nothing was done or learned there."""
     if facts is None:
         return known
+    counts = counts_in(facts)
     stands = replace(
         known,
         outcome=_OUTCOMES.get(str(facts.get("outcome")), told.ended.outcome),
         reason=str(facts.get("reason")),
-        bindings=_counts(facts),
+        bindings=counts if counts.total else known.bindings,  # of what was not looked at none are told
         at=told.ended.at,
     )
     return _serving(stands, told.leaf, facts)
@@ -119,7 +120,7 @@ def _is_new(facts: Facts) -> bool:
     """Whether the renewed certificate is what is served, be it not everywhere."""
     if facts.get("outcome") == "succeeded":
         return True
-    attached = _counts(facts).attached > 0
+    attached = counts_in(facts).attached > 0
     return facts.get("reason") != ROLLED_BACK and bool(facts.get("replaced")) and (attached or _is_in_place(facts))
 
 
@@ -148,7 +149,7 @@ def _failed(failure: Facts) -> BindingStanding:
     )
 
 
-def _counts(deployment: Facts) -> Counts:
+def counts_in(deployment: Facts) -> Counts:
     told = _mapping(deployment.get("bindings"))
     names = ("total", "attached", "unchanged", "failed", "rolled_back")
     return Counts(*(_number(told.get(name), 0) for name in names))

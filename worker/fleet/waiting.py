@@ -108,4 +108,4 @@ def _letter(one: Letter) -> Dead:
 
 def by_age(kept: Mapping[Key, Dead]) -> Sequence[Dead]:
     """Newest first, as many as are shown."""
-    return [one for _, one in zip(range(SHOWN), reversed(kept.values()), strict=False)]
+    return list(kept.values())[: -SHOWN - 1 : -1]
