@@ -29,7 +29,7 @@ OF_SIGHT: Final = (
     Fault(
         "what went back is shown as served",
         "fleet/told.py",
-        'facts.get("reason") != ROLLED_BACK and ',
+        "not went_back(facts) and ",
         "",
         "fleet/test_told.py::test_what_is_served_is_the_new_one_unless_it_went_back_or_never_came_there",
     ),

@@ -99,6 +99,30 @@ def test_what_was_not_looked_at_stays_as_it_was_known() -> None:
     assert [(one.name, one.state) for one in known.listed] == [("a", "attached"), ("b", "attached")]
 
 
+def test_what_failed_before_it_came_to_bindings_is_told_beside_them_and_what_went_back_as_such() -> None:
+    listed = (deployment(bindings=(Binding("domain", "a"), Binding("domain", "b"))),)
+    served = event("r1", "succeeded", day(20), told_deployment())
+    whole = {"kind": "deployment", "name": "apig/c1", "reason": "forbidden", "attempts": 1}
+    nothing = told_deployment(bindings={}, failures=[whole], outcome="failed", reason="forbidden", replaced=False)
+    refused = [event(f"r{turn}", "failed", day(20 + turn), nothing) for turn in (2, 3)]
+    _, standings = after(served, *refused, of=listed)
+    [known] = standings.listings.of("shop").values()
+    assert [(one.kind, one.state) for one in known.listed] == [
+        ("deployment", "failed"),
+        ("domain", "attached"),
+        ("domain", "attached"),
+    ]
+    bad = {"kind": "domain", "name": "b", "instance_id": None, "reason": "still_old", "attempts": 1}
+    counts = {"total": 2, "attached": 0, "unchanged": 0, "failed": 0, "rolled_back": 2}
+    back = told_deployment(bindings=counts, failures=[bad], outcome="failed", reason="rolled_back", replaced=False)
+    _, standings = after(served, event("r2", "failed", day(21), back), of=listed)
+    [known] = standings.listings.of("shop").values()
+    assert [(one.name, one.state, one.reason) for one in known.listed] == [
+        ("b", "rolled_back", "still_old"),
+        ("a", "rolled_back", None),
+    ]
+
+
 @pytest.mark.parametrize(
     "entry",
     [

@@ -10,7 +10,7 @@ from worker.core.events import shown
 from worker.core.outcome import DeploymentReport, Report
 from worker.fleet.latest import Bindings, Listings
 from worker.fleet.standing import CertificateStanding, DeploymentStanding, State
-from worker.fleet.told import Facts, Told, counts_in, failed_in, matched, stands_after
+from worker.fleet.told import WHOLE, Facts, Told, counts_in, failed_in, matched, stands_after, went_back
 from worker.fleet.values import BindingStanding, BindingState
 
 
@@ -68,9 +68,14 @@ class Standings:
     def _list(self, known: CertificateStanding, found: Sequence[Facts | None]) -> None:
         """As far as an event names bindings, and the settings."""
         listed = self.certificates[known.name].deployments
-        told = {one.key: _as_told(one, it) for one, it in zip(listed, found, strict=True) if _is_telling(it)}
+        before = self.listings.of(known.name)
+        told = {
+            one.key: _as_told(one, facts, before.get(one.key))
+            for one, facts in zip(listed, found, strict=True)
+            if _is_telling(facts)
+        }
         if told:
-            self.listings.put(known.name, {**self.listings.of(known.name), **told})
+            self.listings.put(known.name, {**before, **told})
 
     def list_all(self, certificate: str, report: Report) -> None:
         """All bindings by name: whoever has rotated them knows them."""
@@ -88,20 +93,28 @@ def _is_telling(facts: Facts | None) -> TypeGuard[Facts]:
     return facts is not None and bool(counts_in(facts).total or facts.get("failures"))
 
 
-def _as_told(deployment: Deployment, facts: Facts) -> Bindings:
-    """What failed is named in the event, and what else there is in the settings, unless the gateway knows it alone."""
-    failed = failed_in(facts)
+def _as_told(deployment: Deployment, facts: Facts, known: Bindings | None) -> Bindings:
+    """What failed is named in the event; what else there is, in the settings, or by an earlier report."""
+    failed, counts = failed_in(facts), counts_in(facts)
+    if not counts.total and known is not None:
+        return Bindings((*failed, *(one for one in known.listed if one.kind != WHOLE)), known.is_complete)
     if deployment.bindings is None:
         return Bindings(failed, is_complete=False)
     bad = {(one.name, one.instance_id) for one in failed}
-    counts = counts_in(facts)
-    state: BindingState = "attached" if counts.attached or not counts.unchanged else "unchanged"
+    state: BindingState = "unknown" if facts.get("truncated") else _state_of_the_others(facts)
     rest = [
-        BindingStanding(one.kind, one.name, one.instance_id, "unknown" if facts.get("truncated") else state)
+        BindingStanding(one.kind, one.name, one.instance_id, state)
         for one in deployment.bindings
         if (one.name, one.instance_id) not in bad
     ]
     return Bindings((*failed, *rest), is_complete=True)
+
+
+def _state_of_the_others(facts: Facts) -> BindingState:
+    if went_back(facts):
+        return "rolled_back"
+    counts = counts_in(facts)
+    return "attached" if counts.attached or not counts.unchanged else "unchanged"
 
 
 def _as_reported(report: DeploymentReport) -> Bindings:

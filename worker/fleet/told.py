@@ -9,12 +9,14 @@ from worker.core.outcome import ALREADY_CURRENT
 from worker.core.past import moment
 from worker.core.reporting import ROLLED_BACK
 from worker.fleet.standing import Counts, DeploymentStanding, Ended, Outcome
-from worker.fleet.values import BindingStanding
+from worker.fleet.values import BindingStanding, BindingState
 
 _OUTCOMES: Final = {one: one for one in get_args(Outcome)}
 _MOVING: Final = ("blue_green", "replace", "per_domain")
 _LONGEST: Final = 90 * 86400.0
 """Seconds: who says that it was renewed before that has a wrong clock."""
+WHOLE: Final = "deployment"
+"""The kind of what failed before it came to single bindings."""
 Facts = Mapping[str, Any]
 
 
@@ -121,7 +123,7 @@ def _is_new(facts: Facts) -> bool:
     if facts.get("outcome") == "succeeded":
         return True
     attached = counts_in(facts).attached > 0
-    return facts.get("reason") != ROLLED_BACK and bool(facts.get("replaced")) and (attached or _is_in_place(facts))
+    return not went_back(facts) and bool(facts.get("replaced")) and (attached or _is_in_place(facts))
 
 
 def _is_in_place(facts: Facts) -> bool:
@@ -129,18 +131,24 @@ def _is_in_place(facts: Facts) -> bool:
 
 
 def failed_in(facts: Facts | None) -> Sequence[BindingStanding]:
-    """The bindings that failed, as far as the event names them."""
-    failures = _list((facts or {}).get("failures"))
-    return [_failed(one) for one in failures if isinstance(one, dict)]
+    """The bindings that failed or were bad and went back, as far as the event names them."""
+    given = facts or {}
+    state: BindingState = "rolled_back" if went_back(given) else "failed"
+    return [_failed(one, state) for one in _list(given.get("failures")) if isinstance(one, dict)]
 
 
-def _failed(failure: Facts) -> BindingStanding:
+def went_back(facts: Facts) -> bool:
+    """Whether all that was moved at a deployment went back to where it was."""
+    return facts.get("reason") == ROLLED_BACK
+
+
+def _failed(failure: Facts, state: BindingState) -> BindingStanding:
     status = failure.get("status")
     return BindingStanding(
         kind=str(failure.get("kind")),
         name=str(failure.get("name")),
         instance_id=_text(failure.get("instance_id")),
-        state="failed",
+        state=state,
         reason=str(failure.get("reason")),
         status=status if isinstance(status, int) else None,
         code=_text(failure.get("code")),
