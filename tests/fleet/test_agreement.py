@@ -159,3 +159,26 @@ async def test_after_500_rotations_everything_that_is_shown_is_what_the_events_s
             assert {name: again[name] for name in ("certificates", "dead_in_all", "states")} == {
                 name: fleet[name] for name in ("certificates", "dead_in_all", "states")
             }
+
+
+async def test_who_stands_by_shows_the_same_as_who_is_at_work(tmp_path: Path) -> None:
+    async with scene(tmp_path) as (_sandbox, settings), running(settings) as worker:
+        await until_role(settings, "consuming")
+        second = settings.model_copy(
+            update={"http": settings.http.model_copy(update={"listen": f"[::1]:{free_port()}"})}
+        )
+        async with running(second):
+            await until_role(second, "standing by")
+            for turn in (0, 1, 3):
+                await worker.broker.publish_renewal(sent("shop-00", turn))
+            events = await worker.outcomes(3)
+            active, standby = [await at_rest(one, len(events)) for one in (settings, second)]
+            for name in ("states", "dead_in_all", "recent", "dead"):
+                assert active[name] == standby[name], name
+            [served, shown] = [one["certificates"][0] for one in (active, standby)]
+            assert {**served, "days_left": 0} == {**shown, "days_left": 0}
+
+
+async def until_role(settings: Settings, role: str) -> None:
+    while (await asked(settings, "/status.json"))["role"] != role:
+        await asyncio.sleep(0.1)
