@@ -1,5 +1,6 @@
 """How far a rotation is, as it goes on."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 
 from tests.fleet.told import NOW
@@ -65,3 +66,16 @@ def test_what_is_bound_for_nobodys_renewal_is_nobodys_progress() -> None:
     progress.planned(deployment(), work())
     progress.bound(deployment(certificate_id="unknown"), result("attached"))
     assert run_virtual(progress.running()) == []
+
+
+def test_of_very_many_only_the_oldest_are_estimated_for_each_asks_all_the_others() -> None:
+    names = [f"c{number}" for number in range(100)]
+    places = {name: deployment(certificate_id=name) for name in names}
+    progress = Progress({name: replace(certificate(to), name=name) for name, to in places.items()}, lambda: NOW)
+    with ExitStack() as stack:
+        for name in names:
+            stack.enter_context(progress.rotating(name, "r1", 1, Effort()))
+            progress.planned(places[name], work())
+        running = run_virtual(progress.running())
+    assert [one.certificate for one in running] == names
+    assert [one.seconds_left is not None for one in running] == [True] * 64 + [False] * 36

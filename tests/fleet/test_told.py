@@ -30,7 +30,7 @@ def after(
     ("outcome", "told", "serial"),
     [
         ("succeeded", {}, "2"),
-        ("failed", {"outcome": "failed", "reason": "rolled_back", "replaced": False}, "1"),
+        ("failed", {"outcome": "failed", "reason": "rolled_back", "replaced": True}, "1"),
         ("failed", {"outcome": "failed", "reason": "binding_failed"}, "2"),
         ("failed", {"outcome": "failed", "reason": "forbidden", "replaced": False}, "1"),
         ("failed", {"outcome": "failed", "reason": "forbidden", "replaced": False, "previous": None}, None),

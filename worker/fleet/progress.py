@@ -15,7 +15,9 @@ from worker.forecast import Work
 from worker.rotation import Unwatched, Watcher
 
 _AT_ONCE: Final = 16
-"""Rotations looked at in one go: each estimate asks what else is under way."""
+"""Rotations looked at in one go."""
+_ESTIMATED: Final = 64
+"""The oldest: each estimate asks all that is under way at its gateway."""
 
 
 @dataclass(slots=True)
@@ -50,7 +52,7 @@ class _Rotation:
     parts: dict[str, _Part] = field(default_factory=dict)
     """By the deployment's key."""
 
-    def running(self) -> Running:
+    def running(self, *, is_estimated: bool = True) -> Running:
         return Running(
             self.certificate.name,
             self.renewal_id,
@@ -58,16 +60,16 @@ class _Rotation:
             self.attempt,
             self.effort.urgent,
             self.effort.calls,
-            [self._step(one) for one in self.certificate.deployments],
+            [self._step(one, is_estimated=is_estimated) for one in self.certificate.deployments],
         )
 
-    def _step(self, deployment: Deployment) -> Step:
+    def _step(self, deployment: Deployment, *, is_estimated: bool) -> Step:
         part = self.parts.get(deployment.key)
         if part is None:
             return Step(deployment.key, deployment.gateway, "observing" if self.effort.calls else "queueing")
         work = part.work
-        done = work.bindings - work.left
-        return Step(deployment.key, deployment.gateway, part.phase, done, part.failed, work.bindings, part.seconds_left)
+        done, left = work.bindings - work.left, part.seconds_left if is_estimated else None
+        return Step(deployment.key, deployment.gateway, part.phase, done, part.failed, work.bindings, left)
 
 
 @dataclass(slots=True, eq=False)
@@ -134,7 +136,7 @@ class Progress:
         """All of them, oldest first; others have their turns in between."""
         found: list[Running] = []
         for number, rotation in enumerate(list(self._rotations.values()), 1):
-            found.append(rotation.running())
+            found.append(rotation.running(is_estimated=number <= _ESTIMATED))
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
         return found

@@ -83,7 +83,7 @@ class Guard:
             _log.error("http.token_unreadable", error=error.message)
             return False
         given = _given(request.headers.get("Authorization", ""))
-        return bool(token) and hmac.compare_digest(given.encode(), token.encode())
+        return hmac.compare_digest(given.encode(), token.encode())
 
     def middleware(self) -> Middleware:
         """Probes are answered whoever asks, but without details to strangers."""
