@@ -46,6 +46,16 @@ async def test_the_fleet_is_printed_with_what_is_worst_last() -> None:
     )
 
 
+async def test_of_very_many_only_the_worst_are_printed_unless_all_are_asked_for() -> None:
+    async with served(250) as url:
+        _, worst, _ = await run("status", "--url", url)
+        _, every, _ = await run("status", "--url", url, "--all")
+    assert worst.startswith("50 more fare better: --all")
+    assert "shop-00030" in worst
+    listed = [{line.split()[0] for line in text.splitlines() if line.startswith("shop-")} for text in (worst, every)]
+    assert [len(names) for names in listed] == [200, 250]
+
+
 async def test_one_certificate_is_printed_with_its_bindings_and_its_past() -> None:
     async with served() as url:
         status, said, _ = await run("status", "shop-00024", "--url", url)

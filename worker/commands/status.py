@@ -24,6 +24,7 @@ from worker.telemetry import configure_logs
 _LONGEST: Final = 256 * 1024 * 1024
 _SECONDS: Final = 30.0
 _WORST_FIRST: Final = ("dead", "failed", "parked", "rotating", "unknown", "served")
+_MOST: Final = 200
 _EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - to be replaced by loopback
 _UP: Final = "is `rotation-worker run` at work there? --url names another place"
 _UNKNOWN: Final = "it wants another token: --token-file names the file that its http.token_file is"
@@ -32,6 +33,7 @@ Facts = Mapping[str, Any]
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("certificate", nargs="?", help="only this one, with its bindings and its past")
+    parser.add_argument("--all", action="store_true", help=f"more than the {_MOST} certificates that fare worst")
     parser.add_argument("--url", help="where the worker serves its page (default: http.listen of the settings)")
     parser.add_argument("--token-file", type=Path, help="its token (default: http.token_file of the settings)")
     parser.add_argument("--ca-file", type=Path, help="whom to trust for https:// (default: the system's CAs)")
@@ -51,7 +53,7 @@ def execute(args: argparse.Namespace) -> int:
     if args.json:
         print_json(told)
     elif args.certificate is None:
-        _print_fleet(told)
+        _print_fleet(told, is_all=args.all)
     else:
         _print_certificate(told)
     return OK
@@ -104,9 +106,12 @@ def _refused(args: argparse.Namespace, url: str, status: int, told: object) -> i
     return refused(args, UNAVAILABLE, reason, f"{url}: answered {status}: {shown(message) or _UP}")
 
 
-def _print_fleet(fleet: Facts) -> None:
+def _print_fleet(fleet: Facts, *, is_all: bool) -> None:
     """What is to be looked at comes last, where it is seen."""
-    certificates = sorted(fleet["certificates"], key=_worst_last)
+    every = sorted(fleet["certificates"], key=_worst_last)
+    certificates = every if is_all else every[-_MOST:]
+    if len(certificates) < len(every):
+        print(f"{len(every) - len(certificates):,} more fare better: --all lists them, too")
     columns = ("certificate", "state", "serial", "days left", "bindings", "outcome", "reason", "at")
     print_table(columns, map(_row, certificates), empty="No certificate is in the settings.")
     _print_running(fleet["running"])
