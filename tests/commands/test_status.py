@@ -1,6 +1,7 @@
 """`rotation-worker status`: what a worker shows, as tables or as JSON, and what to do where there is none."""
 
 import json
+import shlex
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.settings.files import written
 from tests.support.fleets import StillFleet, sample_fleet
 from tests.support.ports import free_port
 from worker.broker.base import BrokerState
+from worker.fleet.values import replay_command
 from worker.settings.model import Http
 from worker.telemetry import Metrics
 from worker.web.server import Health, serving
@@ -54,6 +56,14 @@ async def test_of_very_many_only_the_worst_are_printed_unless_all_are_asked_for(
     assert "shop-00030" in worst
     listed = [{line.split()[0] for line in text.splitlines() if line.startswith("shop-")} for text in (worst, every)]
     assert [len(names) for names in listed] == [200, 250]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("r-1", ["r-1"]), ("$(reboot)", ["$(reboot)"]), ("a;b 'c", ["a;b 'c"]), ("--help", ["--", "--help"])],
+)
+def test_what_is_printed_to_be_pasted_is_one_command_whatever_the_id(name: str, words: list[str]) -> None:
+    assert shlex.split(replay_command(name)) == ["rotation-worker", "dead", "replay", *words]
 
 
 async def test_one_certificate_is_printed_with_its_bindings_and_its_past() -> None:

@@ -14,6 +14,7 @@ from worker.commands.loading import log_level, settings_of
 from worker.commands.output import print_json, print_table, remaining, shown
 from worker.commands.refusals import in_json, refused
 from worker.core.errors import RotationError
+from worker.fleet.values import replay_command
 from worker.gateways.asking import Asking
 from worker.settings import SettingsError
 from worker.settings.credentials import read_secret
@@ -128,7 +129,7 @@ def _worst_last(one: Facts) -> tuple[int, float, str]:
 def _row(one: Facts) -> Sequence[object]:
     last, days = one["last"] or {}, one["days_left"]
     told = last.get("outcome"), last.get("reason"), last.get("at")
-    left = "" if days is None else f"{days:.0f}" + ("" if one["level"] in ("good", "soon") else f" ({one['level']})")
+    left = "" if days is None else str(int(days)) + ("" if one["level"] in ("good", "soon") else f" ({one['level']})")
     return (one["name"], one["state"], ", ".join(one["serial_numbers"]), left, _bound(one["bindings"]), *told)
 
 
@@ -171,7 +172,7 @@ def _what_next(dead: Facts) -> str:
         return "issue a new key and publish it: this one was sent in the open"
     if dead["is_withheld"] or not dead["id"]:
         return "publish the renewal anew" if dead["is_withheld"] else "rotation-worker dead list"
-    return f"rotation-worker dead replay {dead['id']}"
+    return replay_command(dead["id"])
 
 
 def _print_gateways(gateways: Sequence[Facts]) -> None:

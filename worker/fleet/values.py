@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from shlex import quote
 from typing import Final, Literal, Protocol
 
 from worker.fleet.standing import CertificateStanding, DeploymentStanding, Ended, State
@@ -95,7 +96,7 @@ class Dead:
     """A renewal that was given up."""
 
     id: str
-    """For `rotation-worker dead replay ID`."""
+    """For `replay_command`."""
     certificate: str | None
     renewal_id: str | None
     reason: str
@@ -104,6 +105,11 @@ class Dead:
     """Its body was not kept, for it may hold a key: there is nothing to replay, publish the renewal anew."""
     is_exposed: bool = False
     """A key in the open was seen in it: issue a new one."""
+
+
+def replay_command(dead_id: str) -> str:
+    """To be pasted into a shell: whoever publishes chooses the id."""
+    return f"rotation-worker dead replay {'-- ' if dead_id.startswith('-') else ''}{quote(dead_id)}"
 
 
 @dataclass(frozen=True, slots=True)
