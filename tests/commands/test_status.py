@@ -15,7 +15,7 @@ from tests.support.fleets import StillFleet, sample_fleet
 from tests.support.ports import free_port
 from worker.broker.base import BrokerState
 from worker.fleet.values import replay_command
-from worker.settings.model import Http
+from worker.settings.http import Http
 from worker.telemetry import Metrics
 from worker.web.server import Health, serving
 

@@ -17,7 +17,7 @@ from tests.support.fleets import StillFleet, sample_fleet
 from worker.broker.base import BrokerState
 from worker.sandbox.ca import Authority, Issued
 from worker.settings import SettingsError
-from worker.settings.model import Http
+from worker.settings.http import Http
 from worker.telemetry import Metrics
 from worker.verification import served_chain
 from worker.web.server import Health, serving

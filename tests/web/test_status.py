@@ -15,7 +15,7 @@ from tests.support.fleets import StillFleet, sample_details, sample_fleet
 from worker.broker.base import BrokerState
 from worker.core.schemas import as_text
 from worker.fleet.shape import details_json, fleet_json, schemas
-from worker.settings.model import Http
+from worker.settings.http import Http
 from worker.telemetry import Metrics
 from worker.web.server import Health, serving
 

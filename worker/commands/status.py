@@ -18,8 +18,8 @@ from worker.fleet.values import replay_command
 from worker.gateways.asking import Asking
 from worker.settings import SettingsError
 from worker.settings.credentials import read_secret
+from worker.settings.http import Http
 from worker.settings.listening import host_of
-from worker.settings.model import Http
 from worker.telemetry import configure_logs
 
 _LONGEST: Final = 256 * 1024 * 1024

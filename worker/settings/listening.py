@@ -3,7 +3,7 @@
 import ipaddress
 from collections.abc import Iterator
 
-from worker.settings.model import Http
+from worker.settings.http import Http
 from worker.settings.proving import is_host_and_port
 
 

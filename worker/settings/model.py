@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from worker.core.stance import Stance
 from worker.settings.base import Identifier, Model, Seconds, Uuid, VaultPath, Wave
+from worker.settings.http import Http
 from worker.settings.timed import Timed
 from worker.settings.verify import Endpoint, Verify
 
@@ -312,25 +313,6 @@ class Publish(Model):
     names: dict[str, str] = Field(default={})
     plain: bool = False
     """Sends the key in the open. Only for a worker with `trust.allow_plain_keys`."""
-
-
-class Http(Model):
-    """`[http]`. Whatever guards it, /livez and /readyz are open to everybody, and tell no details then."""
-
-    listen: str = "127.0.0.1:8080"
-    token_file: Path | None = None
-    """What is asked for as a bearer token, or as the password of whoever looks with a browser."""
-    cert_file: Path | None = None
-    """With `key_file`: TLS. Read again when they change."""
-    key_file: Path | None = None
-    client_ca_file: Path | None = None
-    """Whoever has a certificate of these CAs needs no token."""
-    only_probes: bool = False
-    """Where others can reach it and nothing guards it, nothing else is served than the probes."""
-
-    @property
-    def is_guarded(self) -> bool:
-        return self.token_file is not None or self.client_ca_file is not None
 
 
 class Settings(Model):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from worker.settings import SettingsError
-from worker.settings.model import Http
+from worker.settings.http import Http
 from worker.tls import check_regular
 
 _log = structlog.get_logger()

@@ -16,8 +16,8 @@ from yarl import URL
 from worker.core.errors import RotationError
 from worker.settings import SettingsError
 from worker.settings.credentials import read_secret
+from worker.settings.http import Http
 from worker.settings.listening import host_of, is_loopback
-from worker.settings.model import Http
 
 _log = structlog.get_logger()
 _SHORTEST: Final = 16

@@ -17,8 +17,8 @@ from worker.broker.base import BrokerState
 from worker.fleet.values import FleetSource
 from worker.limits import Used
 from worker.settings import SettingsError
+from worker.settings.http import Http
 from worker.settings.listening import host_of
-from worker.settings.model import Http
 from worker.telemetry import Metrics
 from worker.web.encrypting import Encrypting
 from worker.web.guarding import Guard
