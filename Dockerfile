@@ -19,7 +19,8 @@ COPY --from=build --chown=65532:65532 /state /var/lib/rotation-worker
 COPY config/worker.toml /etc/rotation-worker/worker.toml
 ENV PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 ROTATION_CONFIG=/etc/rotation-worker/worker.toml
 # Loopback inside a container reaches nobody: probes and scrapers come from outside it.
-ENV ROTATION_HTTP__LISTEN=0.0.0.0:8080
+# There it serves the probes alone, until http.token_file or http.client_ca_file says who may see the rest.
+ENV ROTATION_HTTP__LISTEN=0.0.0.0:8080 ROTATION_HTTP__ONLY_PROBES=true
 USER 65532:65532
 EXPOSE 8080
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["python3", "-c", "import sys, urllib.request; sys.exit(urllib.request.urlopen('http://127.0.0.1:8080/livez', timeout=4).status != 200)"]

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -21,13 +21,18 @@ from worker.consumer import Consumer, Policy, Sieve
 from worker.core.backoff import RetryPolicy
 from worker.core.message import identify
 from worker.core.renewal import OWN_PRODUCER
+from worker.fleet.following import keep_up
+from worker.fleet.gateways import gateway_standings
+from worker.fleet.model import FleetModel, Sight
+from worker.fleet.progress import Progress
+from worker.fleet.values import GatewayStanding
 from worker.generations import Generation, Generations, first_of
 from worker.intake import Intake
 from worker.notifying import Glance, ServiceManager, Vigil
 from worker.reloading import Background, Reloading
 from worker.remembering import remember
 from worker.retiring import Retiring, keeping
-from worker.rotation import Rotator, Watcher
+from worker.rotation import Rotator, Unwatched, Watcher
 from worker.settings import Settings
 from worker.settings.resolve import broker_url, lineages
 from worker.substitute import Substitute
@@ -50,9 +55,23 @@ def sweeper_of(settings: Settings, rotator: Rotator) -> Sweeper:
 def gateway_states(rotator: Rotator) -> Mapping[str, GatewayState]:
     """Of every gateway of the settings."""
     return {
-        name: GatewayState(not gateway.account.is_down, rotator.forecast.seconds_left(name), gateway.account.held_for)
+        name: GatewayState(not account.is_down, rotator.forecast.seconds_left(name), account.held_for, budgets)
         for name, gateway in rotator.gateways.items()
+        for account in [gateway.account]
+        for budgets in [account.usage().windows]
     }
+
+
+def fleet_of(generations: Generations, broker: Broker, progress: Progress, stopping: asyncio.Event) -> FleetModel:
+    """What is known of the fleet, for whoever looks."""
+
+    def standings() -> Sequence[GatewayStanding]:
+        today = generations.today
+        kinds = {name: gateway.kind for name, gateway in today.settings.gateways.items()}
+        return gateway_standings(today.rotator, kinds, utc_now())
+
+    sight = Sight(broker.state, broker.dead, standings, stopping.is_set, utc_now)
+    return FleetModel(progress.certificates, progress, sight)
 
 
 def broker_of(settings: Settings) -> Broker:
@@ -78,23 +97,26 @@ async def run(
         _stop_on_signals(stopping, manager)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(asyncio.to_thread, tracing.close)
-        generations = Generations(first_of(settings, metrics, watcher))
+        progress = Progress(certificates_of(settings), utc_now, also=watcher or Unwatched())
+        generations = Generations(first_of(settings, metrics, progress))
         stack.push_async_callback(generations.close)
         broker = broker_of(settings)
         stack.push_async_callback(broker.close)
         health = Health(broker.state, metrics, lambda: gateway_states(generations.today.rotator), stopping.is_set)
-        host, _, port = settings.http.listen.rpartition(":")
-        bound = await stack.enter_async_context(serving(health, host.strip("[]"), int(port)))
+        fleet = fleet_of(generations, broker, progress, stopping)
+        bound = await stack.enter_async_context(serving(health, settings.http, fleet))
+        await stack.enter_async_context(beside(keep_up(fleet, broker)))
         consumer = _consumer(generations.today, broker, metrics, stopping, tracing)
         background = Background(generations.today, *_beside(generations.today, consumer))
         await stack.enter_async_context(beside(background.run()))
         # The copy has the turns of the one that the background knows.
-        consumer = replace(consumer, on_ended=background.ended)
+        consumer = replace(consumer, on_ended=background.ended, onlooker=fleet)
         if read_again is not None:
-            turn_to = partial(_turn_to, consumer, background)
+            turn_to = partial(_turn_to, consumer, background, fleet)
             reloading = Reloading(read_again, generations, metrics, turn_to, manager.reloading)
             _reload_on_hangup(reloading.asked, stopping)
             await stack.enter_async_context(beside(reloading.run()))
+        host = settings.http.listen.rpartition(":")[0]
         _log.info("worker.started", listen=f"{host}:{bound}", certificates=len(settings.certificates))
         vigil = Vigil(manager, partial(_glance, broker, metrics), stopping)
         await stack.enter_async_context(beside(vigil.keep()))
@@ -159,7 +181,7 @@ def _beside(generation: Generation, consumer: Consumer, before: Sweeping | None 
     return replace(sweep, sweeper=sweeper, every=every), retiring
 
 
-def _turn_to(consumer: Consumer, background: Background, generation: Generation) -> None:
+def _turn_to(consumer: Consumer, background: Background, fleet: FleetModel, generation: Generation) -> None:
     """What comes goes by what was read now."""
     consumer.admission.is_shared = len(generation.gateways) > 1
     consumer.hand_over(
@@ -169,6 +191,7 @@ def _turn_to(consumer: Consumer, background: Background, generation: Generation)
         policy=_policy(generation.settings),
         in_use=generation.in_use,
     )
+    fleet.keep_to(generation.certificates)
     background.turn_to(generation, *_beside(generation, consumer, background.sweep))
 
 

@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "rotate": "one rotation here and now, without a broker",
     "plan": "what a rotation would do, by reading only",
     "discover": "lists what is stored and bound at a gateway, as settings ready to paste",
+    "status": "the fleet as a running worker shows it: certificates, rotations under way, gateways",
     "history": "past outcomes",
     "check": "settings, broker rights and gateway credentials, each named",
     "topology": "declares the broker objects, or prints them as definitions",

@@ -23,6 +23,7 @@ from worker.core.renewal import Renewal
 from worker.core.schedule import Wait
 from worker.effort import Effort, spending
 from worker.finishing import Ending, Session, finished, unbegun, worked_on
+from worker.fleet.onlooker import Nobody, Onlooker
 from worker.hindsight import Hindsight
 from worker.in_hand import InHand
 from worker.intake import Intake
@@ -83,6 +84,7 @@ class Consumer:
     tracing: Tracing = UNTRACED
     in_use: Callable[[], AbstractContextManager[None]] = nullcontext
     """Entered for as long as it works on a delivery."""
+    onlooker: Onlooker = field(default_factory=Nobody)
     _in_hand: InHand = field(default_factory=InHand)
     _turns: Turns = field(default_factory=Turns)
     _begun: dict[str, Placed] = field(default_factory=dict)
@@ -238,13 +240,16 @@ class Consumer:
             return finished("sliced", duration_seconds=round(clock() - began, 3))
         if isinstance(report, Wait):
             return await settlement.postpone(delivery, report, opened_at=started_at, now=self.now())
-        timing = Timing(started_at, self.now(), clock() - began, attempt)
+        renewed_at = opened.time if isinstance(opened, Renewal) else None
+        timing = Timing(started_at, self.now(), clock() - began, attempt, renewed_at)
         return await settlement.conclude(delivery, identity, report, timing)
 
     @property
     def _settlement(self) -> Settlement:
         intake = self.intake
-        return Settlement(self.broker, self.policy.retry, intake.trust, self.metrics, self.chance, self.on_ended)
+        return Settlement(
+            self.broker, self.policy.retry, intake.trust, self.metrics, self.chance, self.on_ended, self.onlooker
+        )
 
     def _opened(self, message: Message) -> Renewal | Report:
         """The renewal, once it is known who says so; else what is told of it."""
@@ -302,6 +307,7 @@ class Consumer:
         # Another copy of it may have had the turn before, and a newer renewal after that.
         if (told := await self._settlement.told(message, identity)) is not None:
             return told
+        turn.enter_context(self.onlooker.rotating(renewal.certificate, renewal.id, message.attempt, effort))
         self._postponed.check(renewal.certificate, identity.body_sha256, self.now())
         appointment = Appointment.of(renewal, certificate, message.opened_at or self.now(), self.now)
         async with self.admission.place(effort, gateways):

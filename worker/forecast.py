@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from math import ceil
 
 from worker.core.deployment import Deployment
-from worker.core.planning import Plan
+from worker.core.planning import Create, Modify, Plan
 from worker.gateways.base import Account, Gateway
 
 
@@ -22,6 +22,8 @@ class Work:
     """Of the bindings, those still to be attached."""
     beside: set["Work"]
     """All that is under way at the same gateway, this included."""
+    replaces: bool = False
+    """A certificate is stored before anything is attached."""
 
     @property
     def calls_left(self) -> int:
@@ -46,7 +48,8 @@ class Forecast:
         """Carry the plan out inside the block."""
         beside = self._works.setdefault(deployment.gateway, set())
         size = len(todo.attach)
-        work = Work(gateway.account, len(gateway.calls(deployment, todo)), size, size, beside)
+        replaces = isinstance(todo.replacement, Create | Modify)
+        work = Work(gateway.account, len(gateway.calls(deployment, todo)), size, size, beside, replaces)
         beside.add(work)
         self._put_off.pop(deployment.gateway, None)  # it lets itself be asked again
         try:

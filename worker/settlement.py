@@ -4,8 +4,8 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Final, TypeVar, assert_never
 
 import structlog
@@ -15,13 +15,15 @@ from worker.broker.facts import Told
 from worker.core.backoff import RetryPolicy, jittered, step_before, step_for
 from worker.core.bundle import Leaf
 from worker.core.errors import INTERNAL, Failure
-from worker.core.events import event_ids, outcome_event, rfc3339
+from worker.core.events import event_ids, outcome_event, rfc3339, shown
 from worker.core.message import identify
 from worker.core.note import Note
 from worker.core.outcome import Disposition, Done, GiveUp, ParkFor, Report, Timing, dispose
 from worker.core.schedule import Wait
 from worker.core.snapshot import Snapshot
 from worker.finishing import finished, unbegun
+from worker.fleet.onlooker import Nobody, Onlooker
+from worker.fleet.values import Parked
 from worker.telemetry import Metrics
 from worker.tracing import current_span
 from worker.trust.keeping import UNSEEN, Look, looked_at
@@ -78,6 +80,7 @@ class Settlement:
     metrics: Metrics
     chance: Callable[[], float]
     on_ended: Callable[[str | None, str], None]
+    onlooker: Onlooker = field(default_factory=Nobody)
 
     async def conclude(self, delivery: Delivery, identity: Identity, report: Report, timing: Timing) -> None:
         """Exactly one `rotation.finished`."""
@@ -110,6 +113,7 @@ class Settlement:
         first = message.opened_at or opened_at
         _log.info("rotation.postponed", until=rfc3339(wait.until), why=wait.why)
         await self.insist(lambda: delivery.park(seconds, attempt=message.attempt, opened_at=first))
+        self._show_parked(Identity.of(message), (wait.why, None), now, seconds, message.attempt)
         finished("parked", reason=wait.why, parked_seconds=seconds)
 
     async def put_off(self, delivery: Delivery, reason: str) -> None:
@@ -195,7 +199,8 @@ class Settlement:
             event = event_of(report)
         except Exception as bug:  # noqa: BLE001 - what cannot be told in full is told in short: never silence
             _log.error("event.crashed", exc_info=bug)
-            event = event_of(Report.refused(INTERNAL))
+            report = Report.refused(INTERNAL)
+            event = event_of(report)
 
         async def publish() -> None:
             # What another worker has in hand by now has its outcome there, and may have another one.
@@ -203,6 +208,8 @@ class Settlement:
             await self.broker.publish_event(event)
 
         await self.insist(publish)
+        # Here, and not once the delivery is settled: what is counted is what the world was told.
+        self._measure(identity, report, timing, event)
         return str(event["time"])
 
     async def insist(self, step: Callable[[], Awaitable[T]]) -> T:
@@ -226,9 +233,10 @@ class Settlement:
             case ParkFor(delay):
                 step = step_for(delay, self.retry.parking)
                 wished = {} if step == delay else {"asked_seconds": round(delay, 3)}
+                why = report.reason, next((one.message for one in report.failures), None)
+                self._show_parked(identity, why, timing.finished_at, step, timing.attempt)
                 finished("parked", reason=report.reason, parked_seconds=step, **wished)
             case Done() | GiveUp():
-                self._measure(identity, report, timing)
                 self.on_ended(identity.certificate, report.outcome)
                 if report.warnings:
                     _log.warning("certificate.warned", warnings=list(report.warnings))
@@ -241,10 +249,18 @@ class Settlement:
             case _:
                 assert_never(disposition)
 
-    def _measure(self, identity: Identity, report: Report, timing: Timing) -> None:
-        """The rotation is settled: a bug in the books must not end the others."""
+    def _show_parked(
+        self, identity: Identity, why: tuple[str, str | None], now: datetime, seconds: float, attempt: int
+    ) -> None:
+        (reason, message), until = why, now + timedelta(seconds=seconds)
+        told = None if message is None else shown(message)
+        self.onlooker.parked(Parked(identity.certificate, identity.renewal_id, reason, now, until, attempt, told))
+
+    def _measure(self, identity: Identity, report: Report, timing: Timing, event: Mapping[str, object]) -> None:
+        """The outcome is told: a bug in the books must not end the others."""
         try:
             self.metrics.ended(identity.certificate, report, timing)
+            self.onlooker.told(event, report)
         except Exception as bug:  # noqa: BLE001 - told, and no more
             _log.error("metrics.crashed", exc_info=bug)
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
+from worker import __version__
 from worker.core.outcome import Report, Timing
 from worker.core.past import deployments_in, placed_in
 from worker.stderr import make_stderr_unfailing
@@ -151,6 +152,7 @@ class Metrics:
     registry: CollectorRegistry = field(default_factory=_registry)
     renewals: Counter = field(init=False)
     duration: Histogram = field(init=False)
+    served: Histogram = field(init=False)
     bindings: Counter = field(init=False)
     gateway_calls: Counter = field(init=False)
     gateway_wait: Histogram = field(init=False)
@@ -166,6 +168,8 @@ class Metrics:
     sweeps: Counter = field(init=False)
     retirements: Counter = field(init=False)
     remaining: Gauge = field(init=False)
+    budget: Gauge = field(init=False)
+    budget_used: Gauge = field(init=False)
     gateway_up: Gauge = field(init=False)
     gateway_held: Gauge = field(init=False)
     expiry: Gauge = field(init=False)
@@ -176,6 +180,8 @@ class Metrics:
     _children: dict[tuple[str, str, int | str], tuple[Counter, Histogram]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        ProcessCollector(registry=self.registry)
+        Info("rotation_build", "Which version it is", registry=self.registry).info({"version": __version__})
         for name, metric in {**self._of_rotations(), **self._of_the_queue(), **self._of_gateways()}.items():
             object.__setattr__(self, name, metric)
 
@@ -189,6 +195,12 @@ class Metrics:
                 "rotation_duration_seconds",
                 "Time from delivery to outcome",
                 buckets=(0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600),
+                registry=registry,
+            ),
+            "served": Histogram(
+                "rotation_served_seconds",
+                "Time from the renewal to where it is served",
+                buckets=(1, 5, 15, 60, 300, 900, 3600, 14400, 86400),
                 registry=registry,
             ),
             "bindings": Counter(
@@ -265,6 +277,18 @@ class Metrics:
                 ["gateway"],
                 registry=registry,
             ),
+            "budget": Gauge(
+                "rotation_gateway_budget_calls",
+                "Calls that a gateway takes in any span of so many seconds",
+                ["gateway", "window_seconds"],
+                registry=registry,
+            ),
+            "budget_used": Gauge(
+                "rotation_gateway_budget_used_calls",
+                "Calls of the last span, those under way included",
+                ["gateway", "window_seconds"],
+                registry=registry,
+            ),
             "gateway_up": Gauge(
                 "rotation_gateway_up",
                 "0 while a gateway does not answer and is left alone",
@@ -313,6 +337,8 @@ class Metrics:
         """Books a renewal that ended, its bindings, and how long its certificate now lasts."""
         self.renewals.labels(report.outcome, report.reason).inc()
         self.duration.observe(timing.duration_seconds)
+        if (served_after := timing.served_after(report)) is not None:
+            self.served.observe(served_after)
         for deployment in report.deployments:
             gateway = deployment.deployment.gateway
             for state, number in collections.Counter(binding.state for binding in deployment.bindings).items():

@@ -83,6 +83,7 @@ def main(config: str, folder: str) -> None:
     make_keys(home)
     make_tls(home)
     write(home / "worker" / "apig-password", SandboxConfig().password)
+    write(home / "worker" / "http-token", secrets.token_urlsafe(32))
     make_users(home, load(Path(config), {}))
     return print("Keys and passwords are made.")
 

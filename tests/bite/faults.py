@@ -11,6 +11,7 @@ from tests.bite.faults_of_limits import OF_LIMITS
 from tests.bite.faults_of_notes import OF_NOTES
 from tests.bite.faults_of_proof import OF_PROOF
 from tests.bite.faults_of_reading import OF_READING
+from tests.bite.faults_of_sight import OF_SIGHT
 from tests.bite.faults_of_telling import OF_TELLING
 from tests.bite.faults_of_time import OF_TIME
 from tests.bite.faults_of_trust import OF_TRUST
@@ -32,4 +33,5 @@ FAULTS: Final = (
     *OF_HINDSIGHT,
     *OF_DOORS,
     *OF_READING,
+    *OF_SIGHT,
 )

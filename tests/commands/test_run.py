@@ -51,7 +51,9 @@ async def test_an_address_in_use_is_a_mistake_in_the_settings(tmp_path: Path) ->
 
 
 async def test_a_host_that_is_not_there_is_a_mistake_in_the_settings(tmp_path: Path) -> None:
-    path = written(tmp_path, '[broker]\nurl = "sqlite:///queue.db"\n[http]\nlisten = "nowhere.invalid:0"\n')
+    path = written(
+        tmp_path, '[broker]\nurl = "sqlite:///queue.db"\n[http]\nlisten = "nowhere.invalid:0"\nonly_probes = true\n'
+    )
     status, _, complaints = await run("run", "--config", path)
     assert status == 78
     assert "rotation-worker: http.listen: cannot listen there: " in complaints

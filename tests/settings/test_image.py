@@ -10,8 +10,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_a_container_listens_where_others_can_reach_it() -> None:
-    environ = dict(re.findall(r"^ENV (ROTATION_[A-Z_]+)=(\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
-    assert load(ROOT / "config" / "worker.toml", environ).http.listen == "0.0.0.0:8080"
+    environ = dict(re.findall(r" (ROTATION_[A-Z]+__[A-Z_]+)=(\S+)", (ROOT / "Dockerfile").read_text()))
+    http = load(ROOT / "config" / "worker.toml", environ).http
+    assert (http.listen, http.only_probes, http.is_guarded) == ("0.0.0.0:8080", True, False)
 
 
 def final_stage() -> list[tuple[str, str]]:

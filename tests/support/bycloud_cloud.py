@@ -14,8 +14,10 @@ from worker.core.errors import NotAskedError, PermanentError, RotationError
 from worker.core.outcome import BindingResult
 from worker.core.planning import Create, Modify, Stored
 from worker.core.uploads import uploaded_name
+from worker.gateways.breaker import Outage
 from worker.gateways.bycloud import ByCloud
 from worker.gateways.transport import AmbiguousError, Answer, Request
+from worker.limits import Usage
 
 T = TypeVar("T")
 PATIENCE = 60.0
@@ -65,6 +67,11 @@ class Cloud:
 
     is_down: bool = False
     held_for: float = 0.0
+
+    outage: Outage | None = None
+
+    def usage(self) -> Usage:
+        return Usage()
 
     def refusal(self) -> NotAskedError | None:
         return None

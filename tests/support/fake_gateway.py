@@ -12,6 +12,8 @@ from worker.core.errors import Failure, NotAskedError, RotationError
 from worker.core.outcome import BindingResult
 from worker.core.planning import Bound, Create, Modify, Observed, Plan, Stored
 from worker.gateways.base import Discovered, OnResult, Right
+from worker.gateways.breaker import Outage
+from worker.limits import Usage
 
 
 @dataclass(slots=True)
@@ -42,6 +44,11 @@ class FakeGateway:
     @property
     def account(self) -> "FakeGateway":
         return self
+
+    outage: Outage | None = None
+
+    def usage(self) -> Usage:
+        return Usage()
 
     def refusal(self) -> NotAskedError | None:
         return None

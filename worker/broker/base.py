@@ -8,7 +8,7 @@ BrokerLostError.
 
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -208,6 +208,15 @@ class Right:
     """Why it may not, in the broker's words; empty where it may."""
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Outcome events, oldest first; none: there are no more for now."""
+
+    position: int | None
+    """Of the last of all that was had so far."""
+    events: Sequence[Mapping[str, object]] = ()
+
+
 class Broker(Protocol):
     """One queue of renewals with its parking steps, its dead letters, its events and its history."""
 
@@ -296,6 +305,14 @@ class Broker(Protocol):
 
     async def history(self, certificate: str | None = None, *, limit: int = 100) -> Sequence[Mapping[str, object]]:
         """Past outcome events, newest first."""
+        ...
+
+    def following(self, after: int | None = None) -> AsyncGenerator[Batch]:
+        """What workers have told, oldest first, and then what they tell: for ever. Nobody else's events count.
+
+        `after`: the position of a batch that was had before. Raises BrokerLostError, and TopologyError where there is
+        no history, or no right to read it.
+        """
         ...
 
     async def is_served(self) -> bool:

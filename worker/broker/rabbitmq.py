@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Unpack
@@ -14,6 +14,7 @@ from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 from worker.beside import beside
 from worker.broker.base import (
     About,
+    Batch,
     BrokerError,
     BrokerRefusedError,
     BrokerState,
@@ -40,6 +41,7 @@ from worker.broker.copies import (
 )
 from worker.broker.declaring import prepare
 from worker.broker.facts import Facts, Told, told_at
+from worker.broker.letters import held
 from worker.broker.publishing import Publisher, Sending
 from worker.broker.recall import Recall
 from worker.broker.rights import tried
@@ -273,25 +275,14 @@ class RabbitBroker:
 
     async def dead(self) -> Sequence[Dead]:
         async with self._connector.connected() as connection:
-            return [dead_letter(one, self.user) for one in await self._held(connection)]
-
-    async def _held(self, connection: AbstractConnection) -> Sequence[AbstractIncomingMessage]:
-        """All dead letters, unsettled: closing the connection puts them back in their order."""
-        held: list[AbstractIncomingMessage] = []
-        async with guarded("opening a channel", self.timeout):
-            channel = await connection.channel(publisher_confirms=False)
-            queue = await channel.get_queue(self._settings.dead_queue, ensure=False)
-        while True:
-            async with guarded(f"reading {self._settings.dead_queue}", self.timeout):
-                one = await queue.get(fail=False, timeout=None)
-            if one is None:
-                return held
-            held.append(one)
+            return [
+                dead_letter(one, self.user) for one in await held(connection, self._settings.dead_queue, self.timeout)
+            ]
 
     async def shield(self, exposes: Callable[[Message], bool | None], /) -> int:
         count = 0
         async with self._connector.connected() as connection:
-            for one in filter(is_unseen, await self._held(connection)):
+            for one in filter(is_unseen, await held(connection, self._settings.dead_queue, self.timeout)):
                 is_exposed = exposes(opened(one, self.user))
                 if is_exposed is not None:
                     await self.copy(DEAD, note_of_unseen(one, self.user, is_exposed=is_exposed))
@@ -303,7 +294,7 @@ class RabbitBroker:
     async def replay(self, ids: Sequence[str]) -> Sequence[str]:
         found = []
         async with self._connector.connected() as connection:
-            for one in await self._held(connection):
+            for one in await held(connection, self._settings.dead_queue, self.timeout):
                 if dead_id(one) in ids:
                     await self.copy(AGAIN, again(opened(one, self.user)))
                     async with guarded("settling", self.timeout):
@@ -314,6 +305,14 @@ class RabbitBroker:
     async def history(self, certificate: str | None = None, *, limit: int = 100) -> Sequence[Mapping[str, object]]:
         async with self._connector.connected() as connection:
             return await self._stream(connection).latest(certificate, limit)
+
+    async def following(self, after: int | None = None) -> AsyncGenerator[Batch]:
+        async with (
+            self._connector.connected() as connection,
+            aclosing(self._stream(connection).following(self.user, after)) as batches,
+        ):
+            async for batch in batches:
+                yield batch
 
     async def is_served(self) -> bool:
         async with self._connector.connected() as connection, guarded("counting", _COUNTING_SECONDS):

@@ -17,6 +17,7 @@ import aiosqlite
 
 from worker.broker.base import (
     About,
+    Batch,
     BrokerError,
     BrokerLostError,
     BrokerState,
@@ -28,11 +29,12 @@ from worker.broker.base import (
 )
 from worker.broker.database import columns_of, identity_of, in_words, open_lock, opened
 from worker.broker.facts import EACH, FOR, Facts, Told, told_at
+from worker.broker.followed import followed
 from worker.broker.given_out import GivenOut
 from worker.broker.locking import is_taken
 from worker.broker.naming import own_name
 from worker.broker.rows import dead_letter_of, kept_of, message_of, note_of
-from worker.broker.statements import KEPT, PAST, PUBLISH, TOLD
+from worker.broker.statements import COUNTS, KEPT, LATEST, PAST, PUBLISH, TOLD
 from worker.core.backoff import step_for
 from worker.core.note import Note, entry_of
 from worker.core.past import Placed
@@ -316,11 +318,11 @@ class SqliteBroker:
         return told_at(latest[0]) if latest and latest[0].get("id") != self._told_last else None
 
     async def history(self, certificate: str | None = None, *, limit: int = 100) -> Sequence[Mapping[str, object]]:
-        rows = await self._read(
-            "SELECT body FROM events WHERE ? IS NULL OR certificate = ? ORDER BY number DESC LIMIT ?",
-            (certificate, certificate, limit),
-        )
+        rows = await self._read(LATEST, (certificate, limit))
         return [json.loads(row["body"]) for row in rows]
+
+    def following(self, after: int | None = None) -> AsyncGenerator[Batch]:
+        return followed(self._read, lambda: self._connection, after)
 
     async def is_served(self) -> bool:
         with self._lock_file() as lock:
@@ -328,11 +330,7 @@ class SqliteBroker:
 
     async def state(self) -> BrokerState:
         try:
-            rows = await self._read(
-                "SELECT sum(state = 'dead') AS dead, sum(state = 'ready' AND due > ?) AS parked,"
-                " sum(state = 'ready' AND due <= ?) AS ready FROM messages",
-                (now := time.time(), now),
-            )
+            rows = await self._read(COUNTS, (time.time(),))
         except BrokerError:
             return BrokerState(is_connected=False, is_active=False)
         counts: dict[str, Any] = {name: int(value or 0) for name, value in rows[0].items()}

@@ -6,6 +6,13 @@ PUBLISH: Final = """
 INSERT INTO messages (id, state, due, priority, attempt, body, content_type, user_id, content_encoding, traceparent)
 VALUES (?, 'ready', ?, ?, 1, ?, ?, ?, ?, ?)
 """
+COUNTS: Final = """
+SELECT sum(state = 'dead') AS dead, sum(state = 'ready' AND due > ?1) AS parked,
+    sum(state = 'ready' AND due <= ?1) AS ready FROM messages
+"""
+LATEST: Final = "SELECT body FROM events WHERE ?1 IS NULL OR certificate = ?1 ORDER BY number DESC LIMIT ?2"
+FROM_THERE: Final = "SELECT number, body FROM events WHERE number > ? ORDER BY number LIMIT ?"
+HIGHEST: Final = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
 TOLD: Final = """
 SELECT at, number, body FROM events WHERE id IN (SELECT value FROM json_each(?)) AND certificate IS ? ORDER BY number
 """

@@ -2,15 +2,16 @@
 
 import asyncio
 import json
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
-from worker.broker.base import BrokerError
+from worker.broker.base import Batch, BrokerError, BrokerLostError
 from worker.broker.connection import guarded
 from worker.core.note import is_note
 
@@ -21,6 +22,9 @@ _OFFSET: Final = "x-stream-offset"
 _FIRST_SILENCE: Final = 1.5
 _SILENCE: Final = 0.3
 _WIDER: Final = 4
+_TOGETHER: Final = 10
+"""Events read in one go: each may name a thousand failures."""
+_DEAF_AFTER: Final = 60.0
 
 Entries = asyncio.Queue[AbstractIncomingMessage]
 Take = Callable[[Mapping[str, object], float | None], None]
@@ -86,6 +90,36 @@ class Stream:
                     return
                 take(event, None if entry.timestamp is None else entry.timestamp.timestamp())
 
+    async def following(self, user: str, after: int | None) -> AsyncGenerator[Batch]:
+        """Events of this user from there on, and then those that come, for ever.
+
+        Read anew after a minute of silence: a consumer that gets nothing may be deaf.
+        """
+        while True:
+            async with self._reading("first" if after is None else after + 1) as entries:
+                heard_at = time.monotonic()
+                while time.monotonic() < heard_at + _DEAF_AFTER:
+                    came = await self._came(entries)
+                    if came:
+                        heard_at, after = time.monotonic(), _offset(came[-1], after or 0)
+                    mine = (_event(one.body) for one in came if one.user_id == user)
+                    yield Batch(after, [one for one in mine if one is not None and not is_note(one)])
+
+    async def _came(self, entries: Entries) -> Sequence[AbstractIncomingMessage]:
+        """As soon as there is one, that and what is there with it; nothing after some silence."""
+        if self.connection.is_closed:
+            raise BrokerLostError(f"reading {self.name}: the link to the broker is dead")
+        came: list[AbstractIncomingMessage] = []
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_SILENCE):
+                came.append(await entries.get())
+        while came and len(came) < _TOGETHER and not entries.empty():
+            came.append(entries.get_nowait())
+        for one in came:
+            await self._ask_for_more(one)
+        await asyncio.sleep(0)
+        return came
+
     async def _end(self) -> int | None:
         """The offset of the last entry; None for an empty stream."""
         async with self._reading("last") as entries:
@@ -110,13 +144,17 @@ class Stream:
                 return end
 
     async def _taken(self, entries: Entries) -> AbstractIncomingMessage:
-        """The ack only asks for more: nothing leaves a stream."""
+        """Nothing leaves a stream: an ack only asks for more."""
         async with guarded(f"reading {self.name}", self.seconds):
             entry = await entries.get()
-            # One by one they take twice as long as all the rest.
-            if (entry.delivery_tag or 0) % _ACKED_TOGETHER == 0:
-                await entry.ack(multiple=True)
+        await self._ask_for_more(entry)
         return entry
+
+    async def _ask_for_more(self, entry: AbstractIncomingMessage) -> None:
+        """One by one they would take twice as long as all the rest."""
+        if (entry.delivery_tag or 0) % _ACKED_TOGETHER == 0:
+            async with guarded(f"reading {self.name}", self.seconds):
+                await entry.ack(multiple=True)
 
     @asynccontextmanager
     async def _reading(self, start: int | str) -> AsyncGenerator[Entries]:

@@ -67,6 +67,8 @@ class DeploymentFacts(_Model):
     reason: str
     replaced: bool
     previous: PreviousFacts | None
+    not_after: str | None = Field(default=None, exclude_if=lambda told: told is None)
+    """When what is stored now expires, where the gateway tells. Of what the platform renews nothing else does."""
     bindings: BindingCounts
     failures: list[FailureFacts]
     truncated: bool = False
@@ -83,6 +85,8 @@ class OutcomeData(_Model):
     """Why, in words, where the rotation ended before or after its deployments."""
     leaf: LeafFacts | None
     attempt: int
+    renewed_at: str | None = Field(default=None, exclude_if=lambda told: told is None)
+    """When the renewal was made, as its message tells: from then on until it was served it took so long."""
     started_at: str
     finished_at: str
     duration_seconds: float
@@ -183,6 +187,7 @@ def outcome_data(
         message=None if report.failure is None else shown(report.failure.message),
         leaf=_leaf(report.leaf),
         attempt=timing.attempt,
+        renewed_at=None if timing.renewed_at is None else rfc3339(timing.renewed_at),
         started_at=rfc3339(timing.started_at),
         finished_at=rfc3339(timing.finished_at),
         duration_seconds=round(timing.duration_seconds, 3),
@@ -221,6 +226,7 @@ def _deployment(report: DeploymentReport) -> DeploymentFacts:
             serial_number=previous.serial_number,
             not_after=None if previous.not_after is None else rfc3339(previous.not_after),
         ),
+        not_after=None if report.not_after is None else rfc3339(report.not_after),
         bindings=_counts(report.bindings),
         failures=failures[:MOST_FAILURES],
         truncated=len(failures) > MOST_FAILURES,

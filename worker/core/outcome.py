@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Literal, assert_never
+from typing import Final, Literal, assert_never
 
 from worker.core.backoff import RetryPolicy
 from worker.core.bundle import Leaf
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import Failure
 
+ALREADY_CURRENT: Final = "already_current"
+"""The reason of what succeeded without doing anything."""
 Outcome = Literal["succeeded", "failed", "superseded"]
 BindingState = Literal["attached", "unchanged", "failed", "rolled_back"]
 
@@ -99,8 +101,8 @@ def conclude(leaf: Leaf | None, deployments: Sequence[DeploymentReport]) -> Repo
     outcomes = {report.outcome for report in deployments}
     outcome: Outcome = "failed" if "failed" in outcomes else "superseded" if "superseded" in outcomes else "succeeded"
     reasons = [report.reason for report in deployments if report.outcome == outcome]
-    changed = [reason for reason in reasons if reason != "already_current"]
-    reason = (changed or reasons or ["already_current"])[0]
+    changed = [reason for reason in reasons if reason != ALREADY_CURRENT]
+    reason = (changed or reasons or [ALREADY_CURRENT])[0]
     return Report(outcome, reason, leaf, tuple(deployments))
 
 
@@ -152,3 +154,11 @@ class Timing:
     finished_at: datetime
     duration_seconds: float
     attempt: int = field(default=1)
+    renewed_at: datetime | None = None
+    """When the renewal was made, where its message tells."""
+
+    def served_after(self, report: Report) -> float | None:
+        """Seconds from the renewal to where it is served; None where it was there already, or did not come there."""
+        if self.renewed_at is None or report.outcome != "succeeded" or report.reason == ALREADY_CURRENT:
+            return None
+        return max((self.finished_at - self.renewed_at).total_seconds(), 0.0)

@@ -6,7 +6,7 @@ from typing import Final
 
 from worker.core.deployment import Deployment
 from worker.core.errors import Failure
-from worker.core.outcome import BindingResult, DeploymentReport, Outcome
+from worker.core.outcome import ALREADY_CURRENT, BindingResult, DeploymentReport, Outcome
 from worker.core.planning import Keep, Modify, Plan, Stored, UploadEach
 from worker.core.proof import Shortfall
 from worker.core.readback import FLAG_MOVED
@@ -75,7 +75,7 @@ def _ended(todo: Plan, results: Sequence[BindingResult], *, is_replaced: bool) -
         return "failed", FLAG_MOVED if reasons == {FLAG_MOVED} else "binding_failed"
     if todo.superseded_by is not None:
         return "superseded", "downgrade"
-    return "succeeded", "rotated" if is_replaced or todo.attach else "already_current"
+    return "succeeded", "rotated" if is_replaced or todo.attach else ALREADY_CURRENT
 
 
 def unproven(report: DeploymentReport, shortfalls: Sequence[Shortfall], *, why: str) -> DeploymentReport:

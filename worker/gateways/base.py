@@ -17,6 +17,8 @@ from worker.core.deployment import Binding, Deployment
 from worker.core.errors import NotAskedError
 from worker.core.outcome import BindingResult
 from worker.core.planning import Create, Modify, Observed, Plan, Stored
+from worker.gateways.breaker import Outage
+from worker.limits import Usage
 
 OnResult = Callable[[BindingResult], None]
 
@@ -52,6 +54,15 @@ class Account(Protocol):
     @property
     def held_for(self) -> float:
         """Seconds until anything is sent again: it has asked to be left alone for so long."""
+        ...
+
+    @property
+    def outage(self) -> Outage | None:
+        """For how long it has been down; None while it answers."""
+        ...
+
+    def usage(self) -> Usage:
+        """How much of its budget is used now."""
         ...
 
     def refusal(self) -> NotAskedError | None:

@@ -25,6 +25,15 @@ _LONGEST_OUTAGE: Final = 86400.0
 """After a day attempts count again, so that somebody hears of a gateway that never comes back."""
 
 
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A gateway is down. Seconds."""
+
+    lasts: float
+    """Since the first of the failures that it was known by."""
+    probe_in: float
+
+
 @dataclass(slots=True)
 class _Row:
     """Failures in a row."""
@@ -62,6 +71,13 @@ class Breaker:
     @property
     def is_open(self) -> bool:
         return self._probe_at is not None
+
+    @property
+    def outage(self) -> Outage | None:
+        """None while it is closed."""
+        if self._probe_at is None:
+            return None
+        return Outage(_now() - self._row.since, max(self._probe_at - _now(), 0.0))
 
     def refusal(self) -> NotAskedError | None:
         """Of whatever is to be sent now; None where a probe may be, or all."""

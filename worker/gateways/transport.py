@@ -18,11 +18,11 @@ from worker.core.backoff import jittered
 from worker.core.errors import NotAskedError, PermanentError, RotationError, TransientError
 from worker.effort import current_effort
 from worker.gateways.bodies import lenient, parsed, secrets_in, serialised
-from worker.gateways.breaker import Breaker
+from worker.gateways.breaker import Breaker, Outage
 from worker.gateways.exchange import AmbiguousError, Fenced, client_session, exchange, traced
 from worker.gateways.redaction import shown
 from worker.gateways.restraint import Restraint
-from worker.limits import LONGEST_WAIT, HeldError, Limits, Turn
+from worker.limits import LONGEST_WAIT, HeldError, Limits, Turn, Usage
 from worker.tracing import Call
 
 __all__ = ["AmbiguousError", "Answer", "Authenticator", "Dialect", "OnCall", "Request", "Transport", "path_of"]
@@ -138,6 +138,13 @@ class Transport:
     @property
     def held_for(self) -> float:
         return self._limits.held_for
+
+    @property
+    def outage(self) -> Outage | None:
+        return self._breaker.outage
+
+    def usage(self) -> Usage:
+        return self._limits.usage()
 
     def refusal(self) -> NotAskedError | None:
         held_for = self._limits.held_for

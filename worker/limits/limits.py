@@ -10,6 +10,7 @@ from worker.limits.allowance import Allowance
 from worker.limits.clock import now as _now
 from worker.limits.concurrency import Concurrency
 from worker.limits.queue import SHORT_JOB, TurnQueue, is_long
+from worker.limits.usage import Usage, Used
 from worker.limits.windows import Places, Window
 
 LONGEST_WAIT: Final = 600.0
@@ -104,6 +105,15 @@ class Limits:
     def windows(self) -> Sequence[Window]:
         """Set and learned."""
         return tuple(places.window for places in self._places)
+
+    def usage(self) -> Usage:
+        """How much of it all is used now."""
+        now = _now()
+        used = [
+            Used(one.window.seconds, one.window.calls, one.window.calls - max(one.free(now), 0)) for one in self._places
+        ]
+        allowed, most = self._concurrency.allowed, self._concurrency.most
+        return Usage(used, self._under_way, allowed, most, self._queue.size)
 
     def slot(self) -> "Slot":
         """One call's turn: `async with limits.slot() as turn`, and send it inside the block.

@@ -138,5 +138,10 @@ class TurnQueue:
     def _rings(self) -> tuple[_Ring, ...]:
         return self._urgent, self._others, self._background
 
+    @property
+    def size(self) -> int:
+        """Turns that are waited for."""
+        return sum(len(line.turns) for ring in self._rings for line in ring.values())
+
     def __bool__(self) -> bool:
         return bool(self._urgent or self._others or self._background)

@@ -1,6 +1,5 @@
 """What no single setting shows: addresses that would leak, names that lead nowhere, one thing configured twice."""
 
-import ipaddress
 import re
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -10,6 +9,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 from worker.core.names import is_domain
 from worker.core.places import is_below
 from worker.settings.base import VAULT_PATH
+from worker.settings.listening import http_problems, is_loopback
 from worker.settings.model import (
     AkSkAuth,
     ApiKeyAuth,
@@ -28,7 +28,7 @@ from worker.settings.model import (
     VaultAppRole,
 )
 from worker.settings.moving import moving_problems
-from worker.settings.proving import endpoint_problems, is_host_and_port, verify_problems
+from worker.settings.proving import endpoint_problems, verify_problems
 from worker.settings.timed import window_problems
 
 _APIG_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{3,49}")
@@ -50,7 +50,7 @@ def problems_in(settings: Settings) -> Sequence[str]:
     return [
         *_broker(settings.broker),
         *_parking(settings.retry.parking_seconds),
-        *_listen(settings.http.listen),
+        *http_problems(settings.http),
         *_publish(settings.publish),
         *_vault(settings.trust.vault),
         *_previous(settings.trust),
@@ -99,7 +99,7 @@ def broker_url_problems(url: str, broker: Broker) -> Iterator[str]:
     if parts is None or parts.scheme not in ("amqp", "amqps") or parts.fragment:
         yield "broker.url: not an amqp://, amqps:// or sqlite:/// URL"
         return
-    if parts.scheme == "amqp" and not broker.insecure and not _is_loopback(parts.hostname or ""):
+    if parts.scheme == "amqp" and not broker.insecure and not is_loopback(parts.hostname or ""):
         yield "broker.url: amqp:// to a host that is not loopback: use amqps://, or set broker.insecure"
     if broker.cert_file is not None and not parts.username and parts.password is None:
         # The library would say `guest`, which is not whose certificate it is.
@@ -113,7 +113,7 @@ def broker_url_problems(url: str, broker: Broker) -> Iterator[str]:
 def sends_password(url: str) -> bool:
     """Whether there is a password in a broker's URL that is for another host."""
     parts = _split(url)
-    return parts is not None and bool(parts.password) and not _is_loopback(parts.hostname or "")
+    return parts is not None and bool(parts.password) and not is_loopback(parts.hostname or "")
 
 
 def _split(url: str) -> SplitResult | None:
@@ -128,21 +128,9 @@ def _split(url: str) -> SplitResult | None:
     return parts if is_whole else None
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _parking(steps: Sequence[float]) -> Iterator[str]:
     if list(steps) != sorted(set(steps)):
         yield "retry.parking_seconds: must grow from step to step"
-
-
-def _listen(listen: str) -> Iterator[str]:
-    if not is_host_and_port(listen, first_port=0):
-        yield "http.listen: HOST:PORT is the form"
 
 
 def _gateway(place: str, gateway: Gateway) -> Iterator[str]:
@@ -178,7 +166,7 @@ def _endpoint(place: str, endpoint: str, *, insecure: bool) -> Iterator[str]:
     is_plain = parts is not None and not (parts.query or parts.fragment or "@" in parts.netloc)
     if parts is None or not is_plain or parts.scheme not in ("http", "https"):
         yield f"{place}: not an https:// address"
-    elif parts.scheme == "http" and not insecure and not _is_loopback(parts.hostname or ""):
+    elif parts.scheme == "http" and not insecure and not is_loopback(parts.hostname or ""):
         yield f"{place}: http:// to a host that is not loopback: use https://, or set insecure"
 
 

@@ -267,7 +267,11 @@ def _looked_at_later(settings: Settings) -> Iterator[tuple[str, Path]]:
 
 def ca_files(settings: Settings) -> Iterator[tuple[str, Path]]:
     """Every file of CAs, with the key that names it: who writes there says whom the worker, or a gateway, trusts."""
-    named: list[tuple[str, Path | None]] = [("broker.ca_file", settings.broker.ca_file)]
+    named: list[tuple[str, Path | None]] = [
+        ("broker.ca_file", settings.broker.ca_file),
+        ("http.cert_file", settings.http.cert_file),
+        ("http.client_ca_file", settings.http.client_ca_file),
+    ]
     if settings.trust.vault is not None:
         named.append(("trust.vault.ca_file", settings.trust.vault.ca_file))
     named += [(f"gateways.{name}.ca_file", gateway.ca_file) for name, gateway in settings.gateways.items()]
@@ -284,6 +288,8 @@ def secret_files(settings: Settings) -> Iterator[tuple[str, Path]]:
         ("broker.url_file", settings.broker.url_file),
         ("broker.key_file", settings.broker.key_file),
         ("publish.producer_key", settings.publish.producer_key),
+        ("http.token_file", settings.http.token_file),
+        ("http.key_file", settings.http.key_file),
     ]
     named += [(f"trust.recipient_keys.{number}", key) for number, key in enumerate(settings.trust.recipient_keys)]
     # Not `jwt_file`: Kubernetes chooses its mode, and nobody else is in the pod.

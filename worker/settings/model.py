@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from worker.core.stance import Stance
 from worker.settings.base import Identifier, Model, Seconds, Uuid, VaultPath, Wave
+from worker.settings.http import Http
 from worker.settings.timed import Timed
 from worker.settings.verify import Endpoint, Verify
 
@@ -312,12 +313,6 @@ class Publish(Model):
     names: dict[str, str] = Field(default={})
     plain: bool = False
     """Sends the key in the open. Only for a worker with `trust.allow_plain_keys`."""
-
-
-class Http(Model):
-    """`[http]`."""
-
-    listen: str = "127.0.0.1:8080"
 
 
 class Settings(Model):

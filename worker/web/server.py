@@ -1,26 +1,33 @@
-"""`/livez`, `/readyz` and `/metrics` on one listening socket."""
+"""`/livez`, `/readyz`, `/metrics` and the fleet on one listening socket."""
 
+import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from math import ceil
+from typing import Final
 
 from aiohttp import web
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from worker.broker.base import BrokerState
+from worker.fleet.values import FleetSource
+from worker.limits import Used
 from worker.settings import SettingsError
+from worker.settings.http import Http
+from worker.settings.listening import host_of
 from worker.telemetry import Metrics
+from worker.web.encrypting import Encrypting
+from worker.web.guarding import Guard
+from worker.web.status import Status
 
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
+_LONGEST_BODY: Final = 1024
+"""Nobody has anything to send."""
+_LEAVING_SECONDS: Final = 1.0
+"""Until whoever still follows what goes on is sent away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,8 @@ class GatewayState:
     """Until what is under way there has ended."""
     held_for: float = 0.0
     """Until anything is sent there again: it has asked to be left alone."""
+    budgets: Sequence[Used] = ()
+    """Of each of its windows."""
 
 
 def _never() -> bool:
@@ -50,7 +59,7 @@ class Health:
 
     async def livez(self, _request: web.Request) -> web.Response:
         """200 while the event loop turns."""
-        return web.json_response({"status": "alive"}, headers=_HEADERS)
+        return web.json_response({"status": "alive"})
 
     async def readyz(self, _request: web.Request) -> web.Response:
         """200 when connected, consuming or standing by; else 503 with the reasons.
@@ -64,16 +73,17 @@ class Health:
         reasons += [] if state.is_remembering else ["the history cannot be read"]
         reasons += ["draining"] if self.is_stopping() else []
         if reasons:
-            return web.json_response({"status": "not ready", "reasons": reasons}, status=503, headers=_HEADERS)
+            return web.json_response({"status": "not ready", "reasons": reasons}, status=503)
         role = "consuming" if state.is_active else "standing by"
         told = _left_alone(self.gateways())
-        return web.json_response({"status": "ready", "role": role, **told}, headers=_HEADERS)
+        return web.json_response({"status": "ready", "role": role, **told})
 
     async def metrics_page(self, _request: web.Request) -> web.Response:
         """Prometheus text."""
         await self._measured()
-        body = generate_latest(self.metrics.registry)
-        return web.Response(body=body, headers={**_HEADERS, "Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+        # In a thread: with thousands of certificates it takes longer than others can be kept waiting.
+        body = await asyncio.to_thread(generate_latest, self.metrics.registry)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
     async def _measured(self) -> BrokerState:
         state = await self.state()
@@ -83,7 +93,12 @@ class Health:
         self.metrics.room.set(state.room)
         self.metrics.parked.set(state.parked)
         self.metrics.dead.set(state.dead)
+        self.metrics.budget.clear()  # a window that was learned may be forgotten
+        self.metrics.budget_used.clear()
         for name, gateway in self.gateways().items():
+            for one in gateway.budgets:
+                self.metrics.budget.labels(name, f"{one.seconds:g}").set(one.calls)
+                self.metrics.budget_used.labels(name, f"{one.seconds:g}").set(one.used)
             self.metrics.gateway_up.labels(name).set(gateway.is_up)
             self.metrics.gateway_held.labels(name).set(gateway.held_for)
             self.metrics.remaining.labels(name).set(gateway.seconds_left)
@@ -98,23 +113,22 @@ def _left_alone(gateways: Mapping[str, GatewayState]) -> Mapping[str, object]:
 
 
 @asynccontextmanager
-async def serving(health: Health, host: str, port: int) -> AsyncIterator[int]:
-    """Serves inside the block; yields the port, which the system chose where `port` is 0.
+async def serving(health: Health, http: Http, fleet: FleetSource) -> AsyncIterator[int]:
+    """Serves inside the block; yields the port, which the system chose where the settings say 0.
 
-    Raises SettingsError where it cannot listen.
+    Raises SettingsError where it cannot listen, or has no token or certificate that can be used.
     """
-    app = web.Application()
-    app.add_routes(
-        [
-            web.get("/livez", health.livez),
-            web.get("/readyz", health.readyz),
-            web.get("/metrics", health.metrics_page),
-        ]
-    )
-    runner = web.AppRunner(app, access_log=None)
+    guard = Guard(http)
+    guard.check()
+    app = web.Application(middlewares=[guard.middleware()], client_max_size=_LONGEST_BODY)
+    app.on_response_prepare.append(guard.add_headers)
+    app.add_routes([web.get("/livez", health.livez), web.get("/readyz", health.readyz)])
+    app.add_routes([web.get("/metrics", health.metrics_page), web.get("/status.json", Status(fleet).status)])
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LEAVING_SECONDS)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port)
+        port = int(http.listen.rpartition(":")[2])
+        site = web.TCPSite(runner, host_of(http.listen), port, ssl_context=Encrypting(http).context())
         await _start(site)
         yield int(runner.addresses[0][1])
     finally:

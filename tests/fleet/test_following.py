@@ -1,0 +1,98 @@
+"""Keeping up with what workers tell, whatever becomes of the broker."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.fleet.told import event, model_of, told_deployment
+from tests.support.values import day
+from tests.support.virtual_time import run_virtual
+from worker.beside import beside
+from worker.broker.base import Batch, BrokerError, BrokerLostError, BrokerState, TopologyError
+from worker.core.outcome import Report
+from worker.fleet.following import keep_up
+from worker.fleet.values import Fleet
+
+
+@dataclass
+class History:
+    """What was told, and what comes of reading on, in turns: an error, or nothing that is wrong."""
+
+    events: list[Mapping[str, Any]]
+    ends: list[BrokerError] = field(default_factory=list)
+    asked_after: list[int | None] = field(default_factory=list)
+    connected_at: float = 0.0
+
+    async def state(self) -> BrokerState:
+        is_connected = asyncio.get_running_loop().time() >= self.connected_at
+        return BrokerState(is_connected=is_connected, is_active=is_connected)
+
+    async def following(self, after: int | None = None) -> AsyncGenerator[Batch]:
+        assert (await self.state()).is_connected
+        self.asked_after.append(after)
+        at = after or 0
+        while True:
+            found = self.events[at : at + 1]
+            if self.ends and not found:
+                raise self.ends.pop(0)
+            at += len(found)
+            yield Batch(at, found)
+            await asyncio.sleep(0 if found else 0.5)
+
+
+def seen(history: History, tell: Callable[[Any], None] = lambda _model: None, seconds: float = 200) -> Fleet:
+    model = model_of()
+    model.is_reading_history = True
+    broker: Any = history
+
+    async def look() -> Fleet:
+        async with beside(keep_up(model, broker)):
+            await asyncio.sleep(1.0)
+            tell(model)
+            await asyncio.sleep(seconds)
+            return await model.fleet()
+
+    return run_virtual(look())
+
+
+def told(fleet: Fleet) -> Sequence[str | None]:
+    return tuple(one.renewal_id for one in fleet.recent)
+
+
+def some(*names: str) -> list[Mapping[str, Any]]:
+    return [event(name, "succeeded", day(number), told_deployment()) for number, name in enumerate(names, 10)]
+
+
+def test_what_was_told_before_and_what_is_told_since_is_known() -> None:
+    history = History(some("r1", "r2"))
+
+    def tell(_model: Any) -> None:
+        history.events += some("r1", "r2", "r3")[2:]
+
+    fleet = seen(history, tell)
+    assert (told(fleet), fleet.is_reading_history, fleet.history_problem) == (("r3", "r2", "r1"), False, None)
+
+
+def test_after_the_link_was_lost_it_goes_on_where_it_was() -> None:
+    history = History(some("r1", "r2"), [BrokerLostError("the broker is lost"), BrokerLostError("again")])
+    fleet = seen(history)
+    assert history.asked_after == [None, 2, 2]
+    assert (told(fleet), fleet.is_reading_history) == (("r2", "r1"), False)
+
+
+def test_before_the_worker_has_a_broker_there_is_nothing_to_be_read() -> None:
+    fleet = seen(History(some("r1"), connected_at=300))
+    assert (told(fleet), fleet.is_reading_history) == ((), True)
+
+
+def test_without_a_history_it_shows_what_this_process_tells_and_says_what_is_missing() -> None:
+    history = History([], [TopologyError("history_stream: no right to read it")] * 10)
+    fleet = seen(history, lambda model: model.told(some("r1")[0], Report("succeeded", "rotated")))
+    assert told(fleet) == ("r1",)
+    assert fleet.history_problem == "history_stream: no right to read it"
+
+
+def test_once_there_is_a_history_again_nothing_is_missing() -> None:
+    fleet = seen(History([], [TopologyError("no stream")]))
+    assert (fleet.history_problem, fleet.is_reading_history) == (None, False)

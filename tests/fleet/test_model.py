@@ -1,0 +1,191 @@
+"""The fleet as it is known to one process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+
+from tests.fleet.told import NOW, Outside, event, letter, model_of, told_deployment
+from tests.support.values import certificate, day, deployment
+from tests.support.virtual_time import run_virtual
+from worker.broker.base import EXPOSED, BrokerState
+from worker.core.outcome import Report
+from worker.effort import Effort
+from worker.fleet.latest import Bindings, Histories, Listings
+from worker.fleet.model import FleetModel
+from worker.fleet.standing import Ended
+from worker.fleet.told import told_in
+from worker.fleet.values import BindingStanding, Fleet, Parked
+
+
+async def state_of(model: FleetModel, after: int = 2) -> str:
+    """Of its certificate, at the end of so many seconds in which somebody looks on."""
+    for _ in range(after):
+        await asyncio.sleep(1.0)
+        await model.fleet()
+    [standing] = (await model.fleet()).certificates
+    return standing.state
+
+
+def parked(renewal_id: str = "r1") -> Parked:
+    return Parked("shop", renewal_id, "throttled", NOW, NOW + timedelta(seconds=30))
+
+
+def test_an_outcome_that_is_heard_of_twice_counts_once() -> None:
+    model = model_of()
+    told = event("r1", "succeeded", NOW, told_deployment())
+    model.told(told, Report("succeeded", "rotated"))
+    model.recall(told)
+    model.recall(event("r1", "succeeded", NOW + timedelta(seconds=1), told_deployment()))
+    fleet = run_virtual(model.fleet())
+    assert [sum(one.total for one in series.buckets) for series in fleet.series] == [2, 2, 2]
+    assert len(fleet.recent) == 2
+
+
+def test_what_is_told_while_the_history_is_read_comes_after_it() -> None:
+    model = model_of()
+    model.is_reading_history = True
+    model.told(event("r2", "failed", day(20)), Report("failed", "forbidden"))
+    model.recall(event("r1", "succeeded", day(19), told_deployment()))
+    assert run_virtual(model.fleet()).recent[0].renewal_id == "r1"
+    model.end_of_history()
+    fleet = run_virtual(model.fleet())
+    assert [one.renewal_id for one in fleet.recent] == ["r2", "r1"]
+    details = run_virtual(model.certificate("shop"))
+    assert details is not None
+    assert [one.renewal_id for one in details.history] == ["r2", "r1"]
+
+
+def test_a_certificates_state_follows_what_becomes_of_its_renewals() -> None:
+    outside = Outside()
+    model = model_of(outside)
+
+    async def states() -> AsyncIterator[str]:
+        yield await state_of(model)
+        with model.rotating("shop", "r1", 1, Effort()):
+            yield await state_of(model)
+        model.parked(parked())
+        yield await state_of(model)
+        with model.rotating("shop", "r1", 2, Effort()):
+            yield await state_of(model)
+        outside.state = replace(outside.state, dead=1)
+        model.told(event("r1", "failed"), Report("failed", "forbidden"))
+        yield await state_of(model)
+        outside.state = replace(outside.state, dead=0)
+        model.told(event("r1", "succeeded", NOW + timedelta(seconds=1)), Report("succeeded", "rotated"))
+        yield await state_of(model)
+
+    async def all_of_them() -> tuple[list[str], Fleet]:
+        return [one async for one in states()], await model.fleet()
+
+    seen, fleet = run_virtual(all_of_them())
+    assert seen == ["unknown", "rotating", "parked", "rotating", "dead", "served"]
+    assert (fleet.parked, fleet.dead, fleet.states["served"]) == ([], [], 1)
+    assert sum(fleet.states.values()) == 1
+
+
+def test_where_the_broker_counts_other_dead_letters_than_were_told_they_are_read_and_not_again_and_again() -> None:
+    outside = Outside(letters=[letter("m1", "r1"), letter("m2", "r2")])
+    outside.state = replace(outside.state, dead=2)
+    model = model_of(outside)
+    model.recall(event("r9", "failed", day(18)))
+
+    async def looking_on() -> Fleet:
+        await state_of(model, after=4)
+        assert outside.reads == 0, "an outcome is told before its message is buried"
+        await state_of(model, after=200)
+        return await model.fleet()
+
+    assert [one.id for one in run_virtual(looking_on()).dead] == ["m2", "m1"]
+    assert outside.reads == 1
+
+
+def test_who_stands_by_never_takes_the_dead_letters_out_of_anybodys_sight() -> None:
+    outside = Outside(letters=[letter("m1", "r1")], state=BrokerState(is_connected=True, is_active=False, dead=1))
+    run_virtual(state_of(model_of(outside), after=200))
+    assert outside.reads == 0
+
+
+def test_a_key_in_the_open_is_told_as_such_and_not_offered_to_be_replayed() -> None:
+    model = model_of()
+    model.recall(event("r1", "failed", reason="plain_key_refused", message=f"{EXPOSED}; refused"))
+    [dead] = run_virtual(model.fleet()).dead
+    assert (dead.is_withheld, dead.is_exposed) == (True, True)
+
+
+def test_what_should_have_come_again_long_ago_is_another_workers() -> None:
+    outside = Outside()
+    model = model_of(outside)
+    model.parked(parked())
+
+    async def states() -> list[str]:
+        before = await state_of(model)
+        outside.now = NOW + timedelta(minutes=3)
+        return [before, await state_of(model)]
+
+    assert run_virtual(states()) == ["parked", "unknown"]
+
+
+def test_who_waits_for_news_hears_of_them_and_of_what_the_broker_counts() -> None:
+    outside = Outside()
+    model = model_of(outside)
+
+    async def news() -> list[float]:
+        clock, heard = asyncio.get_running_loop().time, []
+        version = (await model.fleet()).version
+        asyncio.get_running_loop().call_later(1.0, model.recall, event())
+        version = await model.changed(version)
+        heard.append(clock())
+        outside.state = replace(outside.state, ready=7)
+        assert await model.changed(version) != version
+        return [*heard, clock()]
+
+    told, counted = run_virtual(news())
+    assert told == 1.0
+    assert told < counted <= told + 5.0
+
+
+def test_a_snapshot_shares_with_the_one_before_what_has_not_changed() -> None:
+    many = {f"c{number}": replace(certificate(deployment()), name=f"c{number}") for number in range(1000)}
+    model = model_of(None, **many)
+    before = run_virtual(model.fleet()).certificates
+    model.recall(event("r1", "succeeded", NOW, told_deployment(), certificate="c7"))
+    after = run_virtual(model.fleet()).certificates
+    changed = [one.name for one, other in zip(before, after, strict=True) if one is not other]
+    assert changed == ["c7"]
+    assert [one.name for one in after] == sorted(many)
+
+
+def test_certificates_that_the_settings_keep_are_known_still() -> None:
+    model = model_of(shop=certificate(deployment()), old=replace(certificate(deployment()), name="old"))
+    model.recall(event("r1", "succeeded", NOW, told_deployment()))
+    two = replace(certificate(deployment()), deployments=(deployment(), deployment(certificate_id="c2")))
+    model.keep_to({"shop": two, "new": replace(certificate(deployment()), name="new")})
+    fleet = run_virtual(model.fleet())
+    assert [(one.name, one.state, one.serial_numbers) for one in fleet.certificates] == [
+        ("new", "unknown", ()),
+        ("shop", "served", ("2",)),
+    ]
+    assert dict(fleet.states) == {"unknown": 1, "served": 1}
+    assert run_virtual(model.certificate("old")) is None
+
+
+def test_however_much_is_told_what_is_kept_has_a_size() -> None:
+    histories, listings = Histories(each=3, in_all=7), Listings(in_all=5)
+    ended = Ended("a", "r", "failed", "forbidden", NOW)
+    for name in ("a", "a", "a", "a", "b", "b", "c", "c", "d"):
+        histories.add(name, ended)
+    assert [len(histories.of(name)) for name in "abcd"] == [0, 2, 2, 1]
+    for name in "abc":
+        listings.put(name, {"k": Bindings([BindingStanding("domain", str(one)) for one in range(2)], True)})
+    listings.put("c", {"k": Bindings([BindingStanding("domain", "x")], True)})
+    assert [len(listings.of(name)) for name in "abc"] == [0, 1, 1]
+
+
+def test_whoever_sends_garbage_under_any_name_makes_no_certificate() -> None:
+    model = model_of()
+    for number in range(50):
+        model.recall(event(f"r{number}", "failed", certificate=f"stranger-{number}"))
+    fleet = run_virtual(model.fleet())
+    assert [one.name for one in fleet.certificates] == ["shop"]
+    assert told_in(event()) is not None

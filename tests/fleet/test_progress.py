@@ -1,0 +1,81 @@
+"""How far a rotation is, as it goes on."""
+
+from contextlib import ExitStack
+from dataclasses import replace
+
+from tests.fleet.told import NOW
+from tests.support.fake_gateway import FakeGateway
+from tests.support.values import certificate, deployment, domain, stored
+from tests.support.virtual_time import run_virtual
+from worker.core.errors import Failure
+from worker.core.outcome import BindingResult, BindingState
+from worker.effort import Effort
+from worker.fleet.progress import Progress
+from worker.fleet.values import Running
+from worker.forecast import Work
+
+TWO = (deployment(), deployment(gateway="other", certificate_id="c2"))
+
+
+def work(bindings: int = 2, *, replaces: bool = True) -> Work:
+    one = Work(FakeGateway(stored(), {}), 4, bindings, bindings, set(), replaces)
+    one.beside.add(one)
+    return one
+
+
+def result(state: BindingState, name: str = "a.example.com") -> BindingResult:
+    failure = Failure("not_found", "", transient=False) if state == "failed" else None
+    return BindingResult(domain(name), state, failure)
+
+
+def test_a_rotation_is_shown_step_by_step() -> None:
+    heard: list[str] = []
+    progress = Progress({"shop": replace(certificate(), deployments=TWO)}, lambda: NOW, heard.append)
+    effort, todo = Effort(urgent=True), work()
+
+    def now() -> Running:
+        [running] = progress.of("shop")
+        return running
+
+    with progress.rotating("shop", "r1", 3, effort):
+        phases = [now().phase]
+        effort.calls = 2
+        phases.append(now().phase)
+        assert now().total is None, "one of the two was not looked at yet"
+        progress.planned(TWO[0], todo)
+        progress.planned(TWO[1], work(0, replaces=False))
+        phases.append(now().phase)
+        assert (now().total, now().seconds_left) == (2, 2.0)
+        todo.left = 1
+        progress.bound(TWO[0], result("attached"))
+        phases.append(now().phase)
+        todo.left = 0
+        progress.bound(TWO[0], result("failed", "b.example.com"))
+        phases.append(now().phase)
+        assert (now().done, now().failed, now().calls) == (2, 1, 2)
+        progress.bound(TWO[0], result("rolled_back"))
+        assert [one.phase for one in now().steps] == ["rolling back", "verifying"]
+        assert (now().attempt, now().is_urgent, now().renewal_id) == (3, True, "r1")
+        assert "shop" in progress
+    assert phases == ["queueing", "observing", "replacing", "attaching", "verifying"]
+    assert (progress.of("shop"), "shop" in progress, set(heard)) == ([], False, {"shop"})
+
+
+def test_what_is_bound_for_nobodys_renewal_is_nobodys_progress() -> None:
+    progress = Progress({"shop": certificate(deployment())}, lambda: NOW)
+    progress.planned(deployment(), work())
+    progress.bound(deployment(certificate_id="unknown"), result("attached"))
+    assert run_virtual(progress.running()) == []
+
+
+def test_of_very_many_only_the_oldest_are_estimated_for_each_asks_all_the_others() -> None:
+    names = [f"c{number}" for number in range(100)]
+    places = {name: deployment(certificate_id=name) for name in names}
+    progress = Progress({name: replace(certificate(to), name=name) for name, to in places.items()}, lambda: NOW)
+    with ExitStack() as stack:
+        for name in names:
+            stack.enter_context(progress.rotating(name, "r1", 1, Effort()))
+            progress.planned(places[name], work())
+        running = run_virtual(progress.running())
+    assert [one.certificate for one in running] == names
+    assert [one.seconds_left is not None for one in running] == [True] * 64 + [False] * 36

@@ -1,0 +1,108 @@
+"""The fleet as JSON."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import jsonschema
+import pytest
+
+from tests.support.fleets import StillFleet, sample_details, sample_fleet
+from worker.broker.base import BrokerState
+from worker.core.schemas import as_text
+from worker.fleet.shape import details_json, fleet_json, schemas
+from worker.settings.http import Http
+from worker.telemetry import Metrics
+from worker.web.server import Health, serving
+
+SCHEMAS: Final = Path(__file__).parents[2] / "docs" / "schemas"
+
+
+@asynccontextmanager
+async def served(fleet: StillFleet) -> AsyncIterator[str]:
+    async def state() -> BrokerState:
+        return BrokerState(is_connected=True, is_active=True)
+
+    async with serving(Health(state, Metrics()), Http(listen="127.0.0.1:0"), fleet) as port:
+        yield f"http://127.0.0.1:{port}/status.json"
+
+
+async def told(url: str) -> tuple[int, dict[str, Any]]:
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        assert answer.content_type == "application/json"
+        return answer.status, await answer.json()
+
+
+@pytest.mark.parametrize("number", [0, 1, 50, 250])
+async def test_the_whole_fleet_is_told(number: int) -> None:
+    fleet = sample_fleet(number)
+    async with served(StillFleet(fleet)) as url:
+        status, shown = await told(url)
+    assert status == 200
+    assert [one["name"] for one in shown["certificates"]] == [one.name for one in fleet.certificates]
+    for one, standing in zip(shown["certificates"], fleet.certificates, strict=True):
+        assert (one["state"], one["level"]) == (standing.state, standing.level(fleet.at))
+        assert one["serial_numbers"] == list(standing.serial_numbers)
+        assert one["bindings"]["failed"] == standing.bindings.failed
+    assert [(one["done"], one["total"], one["phase"]) for one in shown["running"]] == [
+        (one.done, one.total, one.phase) for one in fleet.running
+    ]
+    assert shown["at"] == "2026-11-20T10:00:00Z"
+    assert len(shown["series"][0]["buckets"]) == 60
+
+
+async def test_one_certificate_is_told_with_its_bindings_and_its_past() -> None:
+    fleet = sample_fleet(50)
+    async with served(StillFleet(fleet)) as url:
+        status, shown = await told(f"{url}?certificate=shop-00024")
+        assert (await told(f"{url}?certificate=unknown"))[0] == 404
+        assert (await told(f"{url}?certificate="))[0] == 404
+    assert status == 200
+    assert (shown["certificate"]["name"], shown["certificate"]["state"]) == ("shop-00024", "failed")
+    [failed, *_rest] = shown["deployments"][0]["bindings"]
+    assert (failed["state"], failed["reason"], failed["status"], failed["code"]) == (
+        "failed",
+        "not_found",
+        404,
+        "APIG.3020",
+    )
+    assert len(shown["history"]) == 5
+
+
+async def test_others_have_their_turns_while_ten_thousand_certificates_are_told() -> None:
+    fleet, turns = sample_fleet(10_000), 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with served(StillFleet(fleet)) as url:
+        counting = asyncio.create_task(count())
+        _, shown = await told(url)
+        counting.cancel()
+    assert len(shown["certificates"]) == 10_000
+    assert turns >= 100
+    assert max(len(piece) for piece in fleet_json(fleet)) < 400_000, "no piece is much work"
+
+
+def test_details_are_one_document() -> None:
+    details = sample_details(sample_fleet(50), "shop-00000")
+    assert details is not None
+    assert details_json(details).startswith(b'{"at":"2026-11-20T10:00:00Z"')
+
+
+def test_what_is_told_keeps_to_the_published_schemas() -> None:
+    for name, schema in schemas().items():
+        assert (SCHEMAS / name).read_text() == as_text(schema)
+    fleet = sample_fleet(250)
+    details = sample_details(fleet, "shop-00024")
+    assert details is not None
+    told = {"status.v1.json": b"".join(fleet_json(fleet)), "status-certificate.v1.json": details_json(details)}
+    for name, document in told.items():
+        jsonschema.validate(json.loads(document), schemas()[name])

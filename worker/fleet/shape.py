@@ -1,0 +1,154 @@
+"""The JSON of what is shown: times as in RFC 3339, durations in seconds; what can be derived is there, too."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Final, Self
+
+from pydantic import TypeAdapter
+
+from worker.fleet.standing import CertificateStanding, Counts, DeploymentStanding, Ended, Level, State
+from worker.fleet.values import (
+    CertificateDetails,
+    Dead,
+    DeploymentDetails,
+    Fleet,
+    GatewayStanding,
+    Parked,
+    Phase,
+    Role,
+    Running,
+    Series,
+    Step,
+)
+
+_TOGETHER: Final = 100
+"""Certificates told in one go: some milliseconds' work."""
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateShape:
+    """One certificate of the fleet."""
+
+    name: str
+    state: State
+    level: Level
+    serial_numbers: Sequence[str]
+    not_after: datetime | None
+    days_left: float | None
+    bindings: Counts
+    last: Ended | None
+    deployments: Sequence[DeploymentStanding]
+
+    @classmethod
+    def of(cls, one: CertificateStanding, now: datetime) -> Self:
+        days = one.days_left(now)
+        left = None if days is None else round(days, 2)
+        served = one.serial_numbers, one.not_after, left, one.bindings
+        return cls(one.name, one.state, one.level(now), *served, one.last, one.deployments)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningShape:
+    """A rotation under way."""
+
+    certificate: str
+    renewal_id: str | None
+    since: datetime
+    attempt: int
+    is_urgent: bool
+    calls: int
+    phase: Phase
+    done: int
+    failed: int
+    total: int | None
+    seconds_left: float | None
+    steps: Sequence[Step]
+
+    @classmethod
+    def of(cls, one: Running) -> Self:
+        left = None if one.seconds_left is None else round(one.seconds_left, 1)
+        gone = one.phase, one.done, one.failed, one.total, left
+        return cls(one.certificate, one.renewal_id, one.since, one.attempt, one.is_urgent, one.calls, *gone, one.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class HeadShape:
+    """All but the certificates, of which there may be many thousand."""
+
+    at: datetime
+    version: int
+    worker_version: str
+    started_at: datetime | None
+    role: Role
+    history_problem: str | None
+    is_reading_history: bool
+    ready: int
+    parked_in_all: int
+    dead_in_all: int
+    states: Mapping[State, int]
+    running: Sequence[RunningShape]
+    parked: Sequence[Parked]
+    dead: Sequence[Dead]
+    gateways: Sequence[GatewayStanding]
+    series: Sequence[Series]
+    recent: Sequence[Ended]
+
+    @classmethod
+    def of(cls, fleet: Fleet) -> Self:
+        told = {one.name: getattr(fleet, one.name) for one in fields(cls)}
+        states = {state: number for state, number in fleet.states.items() if number}
+        return cls(**{**told, "states": states, "running": [RunningShape.of(one) for one in fleet.running]})
+
+
+@dataclass(frozen=True, slots=True)
+class DetailsShape:
+    """A certificate's own page."""
+
+    at: datetime
+    version: int
+    certificate: CertificateShape
+    deployments: Sequence[DeploymentDetails]
+    history: Sequence[Ended]
+    running: Sequence[RunningShape]
+    parked: Sequence[Parked]
+    dead: Sequence[Dead]
+
+    @classmethod
+    def of(cls, one: CertificateDetails) -> Self:
+        certificate, running = CertificateShape.of(one.standing, one.at), [RunningShape.of(it) for it in one.running]
+        return cls(one.at, one.version, certificate, one.deployments, one.history, running, one.parked, one.dead)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetShape(HeadShape):
+    """`GET /status.json`. It is told piece by piece, and so never made as a whole."""
+
+    certificates: Sequence[CertificateShape]
+
+
+_HEAD: Final = TypeAdapter(HeadShape)
+_CERTIFICATES: Final = TypeAdapter(list[CertificateShape])
+_DETAILS: Final = TypeAdapter(DetailsShape)
+
+
+def schemas() -> Mapping[str, Mapping[str, Any]]:
+    """By file name: of the whole fleet, and of one certificate."""
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return {
+        "status.v1.json": {**dialect, **TypeAdapter(FleetShape).json_schema(mode="serialization")},
+        "status-certificate.v1.json": {**dialect, **_DETAILS.json_schema(mode="serialization")},
+    }
+
+
+def fleet_json(fleet: Fleet) -> Iterator[bytes]:
+    """The whole document, piece by piece: whoever sends it may turn to others in between."""
+    yield _HEAD.dump_json(HeadShape.of(fleet))[:-1] + b',"certificates":['
+    for start in range(0, len(fleet.certificates), _TOGETHER):
+        part = [CertificateShape.of(one, fleet.at) for one in fleet.certificates[start : start + _TOGETHER]]
+        yield (b"," if start else b"") + _CERTIFICATES.dump_json(part)[1:-1]
+    yield b"]}\n"
+
+
+def details_json(details: CertificateDetails) -> bytes:
+    return _DETAILS.dump_json(DetailsShape.of(details)) + b"\n"

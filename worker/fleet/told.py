@@ -1,0 +1,190 @@
+"""What an outcome event says of a certificate. What others may have written there is not believed to be of any form."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final, get_args
+
+from worker.core.outcome import ALREADY_CURRENT
+from worker.core.past import moment
+from worker.core.reporting import ROLLED_BACK
+from worker.fleet.standing import Counts, DeploymentStanding, Ended, Outcome
+from worker.fleet.values import BindingStanding, BindingState
+
+_OUTCOMES: Final = {one: one for one in get_args(Outcome)}
+_MOVING: Final = ("blue_green", "replace", "per_domain")
+_LONGEST: Final = 90 * 86400.0
+"""Seconds: who says that it was renewed before that has a wrong clock."""
+WHOLE: Final = "deployment"
+"""The kind of what failed before it came to single bindings."""
+Facts = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event, read."""
+
+    key: tuple[str, str]
+    """Tells it from every other; the same event may be published twice."""
+    ended: Ended
+    leaf: Facts
+    deployments: Sequence[Facts]
+
+
+def told_in(event: Facts) -> Told | None:
+    """None for what is no outcome event."""
+    data, at = event.get("data"), moment(event.get("time"))
+    outcome = _OUTCOMES.get(str(data.get("outcome"))) if isinstance(data, dict) else None
+    if not isinstance(data, dict) or at is None or outcome is None:
+        return None
+    deployments = [one for one in _list(data.get("deployments")) if isinstance(one, dict)]
+    leaf = _mapping(data.get("leaf"))
+    ended = Ended(
+        certificate=_text(event.get("subject")),
+        renewal_id=_text(data.get("renewal_id")),
+        outcome=outcome,
+        reason=str(data.get("reason")),
+        at=at,
+        attempt=_number(data.get("attempt"), 1),
+        duration=_seconds(data.get("duration_seconds")),
+        served_after=_served_after(data, at),
+        serial_number=_text(leaf.get("serial_number")),
+        not_after=moment(leaf.get("not_after")),
+        gateway_calls=_number(data.get("gateway_calls"), 0),
+        bindings=_sum([counts_in(one) for one in deployments]),
+        message=_text(data.get("message")),
+        warnings=tuple(str(one) for one in _list(data.get("warnings"))),
+    )
+    return Told((str(event.get("id")), str(event.get("time"))), ended, leaf, deployments)
+
+
+def _served_after(data: Facts, at: datetime) -> float | None:
+    """Only of what was brought there by this renewal."""
+    renewed_at = moment(data.get("renewed_at"))
+    if renewed_at is None or data.get("outcome") != "succeeded" or data.get("reason") == ALREADY_CURRENT:
+        return None
+    return min(max((at - renewed_at).total_seconds(), 0.0), _LONGEST)
+
+
+def matched(known: Sequence[DeploymentStanding], told: Sequence[Facts]) -> Sequence[Facts | None]:
+    """Of each known deployment what is told of it: by its stored certificate, else by gateway and strategy in order.
+
+    Where bindings move, the stored certificate is another one each time.
+    """
+    left = list(told)
+    found = [_taken(left, one, "certificate_id") for one in known]
+    return [
+        _taken(left, one, "strategy") if it is None and (one.certificate_id is None or one.strategy in _MOVING) else it
+        for one, it in zip(known, found, strict=True)
+    ]
+
+
+def _taken(left: list[Facts], known: DeploymentStanding, field: str) -> Facts | None:
+    wanted = getattr(known, field)
+    for one in left:
+        if wanted is not None and one.get("gateway") == known.gateway and one.get(field) == wanted:
+            left.remove(one)
+            return one
+    return None
+
+
+def stands_after(known: DeploymentStanding, told: Told, facts: Facts | None) -> DeploymentStanding:
+    """A deployment after an outcome; `facts` None: nothing was done or learned there."""
+    if facts is None:
+        return known
+    counts = counts_in(facts)
+    stands = replace(
+        known,
+        outcome=_OUTCOMES.get(str(facts.get("outcome")), told.ended.outcome),
+        reason=str(facts.get("reason")),
+        bindings=counts if counts.total else known.bindings,  # of what was not looked at none are told
+        at=told.ended.at,
+    )
+    return _serving(stands, told.leaf, facts)
+
+
+def _serving(known: DeploymentStanding, leaf: Facts, facts: Facts) -> DeploymentStanding:
+    """What is served there, as far as it is told."""
+    if known.strategy == "rebind":
+        ends = moment(facts.get("not_after"))
+        return known if ends is None else replace(known, serial_number=None, not_before=None, not_after=ends)
+    if leaf and _is_new(facts):
+        begins, ends = moment(leaf.get("not_before")), moment(leaf.get("not_after"))
+        return replace(known, serial_number=_text(leaf.get("serial_number")), not_before=begins, not_after=ends)
+    previous = _mapping(facts.get("previous"))
+    serial, ends = _text(previous.get("serial_number")), moment(previous.get("not_after"))
+    if ends is None or (serial, ends) == (known.serial_number, known.not_after):
+        return known
+    return replace(known, serial_number=serial, not_before=None, not_after=ends)
+
+
+def _is_new(facts: Facts) -> bool:
+    """Whether the renewed certificate is what is served, be it not everywhere."""
+    if facts.get("outcome") == "succeeded":
+        return True
+    attached = counts_in(facts).attached > 0
+    return not went_back(facts) and bool(facts.get("replaced")) and (attached or _is_in_place(facts))
+
+
+def _is_in_place(facts: Facts) -> bool:
+    return facts.get("strategy") == "in_place"
+
+
+def failed_in(facts: Facts | None) -> Sequence[BindingStanding]:
+    """The bindings that failed or were bad and went back, as far as the event names them."""
+    given = facts or {}
+    state: BindingState = "rolled_back" if went_back(given) else "failed"
+    return [_failed(one, state) for one in _list(given.get("failures")) if isinstance(one, dict)]
+
+
+def went_back(facts: Facts) -> bool:
+    """Whether all that was moved at a deployment went back to where it was."""
+    return facts.get("reason") == ROLLED_BACK
+
+
+def _failed(failure: Facts, state: BindingState) -> BindingStanding:
+    status = failure.get("status")
+    return BindingStanding(
+        kind=str(failure.get("kind")),
+        name=str(failure.get("name")),
+        instance_id=_text(failure.get("instance_id")),
+        state=state,
+        reason=str(failure.get("reason")),
+        status=status if isinstance(status, int) else None,
+        code=_text(failure.get("code")),
+        message=_text(failure.get("message")),
+        attempts=_number(failure.get("attempts"), 1),
+    )
+
+
+def counts_in(deployment: Facts) -> Counts:
+    told = _mapping(deployment.get("bindings"))
+    names = ("total", "attached", "unchanged", "failed", "rolled_back")
+    return Counts(*(_number(told.get(name), 0) for name in names))
+
+
+def _sum(counts: Sequence[Counts]) -> Counts:
+    total = Counts()
+    for one in counts:
+        total = total.plus(one)
+    return total
+
+
+def _mapping(value: object) -> Facts:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> Sequence[Any]:
+    return value if isinstance(value, list) else ()
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _number(value: object, otherwise: int) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else otherwise
+
+
+def _seconds(value: object) -> float:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
