@@ -12,6 +12,7 @@ from tests.bite.faults_of_notes import OF_NOTES
 from tests.bite.faults_of_proof import OF_PROOF
 from tests.bite.faults_of_sight import OF_SIGHT
 from tests.bite.faults_of_telling import OF_TELLING
+from tests.bite.faults_of_the_page import OF_THE_PAGE
 from tests.bite.faults_of_time import OF_TIME
 from tests.bite.faults_of_trust import OF_TRUST
 from tests.bite.faults_of_vault import OF_VAULT
@@ -32,4 +33,5 @@ FAULTS: Final = (
     *OF_HINDSIGHT,
     *OF_DOORS,
     *OF_SIGHT,
+    *OF_THE_PAGE,
 )
