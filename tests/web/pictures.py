@@ -33,10 +33,12 @@ def dressed(fleet: Fleet) -> Fleet:
     lists: Mapping[str, Any] = {
         "certificates": sorted((_certificate(one, names) for one in fleet.certificates), key=lambda one: one.name),
         "recent": [_renamed(one, names) for one in fleet.recent],
-        **{
-            field: [replace(one, certificate=names[str(one.certificate)]) for one in getattr(fleet, field)]
-            for field in ("running", "parked", "dead")
-        },
+        "running": [replace(one, certificate=names[one.certificate]) for one in fleet.running],
+        "parked": [replace(one, certificate=names[str(one.certificate)]) for one in fleet.parked],
+        "dead": [
+            replace(one, certificate=names[str(one.certificate)], id=_id(one.id)[:8], renewal_id=_id(one.id)[:8])
+            for one in fleet.dead
+        ],
     }
     return replace(fleet, **lists)
 
