@@ -83,6 +83,28 @@ async def test_a_running_rotation_is_seen_to_advance_and_the_readers_own_things_
         assert tab.troubles == []
 
 
+SAME = """
+fetch(location.href).then((answer) => answer.text()).then((text) => {
+  const fresh = new DOMParser().parseFromString(text, "text/html");
+  return [fresh, document].map((one) => [one.title, one.querySelector("main").innerHTML]);
+})
+"""
+
+
+@pytest.mark.parametrize("path", ["/", "/?q=shop-000&state=expiring&span=hour", "/certificates/shop-00016"])
+async def test_after_any_news_the_page_is_the_one_that_would_be_loaded_now(browser: Chromium, path: str) -> None:
+    async with seen(browser, Scene(50, path)) as (tab, source):
+        for number in (80, 20, 500, 40, 64):
+            fleet = sample_fleet(number)
+            moved = [replace(one, state="failed") if number % 3 else one for one in fleet.certificates[:18]]
+            source.show(replace(fleet, certificates=[*moved, *fleet.certificates[18:]], dead=fleet.dead[::-1]))
+            while True:
+                loaded, shown = await tab.run(SAME)
+                if loaded == shown:
+                    break
+        assert tab.troubles == []
+
+
 async def test_a_screen_reader_is_told_when_the_fleet_stands_otherwise(browser: Chromium) -> None:
     async with seen(browser, Scene(50)) as (tab, source):
         assert await tab.run("document.getElementById('said').getAttribute('role')") == "status"

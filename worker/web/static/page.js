@@ -58,6 +58,7 @@ function show(parts) {
     next.innerHTML = html;
     children(old, next.content);
   }
+  document.title = `${document.querySelector("h1").textContent} · Certificate rotation`;
 }
 
 // A screen reader hears how things stand when that has changed, and not every step of it. What is so at first, the page
