@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from math import ceil
 from typing import Final, assert_never
 
@@ -16,16 +17,19 @@ _NEVER: Final = 36500.0
 _MOST_SERIALS: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Graded:
-    """A certificate, with what is worked out about it once."""
+    """A certificate, with what is worked out about it once. No slots: a search leaves here what it looked into."""
 
     standing: CertificateStanding
     group: Group
     level: Level
     days: float | None
-    sought: str
-    """What a search looks into, in lower case."""
+
+    @cached_property
+    def sought(self) -> str:
+        """What a search looks into, in lower case."""
+        return _sought(self.standing)
 
     @property
     def bindings(self) -> Counts:
@@ -86,7 +90,6 @@ def graded(standing: CertificateStanding, now: datetime) -> Graded:
         group_of(standing, level),
         level,
         standing.days_left(now),
-        _sought(standing),
     )
 
 
