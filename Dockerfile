@@ -5,6 +5,7 @@ COPY requirements.lock pyproject.toml README.md LICENSE ./
 RUN python -m pip install --no-cache-dir --require-hashes --target /app -r requirements.lock
 COPY worker worker
 COPY config config
+COPY docs/reasons.md docs/
 RUN PYTHONPATH=/app python -m pip install --no-cache-dir --no-deps --no-build-isolation --target /app .
 # A new volume has the owner of what the image has in its place: these are for deploy/compose.
 RUN mkdir -p /state/broker /state/producer /state/sandbox /state/worker

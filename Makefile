@@ -1,5 +1,5 @@
 # Each target works by itself on a fresh machine with Python 3.11+, git and make.
-.PHONY: demo test bite vectors charts soak lint bench sbom format lock
+.PHONY: demo test pictures bite vectors charts soak lint bench sbom format lock
 .DEFAULT_GOAL := test
 
 BIN := .venv/bin
@@ -32,7 +32,13 @@ demo: .venv/.demo
 
 test: .venv/.test
 	.ci/services
+	.ci/axe
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
+
+# The pictures of the status page that the README shows, of what the tests look at.
+pictures: .venv/.test
+	.ci/services
+	$(BIN)/python -m tests.web.pictures
 
 # Makes every fault of tests/bite in a copy of the worker, and asks whether its test fails. BITE_ARGS: names of single ones.
 bite: .venv/.test

@@ -12,6 +12,7 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.clouds import QUICK, message, renewal, running, settings_for
+from tests.support.pages import Element, tree
 from tests.support.ports import free_port
 from worker.core.past import moment
 from worker.sandbox import Sandbox
@@ -138,6 +139,22 @@ def check_fleet(fleet: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -
     ]
 
 
+def check_page(page: Element, events: Sequence[Mapping[str, Any]]) -> None:
+    outcomes = Counter(event["data"]["outcome"] for event in events)
+    rows = page.one("details", id="outcomes-table").one("tbody").all("tr")
+    columns = zip(*([int(cell.text) for cell in row.all("td")] for row in rows), strict=True)
+    assert [sum(column) for column in columns] == [outcomes[one] for one in ("succeeded", "failed", "superseded")]
+    served = page.one("details", id="served-table").one("tbody").all("tr")
+    rotated = sum(event["data"]["reason"] == "rotated" for event in events)
+    assert sum(int(row.all("td")[0].text) for row in served) == rotated
+    told = [event for event in events if event.get("subject") in SHOPS]
+    last = {event["subject"]: event["data"]["outcome"] for event in told}
+    tiles = {tile.all("span")[1].text: int(tile.all("span")[0].text) for tile in page.one(id="glance").all("a")}
+    failed = sum(outcome == "failed" for outcome in last.values())
+    assert (tiles["All"], tiles["Given up"]) == (len(SHOPS), failed)
+    assert tiles["Well"] + tiles["Near expiry"] == len(SHOPS) - failed
+
+
 async def test_after_500_rotations_everything_that_is_shown_is_what_the_events_say(tmp_path: Path) -> None:
     async with scene(tmp_path) as (sandbox, settings):
         sandbox.world.faults.append(Fault("modify_certificate", status=503, times=8))
@@ -149,6 +166,7 @@ async def test_after_500_rotations_everything_that_is_shown_is_what_the_events_s
             fleet = await at_rest(settings, len(events))
             check_metrics(await asked(settings, "/metrics"), events)
             check_fleet(fleet, events)
+            check_page(tree(await asked(settings, "/?span=months")), events)
             one = await asked(settings, f"/status.json?certificate={SHOPS[30]}")
             mine = [moment(event["time"]) for event in events if event.get("subject") == SHOPS[30]]
             assert [moment(told["at"]) for told in one["history"]] == mine[::-1]

@@ -136,7 +136,7 @@ def _deployment(number: int, place: int, state: State, at: datetime) -> Deployme
         outcome,
         "binding_failed" if failed else "attached",
         Counts(total=3, attached=2 - failed, unchanged=1, failed=failed),
-        begins + timedelta(minutes=5),
+        min(begins + timedelta(minutes=5), at),
     )
 
 

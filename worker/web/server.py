@@ -22,6 +22,7 @@ from worker.settings.listening import host_of
 from worker.telemetry import Metrics
 from worker.web.encrypting import Encrypting
 from worker.web.guarding import Guard
+from worker.web.page import add_page
 from worker.web.status import Status
 
 _LONGEST_BODY: Final = 1024
@@ -124,6 +125,7 @@ async def serving(health: Health, http: Http, fleet: FleetSource) -> AsyncIterat
     app.on_response_prepare.append(guard.add_headers)
     app.add_routes([web.get("/livez", health.livez), web.get("/readyz", health.readyz)])
     app.add_routes([web.get("/metrics", health.metrics_page), web.get("/status.json", Status(fleet).status)])
+    add_page(app, fleet)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LEAVING_SECONDS)
     await runner.setup()
     try:

@@ -1,0 +1,134 @@
+"""A certificate's own page as HTML, over a real socket."""
+
+import argparse
+import shlex
+from dataclasses import dataclass, replace
+
+import aiohttp
+
+from tests.support.fleets import NOW, StillFleet, sample_fleet
+from tests.support.pages import Element, page_of, tree
+from tests.web.test_overview import HOSTILE
+from worker.commands.dead import configure
+from worker.fleet.standing import CertificateStanding, Counts, DeploymentStanding, Ended
+from worker.fleet.values import BindingStanding, CertificateDetails, Dead, DeploymentDetails, Fleet, Parked, Running
+
+
+@dataclass
+class One:
+    """A source of one certificate."""
+
+    details: CertificateDetails
+
+    async def fleet(self) -> Fleet:
+        return Fleet(NOW)
+
+    async def certificate(self, name: str) -> CertificateDetails | None:
+        return self.details if name == self.details.standing.name else None
+
+    async def changed(self, since: int) -> int:
+        return since
+
+
+PLACE = DeploymentStanding("apig-main/a27b", "apig-main", "blue_green", "a27b", "4660", outcome="failed", at=NOW)
+LAST = Ended("shop", "r1", "failed", "binding_failed", NOW, bindings=Counts(3, 1, 1, 1))
+
+
+def details(**more: object) -> CertificateDetails:
+    standing = CertificateStanding("shop", [replace(PLACE, bindings=Counts(3, 1, 1, 1))], LAST, "failed")
+    return replace(CertificateDetails(NOW, 1, standing, [DeploymentDetails(standing.deployments[0])]), **more)  # type: ignore[arg-type]
+
+
+async def shown(one: CertificateDetails, path: str = "/certificates/shop") -> Element:
+    async with page_of(One(one)) as url, aiohttp.ClientSession() as session, session.get(url + path) as answer:
+        assert answer.status == 200
+        return tree(await answer.text())
+
+
+async def test_it_shows_every_deployment_with_every_binding_and_why_one_failed() -> None:
+    failed = BindingStanding("domain", "old.example.com", "f0fa", "failed", "not_found", 404, "APIG.3020", "gone", 3)
+    more = [BindingStanding("domain", f"www-{number}.example.com", None, "attached") for number in range(150)]
+    place = DeploymentDetails(PLACE, [failed, *more], is_complete=True)
+    page = await shown(details(deployments=[place]))
+    listed = page.one(id="deployments").one("table").one("tbody").all("tr")
+    assert len(listed) == 1
+    assert len(page.one("ul", **{"class": "names"}).all("li")) == 99
+    for text in (
+        "old.example.com",
+        "domain on f0fa",
+        "failed",
+        "not found",
+        "tried 3 times",
+        "404",
+        "APIG.3020",
+        "gone",
+    ):
+        assert text in listed[0].text
+    assert "not found : Certificate, domain, listener or group does not exist." in page.one(id="deployments").text
+    assert "What to do: look at ids and names." in page.one(id="deployments").text
+    assert "And 51 more." in page.one(id="deployments").text
+    whole = await shown(details(deployments=[place]), "/certificates/shop?bindings=all")
+    assert [one.text for one in whole.one("ul", **{"class": "names"}).all("li")] == [
+        f"{one.name} domain" for one in more
+    ]
+    assert len(whole.all("span", data_from="/certificates/shop/live?bindings=all")) == 1
+
+
+async def test_it_says_so_where_only_failed_bindings_are_known_by_name() -> None:
+    page = await shown(details())
+    assert "Outcomes name only what failed" in page.one(id="deployments").text
+
+
+async def test_what_to_type_puts_back_that_very_message_whatever_its_id() -> None:
+    parser = argparse.ArgumentParser()
+    configure(parser)
+    for name in ("7f0c", "a b'c\"$(reboot)`id`;&|<>", "-rf", "--help", "ü"):
+        page = await shown(details(dead=[Dead(name, "shop", "r", "not_found", NOW)]))
+        typed = shlex.split(page.one(id="now").one("code").text)
+        assert typed[:3] == ["rotation-worker", "dead", "replay"]
+        assert parser.parse_args(typed[2:]).ids == [name]
+
+
+async def test_what_was_not_kept_cannot_be_replayed_and_is_to_be_published_anew() -> None:
+    page = await shown(details(dead=[Dead("7f0c", "shop", "r", "plain_key_refused", NOW, True, True)]))
+    text = page.one(id="now").text
+    assert "dead replay" not in text
+    assert "rotation-worker publish shop" in text
+    assert "A key was in the open : issue a new one." in text
+
+
+async def test_it_shows_what_runs_what_waits_and_what_was_before() -> None:
+    history = [
+        replace(LAST, renewal_id=f"r{number}", message=f"told {number}", served_after=61.0) for number in range(3)
+    ]
+    parked = Parked("shop", "r", "throttled", NOW, NOW, 2, "for 95 seconds")
+    page = await shown(details(history=history, running=[Running("shop", "r9", NOW, calls=1)], parked=[parked]))
+    assert "It waits for its turn." in page.one(id="now").text
+    assert "1 call so far" in page.one(id="now").text
+    assert "throttled, after attempt 2: for 95 seconds" in page.one(id="now").text
+    told = [row.text for row in page.one("section", id="past").one("tbody").all("tr")]
+    assert [f"told {number}" in row for number, row in enumerate(told)] == [True] * 3
+    assert "served after 61 s" in told[0]
+
+
+async def test_its_own_words_are_text_and_nothing_else() -> None:
+    standing = CertificateStanding("shop", [replace(PLACE, gateway=HOSTILE)], replace(LAST, message=HOSTILE), "failed")
+    bad = BindingStanding(HOSTILE, HOSTILE, HOSTILE, "failed", HOSTILE, 404, HOSTILE, HOSTILE, 1)
+    dead, parked = Dead(HOSTILE, "shop", HOSTILE, HOSTILE, NOW), Parked("shop", HOSTILE, HOSTILE, NOW, NOW, 1, HOSTILE)
+    history = [replace(LAST, renewal_id=HOSTILE, reason=HOSTILE, message=HOSTILE, warnings=(HOSTILE,))]
+    place = DeploymentDetails(replace(PLACE, gateway=HOSTILE, key=HOSTILE, certificate_id=HOSTILE), [bad])
+    page = await shown(CertificateDetails(NOW, 1, standing, [place], history, dead=[dead], parked=[parked]))
+    assert len(page.all("img")) == 1, "the mark at the top"
+    assert len(page.all("script")) == 1, "the page's own"
+    assert not [name for one in page.all() for name in one.attributes if name.startswith("on")]
+    for part in ("standing", "now", "deployments", "past"):
+        assert "onerror=alert(2)>{{ 7 * 7 }}&amp;" in page.one(id=part).text
+
+
+async def test_a_name_that_is_not_in_the_settings_is_told_so_and_is_not_markup() -> None:
+    async with page_of(StillFleet(sample_fleet(3))) as url, aiohttp.ClientSession() as session:
+        for path in ("/certificates/%3Cscript%3Ealert(1)%3C%2Fscript%3E", "/certificates/x/live"):
+            async with session.get(url + path) as answer:
+                assert answer.status == 404
+                assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+                assert len(tree(await answer.text()).all("script")) == 1
