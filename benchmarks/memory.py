@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -22,7 +22,7 @@ from typing import Final, Unpack
 from benchmarks.report import Row, at_most
 from benchmarks.standin import Standin, running
 from benchmarks.subject import PRODUCER, Account, certificate, gateway, issue, memory, renewal
-from worker.broker.base import About, BrokerState, Dead, Delivery, Message, Right
+from worker.broker.base import About, BrokerState, Dead, Delivery, Message, Right, unheard
 from worker.broker.facts import Facts, Told
 from worker.consumer import Consumer, Policy
 from worker.core.certificate import Rules
@@ -144,7 +144,7 @@ class Queue:
     async def dead(self) -> Sequence[Dead]:
         return ()
 
-    async def replay(self, ids: Sequence[str]) -> Sequence[str]:
+    async def replay(self, ids: Sequence[str], heard: Callable[[str], None] = unheard) -> Sequence[str]:
         raise NotImplementedError
 
     async def history(self, certificate: str | None = None, *, limit: int = 100) -> Sequence[Mapping[str, object]]:

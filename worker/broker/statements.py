@@ -6,6 +6,10 @@ PUBLISH: Final = """
 INSERT INTO messages (id, state, due, priority, attempt, body, content_type, user_id, content_encoding, traceparent)
 VALUES (?, 'ready', ?, ?, 1, ?, ?, ?, ?, ?)
 """
+REPLAY: Final = """
+UPDATE messages SET state = 'ready', due = ?, attempt = 1, deliveries = 0, opened_at = NULL,
+reason = NULL, certificate = NULL, renewal_id = NULL, since = NULL WHERE id = ? AND state = 'dead'
+"""
 TOLD: Final = """
 SELECT at, number, body FROM events WHERE id IN (SELECT value FROM json_each(?)) AND certificate IS ? ORDER BY number
 """

@@ -12,24 +12,26 @@ from worker.app import certificates_of, check_keys, run
 from worker.broker.base import BrokerError
 from worker.commands.exits import INTERNAL, OK
 from worker.commands.loading import log_level, settings_of
+from worker.commands.refusals import in_json
 from worker.settings import SettingsError
 from worker.settings.loading import check_named_files
 from worker.telemetry import configure_logs
 
 
-def configure(_parser: argparse.ArgumentParser) -> None:
-    """No arguments of its own."""
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "example: rotation-worker run --config /etc/rotation-worker/worker.toml"
 
 
 def execute(args: argparse.Namespace) -> int:
     configure_logs(log_level(args, is_service=True))
     try:
-        settings = settings_of(args)
-        check_named_files(settings)
-        check_keys(settings)
-        certificates_of(settings)
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(run(settings))
+        with in_json(args):
+            settings = settings_of(args)
+            check_named_files(settings)
+            check_keys(settings)
+            certificates_of(settings)
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(run(settings))
     except asyncio.CancelledError:
         return OK
     except (SettingsError, BrokerError):
