@@ -66,6 +66,7 @@ BY_REASON: Final[Mapping[str, str]] = {
     **dict.fromkeys(("previous_not_kept", "previous_unavailable", "previous_permissions"), _KEPT),
     **dict.fromkeys(("previous_broken", "previous_mismatch", "previous_unusable"), _KEPT),
     "broker_unavailable": "start the broker, or correct [broker] in the settings; `rotation-worker check` tries it",
+    "history_unreadable": "let the worker's user read the history stream; `rotation-worker check` tries each right",
     "worker_exhausted": "make room on this machine (disk, memory, open files), and run it again",
     "delivery_limit": "look at the log of the worker for what killed it, then `rotation-worker dead replay`",
     "not_told": "start `rotation-worker run` where none is at work; `rotation-worker history CERT` will tell",
