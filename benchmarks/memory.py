@@ -22,7 +22,7 @@ from typing import Final, Unpack
 from benchmarks.report import Row, at_most
 from benchmarks.standin import Standin, running
 from benchmarks.subject import PRODUCER, Account, certificate, gateway, issue, memory, renewal
-from worker.broker.base import About, Batch, BrokerState, Dead, Delivery, Message, Right
+from worker.broker.base import About, Batch, BrokerState, Dead, Delivery, Message, Right, unheard
 from worker.broker.facts import Facts, Told
 from worker.consumer import Consumer, Policy
 from worker.core.certificate import Rules
@@ -147,7 +147,7 @@ class Queue:
     async def shield(self, _exposes: Callable[[Message], bool | None], /) -> int:
         raise NotImplementedError
 
-    async def replay(self, ids: Sequence[str]) -> Sequence[str]:
+    async def replay(self, ids: Sequence[str], heard: Callable[[str], None] = unheard) -> Sequence[str]:
         raise NotImplementedError
 
     def following(self, after: int | None = None) -> AsyncGenerator[Batch]:

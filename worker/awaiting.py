@@ -1,17 +1,38 @@
 """Waiting for what becomes of renewals that others work on: as the history tells, and not for ever."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from worker.broker.base import Broker, BrokerError
-from worker.broker.facts import Told
+from worker.broker.facts import Told, told_at
 
 _LOOK_EVERY: Final = 1.0
 _LATEST: Final = 1000
 """Events read at each look, for all that is waited for together."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Wish:
+    """For the first outcome under one of these ids that is younger than `after`."""
+
+    event_ids: Collection[str]
+    after: datetime | None
+    told: asyncio.Future[Told]
+
+    def hear(self, event: Mapping[str, object]) -> None:
+        if not self.told.done() and self.is_met_by(event):
+            self.told.set_result(_told(event))
+
+    def is_met_by(self, event: Mapping[str, object]) -> bool:
+        if event.get("id") not in self.event_ids:
+            return False
+        at = told_at(event)
+        return self.after is None or (at is not None and at > self.after)
 
 
 @dataclass(slots=True)
@@ -23,26 +44,37 @@ class Awaited:
 
     broker: Broker
     patience: float
-    _waiting: dict[str, asyncio.Future[Told]] = field(default_factory=dict)
+    _waiting: dict[str, list[_Wish]] = field(default_factory=lambda: defaultdict(list))
 
-    async def outcome(self, event_ids: Collection[str], certificate: str) -> Told | None:
-        """None where none of these is told when patience ends."""
-        told: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
-        self._waiting |= dict.fromkeys(event_ids, told)
+    async def outcome(
+        self, event_ids: Collection[str], certificate: str | None, *, after: datetime | None = None
+    ) -> Told | None:
+        """None where none of these is told when patience ends.
+
+        What is put back ends under the ids that it ended under before: only what was told later than `after` counts.
+        """
+        wish = _Wish(event_ids, after, asyncio.get_running_loop().create_future())
+        for one in event_ids:
+            self._waiting[one].append(wish)
         try:
             async with asyncio.timeout(self.patience):
-                return await told
+                return await wish.told
         except TimeoutError:
-            return await self._in_all_of(certificate, event_ids)
+            return await self._in_all_of(certificate, wish)
         finally:
             for one in event_ids:
-                self._waiting.pop(one, None)
+                self._forget(one, wish)
 
-    async def _in_all_of(self, certificate: str, event_ids: Collection[str]) -> Told | None:
+    def _forget(self, event_id: str, wish: _Wish) -> None:
+        self._waiting[event_id].remove(wish)
+        if not self._waiting[event_id]:
+            del self._waiting[event_id]
+
+    async def _in_all_of(self, certificate: str | None, wish: _Wish) -> Told | None:
         """More may have been told between two looks than one of them reads."""
         with suppress(BrokerError):
             for event in await self.broker.history(certificate):
-                if event.get("id") in event_ids:
+                if wish.is_met_by(event):
                     return _told(event)
         return None
 
@@ -56,9 +88,8 @@ class Awaited:
                         self._hear(event)
 
     def _hear(self, event: Mapping[str, object]) -> None:
-        told = self._waiting.get(str(event.get("id")))
-        if told is not None and not told.done():
-            told.set_result(_told(event))
+        for wish in self._waiting.get(str(event.get("id")), ()):
+            wish.hear(event)
 
 
 def _told(event: Mapping[str, object]) -> Told:

@@ -2,7 +2,6 @@
 
 import argparse
 import importlib
-import json
 import os
 import signal
 import sys
@@ -13,7 +12,8 @@ from typing import Final, Protocol
 
 from worker import __version__
 from worker.commands.crashes import frames, where
-from worker.commands.exits import BAD_MATERIAL, INTERNAL, INTERRUPTED, OK, UNAVAILABLE, WRONG_SETTINGS
+from worker.commands.exits import BAD_MATERIAL, INTERNAL, INTERRUPTED, OK, UNAVAILABLE, UNWRITABLE, WRONG_SETTINGS
+from worker.commands.parsing import Parser
 from worker.commands.stdout import make_stdout_forgiving
 from worker.hardening import deny_dumps
 from worker.stderr import make_stderr_unfailing
@@ -51,14 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     make_stdout_forgiving()
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] not in COMMANDS:
-        _overview().parse_args(words)
+        _overview(words).parse_args(words)
         return 0
     with _leaving_when_told(is_service=words[0] == "run"):
         # Only the wanted command is imported: a hook must not wait for what it does not use.
         module: Command = importlib.import_module(f"worker.commands.{words[0]}")
-        parser = argparse.ArgumentParser(
-            prog=f"rotation-worker {words[0]}", description=COMMANDS[words[0]], allow_abbrev=False
-        )
+        parser = Parser(words, prog=f"rotation-worker {words[0]}", description=COMMANDS[words[0]])
         _add_common(parser)
         module.configure(parser)
         return _execute(module, _parsed(parser, words[1:]))
@@ -86,13 +84,14 @@ def _parsed(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.N
     return parser.parse_args(words) if "--" in words else parser.parse_intermixed_args(words)
 
 
-def _overview() -> argparse.ArgumentParser:
-    """Of no command: help, the version, or an error that names the commands."""
-    parser = argparse.ArgumentParser(prog="rotation-worker", allow_abbrev=False)
+def _overview(words: Sequence[str]) -> argparse.ArgumentParser:
+    """Of no command: help, the version, or an error that names the command that may have been meant."""
+    parser = Parser(words, prog="rotation-worker", epilog="example: rotation-worker demo")
     parser.add_argument("--version", action="version", version=__version__)
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    listed = argparse.ArgumentParser
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=listed)
     for command, about in COMMANDS.items():
-        _add_common(subparsers.add_parser(command, help=about, description=about, allow_abbrev=False))
+        subparsers.add_parser(command, help=about)
     return parser
 
 
@@ -108,36 +107,37 @@ def _execute(module: Command, args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as bug:  # noqa: BLE001 - Python would print its text, which may quote the input
-        _complain(f"internal error: {where(bug)}")
-        if args.json:
-            sys.stdout.write(json.dumps({"error": {"reason": "internal_error", "message": where(bug)}}) + "\n")
+        from worker.commands.next_steps import next_step  # noqa: PLC0415 - as below
+        from worker.commands.refusals import refused  # noqa: PLC0415
+
         if args.verbose:
             sys.stderr.writelines(f"{frame}\n" for frame in frames(bug))
-        return INTERNAL
+        told = where(bug)
+        return refused(args, INTERNAL, "internal_error", f"internal error: {told}", next_step(bug))
 
 
 def _expected(module: Command, args: argparse.Namespace) -> int:
     """What can be expected to go wrong, as exit statuses."""
     from worker.broker.base import BrokerError, TopologyError  # noqa: PLC0415 - after the parser: `--help` needs nothing of it
+    from worker.commands.next_steps import next_step, next_step_of_the_system  # noqa: PLC0415
+    from worker.commands.refusals import complain, refused  # noqa: PLC0415
     from worker.core.errors import RefusedError  # noqa: PLC0415
     from worker.settings import SettingsError  # noqa: PLC0415
 
     try:
         return module.execute(args)
     except SettingsError as error:
-        for problem in error.problems:
-            _complain(problem)
+        complain(error.problems, next_step(error))
         return WRONG_SETTINGS
     except RefusedError as error:
-        _complain(f"{error.reason}: {error.message}")
+        complain([f"{error.reason}: {error.message}"], next_step(error))
         return BAD_MATERIAL
-    except TopologyError as error:
-        _complain(f"broker: {error}")
-        return WRONG_SETTINGS
     except BrokerError as error:
-        _complain(f"broker: {error}")
-        return UNAVAILABLE
-
-
-def _complain(text: str) -> None:
-    sys.stderr.write(f"rotation-worker: {text}\n")
+        complain([f"broker: {error}"], next_step(error))
+        return WRONG_SETTINGS if isinstance(error, TopologyError) else UNAVAILABLE
+    except OSError as error:
+        what_next = next_step_of_the_system(error)
+        if what_next is None:
+            raise
+        told = f"{error.filename or 'what it writes'}: {os.strerror(error.errno or 0)}"
+        return refused(args, UNWRITABLE, "system", told, what_next)

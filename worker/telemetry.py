@@ -29,9 +29,10 @@ Event = MutableMapping[str, object]
 def configure_logs(level: int) -> None:
     """JSON lines on stderr, a human rendering where stderr is a terminal. Libraries log from WARNING on only.
 
-    aiormq and aiohttp show message bodies and headers at DEBUG: their level is not for settings.
+    A command that logs only what is wrong tells its error itself: what a library says of it first, without its text,
+    helps nobody. aiormq and aiohttp show message bodies and headers at DEBUG: their level is not for settings.
     """
-    _configure(level, logging.WARNING)
+    _configure(level, logging.WARNING if level < logging.WARNING else logging.CRITICAL)
 
 
 def quiet_logs() -> None:

@@ -11,6 +11,8 @@ import pytest
 from tests.commands.processes import run, run_code
 from tests.settings.files import APIG, certificate, in_place, written
 
+NOT_FOUND = "rotation-worker: not found: x\nnext: `rotation-worker dead list` shows which there are\n"
+PASS = "next: name the files that the ACME client has just written: the chain with the leaf first, and its own key\n"
 EMBEDDED = '[broker]\nurl = "sqlite:///queue.db"\n'
 BUG = """
 import sys
@@ -27,19 +29,20 @@ sys.exit(main(["history", *sys.argv[1:]]))
 async def test_options_and_other_words_come_in_any_order(tmp_path: Path, command: str) -> None:
     path = written(tmp_path, EMBEDDED)
     (tmp_path / "queue.db").touch(mode=0o600)
-    assert await run(*command.format(f"--config {path}").split()) == (1, "0 put back; not found: x\n", "")
+    assert await run(*command.format(f"--config {path}").split()) == (1, "Nothing to put back.\n", NOT_FOUND)
 
 
 async def test_behind_two_dashes_words_may_begin_with_a_dash(tmp_path: Path) -> None:
     words = ("--config", written(tmp_path, EMBEDDED), "--", "shop", "-key.pem", "cert", "ca", "-chain.pem")
     status, _, complaints = await run("publish", *words)
-    assert (status, complaints) == (65, "rotation-worker publish: file_not_found: chain: no such file\n")
+    assert (status, complaints) == (65, "rotation-worker publish: file_not_found: chain: no such file\n" + PASS)
 
 
 async def test_what_no_command_knows_is_told_by_that_command(tmp_path: Path) -> None:
     status, _, complaints = await run("dead", "--config", tmp_path)
-    assert (status, complaints[:48]) == (2, "usage: rotation-worker dead [-h] [--config CONFI")
-    assert complaints.endswith("the following arguments are required: action\n")
+    told, what_next = complaints.splitlines()
+    assert (status, told) == (2, "rotation-worker dead: the following arguments are required: action")
+    assert what_next == "next: `rotation-worker dead --help` shows what there is"
 
 
 @pytest.mark.parametrize(
@@ -48,7 +51,9 @@ async def test_what_no_command_knows_is_told_by_that_command(tmp_path: Path) -> 
 )
 async def test_a_bug_is_told_by_its_type_and_place_and_not_by_its_text(error: str, name: str) -> None:
     code = BUG.format(error=error)
-    assert await run_code(code) == (70, "", f"rotation-worker: internal error: {name} at <string>:6\n")
+    told = f"rotation-worker: internal error: {name} at <string>:6\n"
+    told += "next: report it with the output of the same command with -v\n"
+    assert await run_code(code) == (70, "", told)
     status, said, complaints = await run_code(code, "-v", "--json")
     assert (status, json.loads(said)["error"]["reason"]) == (70, "internal_error")
     assert "<string>:6 crashing\n" in complaints
@@ -81,8 +86,8 @@ async def test_a_full_disk_behind_stdout_is_an_error(tmp_path: Path) -> None:
         status, complaints = await piped(full, "topology", "export", "--config", written(tmp_path, EMBEDDED))
     finally:
         os.close(full)
-    assert status == 70
-    assert complaints.startswith("rotation-worker: internal error: OSError at stdout.py:")
+    told = "rotation-worker: what it writes: No space left on device\nnext: make room on the disk that it writes to"
+    assert (status, complaints.startswith(told)) == (74, True)
 
 
 @pytest.mark.parametrize("command", ["history", "dead list", "dead replay"])
@@ -116,6 +121,15 @@ async def test_a_chain_that_cannot_be_one_is_bad_material(tmp_path: Path, comman
     written(tmp_path, "x" * 70_000, "large")
     chain = Path("/dev/zero") if kind == "device" else tmp_path / kind
     words = (command, "shop", "--chain", chain, "--key", key, "--config", path)
-    assert await run(*words) == (65, "", f"rotation-worker: {reason}\n")
+    assert await run(*words) == (65, "", f"rotation-worker: {reason}\n{PASS}")
     status, said, _ = await run(*words, "--json")
     assert (status, json.loads(said)["error"]["reason"]) == (65, reason.partition(":")[0])
+
+
+async def test_letters_that_the_output_does_not_have_are_written_in_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    status, said, complained = await run("check", "--config", written(tmp_path, EMBEDDED + '["\u00e9"]\n'))
+    assert (status, complained) == (78, "")
+    assert "\\xe9: unknown key" in said

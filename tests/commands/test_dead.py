@@ -44,7 +44,8 @@ def test_one_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> No
     assert _list(ALL, listed("a", "x")) == 1
     said = capsys.readouterr()
     assert [one["id"] for one in json.loads(said.out)] == ["a"]
-    assert said.err == "rotation-worker: not found: x\n"
+    told = "rotation-worker: not found: x\nnext: `rotation-worker dead list` shows which there are\n"
+    assert said.err == told
 
 
 @pytest.mark.parametrize("json_wanted", [True, False])

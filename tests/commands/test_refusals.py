@@ -40,14 +40,13 @@ async def test_a_refusal_is_one_document(tmp_path: Path, words: str, settings: s
 async def test_what_check_finds_is_one_document(tmp_path: Path) -> None:
     ended, said, _ = await run("check", "--json", "--config", written(tmp_path, '[broker]\nurl_file = "none"'))
     assert ended == 78
-    assert json.loads(said) == [
-        {
-            "what": "settings",
-            "is_good": False,
-            "message": "broker.url_file: No such file or directory",
-            "is_known": True,
-        }
-    ]
+    assert json.loads(said)[0] == {
+        "what": "settings",
+        "is_good": False,
+        "message": "broker.url_file: No such file or directory",
+        "is_known": True,
+        "next": "correct it there, and check again",
+    }
 
 
 async def test_files_that_are_refused_are_told_in_the_same_way(tmp_path: Path) -> None:

@@ -63,7 +63,14 @@ async def test_what_is_behind_is_rotated_and_then_current(tmp_path: Path) -> Non
         words = ("sweep", "--json", "--config", written(shop, tmp_path))
         first, again = await run(*words), await run(*words, "shop")
     assert (first[0], again[0]) == (0, 0), first[2]
-    told = {"certificate": "shop", "found": "behind", "outcome": "succeeded", "reason": "rotated", "message": None}
+    told: dict[str, str | None] = {
+        "certificate": "shop",
+        "found": "behind",
+        "outcome": "succeeded",
+        "reason": "rotated",
+        "message": None,
+        "next": None,
+    }
     assert json.loads(first[1]) == [told]
     assert json.loads(again[1]) == [{**told, "found": "current", "outcome": None, "reason": None}]
 
@@ -122,7 +129,7 @@ class Eventful:
 
 async def test_what_befalls_one_certificate_stops_no_other() -> None:
     eventful: Any = Eventful()
-    swept = await each(["bug", "sound", "unread"], Pass(eventful, None).over, lambda: None)
+    swept = await each(["bug", "sound", "unread"], Pass(eventful, None).over, lambda _swept: None)
     assert [one.reason for one in swept] == ["internal_error", None, "broker_unavailable"]
     assert [one.finding.state for one in swept] == ["failed", "current", "failed"]
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.support.virtual_time import run_virtual
@@ -67,6 +68,36 @@ def test_what_was_refused_and_only_claims_to_be_that_renewal_is_not_believed() -
 def test_what_is_never_told_is_not_waited_for_for_ever() -> None:
     assert waited(Past()) == (None, 60)
     assert waited(Past(failures=1000)) == (None, 60)
+
+
+def at(minute: int, outcome: str) -> dict[str, Any]:
+    told = {**event("mine"), "time": f"2026-11-20T10:{minute:02}:00Z"}
+    return {**told, "data": {"outcome": outcome, "reason": f"at {minute}"}}
+
+
+def test_of_what_was_put_back_only_what_is_told_afterwards_counts() -> None:
+    past: Any = Past(events=[at(7, "failed"), at(5, "failed")])
+    given_up = datetime(2026, 11, 20, 10, 7, tzinfo=UTC)
+
+    async def scenario() -> tuple[Told | None, ...]:
+        awaited = Awaited(past, 60)
+        asyncio.get_running_loop().call_later(30, past.events.insert, 0, at(9, "succeeded"))
+        async with beside(awaited.look_on()):
+            again = awaited.outcome(event_ids("mine"), "shop", after=given_up)
+            any_time = awaited.outcome(event_ids("mine"), "shop")
+            return tuple(await asyncio.gather(again, any_time))  # both are waited for under the same ids
+
+    assert run_virtual(scenario()) == (Told("succeeded", "at 9"), Told("failed", "at 7"))
+
+
+def test_an_outcome_of_before_is_none_when_patience_ends_either() -> None:
+    past: Any = Past(events=[at(7, "failed")])
+
+    async def scenario() -> Told | None:
+        awaited = Awaited(past, 60)
+        return await awaited.outcome(event_ids("mine"), "shop", after=datetime(2026, 11, 20, 10, 7, tzinfo=UTC))
+
+    assert run_virtual(scenario()) is None
 
 
 def test_an_outcome_behind_more_others_than_one_look_reads_is_found_in_the_end() -> None:

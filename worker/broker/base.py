@@ -104,6 +104,10 @@ class Dead:
         return self.message.body == withheld(self.reason, is_exposed=True)
 
 
+def unheard(_id: str) -> None:
+    """For whoever does not want to know."""
+
+
 def withheld(reason: str, *, is_exposed: bool = False) -> bytes:
     """What is kept in place of a body that must not be kept, for it may hold a key, or did; JSON."""
     warning = {"warning": EXPOSED} if is_exposed else {}
@@ -259,10 +263,10 @@ class Broker(Protocol):
         """
         ...
 
-    async def replay(self, ids: Sequence[str]) -> Sequence[str]:
+    async def replay(self, ids: Sequence[str], heard: Callable[[str], None] = unheard) -> Sequence[str]:
         """Puts the named dead letters back into the queue as first attempts; the ids that were found.
 
-        Each is put back and confirmed before it is taken out.
+        Each is put back and confirmed before it is taken out; `heard` is told its id then.
         """
         ...
 

@@ -25,6 +25,7 @@ from worker.broker.base import (
     TooLargeError,
     TopologyError,
     redelivered,
+    unheard,
 )
 from worker.broker.connection import Connector, counted, guarded
 from worker.broker.consuming import Session, consuming
@@ -291,7 +292,7 @@ class RabbitBroker:
                     count += 1
         return count
 
-    async def replay(self, ids: Sequence[str]) -> Sequence[str]:
+    async def replay(self, ids: Sequence[str], heard: Callable[[str], None] = unheard) -> Sequence[str]:
         found = []
         async with self._connector.connected() as connection:
             for one in await held(connection, self._settings.dead_queue, self.timeout):
@@ -300,6 +301,7 @@ class RabbitBroker:
                     async with guarded("settling", self.timeout):
                         await one.ack()
                     found.append(dead_id(one))
+                    heard(dead_id(one))
         return found
 
     async def history(self, certificate: str | None = None, *, limit: int = 100) -> Sequence[Mapping[str, object]]:

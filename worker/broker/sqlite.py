@@ -26,6 +26,7 @@ from worker.broker.base import (
     Message,
     Right,
     redelivered,
+    unheard,
 )
 from worker.broker.database import columns_of, identity_of, in_words, open_lock, opened
 from worker.broker.facts import EACH, FOR, Facts, Told, told_at
@@ -34,7 +35,7 @@ from worker.broker.given_out import GivenOut
 from worker.broker.locking import is_taken
 from worker.broker.naming import own_name
 from worker.broker.rows import dead_letter_of, kept_of, message_of, note_of
-from worker.broker.statements import COUNTS, KEPT, LATEST, PAST, PUBLISH, TOLD
+from worker.broker.statements import COUNTS, KEPT, LATEST, PAST, PUBLISH, REPLAY, TOLD
 from worker.core.backoff import step_for
 from worker.core.note import Note, entry_of
 from worker.core.past import Placed
@@ -284,15 +285,13 @@ class SqliteBroker:
     async def shield(self, _exposes: Callable[[Message], bool | None], /) -> int:
         return 0  # nothing expires here: a worker has seen all that is given up
 
-    async def replay(self, ids: Sequence[str]) -> Sequence[str]:
+    async def replay(self, ids: Sequence[str], heard: Callable[[str], None] = unheard) -> Sequence[str]:
         found = []
         for one in ids:
-            changed = await self.write(
-                "UPDATE messages SET state = 'ready', due = ?, attempt = 1, deliveries = 0, opened_at = NULL,"
-                " reason = NULL, certificate = NULL, renewal_id = NULL, since = NULL WHERE id = ? AND state = 'dead'",
-                (time.time(), one),
-            )
-            found += [one] if changed else []
+            changed = await self.write(REPLAY, (time.time(), one))
+            if changed:
+                found.append(one)
+                heard(one)
         return found
 
     async def told(

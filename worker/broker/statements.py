@@ -13,6 +13,10 @@ SELECT sum(state = 'dead') AS dead, sum(state = 'ready' AND due > ?1) AS parked,
 LATEST: Final = "SELECT body FROM events WHERE ?1 IS NULL OR certificate = ?1 ORDER BY number DESC LIMIT ?2"
 FROM_THERE: Final = "SELECT number, body FROM events WHERE number > ? ORDER BY number LIMIT ?"
 HIGHEST: Final = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
+REPLAY: Final = """
+UPDATE messages SET state = 'ready', due = ?, attempt = 1, deliveries = 0, opened_at = NULL,
+reason = NULL, certificate = NULL, renewal_id = NULL, since = NULL WHERE id = ? AND state = 'dead'
+"""
 TOLD: Final = """
 SELECT at, number, body FROM events WHERE id IN (SELECT value FROM json_each(?)) AND certificate IS ? ORDER BY number
 """

@@ -3,18 +3,22 @@
 import argparse
 import asyncio
 import os
+import sys
 from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 from worker.app import broker_of
 from worker.broker import embedded_file
 from worker.broker.base import Broker, BrokerError, TopologyError
+from worker.broker.base import Right as BrokerRight
 from worker.broker.ownership import check_ownership
 from worker.building import certificates_of, check_keys, gateways_of, intake_of, kept_of, vault_of
 from worker.commands.exits import OK, WRONG_SETTINGS
 from worker.commands.loading import log_level, settings_of
-from worker.commands.output import print_json, shown
+from worker.commands.next_steps import by_text, next_step, next_step_after
+from worker.commands.output import Marks, marks_for, print_json, shown
 from worker.commands.refusals import in_json
 from worker.core.deployment import Deployment
 from worker.core.errors import RotationError
@@ -27,9 +31,12 @@ from worker.trust.vault import Vault
 from worker.trust.vault.rights import ReadRight, read_rights
 from worker.verification import hostless
 
+_GRANT: Final = "grant the account what is named; docs/least-privilege.md has the rights ready to paste"
+_FOLDER: Final = "make the folder of broker.url, for the user who runs the worker"
 
-def configure(_parser: argparse.ArgumentParser) -> None:
-    """No arguments of its own."""
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "example: rotation-worker check --config /etc/rotation-worker/worker.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +47,24 @@ class Finding:
     is_good: bool
     message: str = ""
     is_known: bool = True
-    """False where it could not be found out: that is no failure, and the message says why."""
+    """False where it was not, or could not be, found out: that is no failure, and the message says why."""
+    next: str = ""
+    """What to do, where it is not good."""
 
-    @property
-    def line(self) -> str:
-        mark = "?" if not self.is_known else "✓" if self.is_good else "✗"
-        return f"{mark} {self.what}{self.message and f': {self.message}'}"
+    @classmethod
+    def of(cls, what: str, error: RotationError | BrokerError) -> "Finding":
+        message = f"{error.reason}: {error.message}" if isinstance(error, RotationError) else str(error)
+        return cls(what, is_good=False, message=message, next=next_step(error))
+
+    @classmethod
+    def skipped(cls, what: str, why: str) -> "Finding":
+        return cls(what, is_good=True, message=f"not tried: {why}", is_known=False)
+
+    def lines(self, marks: Marks) -> Iterator[str]:
+        mark = marks.unknown if not self.is_known else marks.good if self.is_good else marks.bad
+        yield f"{mark} {self.what}{self.message and f': {self.message}'}"
+        if self.next:
+            yield f"{' ' * len(mark)} next: {self.next}"
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -55,8 +74,9 @@ def execute(args: argparse.Namespace) -> int:
     if args.json:
         print_json([asdict(finding) for finding in findings])
     else:
-        for finding in findings:
-            print(shown(finding.line))
+        marks = marks_for(sys.stdout)
+        for line in (line for finding in findings for line in finding.lines(marks)):
+            print(shown(line))
     return OK if all(finding.is_good for finding in findings) else WRONG_SETTINGS
 
 
@@ -69,8 +89,14 @@ def _findings(args: argparse.Namespace) -> Sequence[Finding]:
         intake_of(settings)
         broker_url(settings.broker)
     except SettingsError as error:
-        return [Finding("settings", is_good=False, message=problem) for problem in error.problems]
+        others = (Finding.skipped(what, "the settings come first") for what in ("broker", "gateways"))
+        return [*(_of_settings(problem, error) for problem in error.problems), *others]
     return [Finding("settings", is_good=True), *_unproven(settings), *asyncio.run(_outside(settings))]
+
+
+def _of_settings(problem: str, error: SettingsError) -> Finding:
+    what_next = error.next_step or by_text(problem, "correct it there, and check again")
+    return Finding("settings", is_good=False, message=problem, next=what_next)
 
 
 def _unproven(settings: Settings) -> Iterator[Finding]:
@@ -101,7 +127,7 @@ async def _of_previous(settings: Settings, vault: Vault | None) -> Sequence[Find
     try:
         is_known = await kept.can_keep()
     except RotationError as error:
-        return [Finding(what, is_good=False, message=f"{error.reason}: {error.message}")]
+        return [Finding.of(what, error)]
     message = "" if is_known else "Vault does not let the worker ask for its rights"
     return [Finding(what, is_good=True, message=message, is_known=is_known)]
 
@@ -110,14 +136,15 @@ async def _of_vault(settings: Settings, vault: Vault) -> Sequence[Finding]:
     """Who is refused at the door is not asked what it may do inside."""
     login = await _tried("vault", vault.check())
     if not login.is_good:
-        return [login]
+        return [login, Finding.skipped("vault: rights", "Vault refuses the login, or is away")]
     below = sorted({one.vault_below for one in settings.certificates.values() if one.vault_below is not None})
     return [login, *(_of_reading(one) for one in await read_rights(vault, below))]
 
 
 def _of_reading(right: ReadRight) -> Finding:
-    is_known = right.is_there is not None
-    return Finding(f"vault: read {right.path}", right.is_there is not False, right.message, is_known)
+    is_known, is_good = right.is_there is not None, right.is_there is not False
+    what_next = "" if is_good else next_step_after("vault_forbidden")
+    return Finding(f"vault: read {right.path}", is_good, right.message, is_known, what_next)
 
 
 def _deployments_at(settings: Settings, gateway: str) -> Sequence[Deployment]:
@@ -135,14 +162,14 @@ async def _of_gateway(gateway: Gateway, deployments: Sequence[Deployment]) -> Se
         await gateway.check()
     except RotationError as error:
         if error.reason != "forbidden" or not deployments:
-            return [Finding(what, is_good=False, message=f"{error.reason}: {error.message}")]
+            return [Finding.of(what, error), Finding.skipped(f"{what}: rights", "the gateway is not usable as it is")]
     rights = await gateway.rights(deployments)
     return [Finding(what, is_good=True), *(_of_right(what, one) for one in rights)]
 
 
 def _of_right(what: str, right: Right) -> Finding:
-    is_known = right.state != "unknown"
-    return Finding(f"{what}: {right.what}", right.state != "missing", right.message, is_known)
+    is_known, is_good = right.state != "unknown", right.state != "missing"
+    return Finding(f"{what}: {right.what}", is_good, right.message, is_known, "" if is_good else _GRANT)
 
 
 async def _of_broker(settings: Settings) -> Sequence[Finding]:
@@ -154,7 +181,8 @@ async def _of_broker(settings: Settings) -> Sequence[Finding]:
         topology = await _tried("broker: topology", broker.declare())
         return [Finding("broker: connect", is_good=True), topology, *await _rights(broker)]
     except BrokerError as error:
-        return [Finding("broker: connect", is_good=False, message=str(error))]
+        objects = Finding.skipped("broker: topology and rights", "there is no connection")
+        return [Finding.of("broker: connect", error), objects]
     finally:
         await broker.close()
 
@@ -164,23 +192,27 @@ def _to_be_made(file: Path) -> Finding:
     try:
         check_ownership(file)
     except TopologyError as error:
-        return Finding("broker: connect", is_good=False, message=str(error))
+        return Finding.of("broker: connect", error)
     parent = next(one for one in file.absolute().parents if one.exists())
     if parent.is_dir() and os.access(parent, os.W_OK | os.X_OK):
         return Finding("broker: connect", is_good=True, message="there is no file yet; it can be made")
-    return Finding("broker: connect", is_good=False, message="there is no file yet, and it cannot be made")
+    message = "there is no file yet, and it cannot be made"
+    return Finding("broker: connect", is_good=False, message=message, next=_FOLDER)
 
 
 async def _rights(broker: Broker) -> Sequence[Finding]:
     rights = await broker.rights()
-    return [Finding(f"broker: {one.what}", is_good=not one.refusal, message=one.refusal) for one in rights]
+    return [_of_broker_right(one) for one in rights]
+
+
+def _of_broker_right(right: BrokerRight) -> Finding:
+    what_next = next_step(TopologyError(right.refusal)) if right.refusal else ""
+    return Finding(f"broker: {right.what}", is_good=not right.refusal, message=right.refusal, next=what_next)
 
 
 async def _tried(what: str, attempt: Awaitable[None]) -> Finding:
     try:
         await attempt
-    except RotationError as error:
-        return Finding(what, is_good=False, message=f"{error.reason}: {error.message}")
-    except TopologyError as error:
-        return Finding(what, is_good=False, message=str(error))
+    except (RotationError, TopologyError) as error:
+        return Finding.of(what, error)
     return Finding(what, is_good=True)

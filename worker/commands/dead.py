@@ -2,32 +2,46 @@
 
 import argparse
 import asyncio
-import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
-from worker.broker.base import EXPOSED, Broker, Dead, Message
+from worker.awaiting import Awaited
+from worker.beside import beside
+from worker.broker.base import EXPOSED, Broker, BrokerError, Dead, Message
+from worker.broker.facts import Told, told_at
+from worker.commands.arguments import seconds
 from worker.commands.exits import FAILED, OK
 from worker.commands.loading import log_level, settings_of
 from worker.commands.material import certificate_named
+from worker.commands.next_steps import next_step_after
 from worker.commands.output import print_json, print_table, shown
+from worker.commands.progress import Shown, progress
 from worker.commands.reading import broker_to_read
-from worker.commands.refusals import in_json
+from worker.commands.refusals import complain, in_json, say_next
 from worker.core.events import rfc3339
 from worker.settings import Settings
+from worker.settlement import Identity
 from worker.telemetry import configure_logs
 from worker.trust.keeping import looked_at
 from worker.trust.opening import TrustPolicy
 
 _BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
+_UNKNOWN: Final = Told("unknown", "not_told")
+_WHICH: Final = "`rotation-worker dead list` shows which there are"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("list", "replay"))
     parser.add_argument("ids", nargs="*", default=(), metavar="ID", help="only these (default: all)")
     parser.add_argument("--certificate", help="only this certificate's")
+    parser.add_argument(
+        "--wait", type=seconds, help="of replay: seconds to wait for what becomes of each (default: it does not wait)"
+    )
+    parser.epilog = "example: rotation-worker dead replay --certificate shop --wait 600"
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -76,8 +90,12 @@ def _list(dead: Sequence[Dead], args: argparse.Namespace) -> int:
             empty="Nothing was given up.",
         )
     if unknown:
-        sys.stderr.write(f"rotation-worker: not found: {', '.join(map(shown, unknown))}\n")
+        complain([_not_found(unknown)], _WHICH)
     return FAILED if unknown else OK
+
+
+def _not_found(unknown: Sequence[str]) -> str:
+    return f"not found: {', '.join(map(shown, unknown))}"
 
 
 def _described(dead: Dead) -> Mapping[str, object]:
@@ -91,14 +109,87 @@ def _described(dead: Dead) -> Mapping[str, object]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What became of it. `ended`: each that was put back, with its outcome; None where nobody waited for them."""
+
+    replayed: Sequence[str]
+    withheld: Sequence[str]
+    unknown: Sequence[str]
+    ended: Sequence[tuple[Dead, Told]] | None = None
+
+    @property
+    def is_good(self) -> bool:
+        return not self.unknown and not self.bad
+
+    @property
+    def bad(self) -> Sequence[Told]:
+        return [told for _, told in self.ended or () if told.outcome in ("failed", "unknown")]
+
+    @property
+    def what_next(self) -> str:
+        """Empty where all is well."""
+        return next_step_after(self.bad[0].reason) if self.bad else _WHICH if self.unknown else ""
+
+
 async def _replay(broker: Broker, dead: Sequence[Dead], args: argparse.Namespace) -> int:
     chosen, unknown = _chosen(dead, args)
     withheld = [one.id for one in chosen if one.is_withheld]
-    replayed = await broker.replay([one.id for one in chosen if not one.is_withheld])
-    if args.json:
-        print_json({"replayed": list(replayed), "withheld": withheld, "unknown": unknown})
+    kept = [one for one in chosen if not one.is_withheld]
+    async with progress() as parts:
+        replayed = await _put_back(broker, kept, parts) if kept else ()
+        done = Replay(replayed, withheld, unknown)
+        if args.wait is not None:
+            back = [one for one in kept if one.id in set(replayed)]
+            done = replace(done, ended=await _ended(broker, back, args.wait, parts) if back else ())
+    _tell(done, as_json=args.json)
+    return OK if done.is_good and not (args.ids and withheld) else FAILED
+
+
+async def _put_back(broker: Broker, kept: Sequence[Dead], parts: Shown) -> Sequence[str]:
+    part = parts.part("dead letters", len(kept))
+    return await broker.replay([one.id for one in kept], lambda _id: part.ended("put back"))
+
+
+async def _ended(broker: Broker, back: Sequence[Dead], patience: float, parts: Shown) -> Sequence[tuple[Dead, Told]]:
+    """All at once, each for so long."""
+    with suppress(BrokerError):  # what was put back is told all the same
+        if not await broker.is_served():
+            complain(["no worker is at work: what was put back waits in the queue"], "start `rotation-worker run`")
+    part, awaited = parts.part("outcomes", len(back)), Awaited(broker, patience)
+
+    async def outcome(one: Dead) -> tuple[Dead, Told]:
+        told = await awaited.outcome(Identity.of(one.message).event_ids, one.certificate, after=_given_up(one))
+        part.ended((told or _UNKNOWN).outcome)
+        return one, told or _UNKNOWN
+
+    async with beside(awaited.look_on()):
+        return await asyncio.gather(*map(outcome, back))
+
+
+def _given_up(dead: Dead) -> datetime | None:
+    """When its outcome was told that it had before; where the broker gave it up, when that was."""
+    return told_at({"time": dead.message.given_up_at}) or dead.since
+
+
+def _tell(done: Replay, *, as_json: bool) -> None:
+    if as_json:
+        ended = {} if done.ended is None else {"outcomes": [_described_end(*one) for one in done.ended]}
+        counted = {"replayed": list(done.replayed), "withheld": done.withheld, "unknown": done.unknown}
+        print_json({**counted, **ended, **({"next": done.what_next} if done.what_next else {})})
     else:
-        print(f"{len(replayed)} put back" + (f"; not found: {', '.join(map(shown, unknown))}" if unknown else ""))
-        for one in withheld:
-            print(f"{one}: its body was not kept, because it may hold a key: publish the renewal anew")
-    return FAILED if unknown or (args.ids and withheld) else OK
+        print(f"{len(done.replayed)} put back" if done.replayed else "Nothing to put back.")
+        if done.ended:
+            rows = (_described_end(*one).values() for one in done.ended)
+            print_table(("id", "certificate", "renewal", "outcome", "reason"), rows, empty="")
+    for one in done.withheld:
+        complain([f"{one}: its body was not kept, because it may hold a key"], "publish the renewal anew")
+    if done.unknown:
+        complain([_not_found(done.unknown)], _WHICH)
+    if done.bad:
+        say_next(done.what_next)
+
+
+def _described_end(dead: Dead, told: Told) -> Mapping[str, object]:
+    about = {"id": dead.id, "certificate": dead.certificate, "renewal_id": dead.renewal_id}
+    return {**about, "outcome": told.outcome, "reason": told.reason}

@@ -2,23 +2,25 @@
 
 import argparse
 import asyncio
-import sys
 from collections.abc import Sequence
 
 from worker.building import gateways_of
 from worker.commands.exits import FAILED, OK
 from worker.commands.loading import log_level, settings_of
-from worker.commands.output import listed, print_json, shown
+from worker.commands.material import unknown
+from worker.commands.next_steps import next_step
+from worker.commands.output import print_json
 from worker.commands.pasting import as_settings
-from worker.commands.refusals import in_json
+from worker.commands.refusals import complain, in_json
 from worker.core.errors import RotationError
 from worker.gateways.base import Discovered
-from worker.settings import Settings, SettingsError
+from worker.settings import Settings
 from worker.telemetry import Metrics, configure_logs
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("gateway", help="its name in the settings")
+    parser.epilog = "example: rotation-worker discover apig-main --config /etc/rotation-worker/worker.toml"
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -29,8 +31,7 @@ def execute(args: argparse.Namespace) -> int:
             _gateway_named(settings, args.gateway)
             found = asyncio.run(_discover(settings, args.gateway))
     except RotationError as error:
-        if not args.json:
-            sys.stderr.write(shown(f"rotation-worker: {args.gateway}: {error.reason}: {error.message}") + "\n")
+        complain([f"{args.gateway}: {error.reason}: {error.message}"], next_step(error))
         return FAILED
     if args.json:
         print_json([_described(one) for one in found])
@@ -41,7 +42,7 @@ def execute(args: argparse.Namespace) -> int:
 
 def _gateway_named(settings: Settings, name: str) -> None:
     if name not in settings.gateways:
-        raise SettingsError([f"gateways: none of the name that was asked for; there are: {listed(settings.gateways)}"])
+        raise unknown("gateways", name, settings.gateways)
 
 
 async def _discover(settings: Settings, gateway: str) -> Sequence[Discovered]:

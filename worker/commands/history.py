@@ -4,6 +4,7 @@ import argparse
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from worker.commands.arguments import positive
 from worker.commands.exits import OK
 from worker.commands.loading import log_level, settings_of
 from worker.commands.material import certificate_named
@@ -14,16 +15,10 @@ from worker.settings import Settings
 from worker.telemetry import configure_logs
 
 
-def positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
-
-
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("certificate", nargs="?", help="only this certificate's")
     parser.add_argument("--limit", type=positive, default=100, help="at most so many, the newest (default 100)")
+    parser.epilog = "example: rotation-worker history shop --limit 10"
 
 
 def execute(args: argparse.Namespace) -> int:

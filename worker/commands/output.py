@@ -3,13 +3,15 @@
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, TextIO
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 _MOST_NAMES: Final = 10
+_WIDE: Final = 200
 
 
 def print_json(result: object) -> None:
@@ -39,7 +41,28 @@ def print_table(columns: Sequence[str], rows: Iterable[Iterable[object]], *, emp
     table = Table(*columns, box=None, pad_edge=False)
     for row in shown:
         table.add_row(*(escape(cell) for cell in row))
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    console(sys.stdout).print(table)
+
+
+def console(stream: TextIO) -> Console:
+    """Of what is no terminal: wide, and without anything that steers one, whatever the environment asks for."""
+    is_terminal = stream.isatty()
+    return Console(file=stream, force_terminal=is_terminal, width=None if is_terminal else _WIDE)
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What stands before each line of a checklist."""
+
+    good: str = "ok     "
+    bad: str = "FAILED "
+    unknown: str = "skipped"
+
+
+def marks_for(stream: TextIO) -> Marks:
+    """Ticks for a terminal that can show them, words for all else."""
+    is_utf8 = (stream.encoding or "").lower().replace("-", "") == "utf8"
+    return Marks("✓", "✗", "–") if is_utf8 and stream.isatty() else Marks()  # noqa: RUF001 - a dash, no minus
 
 
 def listed(names: Iterable[str]) -> str:

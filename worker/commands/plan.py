@@ -10,8 +10,9 @@ from worker.building import certificates_of, intake_of, rotator_of, utc_now
 from worker.commands.exits import FAILED, OK
 from worker.commands.loading import log_level, settings_of
 from worker.commands.material import Material, add_material, certificate_named, material_of_lineage, named_material
+from worker.commands.next_steps import next_step
 from worker.commands.output import print_json, remaining, shown
-from worker.commands.refusals import in_json
+from worker.commands.refusals import in_json, say_next
 from worker.commands.steps import Asked, Described, Proofs, described_steps, few, lines_of_steps, name_of
 from worker.commands.supposing import described_stored, is_supposed, supposed
 from worker.core.deployment import Certificate, Deployment
@@ -34,6 +35,7 @@ _MOST_LINES: Final = 10
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("certificate", help="its name in the settings")
     add_material(parser, is_required=False)
+    parser.epilog = "example: rotation-worker plan shop --chain fullchain.pem --key privkey.pem"
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -50,6 +52,7 @@ def execute(args: argparse.Namespace) -> int:
     except RotationError as error:
         if not args.json:
             print(shown(f"refused: {error.reason}: {error.message}"))
+        say_next(next_step(error))
         return FAILED
     if args.json:
         print_json(described)

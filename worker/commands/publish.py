@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from worker.broker import embedded_file, open_broker
 from worker.broker.base import Broker, BrokerError, Message, TopologyError, sound_traceparent
 from worker.broker.ownership import check_ownership
 from worker.commands.exits import BAD_MATERIAL, OK, UNAVAILABLE, WRONG_SETTINGS, WRONG_USE
+from worker.commands.next_steps import by_text, next_step
 from worker.commands.output import print_json
-from worker.commands.refusals import in_json
+from worker.commands.refusals import in_json, print_refusal, say_next
 from worker.core.errors import RefusedError
 from worker.hooks import HookRenewal, NotOurs, read_hook
 from worker.publishing import Published, Wish, publish
@@ -23,6 +25,9 @@ from worker.settings import Settings, SettingsError
 from worker.settings.loading import load_for_publishing
 from worker.settings.resolve import broker_url
 from worker.spool import SpoolError
+
+_BY_HAND: Final = "rotation-worker publish CERT --chain fullchain.pem --key privkey.pem"
+_SENT_LATER: Final = "start the broker, or correct [broker] in the settings; then publish anything, or this again"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     reasons = ("renewal", "manual", "key_compromise", "ca_incident")
     parser.add_argument("--reason", choices=reasons, default="renewal")
     parser.add_argument("--allow-shorter-validity", action="store_true", help="with an urgent reason: may go back")
+    parser.epilog = "example: rotation-worker publish shop --chain fullchain.pem --key privkey.pem"
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -52,8 +58,8 @@ def execute(args: argparse.Namespace) -> int:
 def _misused(args: argparse.Namespace) -> int:
     told = "needs CERT, --chain and --key, or what an ACME client hands to its hook"
     if args.json:
-        print_json({"error": {"reason": "usage", "message": told}})
-    return _complain(told, WRONG_USE)
+        print_refusal("usage", told, _BY_HAND)
+    return _complain(told, WRONG_USE, _BY_HAND)
 
 
 def _wish(args: argparse.Namespace) -> Wish | NotOurs | None:
@@ -73,12 +79,12 @@ def _carry_out(wish: Wish, args: argparse.Namespace) -> int:
         with in_json(args):
             published = asyncio.run(_publish(wish, *_settings(args)))
     except RefusedError as error:
-        return _complain(f"{error.reason}: {error.message}", BAD_MATERIAL)
+        return _complain(f"{error.reason}: {error.message}", BAD_MATERIAL, next_step(error))
     except SpoolError as error:
-        return _complain(str(error), UNAVAILABLE)
+        return _complain(str(error), UNAVAILABLE, next_step(error))
     except SettingsError as error:
         lost = "nothing was written down: publish it again when that is mended"
-        raise SettingsError([*error.problems, lost]) from None
+        raise SettingsError([*error.problems, lost], next_step=error.next_step) from None
     return _told(published, as_json=args.json)
 
 
@@ -124,16 +130,29 @@ def _broker(settings: Settings) -> Broker:
 def _told(published: Published, *, as_json: bool) -> int:
     for path in published.bad:
         _complain(f"{path}: is no message of ours, and was put aside", OK)
+    what_next = _what_next(published)
     if as_json:
-        print_json(asdict(published))
+        print_json({**asdict(published), **({"next": what_next} if what_next else {})})
     elif not published.waiting:
         print(f"{published.certificate}: renewal {published.renewal_id} is with the broker")
     if published.waiting:
         waits = f"{published.waiting} waiting in the spool; nothing is lost, the next publish sends them"
-        return _complain(f"{published.problem}: {waits}", WRONG_SETTINGS if published.mistakes else UNAVAILABLE)
-    return _complain(published.problem, OK) if published.problem else OK
+        status = WRONG_SETTINGS if published.mistakes else UNAVAILABLE
+        return _complain(f"{published.problem}: {waits}", status, what_next)
+    return _complain(published.problem, OK, what_next) if published.problem else OK
 
 
-def _complain(text: str, status: int) -> int:
+def _what_next(published: Published) -> str:
+    """Empty where all is well."""
+    if not published.problem:
+        return ""
+    if published.mistakes:
+        return next_step(SettingsError(published.mistakes))
+    return by_text(published.problem, _SENT_LATER if published.waiting else next_step(SpoolError()))
+
+
+def _complain(text: str, status: int, what_next: str = "") -> int:
     sys.stderr.write(f"rotation-worker publish: {text}\n")
+    if what_next:
+        say_next(what_next)
     return status

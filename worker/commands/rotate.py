@@ -3,22 +3,17 @@
 import argparse
 import asyncio
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-
-from worker.beside import beside
 from worker.building import certificates_of, intake_of, rotator_of, utc_now
 from worker.commands.exits import FAILED, OK, TRY_AGAIN
 from worker.commands.loading import log_level, settings_of
 from worker.commands.material import Material, add_material, certificate_named, material_of_lineage, named_material
-from worker.commands.output import print_json, remaining, shown
-from worker.commands.refusals import in_json
+from worker.commands.next_steps import next_step_after
+from worker.commands.output import print_json, shown
+from worker.commands.progress import Part, Shown, progress
+from worker.commands.refusals import in_json, say_next
 from worker.core.deployment import Certificate, Deployment
 from worker.core.errors import Failure, RotationError
 from worker.core.events import outcome_data, rfc3339
@@ -28,12 +23,11 @@ from worker.forecast import Work
 from worker.settings import Settings
 from worker.telemetry import Metrics, configure_logs
 
-_BETWEEN_ESTIMATES: Final = 1.0
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("certificate", help="its name in the settings")
     add_material(parser, is_required=False)
+    parser.epilog = "example: rotation-worker rotate shop --chain fullchain.pem --key privkey.pem"
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -44,11 +38,22 @@ def execute(args: argparse.Namespace) -> int:
         named, started_at = named_material(args), utc_now()
         _say_whether_outside(certificates_of(settings)[args.certificate], started_at)
         report = asyncio.run(_rotate(settings, args, named))
+    what_next = _what_next(report)
     if args.json:
-        print_json(_described(report, args.certificate, started_at))
+        described = _described(report, args.certificate, started_at)
+        print_json(described if what_next is None else {**described, "next": what_next})
     else:
         _print(args.certificate, report)
+    if what_next is not None:
+        say_next(what_next)
     return _status(report)
+
+
+def _what_next(report: Report) -> str | None:
+    """By what failed first; None where nothing did."""
+    if report.outcome != "failed":
+        return None
+    return next_step_after(next((failure.reason for failure in report.failures), report.reason))
 
 
 def _say_whether_outside(certificate: Certificate, now: datetime) -> None:
@@ -60,52 +65,41 @@ def _say_whether_outside(certificate: Certificate, now: datetime) -> None:
 
 
 async def _rotate(settings: Settings, args: argparse.Namespace, named: Material | None) -> Report:
-    async with _bars(is_shown=not args.json) as bars:
+    async with progress() as shown_progress:
         try:
             material = named or material_of_lineage(settings, args.certificate)
             bundle = None if material is None else await intake_of(settings).checked(*material)
-            async with rotator_of(settings, Metrics(), bars) as rotator:
+            async with rotator_of(settings, Metrics(), _Watching(shown_progress)) as rotator:
                 return await rotator.rotate(certificates_of(settings)[args.certificate], bundle)
         except RotationError as error:
             return Report.refused(Failure.of(error))
 
 
 @dataclass(frozen=True, slots=True)
-class _Bars:
-    """One bar a deployment."""
+class _Watching:
+    """One part a deployment."""
 
-    progress: Progress
-    tasks: dict[str, tuple[TaskID, Work]]
+    shown: Shown
+    parts: dict[str, Part] = field(default_factory=dict)
 
     def planned(self, deployment: Deployment, work: Work) -> None:
-        task = self.progress.add_task(deployment.gateway, total=work.bindings, left=remaining(work.seconds_left()))
-        self.tasks[deployment.key] = task, work
+        name = f"{deployment.gateway} ({deployment.strategy})"
+        self.parts[deployment.key] = self.shown.part(name, work.bindings, lambda _part: _seconds_left(work))
 
     def bound(self, deployment: Deployment, result: BindingResult) -> None:
-        task, _ = self.tasks[deployment.key]
-        self.progress.advance(task, -1 if result.state == "rolled_back" else 1)
-
-    async def keep_estimating(self) -> None:
-        """Time passes while nothing is bound, too. A task, because limits are known to their loop's thread alone."""
-        while True:
-            await asyncio.sleep(_BETWEEN_ESTIMATES)
-            for task, work in self.tasks.values():
-                self.progress.update(task, left=remaining(work.seconds_left()) if work in work.beside else "")
+        part = self.parts[deployment.key]
+        if result.state == "rolled_back":
+            part.undone("attached")
+        else:
+            part.ended(result.state)
 
 
-@asynccontextmanager
-async def _bars(*, is_shown: bool) -> AsyncIterator[_Bars]:
-    """On a terminal only; nothing elsewhere."""
-    is_shown = is_shown and sys.stderr.isatty()
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
-    with Progress(*columns, console=console, disable=not is_shown) as progress:
-        bars = _Bars(progress, {})
-        async with beside(bars.keep_estimating()):
-            yield bars
+def _seconds_left(work: Work) -> float | None:
+    """None once it is over."""
+    return work.seconds_left() if work in work.beside else None
 
 
-def _described(report: Report, certificate: str, started_at: datetime) -> object:
+def _described(report: Report, certificate: str, started_at: datetime) -> dict[str, object]:
     finished_at = utc_now()
     timing = Timing(started_at, finished_at, (finished_at - started_at).total_seconds())
     return outcome_data(report, None, certificate, timing).model_dump(mode="json")

@@ -15,6 +15,7 @@ from worker.broker.base import BrokerError
 from worker.building import certificates_of, check_keys
 from worker.commands.exits import INTERNAL, OK
 from worker.commands.loading import log_level, settings_of
+from worker.commands.refusals import in_json
 from worker.notifying import ServiceManager
 from worker.settings import Settings, SettingsError
 from worker.settings.loading import check_named_files
@@ -23,18 +24,19 @@ from worker.telemetry import configure_logs
 from worker.tracing import UNTRACED, Tracing
 
 
-def configure(_parser: argparse.ArgumentParser) -> None:
-    """No arguments of its own."""
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "example: rotation-worker run --config /etc/rotation-worker/worker.toml"
 
 
 def execute(args: argparse.Namespace) -> int:
     configure_logs(log_level(args, is_service=True))
     try:
-        read = partial(_read, args)
-        settings, tracing = read(), _tracing()
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            manager = ServiceManager.named_in(os.environ, os.getpid())
-            runner.run(run(settings, read_again=read, tracing=tracing, manager=manager))
+        with in_json(args):
+            read = partial(_read, args)
+            settings, tracing = read(), _tracing()
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                manager = ServiceManager.named_in(os.environ, os.getpid())
+                runner.run(run(settings, read_again=read, tracing=tracing, manager=manager))
     except asyncio.CancelledError:
         return OK
     except (SettingsError, BrokerError):

@@ -2,6 +2,8 @@
 
 import argparse
 import asyncio
+import errno
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +11,10 @@ from math import inf
 from pathlib import Path
 from typing import Final
 
-from worker.commands.exits import OK
+from worker.commands.exits import OK, WRONG_USE
 from worker.commands.loading import log_level
 from worker.commands.output import print_json
+from worker.commands.refusals import refused
 from worker.sandbox import Sandbox, SandboxConfig
 from worker.sandbox.control import FAULT
 from worker.sandbox.flaws import FLAW
@@ -20,6 +23,8 @@ from worker.telemetry import configure_logs
 
 _LAST_PORT: Final = 65_532
 """That leaves room for the three after it."""
+_NOT_OURS: Final = (errno.EADDRNOTAVAIL, errno.EACCES, errno.EAFNOSUPPORT)
+_OURS: Final = "name an address of this machine, such as 127.0.0.2"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +49,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="of the control endpoint; the clouds have the next three (default free ones)",
     )
     parser.add_argument("--folder", type=Path, help="for its files, which stay (default one that goes with it)")
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "\n".join(_manual())
 
 
@@ -79,6 +83,8 @@ def limit(text: str) -> tuple[int, float]:
 
 def _manual() -> Iterator[str]:
     """How to use it, and how to make it fail."""
+    yield "example: rotation-worker sandbox --domains 500 --limit 20/1 --latency 0.03"
+    yield ""
     yield "It prints one JSON document: endpoints, made-up credentials, what is stored and bound, and files in a folder"
     yield "that lives as long as it does: a CA, a renewed chain with its key, and settings. Then, elsewhere:"
     yield "  rotation-worker rotate shop --config SETTINGS --chain CHAIN --key KEY"
@@ -115,7 +121,12 @@ def execute(args: argparse.Namespace) -> int:
         port=args.port,
     )
     with _folder(args.folder) as folder:
-        asyncio.run(serve(config, folder, print_json, args.domains))
+        try:
+            asyncio.run(serve(config, folder, print_json, args.domains))
+        except OSError as error:
+            if args.address is None or error.errno not in _NOT_OURS:
+                raise
+            return refused(args, WRONG_USE, "address_unusable", f"--address: {os.strerror(error.errno)}", _OURS)
     return OK
 
 

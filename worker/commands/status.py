@@ -27,8 +27,9 @@ _SECONDS: Final = 30.0
 _WORST_FIRST: Final = ("dead", "failed", "parked", "rotating", "unknown", "served")
 _MOST: Final = 200
 _EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - to be replaced by loopback
-_UP: Final = "is `rotation-worker run` at work there? --url names another place"
-_UNKNOWN: Final = "it wants another token: --token-file names the file that its http.token_file is"
+_UP: Final = "see whether `rotation-worker run` is at work there; --url names another place"
+_GRANTED: Final = "name the file that its http.token_file is, with --token-file"
+_WHICH: Final = "`rotation-worker status` lists those that there are"
 Facts = Mapping[str, Any]
 
 
@@ -38,6 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", help="where the worker serves its page (default: http.listen of the settings)")
     parser.add_argument("--token-file", type=Path, help="its token (default: http.token_file of the settings)")
     parser.add_argument("--ca-file", type=Path, help="whom to trust for https:// (default: the system's CAs)")
+    parser.epilog = "example: rotation-worker status shop"
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -48,7 +50,7 @@ def execute(args: argparse.Namespace) -> int:
     try:
         status, told = asyncio.run(_asked(url, args, headers))
     except RotationError as error:
-        return refused(args, UNAVAILABLE, error.reason, f"{url}: {error.message}: {_UP}")
+        return refused(args, UNAVAILABLE, error.reason, f"{url}: {error.message}", _UP)
     if status != HTTPStatus.OK or not isinstance(told, dict):
         return _refused(args, url, status, told)
     if args.json:
@@ -101,10 +103,10 @@ def _refused(args: argparse.Namespace, url: str, status: int, told: object) -> i
     is_ours = isinstance(error, dict) and {"reason", "message"} <= set(error)
     reason, message = (error["reason"], error["message"]) if error and is_ours else ("unexpected_answer", "")
     if status == HTTPStatus.UNAUTHORIZED:
-        return refused(args, UNAVAILABLE, "unauthorized", f"{url}: {_UNKNOWN}")
+        return refused(args, UNAVAILABLE, "unauthorized", f"{url}: it wants another token", _GRANTED)
     if reason == "unknown_certificate":
-        return refused(args, FAILED, reason, f"{shown(args.certificate)}: not in that worker's settings")
-    return refused(args, UNAVAILABLE, reason, f"{url}: answered {status}: {shown(message) or _UP}")
+        return refused(args, FAILED, reason, f"{shown(args.certificate)}: not in that worker's settings", _WHICH)
+    return refused(args, UNAVAILABLE, reason, f"{url}: answered {status}: {shown(message)}".rstrip(": "), _UP)
 
 
 def _print_fleet(fleet: Facts, *, is_all: bool) -> None:

@@ -37,4 +37,6 @@ def make_stdout_forgiving() -> None:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the rest of the process
     elif sys.stdout is sys.__stdout__ and sys.stdout is not None:
         own = io.BufferedWriter(io.FileIO(sys.stdout.fileno(), "w", closefd=False))
-        sys.stdout = _Forgiving(own, sys.stdout.encoding, sys.stdout.errors, line_buffering=True)
+        # What the terminal's letters do not have is no reason to end without a result.
+        errors = "backslashreplace" if sys.stdout.errors == "strict" else sys.stdout.errors
+        sys.stdout = _Forgiving(own, sys.stdout.encoding, errors, line_buffering=True)

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import math
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,8 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
-from rich.console import Console
-from rich.progress import Progress
 
 from worker.app import substitute_of, sweeper_of
 from worker.awaiting import Awaited
@@ -19,12 +16,15 @@ from worker.beside import beside
 from worker.broker.base import Broker, BrokerError
 from worker.broker.facts import Told
 from worker.building import rotator_of, utc_now
+from worker.commands.arguments import seconds
 from worker.commands.exits import FAILED, OK
 from worker.commands.loading import log_level, settings_of
 from worker.commands.material import certificate_named
+from worker.commands.next_steps import next_step_after
 from worker.commands.output import print_json, print_table, shown
+from worker.commands.progress import progress
 from worker.commands.reading import broker_to_read
-from worker.commands.refusals import in_json
+from worker.commands.refusals import in_json, say_next
 from worker.core.errors import Failure, failure_of
 from worker.core.events import rfc3339
 from worker.core.past import Placed
@@ -46,18 +46,12 @@ _ROLLED_BACK: Final = (
 )
 
 
-def seconds(text: str) -> float:
-    number = float(text)
-    if not 0 < number < math.inf:
-        raise ValueError
-    return number
-
-
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("certificate", nargs="?", help="its name in the settings; all that have a lineage without it")
     parser.add_argument(
         "--wait", type=seconds, default=3600.0, help="seconds to wait for a renewal in the queue (default 3600)"
     )
+    parser.epilog = "example: rotation-worker sweep shop --wait 600"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +84,11 @@ class Swept:
         )
 
     @property
+    def told(self) -> str:
+        """In one word."""
+        return self.outcome or self.finding.state
+
+    @property
     def outcome(self) -> str | None:
         return None if self.ended is None else self.ended.outcome
 
@@ -109,6 +108,11 @@ class Swept:
         if self.finding.state == "rolled_back":
             return _ROLLED_BACK
         return None if self.finding.failure is None else self.finding.failure.message
+
+    @property
+    def what_next(self) -> str | None:
+        """None where all is well."""
+        return None if self.is_good else next_step_after(self.reason or self.finding.state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +153,7 @@ def execute(args: argparse.Namespace) -> int:
     with in_json(args):
         settings = settings_of(args)
         names = _names(settings, args.certificate)
-        swept = asyncio.run(_sweep(settings, names, args.wait, is_shown=not args.json))
+        swept = asyncio.run(_sweep(settings, names, args.wait))
     if args.json:
         print_json([_described(one) for one in swept])
     else:
@@ -158,6 +162,8 @@ def execute(args: argparse.Namespace) -> int:
         for one in swept:
             if one.message is not None:
                 sys.stderr.write(f"rotation-worker: {one.finding.certificate}: {shown(one.message)}\n")
+            if one.what_next is not None:
+                say_next(one.what_next)
     return OK if all(one.is_good for one in swept) else FAILED
 
 
@@ -167,25 +173,24 @@ def _names(settings: Settings, wanted: str | None) -> Sequence[str]:
         return with_lineage
     certificate_named(settings, wanted)
     if wanted not in with_lineage:
-        raise SettingsError([f"certificates.{wanted}.lineage: missing, there is nothing on disk to compare with"])
+        problem = f"certificates.{wanted}.lineage: missing, there is nothing on disk to compare with"
+        raise SettingsError([problem], next_step=f"add [certificates.{wanted}.lineage] with chain and private_key")
     return [wanted]
 
 
-async def _sweep(settings: Settings, names: Sequence[str], wait: float, *, is_shown: bool) -> Sequence[Swept]:
-    progress = Progress(console=Console(stderr=True), disable=not (is_shown and sys.stderr.isatty()))
+async def _sweep(settings: Settings, names: Sequence[str], wait: float) -> Sequence[Swept]:
     if not names:
         return ()
     async with AsyncExitStack() as stack:
         rotator = await stack.enter_async_context(rotator_of(settings, Metrics()))
         queue = await stack.enter_async_context(_queue_of(settings, rotator, names, wait))
         one = Pass(sweeper_of(settings, rotator), queue)
-        with progress:
-            bar = progress.add_task("sweep", total=len(names))
-            return await each(names, one.over, lambda: progress.advance(bar))
+        part = (await stack.enter_async_context(progress())).part("sweep", len(names))
+        return await each(names, one.over, lambda swept: part.ended(swept.told))
 
 
 async def each(
-    names: Sequence[str], over: Callable[[str], Awaitable[Swept]], on_ended: Callable[[], None]
+    names: Sequence[str], over: Callable[[str], Awaitable[Swept]], on_ended: Callable[[Swept], None]
 ) -> Sequence[Swept]:
     """A few at once."""
     turns = asyncio.Semaphore(_AT_ONCE)
@@ -193,7 +198,7 @@ async def each(
     async def in_turn(name: str) -> Swept:
         async with turns:
             swept = await over(name)
-        on_ended()
+        on_ended(swept)
         return swept
 
     async with asyncio.TaskGroup() as group:
@@ -243,4 +248,5 @@ def _described(one: Swept) -> dict[str, object]:
         "outcome": one.outcome,
         "reason": one.reason,
         "message": one.message,
+        "next": one.what_next,
     }

@@ -17,6 +17,7 @@ from worker.telemetry import configure_logs
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("apply", "export"))
+    parser.epilog = "example: rotation-worker topology apply --config /etc/rotation-worker/worker.toml"
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -44,7 +45,9 @@ def _vhost(settings: Settings) -> str:
 
 
 async def _apply(settings: Settings) -> None:
-    broker = broker_of(settings)
+    # Asked for by name, it is done, also where a worker only checks.
+    declaring = settings.broker.model_copy(update={"declare_": True})
+    broker = broker_of(settings.model_copy(update={"broker": declaring}))
     try:
         await broker.declare()
     finally:

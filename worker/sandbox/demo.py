@@ -37,6 +37,10 @@ class Line:
     reason: str = ""
     served: str = ""
 
+    @property
+    def is_over(self) -> bool:
+        return self.state in ("succeeded", "failed", "superseded")
+
 
 @dataclass(slots=True)
 class Board:
@@ -60,7 +64,7 @@ class Board:
 
     @property
     def is_over(self) -> bool:
-        return all(line.state in ("succeeded", "failed", "superseded") for line in self.lines.values())
+        return all(line.is_over for line in self.lines.values())
 
     @property
     def is_as_expected(self) -> bool:

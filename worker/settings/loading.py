@@ -14,6 +14,7 @@ from worker.settings.errors import SettingsError
 from worker.settings.files import problem_of_kind, problem_of_secret
 from worker.settings.folders import problem_of_folders
 from worker.settings.model import Settings
+from worker.settings.nearest_key import meant_by
 from worker.settings.overrides import apply, overrides_in
 from worker.settings.sources import Tree, read_toml
 from worker.settings.strictness import mistyped
@@ -166,10 +167,15 @@ def _described(error: ValidationError, tree: Tree) -> Sequence[str]:
     found: dict[str, str] = {}
     for one in error.errors(include_url=False, include_context=False, include_input=False):
         path = _path(one["loc"], tree, is_key_there=one["type"] not in ("missing", "extra_forbidden"))
-        found.setdefault(path, _OUR_WORDS.get(one["type"], one["msg"]))
+        found.setdefault(path, _in_words(one["type"], one["msg"], one["loc"]))
     return [
         f"{path}: {message}" for path, message in found.items() if not any(key.startswith(f"{path}.") for key in found)
     ]
+
+
+def _in_words(kind: str, message: str, loc: Sequence[str | int]) -> str:
+    meant = meant_by(loc) if kind == "extra_forbidden" else None
+    return _OUR_WORDS.get(kind, message) + (f" (did you mean {meant}?)" if meant else "")
 
 
 def _path(loc: Sequence[str | int], tree: Tree, *, is_key_there: bool) -> str:

@@ -16,6 +16,7 @@ _AT_LINE: Final = re.compile(r"at line (\d+)")
 _PART: Final = r"""(?:[A-Za-z0-9_-]+|"[^"=]*"|'[^'=]*')"""
 _KEY: Final = re.compile(rf"\s*(\[?\[?\s*{_PART}(?:\s*\.\s*{_PART})*\s*\]?\]?)\s*(?:=|#|$)")
 _REPEATS: Final = ("overwrite", "twice", "redefine", "immutable")
+_NAMED: Final = "name your settings with --config FILE or ROTATION_CONFIG; config/worker.toml is an example"
 
 Tree = dict[str, Any]
 
@@ -44,13 +45,20 @@ def _text(file: Path) -> str:
     try:
         content = read_bounded(file, LARGEST, look)
     except OSError as error:
-        raise SettingsError([f"{file}: {error.strerror}"]) from None
+        raise SettingsError([f"{file}: {error.strerror}"], next_step=_where_to(error)) from None
     if len(content) > LARGEST:
         raise SettingsError([f"{file}: over {LARGEST} bytes"])
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
         raise SettingsError([f"{file}: not in UTF-8"]) from None
+
+
+def _where_to(error: OSError) -> str:
+    is_there = not isinstance(error, FileNotFoundError | NotADirectoryError)
+    return (
+        "" if is_there else "name your settings with --config FILE or ROTATION_CONFIG; config/worker.toml is an example"
+    )
 
 
 def _place(message: str, text: str) -> str:
