@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from worker.gateways.base import Gateway
-from worker.settings.model import Gateway as Settings
+from worker.settings.gateways import Gateway as Settings
 
 if TYPE_CHECKING:
     from worker.gateways.transport import OnCall
