@@ -1,0 +1,37 @@
+"""Every link within the project leads somewhere."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import ROOT, anchors, links, pages
+
+
+def broken(page: Path, link: str) -> bool:
+    if link.startswith(("https://", "http://")):
+        return False
+    path, _, anchor = link.partition("#")
+    target = (page.parent / path).resolve() if path else page
+    if not target.exists() or not target.is_relative_to(ROOT):
+        return True
+    return bool(anchor) and anchor not in anchors(target.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_within_the_project_leads_somewhere(page: Path) -> None:
+    assert [link for link in links(page.read_text(encoding="utf-8")) if broken(page, link)] == []
+
+
+def test_every_document_can_be_found_from_the_index() -> None:
+    index = ROOT / "docs" / "README.md"
+    named = {(index.parent / link.partition("#")[0]).resolve() for link in links(index.read_text(encoding="utf-8"))}
+    documents = {path for path in (ROOT / "docs").rglob("*") if path.is_file()} - {index}
+    assert sorted(str(path.relative_to(ROOT)) for path in documents - named) == []
+
+
+def test_a_link_to_a_heading_or_file_that_is_not_there_is_found() -> None:
+    page = ROOT / "README.md"
+    assert [broken(page, link) for link in ("docs/none.md", "#none", "docs/reasons.md#none", "../outside.md")] == [
+        True
+    ] * 4
+    assert not any(broken(page, link) for link in ("docs/reasons.md#the-gateway", "#the-code", "docs"))
