@@ -103,8 +103,8 @@ class Code:
                 return
             case ast.Name(id=name):
                 yield from self._of_name(name, place, seen)
-            case ast.Call(func=function) if (name := _name(function)) in self.functions and name != "get":
-                yield from self._returned(str(name), place.file, seen)
+            case ast.Call(func=function) if (called := _name(function)) in self.functions and called != "get":
+                yield from self._returned(called, place.file, seen)
             case expression:
                 parts = list(_parts(expression))
                 self.unknown += [] if parts or isinstance(expression, ast.Tuple) else [str(place)]
@@ -149,11 +149,12 @@ def _parts(expression: ast.expr) -> Iterator[ast.expr]:
             yield inner
 
 
-def _name(function: ast.expr) -> str | None:
+def _name(function: ast.expr) -> str:
+    """Empty for what has none."""
     match function:
         case ast.Name(id=name) | ast.Attribute(attr=name):
             return name
-    return None
+    return ""
 
 
 def _calls(node: ast.AST, function: Function | None) -> Iterator[tuple[ast.Call, Function | None]]:

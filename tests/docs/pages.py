@@ -66,7 +66,7 @@ def section(page: str, heading: str) -> Sequence[Block]:
     return found
 
 
-def _prose(text: str) -> Iterator[str]:
+def prose(text: str) -> Iterator[str]:
     """The lines outside of blocks."""
     is_open = False
     for line in text.splitlines():
@@ -79,7 +79,7 @@ def _prose(text: str) -> Iterator[str]:
 def anchors(text: str) -> Iterator[str]:
     """As GitHub names headings: in lower case, without signs, hyphens for spaces; the second of a name is numbered."""
     known: dict[str, int] = {}
-    for line in _prose(text):
+    for line in prose(text):
         if found := _HEADING.match(line):
             kept = (one for one in found[2].lower() if one in " -_" or unicodedata.category(one)[0] in "LN")
             name = "".join(kept).replace(" ", "-")
@@ -89,5 +89,5 @@ def anchors(text: str) -> Iterator[str]:
 
 def links(text: str) -> Iterator[str]:
     """Where they lead; what stands in code is none."""
-    for line in _prose(text):
+    for line in prose(text):
         yield from _LINK.findall(_CODE.sub("`", line))

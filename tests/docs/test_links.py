@@ -1,10 +1,12 @@
-"""Every link within the project leads somewhere."""
+"""Every link within the project leads somewhere, and nothing is told twice."""
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import ROOT, anchors, links, pages
+from tests.docs.pages import ROOT, anchors, links, pages, prose
 
 
 def broken(page: Path, link: str) -> bool:
@@ -35,3 +37,20 @@ def test_a_link_to_a_heading_or_file_that_is_not_there_is_found() -> None:
         True
     ] * 4
     assert not any(broken(page, link) for link in ("docs/reasons.md#the-gateway", "#the-code", "docs"))
+
+
+def sentences(page: Path) -> Iterator[str]:
+    """Long ones, and cells of tables; not lists of tests and of links."""
+    text = " ".join(prose(page.read_text(encoding="utf-8")))
+    for one in re.split(r"(?<=[.!?:]) +| \| ", text):
+        if len(one) >= 50 and not one.startswith(("`test_", "[")):
+            yield one.strip()
+
+
+def test_no_sentence_stands_in_two_documents() -> None:
+    where: dict[str, set[str]] = {}
+    for page in pages():
+        for one in sentences(page):
+            where.setdefault(one, set()).add(str(page.relative_to(ROOT)))
+    assert len(where) > 1000
+    assert {one: found for one, found in where.items() if len(found) > 1} == {}

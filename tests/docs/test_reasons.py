@@ -20,7 +20,7 @@ def test_every_reason_that_the_code_can_tell_has_its_row_and_no_other_has_one() 
     assert code.unknown == [], "a reason that cannot be followed to its words"
     assert len(told) > 90
     documented = [reason for reason, *_ in ROWS]
-    assert sorted(documented) == sorted(told | WAITING | OF_THE_BROKER)
+    assert sorted(documented) == sorted(told | WAITING | OF_THE_BROKER), "each once"
 
 
 def test_every_reason_says_what_to_do_about_it() -> None:

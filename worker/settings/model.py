@@ -118,7 +118,7 @@ class CertificateRules(Model):
     no_sct: Stance | None = None
     """Unless said: "warn", and "allow" for a private CA."""
     must_staple: Stance = "refuse"
-    """Demands OCSP stapling, which the gateways do not promise."""
+    """It demands OCSP stapling."""
     cn_not_in_san: Stance = "warn"
     """Its common name is none of its names."""
     key_reused: Literal["warn", "allow"] = "warn"
