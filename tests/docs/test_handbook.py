@@ -101,8 +101,9 @@ async def test_the_worker_moves_to_another_broker(tmp_path: Path, rabbit: str) -
         await there.follow(*FIRST)
         before = await there.succeeds(1)
         (tmp_path / "etc" / "amqp-url").rename(tmp_path / "etc" / "new-url")
-        prepared, finished, moved = section(PAGE, "Move to another broker")
+        prepared, signing, finished, moved = section(PAGE, "Move to another broker")
         await there.carry_out(prepared)
+        await there.carry_out(signing)
         hook = "rotation-worker publish --config /etc/rotation-worker/new.toml"
         await asyncio.sleep(1)
         await there.shell([f"certbot renew --force-renewal --deploy-hook '{hook}'"])
