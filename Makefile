@@ -1,5 +1,5 @@
 # Each target works by itself on a fresh machine with Python 3.11+, git and make.
-.PHONY: demo test pictures bite vectors charts soak lint bench sbom format lock
+.PHONY: demo test pictures bite vectors charts soak lint bench docs sbom format lock
 .DEFAULT_GOAL := test
 
 BIN := .venv/bin
@@ -71,6 +71,10 @@ NODES ?= 1
 soak: .venv/.test
 	.ci/services
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --nodes $(NODES) $(if $(SEED),--seed $(SEED)) $(SOAK_ARGS)
+
+# What is made from code among the documents: settings, metrics, AsyncAPI, schemas, bad inputs. A test fails where they are stale.
+docs: .venv/.test
+	$(BIN)/python -m tests.docs
 
 # What the product is made of, with hashes, licences and what needs what: CycloneDX, at build/sbom.cdx.json.
 sbom: .venv/.test

@@ -23,7 +23,8 @@ from worker.gateways import open_gateway
 from worker.gateways.base import Gateway
 from worker.rotation import Rotator
 from worker.sandbox.ca import Authority, Issued, Key
-from worker.settings.model import HuaweiApig, Limit, TokenAuth
+from worker.settings.base import TokenAuth
+from worker.settings.gateways import HuaweiApig, Limit
 
 NAME: Final = "apig"
 PRODUCER: Final = "acme"

@@ -21,7 +21,7 @@ from worker.limits import Limits
 from worker.rotation import Rotator, Unwatched, Watcher
 from worker.settings import Settings
 from worker.settings.changes import Stamps, stamps_of
-from worker.settings.model import Gateway as GatewaySettings
+from worker.settings.gateways import Gateway as GatewaySettings
 from worker.settings.resolve import claims_in
 from worker.telemetry import Metrics
 from worker.trust.vault import LONGEST_ANSWER, Vault, open_vault

@@ -287,6 +287,13 @@ files = ["."]
     ),
     Mistake("typo", "rotate shop --chian x", 2, "unrecognized arguments: --chian x", "did you mean --chain?"),
     Mistake(
+        "nobody there",
+        "status --url http://127.0.0.1:1",
+        69,
+        "http://127.0.0.1:1: no connection",
+        "see whether `rotation-worker run` is at work there; --url names another place",
+    ),
+    Mistake(
         "no number",
         "sweep --wait soon",
         2,

@@ -105,7 +105,7 @@ async def test_where_and_with_which_token_is_in_the_settings(tmp_path: Path) -> 
 async def test_where_no_worker_is_it_says_what_to_do(*, is_json: bool) -> None:
     words = ("status", "--url", f"http://127.0.0.1:{free_port()}", *(["--json"] if is_json else []))
     status, said, complained = await run(*words)
-    told = json.loads(said)["error"]["message"] if is_json else complained
+    told = json.loads(said)["next"] if is_json else complained
     assert status == 69
     assert "rotation-worker run" in told
 

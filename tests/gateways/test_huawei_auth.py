@@ -16,7 +16,8 @@ from worker.gateways.huawei_apig.auth import PasswordToken, Signature, StaticTok
 from worker.gateways.transport import AmbiguousError
 from worker.sandbox import Sandbox, SandboxConfig
 from worker.sandbox.world import Fault
-from worker.settings.model import AkSkAuth, PasswordAuth, TokenAuth
+from worker.settings.base import TokenAuth
+from worker.settings.gateways import AkSkAuth, PasswordAuth
 
 
 @dataclass

@@ -5,11 +5,11 @@ import sys
 from typing import get_args
 
 from worker.gateways import OPENERS
-from worker.settings import model
+from worker.settings import gateways
 
 
 def test_every_kind_of_the_settings_has_an_opener() -> None:
-    kinds = {get_args(kind.model_fields["kind"].annotation)[0] for kind in get_args(get_args(model.Gateway)[0])}
+    kinds = {get_args(kind.model_fields["kind"].annotation)[0] for kind in get_args(get_args(gateways.Gateway)[0])}
     assert set(OPENERS) == kinds
 
 

@@ -19,7 +19,7 @@ from worker.sandbox.control import FAULT
 from worker.sandbox.flaws import FLAW
 from worker.sandbox.world import CLOUDS
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "sandbox.md"
 
 
 @asynccontextmanager
@@ -61,9 +61,9 @@ def named_in(text: str) -> set[str]:
 async def test_help_and_readme_tell_how_to_make_it_fail() -> None:
     _, said, _ = await run("sandbox", "--help")
     assert Sandbox().world.operations | set(FAULT) | set(FLAW) <= named_in(said)
-    assert Sandbox().world.operations | set(FAULT) | CLOUDS <= named_in(README.read_text())
+    assert Sandbox().world.operations | set(FAULT) | CLOUDS <= named_in(PAGE.read_text())
     options = {"--domains", "--limit", "--latency"}
-    assert all(option in said and option in README.read_text() for option in options)
+    assert all(option in said and option in PAGE.read_text() for option in options)
 
 
 async def test_it_can_be_large_and_strict_and_a_rotation_learns_its_limit() -> None:

@@ -17,7 +17,7 @@ from worker.gateways import open_gateway
 from worker.gateways.base import Gateway
 from worker.sandbox import Sandbox
 from worker.sandbox.ca import Authority, Issued
-from worker.settings.model import Gateway as Settings
+from worker.settings.gateways import Gateway as Settings
 
 AUTHORITY: Final = Authority.create()
 _SETTINGS: Final[TypeAdapter[Settings]] = TypeAdapter(Settings)

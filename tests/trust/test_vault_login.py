@@ -21,7 +21,7 @@ from tests.trust.vaults import (
     token_in_file,
 )
 from worker.core.errors import PermanentError, TransientError
-from worker.settings.model import Vault as Settings
+from worker.settings.vault import Vault as Settings
 from worker.trust.vault import open_vault
 
 

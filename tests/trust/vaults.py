@@ -13,7 +13,7 @@ from tests.support.gateways import AUTHORITY
 from worker.core.errors import RotationError
 from worker.gateways.asking import Asking
 from worker.sandbox.ca import Issued
-from worker.settings.model import Vault as Settings
+from worker.settings.vault import Vault as Settings
 from worker.trust.material import Pair
 from worker.trust.vault import LONGEST_ANSWER, Vault, open_vault
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from worker.gateways.base import Gateway
 from worker.limits import Limits, Window
-from worker.settings.model import Gateway as Settings
+from worker.settings.gateways import Gateway as Settings
 
 if TYPE_CHECKING:
     from worker.gateways.transport import OnCall

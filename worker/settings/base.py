@@ -1,7 +1,8 @@
 """What all settings are made of."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WrapValidator
 
@@ -32,3 +33,9 @@ class Model(BaseModel):
     """Frozen, without unknown keys, and silent about its input in errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
+
+
+class TokenAuth(Model):
+    kind: Literal["token"]
+    token_file: Path
+    """A file with a token that somebody else keeps fresh."""

@@ -9,27 +9,13 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 from worker.core.names import is_domain
 from worker.core.places import is_below
 from worker.settings.base import VAULT_PATH
+from worker.settings.gateways import AkSkAuth, ApiKeyAuth, ByCloud, Gateway, PasswordAuth
 from worker.settings.listening import http_problems, is_loopback
-from worker.settings.model import (
-    AkSkAuth,
-    ApiKeyAuth,
-    Broker,
-    ByCloud,
-    Certificate,
-    Deployment,
-    Domain,
-    Gateway,
-    Lineage,
-    PasswordAuth,
-    Publish,
-    Settings,
-    Trust,
-    Vault,
-    VaultAppRole,
-)
+from worker.settings.model import Broker, Certificate, Deployment, Domain, Lineage, Publish, Settings, Trust
 from worker.settings.moving import moving_problems
 from worker.settings.proving import endpoint_problems, verify_problems
 from worker.settings.timed import window_problems
+from worker.settings.vault import Vault, VaultAppRole
 
 _APIG_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{3,49}")
 _VAULT_PATH: Final = re.compile(VAULT_PATH)

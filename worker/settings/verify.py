@@ -9,13 +9,16 @@ class Endpoint(Model):
     """`HOST:PORT`, and the name to ask for there."""
 
     address: str
+    """`HOST:PORT`; every address that the host has is asked."""
     server_name: str
+    """Which is asked for."""
 
 
 class Verify(Model):
     """`[certificates.NAME.verify]`."""
 
     endpoints: tuple[str | Endpoint, ...] = ()
+    """`HOST:PORT`, where the host is asked for; or both apart."""
     domains: bool = False
     """Asks every attached domain for itself, at port 443 of all its addresses."""
     domains_at: str | None = None
@@ -23,3 +26,4 @@ class Verify(Model):
     hosts: dict[str, str] = Field(default_factory=dict)
     """By the wildcard that covers it, the name that is asked for in its stead."""
     within_seconds: Seconds = 60
+    """Until each serves the new certificate."""

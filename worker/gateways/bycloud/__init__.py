@@ -31,7 +31,7 @@ from worker.gateways.rights import tried
 from worker.gateways.together import together
 from worker.gateways.transport import AmbiguousError, OnCall, Transport
 from worker.limits import KeyedLock, Limits
-from worker.settings.model import ByCloud as Settings
+from worker.settings.gateways import ByCloud as Settings
 
 _MOST_TRIES: Final = 4
 _NO_PUT: Final = frozenset({404, 405, 501})

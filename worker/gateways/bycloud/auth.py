@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from worker.settings.credentials import read_id, read_secret
-from worker.settings.model import ApiKeyAuth, BearerAuth
+from worker.settings.gateways import ApiKeyAuth, BearerAuth
 
 
 @dataclass(frozen=True, slots=True)

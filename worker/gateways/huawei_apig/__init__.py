@@ -27,8 +27,9 @@ from worker.gateways.rights import tried
 from worker.gateways.together import together
 from worker.gateways.transport import Authenticator, OnCall, Transport
 from worker.limits import Limits
-from worker.settings.model import AkSkAuth, PasswordAuth, TokenAuth
-from worker.settings.model import HuaweiApig as Settings
+from worker.settings.base import TokenAuth
+from worker.settings.gateways import AkSkAuth, PasswordAuth
+from worker.settings.gateways import HuaweiApig as Settings
 
 
 def _now() -> datetime:

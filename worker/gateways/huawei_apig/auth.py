@@ -20,8 +20,9 @@ from worker.gateways.exchange import AmbiguousError, client_session, exchange, t
 from worker.gateways.huawei_apig.wire import ApigDialect, is_stale_code
 from worker.gateways.redaction import shown
 from worker.lockout import AskedOnce, Refusals
+from worker.settings.base import TokenAuth
 from worker.settings.credentials import read_id, read_password, read_secret
-from worker.settings.model import AkSkAuth, PasswordAuth, TokenAuth
+from worker.settings.gateways import AkSkAuth, PasswordAuth
 from worker.tracing import Call
 
 _RENEW_BEFORE: Final = timedelta(minutes=5)

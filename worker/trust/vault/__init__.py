@@ -14,9 +14,8 @@ from typing import Final
 from worker.core.errors import PermanentError, RefusedError, RotationError, TransientError
 from worker.core.pem import LONGEST_CHAIN, LONGEST_KEY
 from worker.core.secret import Secret
-from worker.settings.base import VAULT_PATH
-from worker.settings.model import TokenAuth
-from worker.settings.model import Vault as Settings
+from worker.settings.base import VAULT_PATH, TokenAuth
+from worker.settings.vault import Vault as Settings
 from worker.trust.vault.door import FORBIDDEN, NOT_FOUND, OK, Ask, Door, at, refusal
 from worker.trust.vault.tokens import Login, TokenInFile, Tokens
 

@@ -15,8 +15,9 @@ import structlog
 from worker.core.errors import RotationError, TransientError
 from worker.core.secret import Secret
 from worker.lockout import AskedOnce, Refusals
+from worker.settings.base import TokenAuth
 from worker.settings.credentials import MODE_IS_OTHERS, read_secret
-from worker.settings.model import TokenAuth, VaultAppRole, VaultKubernetes
+from worker.settings.vault import VaultAppRole, VaultKubernetes
 from worker.trust.vault.door import OK, Door, at, refusal
 
 _log = structlog.get_logger()

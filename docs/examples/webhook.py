@@ -1,0 +1,32 @@
+"""Posts every outcome event to a webhook: AMQP_URL, WEBHOOK_URL; EXCHANGE, QUEUE where they are not the usual ones."""
+# ruff: noqa: INP001 - a script
+
+import asyncio
+import os
+
+import aio_pika
+import aiohttp
+
+
+async def main(exchange: str, queue: str) -> None:
+    broker = await aio_pika.connect_robust(os.environ["AMQP_URL"])
+    async with broker, await broker.channel() as channel, aiohttp.ClientSession() as http:
+        await channel.set_qos(prefetch_count=1)
+        waiting = await channel.declare_queue(queue, durable=True)
+        await waiting.bind(exchange, "certificate.rotation.#")
+        async for event in waiting.iterator():
+            while not await taken(http, event):  # noqa: ASYNC110 - somebody else's server
+                await asyncio.sleep(1)
+            await event.ack()
+
+
+async def taken(http: aiohttp.ClientSession, event: aio_pika.abc.AbstractIncomingMessage) -> bool:
+    try:
+        headers = {"Content-Type": event.content_type or "application/cloudevents+json"}
+        async with http.post(os.environ["WEBHOOK_URL"], data=event.body, headers=headers) as answer:
+            return answer.ok
+    except aiohttp.ClientError:
+        return False
+
+
+asyncio.run(main(os.environ.get("EXCHANGE", "certificate.events"), os.environ.get("QUEUE", "webhook")))
