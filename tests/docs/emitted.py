@@ -21,6 +21,7 @@ _TAKES: Final[Mapping[str, int]] = {
     "DeploymentReport": 2,
 }
 """What has a reason, and as which of its arguments."""
+_ELSEWHERE: Final = {"sandbox", "fleet", "web"}
 _WORD: Final = re.compile(r"[a-z]+(_[a-z0-9]+)*")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -39,7 +40,7 @@ class Place:
 
 @dataclass
 class Code:
-    """All modules of a folder but the sandbox, whose clouds have reasons of their own."""
+    """All modules of a folder but the sandbox, whose clouds have reasons of their own, and what shows what was told."""
 
     folder: Path
     unknown: list[str] = field(default_factory=list)
@@ -47,7 +48,7 @@ class Code:
 
     @cached_property
     def modules(self) -> Mapping[Path, ast.Module]:
-        files = (file for file in self.folder.rglob("*.py") if "sandbox" not in file.parts)
+        files = (file for file in self.folder.rglob("*.py") if not _ELSEWHERE & set(file.parts))
         return {file: ast.parse(file.read_text(encoding="utf-8")) for file in files}
 
     @cached_property

@@ -6,7 +6,7 @@ from pathlib import Path
 from worker.commands.next_steps import BY_REASON
 
 REASONS = Path(__file__).parents[2] / "docs" / "reasons.md"
-WELL = {"rotated", "already_current", "withdrawn", "replayed", "downgrade"}
+WELL = {"rotated", "already_current", "withdrawn", "replayed", "downgrade", "outside_window", "spread"}
 OWN = {"not_told", "internal_error"}
 """Of commands alone."""
 
