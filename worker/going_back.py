@@ -84,7 +84,7 @@ class WayBack:
     async def _moved_back(self, done: Progress, shortfalls: Sequence[Shortfall]) -> DeploymentReport:
         old = {place.stored.certificate_id: place.stored for place in done.todo.back_to.values() if place.stored}
         returned = await self._of_bindings(done.todo, done.moved)
-        report = self._returned(done, returned, shortfalls, next(iter(old.values()), None))
+        report = self._returned(done, returned, shortfalls, next(iter(old.values()), None), None)
         self._tell(done.todo, returned, report, shortfalls)
         if report.reason == ROLLED_BACK and done.stored is not None:
             await is_retired(self.settling.gateway, done.stored, done.moved)
@@ -93,20 +93,25 @@ class WayBack:
     async def _written_back(
         self, done: Progress, bad: Stored, last: Bundle, shortfalls: Sequence[Shortfall]
     ) -> DeploymentReport:
-        returned = await self._of_material(done.todo, bad, last, done.good)
-        report = self._returned(done, returned, shortfalls, replace(bad, not_after=last.leaf.not_after))
+        returned, failure = await self._of_material(done.todo, bad, last, done.good)
+        report = self._returned(done, returned, shortfalls, replace(bad, not_after=last.leaf.not_after), failure)
         self._tell(done.todo, returned, report, shortfalls, bad.certificate_id)
         return report
 
     def _returned(
-        self, done: Progress, returned: Sequence[BindingResult], shortfalls: Sequence[Shortfall], old: Stored | None
+        self,
+        done: Progress,
+        returned: Sequence[BindingResult],
+        shortfalls: Sequence[Shortfall],
+        old: Stored | None,
+        failure: Failure | None,
     ) -> DeploymentReport:
         for one in returned:
             self.heard(one)
         by_binding = {one.binding: one for one in returned}
         results = tuple(_with_first_failure(by_binding.get(one.binding, one), one) for one in done.results)
         report = replace(done, results=results).reported(self.settling.deployment)
-        return attempted(rolled_back(report, shortfalls, returned, old))
+        return attempted(rolled_back(report, shortfalls, returned, old, failure=failure))
 
     def _tell(
         self,
@@ -174,20 +179,21 @@ class WayBack:
 
     async def _of_material(
         self, todo: Plan, bad: Stored, last: Bundle, bindings: Sequence[Binding]
-    ) -> Sequence[BindingResult]:
-        """The last good material in the place of the one that turned out bad."""
+    ) -> tuple[Sequence[BindingResult], Failure | None]:
+        """The last good material in the place of the one that turned out bad; why it is not there, where it is not."""
         gateway, deployment = self.settling.gateway, self.settling.deployment
         try:
             stored = bad if _is_back(todo) else await gateway.replace(deployment, Modify(bad), last)
         except RotationError as error:
-            return [BindingResult(one, "failed", Failure.of(error)) for one in bindings]
+            failure = Failure.of(error)
+            return [BindingResult(one, "failed", failure) for one in bindings], failure
 
         def judge(results: Sequence[BindingResult], observed: Observed) -> tuple[BindingResult, ...]:
             return confirmed(results, observed, last.leaf)
 
         answered = await attached(gateway, deployment, stored, bindings, last)
         shown = await self.settling.settled(answered, judge)
-        return [one if one.state == "failed" else BindingResult(one.binding, ROLLED_BACK) for one in shown]
+        return [one if one.state == "failed" else BindingResult(one.binding, ROLLED_BACK) for one in shown], None
 
 
 def _is_back(todo: Plan) -> bool:

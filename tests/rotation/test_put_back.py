@@ -38,6 +38,15 @@ class Shelf:
         return self.material
 
 
+class Stuck(FakeGateway):
+    """Can be written once."""
+
+    async def replace(self, *what: Any) -> Any:
+        if "replace" in self.journal:
+            raise TransientError("gateway_unavailable", "away")
+        return await FakeGateway.replace(self, *what)
+
+
 def cloud(**overrides: Any) -> FakeGateway:
     fields: dict[str, Any] = {"stored": stored(), "rows": {"a.example.com": False, "b.example.com": True}}
     return FakeGateway(**{**fields, **overrides})
@@ -131,15 +140,26 @@ def test_without_anything_kept_the_failure_says_so_and_is_tried_again() -> None:
 
 
 def test_what_cannot_be_put_back_is_told_and_tried_again() -> None:
-    class Stuck(FakeGateway):
-        async def replace(self, *what: Any) -> Any:
-            if "replace" in self.journal:
-                raise TransientError("gateway_unavailable", "away")
-            return await FakeGateway.replace(self, *what)
-
     report = rotated(Stuck(stored(), {"a.example.com": False}), Shelf(BEFORE))
     assert (report.reason, [why.reason for why in report.failures]) == ("binding_failed", ["gateway_unavailable"])
     assert all(why.transient for why in report.failures)
+
+
+def test_where_nothing_is_bound_what_cannot_be_put_back_is_no_roll_back_and_is_tried_again() -> None:
+    gateway = Stuck(stored(), {})
+    report = rotated(gateway, Shelf(BEFORE), of_binding=False)
+    assert gateway.stored is not None
+    assert gateway.stored.serial_number == 4660, "the bad one is still there"
+    assert {"rolled_back"}.isdisjoint([report.reason, *(one.reason for one in report.deployments)])
+    assert all(why.transient for why in report.failures)
+    assert "gateway_unavailable" in [why.reason for why in report.failures]
+
+
+def test_where_nothing_is_bound_what_was_put_back_is_a_roll_back() -> None:
+    gateway = cloud(rows={})
+    assert rotated(gateway, Shelf(BEFORE), of_binding=False).reason == "rolled_back"
+    assert gateway.stored is not None
+    assert gateway.stored.serial_number == 1
 
 
 @pytest.mark.parametrize("of_binding", [True, False])

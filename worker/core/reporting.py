@@ -97,16 +97,24 @@ def unproven(report: DeploymentReport, shortfalls: Sequence[Shortfall], *, why: 
 
 
 def rolled_back(
-    report: DeploymentReport, shortfalls: Sequence[Shortfall], returned: Collection[BindingResult], old: Stored | None
+    report: DeploymentReport,
+    shortfalls: Sequence[Shortfall],
+    returned: Collection[BindingResult],
+    old: Stored | None,
+    *,
+    failure: Failure | None,
 ) -> DeploymentReport:
     """What was `returned`, to `old`: why is told with the bindings that were bad.
 
-    That is final once all are back: another attempt would bring what is bad once more.
+    That is final once all are back: another attempt would bring what is bad once more. `failure`: why the place itself
+    has not its material back; bindings alone do not tell, for there may be none.
     """
     why = {one.binding: one.failure for one in shortfalls}
-    is_whole = all(one.state == ROLLED_BACK for one in returned)
+    is_whole = failure is None and all(one.state == ROLLED_BACK for one in returned)
     results = tuple(_judged(one, why.get(one.binding), is_final=is_whole) for one in report.bindings)
     told = replace(report, outcome="failed", reason=ROLLED_BACK if is_whole else "binding_failed", bindings=results)
+    if failure is not None and not returned:
+        return replace(told, reason=failure.reason, failure=failure)
     if not is_whole or old is None:
         return told
     return replace(told, replaced=False, certificate_id=old.certificate_id, not_after=old.not_after)
