@@ -30,7 +30,6 @@ from worker.generations import Generation, Generations, first_of
 from worker.intake import Intake
 from worker.notifying import Glance, ServiceManager, Vigil
 from worker.reloading import Background, Reloading
-from worker.remembering import remember
 from worker.retiring import Retiring, keeping
 from worker.rotation import Rotator, Unwatched, Watcher
 from worker.settings import Settings
@@ -105,7 +104,8 @@ async def run(
         health = Health(broker.state, metrics, lambda: gateway_states(generations.today.rotator), stopping.is_set)
         fleet = fleet_of(generations, broker, progress, stopping)
         bound = await stack.enter_async_context(serving(health, settings.http, fleet))
-        await stack.enter_async_context(beside(keep_up(fleet, broker)))
+        heard = partial(_remember, metrics, fleet)
+        await stack.enter_async_context(beside(keep_up(fleet, broker, heard)))
         consumer = _consumer(generations.today, broker, metrics, stopping, tracing)
         background = Background(generations.today, *_beside(generations.today, consumer))
         await stack.enter_async_context(beside(background.run()))
@@ -120,7 +120,6 @@ async def run(
         _log.info("worker.started", listen=f"{host}:{bound}", certificates=len(settings.certificates))
         vigil = Vigil(manager, partial(_glance, broker, metrics), stopping)
         await stack.enter_async_context(beside(vigil.keep()))
-        await stack.enter_async_context(beside(remember(broker, metrics, gateways_by_certificate(settings))))
         spare_the_collector()
         await consumer.run()
     _log.info("worker.stopped")
@@ -195,8 +194,9 @@ def _turn_to(consumer: Consumer, background: Background, fleet: FleetModel, gene
     background.turn_to(generation, *_beside(generation, consumer, background.sweep))
 
 
-def gateways_by_certificate(settings: Settings) -> Mapping[str, Collection[str]]:
-    return {name: {to.gateway for to in one.deployments} for name, one in settings.certificates.items()}
+def _remember(metrics: Metrics, fleet: FleetModel, event: Mapping[str, object]) -> None:
+    """Of the certificates that are in the settings by now."""
+    metrics.remember(event, fleet.certificates)
 
 
 async def _glance(broker: Broker, metrics: Metrics) -> Glance:

@@ -6,22 +6,22 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Collection, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
 from worker import __version__
+from worker.core.deployment import Certificate
 from worker.core.outcome import Report, Timing
-from worker.core.past import deployments_in, placed_in
+from worker.core.past import deployments_in, moment
 from worker.stderr import make_stderr_unfailing
 
 _PEM: Final = re.compile(r"-----BEGIN[^-]*-----.*?(-----END[^-]*-----|$)", re.DOTALL)
 _LONGEST_TEXT: Final = 2000
-_SUCCESS: Final[tuple[str, ...]] = ()
-"""Stands among what is known for any success."""
 
 Event = MutableMapping[str, object]
 
@@ -176,8 +176,8 @@ class Metrics:
     expiry: Gauge = field(init=False)
     consumer_active: Gauge = field(init=False)
     reloads: Counter = field(init=False)
-    _known: set[tuple[str, ...]] = field(default_factory=set)
-    """Certificate and gateway of each end that was booked."""
+    _told_at: dict[Gauge, datetime] = field(default_factory=dict)
+    """When that was told which a gauge shows, of those that later outcomes change."""
     _children: dict[tuple[str, str, int | str], tuple[Counter, Histogram]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -345,25 +345,29 @@ class Metrics:
             for state, number in collections.Counter(binding.state for binding in deployment.bindings).items():
                 self.bindings.labels(gateway, state).inc(number)
             if deployment.outcome == "succeeded" and report.leaf is not None and certificate is not None:
-                self._known.add((certificate, gateway))
-                self.expiry.labels(certificate, gateway).set(report.leaf.not_after.timestamp())
+                self._book(self.expiry.labels(certificate, gateway), report.leaf.not_after, timing.finished_at)
         if report.outcome == "succeeded":
-            self._known.add(_SUCCESS)
-            self.last_success.set(timing.finished_at.timestamp())
+            self._book(self.last_success, timing.finished_at, timing.finished_at)
 
-    def remember(self, event: Mapping[str, Any], gateways: Mapping[str, Collection[str]]) -> None:
-        """Books how long a certificate lasts by an outcome of the past; those are to come newest first.
+    def remember(self, event: Mapping[str, Any], certificates: Mapping[str, Certificate]) -> None:
+        """Books what `ended` does of a success and of how long it lasts, by an outcome that some worker has told.
 
-        What is known is not booked again, and what is no outcome is left out. `gateways`: each certificate's, by name.
+        An older one takes no newer one's place. Only what is in the settings is booked.
         """
-        placed, certificate = placed_in(event), str(event.get("subject"))
-        if placed is None or not placed.is_told or certificate not in gateways:
+        at, told, certificate = moment(event.get("time")), event.get("data"), event.get("subject")
+        if at is None or not isinstance(told, dict) or certificate not in certificates:
             return
-        if placed.at is not None and _SUCCESS not in self._known:
-            self._known.add(_SUCCESS)
-            self.last_success.set(placed.at.timestamp())
-        told = {str(one.get("gateway")) for one in deployments_in(event["data"]) if one.get("outcome") == "succeeded"}
-        for gateway in told.intersection(gateways[certificate]):
-            if (certificate, gateway) not in self._known:
-                self._known.add((certificate, gateway))
-                self.expiry.labels(certificate, gateway).set(placed.not_after.timestamp())
+        if told.get("outcome") == "succeeded":
+            self._book(self.last_success, at, at)
+        leaf = told.get("leaf")
+        ends = moment(leaf.get("not_after")) if isinstance(leaf, dict) else None
+        there = {str(one.get("gateway")) for one in deployments_in(told) if one.get("outcome") == "succeeded"}
+        if ends is not None and isinstance(certificate, str):
+            for gateway in there.intersection(to.gateway for to in certificates[certificate].deployments):
+                self._book(self.expiry.labels(certificate, gateway), ends, at)
+
+    def _book(self, gauge: Gauge, shown: datetime, at: datetime) -> None:
+        known = self._told_at.get(gauge)
+        if known is None or at >= known:
+            self._told_at[gauge] = at
+            gauge.set(shown.timestamp())

@@ -29,9 +29,9 @@ OF_TELLING: Final = (
     Fault(
         "an older end takes the place of a newer one after a restart",
         "telemetry.py",
-        "if (certificate, gateway) not in self._known:",
-        "if certificate is not None:",
-        "worker/test_remembering.py::test_the_latest_success_counts_for_each_place",
+        "if known is None or at >= known:",
+        "if at:",
+        "worker/test_remembering.py::test_what_was_told_before_takes_no_later_ones_place",
     ),
     Fault(
         "a held gateway is named nowhere",

@@ -1,6 +1,7 @@
 """Reads what workers have told, and then what they tell: a restart forgets nothing, and who stands by knows it too."""
 
 import asyncio
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from typing import Final
 
@@ -16,8 +17,18 @@ _LONG_PAUSE: Final = 60.0
 """Seconds: where there is no history, or no right to read it, that seldom changes."""
 
 
-async def keep_up(model: FleetModel, broker: Broker) -> None:
-    """For ever; where the history cannot be read, with what this process tells itself."""
+Hear = Callable[[Mapping[str, object]], None]
+
+
+def _unheard(_event: Mapping[str, object]) -> None:
+    """Where only the model is kept up."""
+
+
+async def keep_up(model: FleetModel, broker: Broker, also: Hear = _unheard) -> None:
+    """For ever; where the history cannot be read, with what this process tells itself.
+
+    `also` hears what this broker's user has told, oldest first. So do those who stand by: what they show is no older.
+    """
     position: int | None = None
     while True:
         await _connected(broker)
@@ -26,6 +37,7 @@ async def keep_up(model: FleetModel, broker: Broker) -> None:
                 async for batch in batches:
                     position = batch.position
                     for event in batch.events:
+                        also(event)
                         model.recall(event)
                     if not batch.events:
                         model.end_of_history()
