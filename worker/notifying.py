@@ -91,6 +91,9 @@ class Glance:
         return f"{role}: {state.ready} ready, {state.parked} parked, {state.dead} given up"
 
 
+_NOTHING: Final = Glance(BrokerState(is_connected=False, is_active=False), tries=0, taken=0)
+
+
 def gets_on(before: Glance, now: Glance) -> bool:
     """Whether the worker does what it is for, as far as two looks show.
 
@@ -113,29 +116,38 @@ class Vigil:
     stopping: asyncio.Event
 
     async def keep(self) -> None:
-        """For ever; not at all where nobody listens. A loop that does not turn, and a look that fails, tell nothing."""
+        """For ever; not at all where nobody listens. A loop that does not turn, or a look that fails, tells nothing."""
         if self.manager.address is None:
             return
         clock = asyncio.get_running_loop().time
         before = await self._begun(clock)
         got_on_at = clock()
         while True:
-            now = await self.look()
-            if gets_on(before, now):
-                got_on_at = clock()
-            self._tell(now, idle=clock() - got_on_at)
-            before = now
+            now = await self._looked()
+            if now is not None:
+                if gets_on(before, now):
+                    got_on_at = clock()
+                self._tell(now, idle=clock() - got_on_at)
+                before = now
             await asyncio.sleep(self.manager.look_every)
 
     async def _begun(self, clock: Callable[[], float]) -> Glance:
         """Ready once it is connected: whoever starts the service sees it fail where the broker refuses it."""
-        ends, glance = clock() + START, await self.look()
+        ends, glance = clock() + START, await self._looked() or _NOTHING
         while not (glance.state.is_connected or clock() >= ends or self.stopping.is_set()):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.stopping.wait(), _LOOK_AT_FIRST)
-            glance = await self.look()
+            glance = await self._looked() or _NOTHING
         self.manager.tell(READY=1, STATUS=glance.status)
         return glance
+
+    async def _looked(self) -> Glance | None:
+        """None where that failed: one look that does must not be the last, for the manager would kill the worker."""
+        try:
+            return await self.look()
+        except Exception as bug:  # noqa: BLE001 - the next look may tell
+            _log.error("watchdog.crashed", exc_info=bug)
+            return None
 
     def _tell(self, glance: Glance, *, idle: float) -> None:
         if self.stopping.is_set():

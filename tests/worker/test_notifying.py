@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.support.acme import SCRIPT
 from tests.support.virtual_time import run_virtual
@@ -104,6 +105,21 @@ def test_a_deaf_worker_is_given_up_after_it_had_time_to_notice_itself() -> None:
 def test_a_worker_that_drains_is_left_to_it() -> None:
     heard = kept(lambda: WAITED_FOR, 2 * PATIENCE, stop_at=PATIENCE - 100)
     assert heard.times("WATCHDOG")[-1] > PATIENCE + 60
+
+
+def test_looks_that_fail_are_logged_and_the_next_one_tells() -> None:
+    looks = count()
+
+    def look() -> Glance:
+        if next(looks) in (0, 5, 6):
+            raise RuntimeError("odd")
+        return AT_REST
+
+    with capture_logs() as told:
+        heard = kept(look, 2 * PATIENCE)
+    assert heard.times("READY") == [0.5]
+    assert heard.times("WATCHDOG")[-1] > 2 * PATIENCE - 60
+    assert [line["event"] for line in told] == ["watchdog.crashed"] * 3
 
 
 def test_where_nobody_listens_nothing_is_looked_at() -> None:
