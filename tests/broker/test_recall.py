@@ -119,3 +119,18 @@ def test_what_could_not_be_read_is_not_asked_for_by_each_who_waits_but_later(kin
         assert (await recall.facts()).past("shop") == (placed("aa"),)
 
     run_virtual(scenario())
+
+
+def test_what_was_barred_is_read_again_for_whoever_only_asks_whether_it_can_be() -> None:
+    async def scenario() -> None:
+        slow = quick(put("aa"))
+        slow.failures = [TopologyError("no stream"), TopologyError("no stream")]
+        recall = Recall(slow)
+        assert await recall.is_readable(), "nobody has missed it yet"
+        with pytest.raises(TopologyError):
+            await recall.facts()
+        for seconds, reads, is_readable in ((29.0, 1, False), (2.0, 2, False), (29.0, 2, False), (2.0, 3, True)):
+            await asyncio.sleep(seconds)
+            assert (await recall.is_readable(), slow.reads) == (is_readable, reads)
+
+    run_virtual(scenario())

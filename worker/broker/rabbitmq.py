@@ -327,7 +327,7 @@ class RabbitBroker:
             return BrokerState(is_connected=False, is_active=False)
         parking = [parking_queue(self._settings, step) for step in self.parking_seconds]
         names = (self._settings.queue, self._settings.dead_queue, *parking)
-        is_taking, is_remembering = self._publisher.is_taken, not self._recall.is_barred
+        is_taking, is_remembering = self._publisher.is_taken, await self._recall.is_readable()
         state = BrokerState(True, session.is_active, is_taking, is_remembering)
         try:
             async with guarded("counting", _COUNTING_SECONDS):

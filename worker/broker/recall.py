@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,6 +35,13 @@ class Recall:
     def is_barred(self) -> bool:
         """When it was to be read last there was none, or no right to read it."""
         return isinstance(self._refusal, TopologyError)
+
+    async def is_readable(self) -> bool:
+        """False while it is barred. It is read again now and then: whoever asks this may be the only one who asks."""
+        if self.is_barred:
+            with suppress(BrokerError):
+                await self.facts()
+        return not self.is_barred
 
     async def facts(self) -> Facts:
         """Raises what `read` does."""
