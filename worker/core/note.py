@@ -84,6 +84,8 @@ class _Entry(_Model):
     """Nor is this."""
     answered: list[str] = Field(default=[])
     """Nor is this."""
+    replaced_at: Annotated[AwareDatetime, Field(strict=False)] | None = None
+    """Nor is this."""
 
 
 def entry_of(certificate: str, note: Note) -> dict[str, object]:
@@ -99,6 +101,7 @@ def entry_of(certificate: str, note: Note) -> dict[str, object]:
         origins=list(_by_origin(note.snapshot.origins)),
         bad=None if note.snapshot.bad is None else _condemned(note.snapshot.bad),
         answered=sorted(note.snapshot.answered),
+        replaced_at=note.snapshot.replaced_at,
     )
     return entry.model_dump(mode="json")
 
@@ -115,6 +118,7 @@ def note_in(entry: Mapping[str, object]) -> tuple[str, Note] | None:
         _flags(found),
         previous,
         found.is_replaced,
+        found.replaced_at,
         origins=_origins(found),
         bad=_bad(found),
         answered=frozenset(found.answered),
