@@ -1,10 +1,12 @@
 """What only the embedded engine has: a file, its mode, and processes that meet in it."""
 
 import asyncio
+import json
 import os
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -62,6 +64,22 @@ async def test_what_an_earlier_version_has_told_is_known(tmp_path: Path) -> None
     async with place_at(f"sqlite:///{path}") as place:
         assert await place.broker().past("shop") == (placed("aa"),)
         assert await place.broker().told(["mine"], "shop", None, "ab" * 32) is not None
+
+
+async def test_what_an_earlier_version_has_told_since_the_file_was_opened_is_known_when_a_turn_begins(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "broker.db"
+    async with place_at(f"sqlite:///{path}") as place:
+        broker = place.broker()
+        await broker.publish_renewal(renewal(b"news"))
+        with closing(sqlite3.connect(path, isolation_level=None)) as earlier:
+            row = time.time(), "shop", json.dumps(put("aa") | {"id": "theirs"})
+            earlier.execute("INSERT INTO events (at, certificate, body) VALUES (?, ?, ?)", row)
+        async with broker.deliveries() as deliveries:
+            await anext(deliveries)
+            assert await broker.past("shop") == (placed("aa"),)
+            assert await broker.told(["theirs"], "shop", None, "ab" * 32) is not None
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,8 @@ CREATE INDEX IF NOT EXISTS by_id ON events (id);
 CREATE INDEX IF NOT EXISTS by_leaf ON events (certificate, leaf, at) WHERE leaf IS NOT NULL;
 CREATE INDEX IF NOT EXISTS by_place ON events (certificate, placed, number) WHERE placed IS NOT NULL;
 """
+FILL: Final = "UPDATE events SET id = id_of(body), leaf = leaf_of(body), placed = placed_of(body) WHERE id IS NULL"
+"""Events of an earlier version, which may be at work still and write more of them."""
 _LATER: Final = {"messages": {"opened_at"}, "events": {"id", "leaf", "placed"}}
 """Columns that files of earlier versions lack."""
 
@@ -94,10 +96,7 @@ async def _prepared(connection: aiosqlite.Connection) -> aiosqlite.Connection:
 
 
 async def _grown(connection: aiosqlite.Connection) -> None:
-    """A file of an earlier version has what came later, too, and what its events say is found by that.
-
-    Such a version may be at work still, and write more of them.
-    """
+    """A file of an earlier version has what came later, too, and what its events say is found by that."""
     for table, columns in _LATER.items():
         there = {row["name"] for row in await connection.execute_fetchall(f"PRAGMA table_info({table})")}
         for name in columns - there:
@@ -105,9 +104,7 @@ async def _grown(connection: aiosqlite.Connection) -> None:
     await connection.executescript(_INDEXES)
     for number, name in enumerate(("id", "leaf", "placed")):
         await connection.create_function(f"{name}_of", 1, partial(_of_body, number), deterministic=True)
-    await connection.execute(
-        "UPDATE events SET id = id_of(body), leaf = leaf_of(body), placed = placed_of(body) WHERE id IS NULL"
-    )
+    await connection.execute(FILL)
 
 
 def _of_body(number: int, body: str) -> str | None:

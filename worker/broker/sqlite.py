@@ -28,7 +28,7 @@ from worker.broker.base import (
     redelivered,
     unheard,
 )
-from worker.broker.database import columns_of, identity_of, in_words, open_lock, opened
+from worker.broker.database import FILL, columns_of, identity_of, in_words, open_lock, opened
 from worker.broker.facts import EACH, FOR, Facts, Told, told_at
 from worker.broker.followed import followed
 from worker.broker.given_out import GivenOut
@@ -104,7 +104,7 @@ class SqliteDeliveries(AsyncIterator[Delivery]):
         while True:
             self.in_hand.check()
             await self.broker.check_file()
-            if self.broker.is_active or self._became_active():
+            if self.broker.is_active or await self._became_active():
                 delivery = await self.broker.take(self.in_hand)
                 if delivery is not None:
                     return delivery
@@ -112,8 +112,11 @@ class SqliteDeliveries(AsyncIterator[Delivery]):
                 self.in_hand.was_standby = True
             await asyncio.sleep(_LOOK_EVERY)
 
-    def _became_active(self) -> bool:
-        self.broker.is_active = is_taken(self.lock)
+    async def _became_active(self) -> bool:
+        """Whoever was active until now may have been of an earlier version."""
+        if is_taken(self.lock):
+            await self.broker.fill_in()
+            self.broker.is_active = True
         return self.broker.is_active
 
 
@@ -161,6 +164,13 @@ class SqliteBroker:
                 self._is_taking = False
                 raise BrokerError(f"the embedded broker cannot write: {in_words(error)}") from None
             return cursor.rowcount
+
+    async def fill_in(self) -> None:
+        """What earlier versions left out of their events. BrokerLostError where that cannot be written just now."""
+        try:
+            await self.write(FILL, ())
+        except BrokerError as error:
+            raise BrokerLostError(str(error)) from None
 
     async def erase(self) -> None:
         """What was overwritten is gone from the log beside the file too, which keeps it as long as a worker runs.
