@@ -143,7 +143,7 @@ class Carrying:
 
     async def _look_before(self, wave: Wave) -> None:
         """What answers no handshake any more after a change does so for the change, if it did before."""
-        if wave.is_first and self.progress.answered:
+        if wave.is_first and self.progress.has_looked:
             return
         answering = await self.proof.answering(self.todo, [*self.progress.good, *wave.bindings])
         self.progress = replace(self.progress, answered=self.progress.answered | answering)

@@ -222,7 +222,8 @@ class Rotator:
     async def _follow(self, deployment: Deployment, todo: Plan, proving: Proving) -> Carried:
         await give_way(len(todo.attach))
         is_kept = proving.certificate.name in self.kept
-        answered = await proving.answering_before(todo) if _is_looked_at(todo, is_kept=is_kept) else todo.answered
+        has_looked = _is_looked_at(todo, is_kept=is_kept)
+        answered = await proving.answering_before(todo) if has_looked else todo.answered
         if not todo.bad:
             with current_effort().queueing():  # a broker that takes no note is no standstill of the gateway's
                 await self._snapshots.keep(deployment, proving.leaf, todo, answered, is_kept=is_kept)
@@ -234,7 +235,8 @@ class Rotator:
                 work.left += 1 if result.state == "rolled_back" else -1
                 self.watcher.bound(deployment, result)
 
-            carrying = self._carrying(deployment, Progress(todo, answered=answered), proving, heard)
+            begun = Progress(todo, answered=answered, has_looked=has_looked)
+            carrying = self._carrying(deployment, begun, proving, heard)
             with reminding(lambda: _stand(deployment, work)):
                 return await proving.forth(carrying), carrying
 

@@ -130,6 +130,25 @@ async def test_a_sick_domain_stays_where_it_is_and_stops_no_other(tmp_path: Path
         assert one.eyes.waves == [1, 4, 40]
 
 
+@pytest.mark.parametrize("found", [frozenset[str](), frozenset({"shop:443"})])
+async def test_before_each_wave_of_each_attempt_is_looked_once_whatever_was_found(
+    tmp_path: Path, found: frozenset[str]
+) -> None:
+    looks = list[int]()
+
+    async def answering(served: Served, /) -> frozenset[str]:
+        looks.append(len(served.bindings))
+        return found
+
+    async with stage(tmp_path) as one:
+        one.world.faults.append(Fault("attach_domains", status=403, body={"error_code": "APIG.1005"}, times=1))
+        rotator = Rotator({"apig": one.gateway}, verify=one.eyes, settle_seconds={"apig": 0}, answering=answering)
+        for outcome, expected in (("failed", [1, 1, 3, 39]), ("succeeded", [40])):
+            looks.clear()
+            report = await rotator.rotate(Certificate("shop", [one.deployment()]), NEW)
+            assert (report.outcome, looks) == (outcome, expected)
+
+
 async def test_where_the_gateway_is_away_the_rest_stays_and_the_next_attempt_goes_on(tmp_path: Path) -> None:
     async with stage(tmp_path) as one:
         one.world.faults.append(Fault("attach_domains", status=403, body={"error_code": "APIG.1005"}, times=1))

@@ -21,7 +21,9 @@ class Progress:
     reached: tuple[Binding, ...] = ()
     """What may have been moved: all but what was refused for good."""
     answered: frozenset[str] = frozenset()
-    """Endpoints that answered a handshake before what they serve was changed."""
+    """Endpoints that answered a handshake before what they serve was changed, as far as any attempt has looked."""
+    has_looked: bool = False
+    """This attempt did, at all that is unchanged and at its first wave."""
     is_proven: bool = False
     """Wave by wave, or as a whole."""
     bad: Sequence[Shortfall] = ()
