@@ -6,9 +6,7 @@ middle of it, and had noted what it was about to change; or something else was p
 
 import time
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from hashlib import blake2b
 from sys import intern
 from typing import Final, Generic, TypeVar
@@ -187,11 +185,3 @@ def leaf_in(event: Mapping[str, object]) -> str | None:
     data = event.get("data")
     leaf = data.get("leaf") if isinstance(data, dict) else None
     return str(leaf.get("fingerprint_sha256")) if isinstance(leaf, dict) else None
-
-
-def told_at(event: Mapping[str, object]) -> datetime | None:
-    """None where it does not say."""
-    with suppress(ValueError):
-        at = datetime.fromisoformat(str(event.get("time")))
-        return None if at.tzinfo is None else at
-    return None

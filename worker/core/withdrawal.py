@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from worker.core.bundle import Leaf
-from worker.core.outcome import Previous
 from worker.core.past import Placed, lasting
+from worker.core.planning import is_previous
 from worker.core.renewal import Renewal
 
 
@@ -50,11 +50,4 @@ def was_rolled_back(past: Sequence[Placed], leaf: Leaf) -> bool:
 
 
 def _has_taken(one: Placed, leaf: Leaf) -> bool:
-    return any(_is(leaf, previous) for previous in one.took)
-
-
-def _is(leaf: Leaf, previous: Previous) -> bool:
-    """Some gateways tell no serial numbers."""
-    if previous.serial_number is not None:
-        return previous.serial_number == str(leaf.serial_number)
-    return previous.not_after == leaf.not_after
+    return any(is_previous(leaf, previous) for previous in one.took)
