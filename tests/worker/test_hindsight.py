@@ -191,6 +191,19 @@ async def test_however_much_is_refused_what_was_taken_back_stays_away_from_the_s
     assert (await sweeper.look_back("shop", inbox.past)).state == "withdrawn"
 
 
+async def test_what_is_begun_once_more_is_there_although_it_was_told_before_something_else() -> None:
+    first, second = (Placed(f"r{number}", letter * 64, day(1), day(9)) for number, letter in ((1, "a"), (2, "b")))
+    begun = replace(first, is_told=False)
+
+    class Told(Inbox):
+        async def past(self, _certificate: str) -> Sequence[Placed]:
+            return told
+
+    inbox: Any = Told(sent(days_ago=1), asyncio.Event())
+    for told, known in (([first, second], [first, second, begun]), ([second, first], [second, first])):
+        assert list((await Hindsight(inbox, {"shop": begun}).seen("shop")).past) == known
+
+
 async def test_a_renewal_that_changed_nothing_keeps_no_other_back() -> None:
     refused, older = renewal(AUTHORITY.issue(["b.example.com"], not_before=NOW)), sent(days_ago=3)
     gateway = cloud(tells_beginnings=False)

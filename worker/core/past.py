@@ -38,6 +38,10 @@ class Placed:
     def is_of(self, renewal_id: str, leaf: Leaf) -> bool:
         return (self.renewal_id, self.fingerprint_sha256) == (renewal_id, leaf.fingerprint_sha256)
 
+    def is_same(self, other: "Placed") -> bool:
+        """Of the same leaf, by the same renewal."""
+        return (self.renewal_id, self.fingerprint_sha256) == (other.renewal_id, other.fingerprint_sha256)
+
     @property
     def key(self) -> str:
         """What comes again under the same one takes the place of what came before."""
