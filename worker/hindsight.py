@@ -95,7 +95,8 @@ class Seen:
         that is which it has. `is_put_back`: it had been given up, and somebody wants it all the same.
         """
         is_own = renewal.producer == OWN_PRODUCER
-        self._check_read(is_needed=is_own or renewal.undo_until is not None or not tells_beginnings)
+        is_urgent = renewal.undo_until is not None or renewal.urgency.is_key_exposed
+        self._check_read(is_needed=is_own or is_urgent or not tells_beginnings)
         # The sweep may have looked before an urgent renewal took back what lies on disk.
         if is_own and taken_back(self.past, leaf) is not None:
             return WITHDRAWN
@@ -109,7 +110,10 @@ class Seen:
         return DOWNGRADE if is_undoing and is_put_since(self.past, leaf, renewal.signed_at) else None
 
     def _check_read(self, *, is_needed: bool) -> None:
-        """What gateways tell by themselves is compared anyway: there the history is one more look, and no condition."""
+        """What gateways tell by themselves is compared anyway: there the history is one more look, and no condition.
+
+        Which key is exposed is told by nobody else.
+        """
         if self.unread is not None and is_needed:
             raise _unread(self.unread)
         if self.unread is not None:

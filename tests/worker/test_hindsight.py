@@ -57,7 +57,8 @@ class Forgetful(Inbox):
     ("how", "tells_beginnings", "log"),
     [
         ({}, True, ["event", "ack"]),
-        ({"reason": "key_compromise"}, True, ["event", "ack"]),
+        ({"reason": "ca_incident"}, True, ["event", "ack"]),
+        ({"reason": "key_compromise"}, True, ["park 30 as 2"]),
         ({}, False, ["park 30 as 2"]),
         (GOING_BACK, True, ["park 30 as 2"]),
     ],
@@ -191,16 +192,21 @@ async def test_however_much_is_refused_what_was_taken_back_stays_away_from_the_s
     assert (await sweeper.look_back("shop", inbox.past)).state == "withdrawn"
 
 
+@dataclass
+class Telling(Inbox):
+    """What it was told is known."""
+
+    told: Sequence[Placed] = ()
+
+    async def past(self, _certificate: str) -> Sequence[Placed]:
+        return self.told
+
+
 async def test_what_is_begun_once_more_is_there_although_it_was_told_before_something_else() -> None:
     first, second = (Placed(f"r{number}", letter * 64, day(1), day(9)) for number, letter in ((1, "a"), (2, "b")))
     begun = replace(first, is_told=False)
-
-    class Told(Inbox):
-        async def past(self, _certificate: str) -> Sequence[Placed]:
-            return told
-
-    inbox: Any = Told(sent(days_ago=1), asyncio.Event())
     for told, known in (([first, second], [first, second, begun]), ([second, first], [second, first])):
+        inbox: Any = Telling(sent(days_ago=1), asyncio.Event(), told=told)
         assert list((await Hindsight(inbox, {"shop": begun}).seen("shop")).past) == known
 
 
