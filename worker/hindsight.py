@@ -62,6 +62,7 @@ class Hindsight:
                     leaf.not_before,
                     leaf.not_after,
                     is_told=False,
+                    public_key_sha256=leaf.public_key_sha256,
                     at=self.utc_now(),
                 )
         begun = self.begun.get(renewal.certificate)

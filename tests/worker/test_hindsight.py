@@ -227,8 +227,10 @@ async def test_what_went_back_by_itself_keeps_no_other_back(*, transient: bool, 
     inbox: Any = Inbox(sent(days_ago=1), asyncio.Event())
     hindsight = Hindsight(inbox)
     with spending(Effort()):
-        await hindsight.of(Renewal("r1", "shop", "acme", Held()), bundle().leaf, rotation())
+        leaf = replace(bundle().leaf, public_key_sha256="cd" * 32)
+        await hindsight.of(Renewal("r1", "shop", "acme", Held()), leaf, rotation())
     assert set(hindsight.begun) == begun
+    assert all(one.public_key_sha256 == "cd" * 32 for one in hindsight.begun.values())
 
 
 @pytest.mark.parametrize(("tells_beginnings", "state"), [(False, "newer"), (True, "behind")])

@@ -126,11 +126,11 @@ def _is_newer(placed: Placed, leaf: Leaf) -> bool:
 
 
 def used_keys(past: Sequence[Placed]) -> Sequence[UsedKey]:
-    """Those of all that succeeded and tell it, in the same order: older workers told none."""
+    """Those of all that did not go back everywhere, and tell it, in the same order: older workers told none."""
     return [
-        UsedKey(one.fingerprint_sha256, one.public_key_sha256, one.renewal_id)
-        for one in past
-        if one.is_told and one.public_key_sha256 is not None
+        UsedKey(one.fingerprint_sha256, one.public_key_sha256, one.renewal_id, one.is_told)
+        for one in lasting(past)
+        if one.public_key_sha256 is not None
     ]
 
 
