@@ -89,6 +89,9 @@ def test_what_was_taken_back_once_more_is_judged_by_the_last_time() -> None:
     past = [TAKEN, put(LEAF, renewal_id="r1", is_told=False), replace(TAKEN, renewal_id="r9", at=day(15))]
     renewal = Renewal("r1", "shop", "acme", Held(), time=day(14, 1))
     assert is_withdrawn(past, renewal, LEAF, day(16), is_again=True)
+    followers = [put(LEAF), put(OLDER), put(LEAF, renewal_id="r1", is_told=False), put(OLDER, at=day(15))]
+    assert taken_back(followers, LEAF) == followers[-1]
+    assert is_withdrawn(followers, renewal, LEAF, day(16), is_again=True)
 
 
 BACK = put(LEAF, is_told=False, went_back=True, lasts=False)

@@ -1,6 +1,6 @@
 """Whether a certificate was taken back, and shall stay away.
 
-An urgent renewal has put an older one in its place, or what clients were served of it was bad.
+An older one was put in its place, as an urgent renewal may, or what clients were served of it was bad.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from worker.core.renewal import Renewal
 
 
 def taken_back(past: Sequence[Placed], leaf: Leaf) -> Placed | None:
-    """What took it back last. Oldest first.
+    """What took it back last, or keeps its place. Oldest first.
 
     While it was served, an older one could only be `superseded`: one that succeeded after it has taken its place.
     """
@@ -23,7 +23,7 @@ def taken_back(past: Sequence[Placed], leaf: Leaf) -> Placed | None:
         if one.is_told and one.fingerprint_sha256 == leaf.fingerprint_sha256:
             by, was_there = None, True
         elif one.not_before < leaf.not_before:
-            has_followed = was_there and one.is_told and by is None
+            has_followed = was_there and one.is_told
             by = one if has_followed or _has_taken(one, leaf) else by
     return by
 
