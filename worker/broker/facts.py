@@ -11,14 +11,20 @@ from hashlib import blake2b
 from sys import intern
 from typing import Final, Generic, TypeVar
 
+import structlog
+
 from worker.core.note import is_note, note_in
-from worker.core.past import Placed, placed_in
+from worker.core.past import Placed, least_needed, placed_in
 from worker.core.snapshot import Snapshot
 
+_log = structlog.get_logger()
 FOR: Final = 3 * 86400.0
 """Seconds: how long ago an outcome or a note at most, for what comes again. A machine may be down over a weekend."""
 EACH: Final = 8
-"""Of what was put in one certificate's places, the latest. What only comes again takes no further place."""
+"""Of what was put in one certificate's places, the latest. What only comes again takes no further place.
+
+Whichever renewal brings it: what was taken back would be forgotten otherwise, and come back.
+"""
 _IN_ALL: Final = 40_000
 _TOLD: Final = 20_000
 _REFUSED: Final = 5_000
@@ -79,9 +85,10 @@ class _Places:
 
     def put(self, certificate: str, placed: Placed) -> None:
         known = self._placed[certificate] = self._placed.pop(certificate, {})
-        key = _short(placed.key)
+        key = _short(placed.place)
+        is_next = next(reversed(known), None) == key
         before = known.pop(key, None)
-        known[key] = placed if before is None else placed.after(before)
+        known[key] = placed if before is None else placed.after(before, is_next=is_next)
         self._count += before is None
         self._trim(known)
         while self._count > self.in_all:
@@ -89,13 +96,14 @@ class _Places:
 
     def _trim(self, known: dict[bytes, Placed]) -> None:
         while len(known) > self.each:
-            del known[next(iter(known))]
+            del known[_short(least_needed(tuple(known.values())).place)]
             self._count -= 1
 
     def _make_room(self) -> None:
         """Half for each: none is forgotten for another's sake while it has more than one."""
         if self.each > 1:
             self.each //= 2
+            _log.warning("history.shortened", each=self.each)
             for known in self._placed.values():
                 self._trim(known)
         else:

@@ -304,7 +304,7 @@ class SqliteBroker:
         return (await self._facts(KEPT, (certificate, leaf, time.time() - FOR))).noted(certificate, leaf)
 
     async def past(self, certificate: str) -> Sequence[Placed]:
-        return (await self._facts(PAST, (certificate, EACH))).past(certificate)
+        return (await self._facts(PAST, (certificate, 4 * EACH))).past(certificate)
 
     async def _facts(self, statement: str, values: Sequence[object]) -> Facts:
         facts = Facts()

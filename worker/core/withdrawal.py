@@ -35,12 +35,17 @@ def is_withdrawn(past: Sequence[Placed], renewal: Renewal, leaf: Leaf, now: date
     again. `is_again`: a worker had it in hand before, which says enough of one that does not say when it was made.
     """
     by = taken_back(past, leaf)
-    if by is None or lasting(past)[-1].is_of(renewal.id, leaf):  # its own next attempt
+    if by is None or _goes_on(lasting(past)[-1], renewal, leaf):
         return False
     made = renewal.signed_at or renewal.time
     if made is None or made > now or by.at is None:
         return is_again
     return made <= by.at
+
+
+def _goes_on(last: Placed, renewal: Renewal, leaf: Leaf) -> bool:
+    """Whether it is the renewal's own next attempt: others brought the same before what was taken back."""
+    return (last.renewal_id, last.fingerprint_sha256) == (renewal.id, leaf.fingerprint_sha256)
 
 
 def was_rolled_back(past: Sequence[Placed], leaf: Leaf) -> bool:
