@@ -139,9 +139,17 @@ OF_HINDSIGHT: Final = (
     Fault(
         "an id that was used before tells of another message",
         "broker/facts.py",
-        'key = _key(str(event.get("id")), certificate, digest if isinstance(digest, str) else None)',
+        'key = _key(str(event.get("id")), certificate, digest)',
         'key = _key(str(event.get("id")), certificate, None)',
         "worker/test_consumer.py::test_a_renewal_whose_id_was_used_before_is_rotated_when_its_copy_comes",
+    ),
+    Fault(
+        "what was taken back is forgotten when the same is brought often",
+        "core/past.py",
+        'return f"{self.is_told:d} {self.fingerprint_sha256}"',
+        'return f"{self.is_told:d} {self.fingerprint_sha256} {self.renewal_id}"',
+        "worker/test_hindsight.py::"
+        "test_however_often_the_same_is_brought_what_was_taken_back_stays_away_from_the_sweep",
     ),
     Fault(
         "what is refused drives out what was told",

@@ -61,6 +61,21 @@ def test_what_was_told_too_long_ago_is_of_no_renewal_that_comes_again() -> None:
         assert facts.past("shop") == (placed("aa"),), "which is known as far as the history goes"
 
 
+def test_notes_end_with_the_outcome_of_the_message_that_left_them() -> None:
+    """Or with one that succeeded: another message with the same leaf may be refused while the first is parked."""
+
+    def ended(digest: str | None, outcome: str = "superseded", *, noted_by: tuple[str | None, ...] = ("aa",)) -> bool:
+        notes = [entry_of("shop", Note("apig/c1", LEAF, SNAPSHOT, one)) for one in noted_by]
+        data = {**OUTCOME["data"], "outcome": outcome, "message_sha256": digest}
+        return not facts_of([*notes, {**OUTCOME, "data": data}]).noted("shop", LEAF)
+
+    assert not ended("bb")
+    assert not ended("bb", "failed", noted_by=("aa", "bb"))
+    assert not ended("aa", "failed", noted_by=("aa", "bb"))
+    assert all(ended(*told) for told in (("aa",), ("bb", "succeeded"), (None,)))
+    assert ended("bb", noted_by=(None,)), "an older worker's"
+
+
 def test_the_outcomes_that_anybody_can_bring_about_do_not_drive_out_others() -> None:
     facts = Facts(_Latest(3), _Latest(3))
     facts.take_in(OUTCOME)

@@ -27,6 +27,7 @@ from worker.core.renewal import Held, InFiles, Renewal
 from worker.effort import Effort, current_effort, spending
 from worker.hindsight import Hindsight
 from worker.rotation import Rotator
+from worker.sandbox.ca import Issued
 from worker.sweep import Sweeper
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -176,6 +177,23 @@ async def test_however_much_is_refused_what_was_taken_back_stays_away_from_the_s
     inbox = Sessions(spoilt, asyncio.Event(), sessions=[[spoilt, older, *junk]])
     await consumer_of(inbox, cloud(tells_beginnings=True)).run()
     assert {event["data"]["reason"] for event in inbox.events[2:]} == {"unauthorized_producer"}
+    assert await state_on_disk(issued, inbox) == "withdrawn"
+
+
+async def test_however_often_the_same_is_brought_what_was_taken_back_stays_away_from_the_sweep() -> None:
+    """Each time by a renewal of its own, which changes nothing."""
+    issued = AUTHORITY.issue(NAMES, not_before=NOW - timedelta(days=1))
+    begins = NOW - timedelta(days=9)
+    first = AUTHORITY.issue(NAMES, not_before=begins, not_after=begins + timedelta(days=90))
+    again = [renewal(first) for _ in range(12)]
+    inbox = Sessions(again[0], asyncio.Event(), sessions=[[renewal(issued), renewal(first, **GOING_BACK), *again]])
+    await consumer_of(inbox, cloud(tells_beginnings=True)).run()
+    assert {event["data"]["reason"] for event in inbox.events[2:]} == {"already_current"}
+    assert await state_on_disk(issued, inbox) == "withdrawn"
+
+
+async def state_on_disk(issued: Issued, inbox: Sessions) -> str:
+    """What the sweep finds it to be."""
     lying = replace(
         bundle(),
         leaf=replace(
@@ -189,7 +207,7 @@ async def test_however_much_is_refused_what_was_taken_back_stays_away_from_the_s
     disk: Any = Disk(lying)
     rotator = Rotator({"apig": cloud(tells_beginnings=True)})
     sweeper = Sweeper(disk, rotator, {"shop": certificate(deployment())}, {"shop": InFiles("chain", "key")})
-    assert (await sweeper.look_back("shop", inbox.past)).state == "withdrawn"
+    return (await sweeper.look_back("shop", inbox.past)).state
 
 
 @dataclass

@@ -6,7 +6,7 @@ middle of it, and had noted what it was about to change; or something else was p
 
 import time
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from sys import intern
 from typing import Final, Generic, TypeVar
@@ -43,6 +43,20 @@ class Told:
     reason: str
     at: str = ""
     """When, as its event has it: no clock is asked for what only has to be told apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """Of one leaf of a certificate."""
+
+    snapshots: Mapping[str, Snapshot]
+    """By deployment."""
+    by: frozenset[str | None]
+    """The messages, by their digests, that have noted it and have no outcome; None of older workers'."""
+
+    def without(self, digest: str | None) -> "_Noted | None":
+        left = self.by - {digest, None}
+        return replace(self, by=left) if left and digest is not None else None
 
 
 @dataclass(slots=True)
@@ -127,8 +141,8 @@ class Facts:
     _told: _Latest[bytes, Told] = field(default_factory=lambda: _Latest(_TOLD))
     _refused: _Latest[bytes, Told] = field(default_factory=lambda: _Latest(_REFUSED))
     """Those whose leaf nobody looked at: whoever may send anything at all makes as many as he likes."""
-    _noted: _Latest[tuple[str, str | None], dict[str, Snapshot]] = field(default_factory=lambda: _Latest(_NOTED))
-    """By certificate and leaf, then by deployment."""
+    _noted: _Latest[tuple[str, str | None], _Noted] = field(default_factory=lambda: _Latest(_NOTED))
+    """By certificate and leaf."""
     _places: _Places = field(default_factory=_Places)
 
     def find(
@@ -148,7 +162,8 @@ class Facts:
 
     def noted(self, certificate: str, leaf: str) -> Mapping[str, Snapshot]:
         """By deployment."""
-        return dict(self._noted.get((certificate, leaf)) or {})
+        known = self._noted.get((certificate, leaf))
+        return {} if known is None else known.snapshots
 
     def past(self, certificate: str) -> Sequence[Placed]:
         """Oldest first."""
@@ -167,25 +182,39 @@ class Facts:
         if found is None:
             return
         certificate, note = found
-        known = dict(self.noted(certificate, note.leaf))
-        known[note.deployment] = known.get(note.deployment, Snapshot()).followed_by(note.snapshot)
-        self._noted.put((certificate, note.leaf), known, at)
+        before = self._noted.get((certificate, note.leaf)) or _Noted({}, frozenset())
+        snapshot = before.snapshots.get(note.deployment, Snapshot()).followed_by(note.snapshot)
+        snapshots = {**before.snapshots, note.deployment: snapshot}
+        self._noted.put((certificate, note.leaf), _Noted(snapshots, before.by | {note.message_sha256}), at)
 
     def _take_in_event(self, event: Mapping[str, object], at: float) -> None:
-        """Later ones of the same message replace earlier ones; notes end with the outcome of their leaf."""
+        """Later ones of the same message replace earlier ones."""
         data, certificate = event.get("data"), event.get("subject")
         if not isinstance(data, dict) or not isinstance(certificate, str | None):
             return
-        leaf, digest = leaf_in(event), data.get("message_sha256")
-        key = _key(str(event.get("id")), certificate, digest if isinstance(digest, str) else None)
+        leaf, told_of = leaf_in(event), data.get("message_sha256")
+        digest = told_of if isinstance(told_of, str) else None
+        key = _key(str(event.get("id")), certificate, digest)
         told = Told(intern(str(data.get("outcome"))), intern(str(data.get("reason"))), str(event.get("time")))
         (self._refused if leaf is None else self._told).put(key, told, at)
         if certificate is None:
             return
-        self._noted.drop((certificate, leaf))
+        self._forget_notes((certificate, leaf), None if told.outcome == "succeeded" else digest, at)
         placed = placed_in(event)
         if placed is not None:
             self._places.put(certificate, placed)
+
+    def _forget_notes(self, key: tuple[str, str | None], digest: str | None, at: float) -> None:
+        """They end with the outcome of the message that left them: another one of the same leaf may fail meanwhile.
+
+        No digest: of whichever message, as when all that was to be done is done.
+        """
+        known = self._noted.get(key)
+        left = None if known is None else known.without(digest)
+        if left is None:
+            self._noted.drop(key)
+        else:
+            self._noted.put(key, left, at)
 
 
 def leaf_in(event: Mapping[str, object]) -> str | None:

@@ -20,6 +20,8 @@ class Note:
     deployment: str
     leaf: str
     snapshot: Snapshot
+    message_sha256: str | None = None
+    """Whose: others may bring the same leaf meanwhile. None in notes of older workers."""
 
 
 class _Model(BaseModel):
@@ -84,6 +86,8 @@ class _Entry(_Model):
     """Nor is this."""
     answered: list[str] = Field(default=[])
     """Nor is this."""
+    message_sha256: str | None = None
+    """Nor is this."""
 
 
 def entry_of(certificate: str, note: Note) -> dict[str, object]:
@@ -99,6 +103,7 @@ def entry_of(certificate: str, note: Note) -> dict[str, object]:
         origins=list(_by_origin(note.snapshot.origins)),
         bad=None if note.snapshot.bad is None else _condemned(note.snapshot.bad),
         answered=sorted(note.snapshot.answered),
+        message_sha256=note.message_sha256,
     )
     return entry.model_dump(mode="json")
 
@@ -119,7 +124,7 @@ def note_in(entry: Mapping[str, object]) -> tuple[str, Note] | None:
         bad=_bad(found),
         answered=frozenset(found.answered),
     )
-    return found.certificate, Note(found.deployment, found.leaf, snapshot)
+    return found.certificate, Note(found.deployment, found.leaf, snapshot, found.message_sha256)
 
 
 def is_note(entry: Mapping[str, object]) -> bool:
