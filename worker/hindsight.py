@@ -47,9 +47,8 @@ class Hindsight:
         begun = self.begun.get(certificate)
         if begun is None:
             return told
-        last = told[-1] if told else None
-        is_told = last is not None and last.fingerprint_sha256 == begun.fingerprint_sha256
-        return told if is_told and begun.renewal_id in last.renewals else (*told, begun)
+        is_last = bool(told) and told[-1].fingerprint_sha256 == begun.fingerprint_sha256
+        return told if is_last and begun.renewal_id in told[-1].renewals else (*told, begun)
 
     async def of(self, renewal: Renewal, leaf: Leaf, rotation: Awaitable[Report]) -> Report:
         """The rotation's report. What it has put anywhere is remembered until its outcome is told."""

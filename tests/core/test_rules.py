@@ -129,9 +129,9 @@ def test_after_a_compromise_the_old_key_is_refused_whatever_the_settings_say() -
 
 def test_after_a_compromise_the_key_of_what_was_put_at_some_places_is_exposed_too() -> None:
     """Where the last rotation failed in part, that and what was there before are in use both."""
-    first, second, again = (
-        AUTHORITY.issue(NAMES, key=key) for key in (RSA, *[ec.generate_private_key(ec.SECP256R1())] * 2)
-    )
+    own = ec.generate_private_key(ec.SECP256R1())
+    first = AUTHORITY.issue(NAMES, key=RSA)
+    second, again = (AUTHORITY.issue(NAMES, key=own) for _ in range(2))
     partly = replace(used_by(second), renewal_id="r1", is_told=False)
     asked: dict[str, Any] = {"before": [used_by(first), partly], "stances": {"no_sct": "allow"}}
     assert refused(again, is_key_exposed=True, **asked) == "key_reused"

@@ -214,17 +214,17 @@ async def state_on_disk(issued: Issued, inbox: Sessions) -> str:
 class Telling(Inbox):
     """What it was told is known."""
 
-    told: Sequence[Placed] = ()
+    placed: Sequence[Placed] = ()
 
     async def past(self, _certificate: str) -> Sequence[Placed]:
-        return self.told
+        return self.placed
 
 
 async def test_what_is_begun_once_more_is_there_although_it_was_told_before_something_else() -> None:
     first, second = (Placed(f"r{number}", letter * 64, day(1), day(9)) for number, letter in ((1, "a"), (2, "b")))
     begun = replace(first, is_told=False)
     for told, known in (([first, second], [first, second, begun]), ([second, first], [second, first])):
-        inbox: Any = Telling(sent(days_ago=1), asyncio.Event(), told=told)
+        inbox: Any = Telling(sent(days_ago=1), asyncio.Event(), placed=told)
         assert list((await Hindsight(inbox, {"shop": begun}).seen("shop")).past) == known
 
 

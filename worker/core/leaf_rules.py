@@ -118,19 +118,17 @@ def keeps_its_key(case: Case) -> str | None:
 
     What this very renewal brought before, and brings again, is not what it was sent against.
     """
-    others = [one for one in case.before if one != case.used]
     told = [one for one in case.before if one.is_told]
-    if case.is_key_exposed:
-        others = _in_use(others, case.used)
-    elif any(one.fingerprint_sha256 == case.used.fingerprint_sha256 for one in told):
+    is_there = any(one.fingerprint_sha256 == case.used.fingerprint_sha256 for one in told)
+    if is_there and not case.is_key_exposed:
         return None
-    else:
-        others = told
+    others = _in_use(case.before, case.used) if case.is_key_exposed else told
     is_kept = any(one.public_key_sha256 == case.used.public_key_sha256 for one in others)
     return "the key is that of a certificate before" if is_kept else None
 
 
 def _in_use(before: Sequence[UsedKey], used: UsedKey) -> Sequence[UsedKey]:
     """What succeeded last, and what was put at some places since then. The same, half done, may be finished."""
-    last = max((number for number, one in enumerate(before) if one.is_told), default=0)
-    return [one for one in before[last:] if one.is_told or one.fingerprint_sha256 != used.fingerprint_sha256]
+    others = [one for one in before if one != used]
+    last = max((number for number, one in enumerate(others) if one.is_told), default=0)
+    return [one for one in others[last:] if one.is_told or one.fingerprint_sha256 != used.fingerprint_sha256]
