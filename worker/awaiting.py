@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Final
 
 from worker.broker.base import Broker, BrokerError
-from worker.broker.facts import Told, told_at
+from worker.broker.facts import Told
+from worker.core.past import moment
 
 _LOOK_EVERY: Final = 1.0
 _LATEST: Final = 1000
@@ -31,7 +32,7 @@ class _Wish:
     def is_met_by(self, event: Mapping[str, object]) -> bool:
         if event.get("id") not in self.event_ids:
             return False
-        at = told_at(event)
+        at = moment(event.get("time"))
         return self.after is None or (at is not None and at > self.after)
 
 

@@ -47,8 +47,8 @@ class Hindsight:
         begun = self.begun.get(certificate)
         if begun is None:
             return told
-        known = {(one.renewal_id, one.fingerprint_sha256) for one in told}
-        return told if (begun.renewal_id, begun.fingerprint_sha256) in known else (*told, begun)
+        is_last = bool(told) and told[-1].fingerprint_sha256 == begun.fingerprint_sha256
+        return told if is_last and begun.renewal_id in told[-1].renewals else (*told, begun)
 
     async def of(self, renewal: Renewal, leaf: Leaf, rotation: Awaitable[Report]) -> Report:
         """The rotation's report. What it has put anywhere is remembered until its outcome is told."""
@@ -62,6 +62,7 @@ class Hindsight:
                     leaf.not_before,
                     leaf.not_after,
                     is_told=False,
+                    public_key_sha256=leaf.public_key_sha256,
                     at=self.utc_now(),
                 )
         begun = self.begun.get(renewal.certificate)
@@ -95,7 +96,8 @@ class Seen:
         that is which it has. `is_put_back`: it had been given up, and somebody wants it all the same.
         """
         is_own = renewal.producer == OWN_PRODUCER
-        self._check_read(is_needed=is_own or renewal.undo_until is not None or not tells_beginnings)
+        is_urgent = renewal.undo_until is not None or renewal.urgency.is_key_exposed
+        self._check_read(is_needed=is_own or is_urgent or not tells_beginnings)
         # The sweep may have looked before an urgent renewal took back what lies on disk.
         if is_own and taken_back(self.past, leaf) is not None:
             return WITHDRAWN
@@ -109,7 +111,10 @@ class Seen:
         return DOWNGRADE if is_undoing and is_put_since(self.past, leaf, renewal.signed_at) else None
 
     def _check_read(self, *, is_needed: bool) -> None:
-        """What gateways tell by themselves is compared anyway: there the history is one more look, and no condition."""
+        """What gateways tell by themselves is compared anyway: there the history is one more look, and no condition.
+
+        Which key is exposed is told by nobody else.
+        """
         if self.unread is not None and is_needed:
             raise _unread(self.unread)
         if self.unread is not None:

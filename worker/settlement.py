@@ -136,11 +136,12 @@ class Settlement:
 
         Never raises for the broker: whoever loses it is cancelled, as is whoever waits here.
         """
+        own = replace(note, message_sha256=Identity.of(delivery.message).body_sha256)
 
         async def publish() -> None:
             await delivery.fence()
             try:
-                await self.broker.keep(certificate, note)
+                await self.broker.keep(certificate, own)
             except BrokerLostError as error:
                 raise BrokerError(str(error)) from None
 

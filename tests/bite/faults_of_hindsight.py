@@ -17,7 +17,7 @@ OF_HINDSIGHT: Final = (
     Fault(
         "whatever brings the same certificate is taken for a replay",
         "core/past.py",
-        "return (self.renewal_id, self.fingerprint_sha256) == (renewal_id, leaf.fingerprint_sha256)",
+        "return renewal_id in self.renewals and self.fingerprint_sha256 == leaf.fingerprint_sha256",
         "return self.fingerprint_sha256 == leaf.fingerprint_sha256",
         f"{_BACK}test_an_urgent_renewal_that_comes_again_does_not_undo_what_was_put_there_since[sqlite]",
     ),
@@ -118,8 +118,8 @@ OF_HINDSIGHT: Final = (
     Fault(
         "only the latest events are looked at",
         "broker/statements.py",
-        "WHERE certificate = ?1 AND placed IS NOT NULL\n    GROUP BY placed",
-        "WHERE certificate = ?1\n    GROUP BY number",
+        "WHERE certificate = ?1 AND placed IS NOT NULL\n        GROUP BY place",
+        "WHERE certificate = ?1\n        GROUP BY number",
         "broker/test_contract_past.py::test_however_much_was_told_since_what_was_put_there_is_known[sqlite]",
     ),
     Fault(
@@ -139,9 +139,17 @@ OF_HINDSIGHT: Final = (
     Fault(
         "an id that was used before tells of another message",
         "broker/facts.py",
-        'key = _key(str(event.get("id")), certificate, digest if isinstance(digest, str) else None)',
+        'key = _key(str(event.get("id")), certificate, digest)',
         'key = _key(str(event.get("id")), certificate, None)',
         "worker/test_consumer.py::test_a_renewal_whose_id_was_used_before_is_rotated_when_its_copy_comes",
+    ),
+    Fault(
+        "what was taken back is forgotten when the same is brought often",
+        "core/past.py",
+        'return f"{self.is_told:d} {self.fingerprint_sha256}"',
+        'return f"{self.is_told:d} {self.fingerprint_sha256} {self.renewal_id}"',
+        "worker/test_hindsight.py::"
+        "test_however_often_the_same_is_brought_what_was_taken_back_stays_away_from_the_sweep",
     ),
     Fault(
         "what is refused drives out what was told",

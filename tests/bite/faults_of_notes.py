@@ -63,8 +63,8 @@ OF_NOTES: Final = (
     Fault(
         "a note outlives the outcome",
         "broker/facts.py",
-        """self._noted.drop((certificate, leaf))""",
-        """self._noted.get((certificate, leaf))""",
+        """            self._noted.drop(key)\n""",
+        """            self._noted.get(key)\n""",
         "broker/test_recall.py::test_what_is_told_while_it_is_read_comes_once_and_after_what_is_read",
     ),
     Fault(

@@ -79,15 +79,30 @@ async def test_of_what_was_put_there_all_is_known_that_decides(place: Place, bro
         assert await one.past("shop") == (replace(placed("aa"), **facts, took=took, at=day(2)),)
 
 
-async def test_of_one_certificate_the_latest_fifty_are_known(place: Place, broker: Broker) -> None:
+async def test_however_often_it_comes_again_what_it_took_back_is_known(place: Place, broker: Broker) -> None:
+    """Under a new id each time, and with nothing to change."""
+    previous = {"serial_number": "16", "not_after": day(5).isoformat()}
+    await broker.publish_event(put("aa") | {"time": day(1).isoformat()})
+    taking = put("bb", deployments=[{"replaced": True, "previous": previous}])
+    await broker.publish_event(taking | {"time": day(2).isoformat()})
+    for number in range(3 * EACH):
+        again = put("bb", reason="already_current", deployments=[{"replaced": False}])
+        told = again | {"data": {**again["data"], "renewal_id": f"r{number}"}, "time": day(3).isoformat()}
+        await broker.publish_event(told)
+    first, back = replace(placed("aa"), at=day(1)), replace(placed("bb"), at=day(2), took=(Previous("16", day(5)),))
+    for one in (broker, place.broker()):
+        ids = ("bb", "r21", "r22")
+        assert await one.past("shop") == (first, replace(back, renewal_id="r23", earlier=ids))
+
+
+async def test_of_one_certificate_the_latest_are_known(place: Place, broker: Broker) -> None:
     await broker.publish_event(put("aa"))
     for number in range(EACH):
-        again = put("bb")
-        await broker.publish_event(again | {"data": {**again["data"], "renewal_id": f"r{number}"}})
+        await broker.publish_event(put(f"{number:02}"))
         await broker.publish_event(put("cc"))
     for one in (broker, place.broker()):
         ids = [known.renewal_id for known in await one.past("shop")]
-        assert ids == [*(f"r{number}" for number in range(1, EACH)), "cc"]
+        assert ids == [*(f"{number:02}" for number in range(1, EACH)), "cc"]
 
 
 async def test_another_turn_knows_what_others_have_told_meanwhile(place: Place, broker: Broker) -> None:

@@ -6,10 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.broker.places import event
 from tests.broker.test_contract_past import placed, put
 from tests.support.facts import facts_of
+from tests.support.values import day
 from worker.broker.facts import EACH, FOR, Facts, Told, _Latest, _Places
 from worker.core.note import TYPE, Note, entry_of
 from worker.core.outcome import Previous
@@ -59,6 +61,21 @@ def test_what_was_told_too_long_ago_is_of_no_renewal_that_comes_again() -> None:
         assert facts.past("shop") == (placed("aa"),), "which is known as far as the history goes"
 
 
+def test_notes_end_with_the_outcome_of_the_message_that_left_them() -> None:
+    """Or with one that succeeded: another message with the same leaf may be refused while the first is parked."""
+
+    def ended(digest: str | None, outcome: str = "superseded", *, noted_by: tuple[str | None, ...] = ("aa",)) -> bool:
+        notes = [entry_of("shop", Note("apig/c1", LEAF, SNAPSHOT, one)) for one in noted_by]
+        data = {**OUTCOME["data"], "outcome": outcome, "message_sha256": digest}
+        return not facts_of([*notes, {**OUTCOME, "data": data}]).noted("shop", LEAF)
+
+    assert not ended("bb")
+    assert not ended("bb", "failed", noted_by=("aa", "bb"))
+    assert not ended("aa", "failed", noted_by=("aa", "bb"))
+    assert all(ended(*told) for told in (("aa",), ("bb", "succeeded"), (None,)))
+    assert ended("bb", noted_by=(None,)), "an older worker's"
+
+
 def test_the_outcomes_that_anybody_can_bring_about_do_not_drive_out_others() -> None:
     facts = Facts(_Latest(3), _Latest(3))
     facts.take_in(OUTCOME)
@@ -71,10 +88,26 @@ def test_the_outcomes_that_anybody_can_bring_about_do_not_drive_out_others() -> 
 def test_of_one_certificate_the_latest_are_kept_and_what_comes_again_takes_no_place() -> None:
     facts = facts_of([put("aa"), *[put("bb")] * 2 * EACH])
     assert facts.past("shop") == (placed("aa"), placed("bb"))
-    for number in range(EACH):
+    for number in range(2 * EACH):
         again = put("cc")
         facts.take_in(again | {"data": {**again["data"], "renewal_id": f"r{number}"}})
-    assert [one.renewal_id for one in facts.past("shop")] == [f"r{number}" for number in range(EACH)]
+    assert [one.renewals for one in facts.past("shop")] == [("aa",), ("bb",), ("r0", "r13", "r14", "r15")]
+    for number in range(10, 10 + EACH):
+        facts.take_in(put(str(number)))
+    assert [one.renewal_id for one in facts.past("shop")] == [str(number) for number in range(10, 10 + EACH)]
+
+
+def test_what_has_taken_back_another_is_known_as_long_as_that() -> None:
+    places = _Places(each=3)
+    back = replace(placed("aa"), took=(Previous(None, day(12)),))
+    newer = replace(placed("bb", is_told=False), not_before=day(2), not_after=day(12))
+    for one in (back, newer, placed("cc"), newer, placed("dd")):
+        places.put("shop", one)
+    assert places.of("shop") == (back, newer, placed("dd"))
+    places.put("shop", placed("ee"))
+    assert places.of("shop") == (back, placed("dd"), placed("ee")), "that one first"
+    places.put("shop", placed("ff"))
+    assert places.of("shop") == (placed("dd"), placed("ee"), placed("ff"))
 
 
 def test_what_comes_again_has_taken_what_it_took_the_first_time() -> None:
@@ -87,7 +120,7 @@ def test_what_comes_again_has_taken_what_it_took_the_first_time() -> None:
 def test_where_room_is_scarce_each_certificate_keeps_its_latest() -> None:
     def put_at(certificate: str, *numbers: int) -> None:
         for number in numbers:
-            places.put(certificate, replace(placed("aa"), renewal_id=f"r{number}"))
+            places.put(certificate, replace(placed(f"{number:02}"), renewal_id=f"r{number}"))
 
     def kept(certificate: str) -> list[str]:
         return [one.renewal_id for one in places.of(certificate)]
@@ -96,7 +129,9 @@ def test_where_room_is_scarce_each_certificate_keeps_its_latest() -> None:
     put_at("shop", 1, 2, 3, 4)
     put_at("blog", 1, 2)
     assert (kept("shop"), kept("blog")) == (["r1", "r2", "r3", "r4"], ["r1", "r2"])
-    put_at("wiki", 1)
+    with capture_logs() as log:
+        put_at("wiki", 1)
+    assert log == [{"event": "history.shortened", "each": 2, "log_level": "warning"}]
     assert (kept("shop"), kept("blog"), kept("wiki")) == (["r3", "r4"], ["r1", "r2"], ["r1"])
     for number in range(4):
         put_at(f"c{number}", 1)

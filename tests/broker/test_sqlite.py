@@ -82,6 +82,15 @@ async def test_what_an_earlier_version_has_told_since_the_file_was_opened_is_kno
             assert await broker.told(["theirs"], "shop", None, "ab" * 32) is not None
 
 
+async def test_however_often_the_same_is_brought_little_is_read_of_it(tmp_path: Path) -> None:
+    async with place_at(f"sqlite:///{tmp_path / 'broker.db'}") as place:
+        for number in range(60):
+            told = put("aa", deployments=[{"replaced": number % 2 == 0}])
+            await place.broker().publish_event(told | {"data": {**told["data"], "renewal_id": f"r{number}"}})
+    with closing(sqlite3.connect(tmp_path / "broker.db")) as connection:
+        assert 10 <= len(connection.execute(PAST, ("shop", 50)).fetchall()) <= 13
+
+
 @pytest.mark.parametrize(
     ("statement", "values"),
     [

@@ -42,6 +42,24 @@ def test_a_renewal_is_replayed_where_it_has_succeeded_and_another_certificate_ca
     assert is_replayed(past, "r1", LEAF, is_again=True) == is_so
 
 
+def test_what_comes_again_by_another_renewal_is_replayed_by_either_and_stays_where_one_has_put_it() -> None:
+    first = replace(MINE, is_told=False, at=day(14))
+    gone = replace(MINE, renewal_id="r9", is_told=False, at=day(15), lasts=False, went_back=True)
+    both = gone.after(first, is_next=True)
+    assert both == replace(gone, lasts=True, earlier=("r1",)), "at the places where the first has put it"
+    assert not replace(gone, renewal_id="r1").after(first, is_next=True).lasts
+    for renewal_id in ("r1", "r9"):
+        assert is_replayed([both, NEWER], renewal_id, LEAF, is_again=False)
+
+
+@pytest.mark.parametrize(
+    ("has_changed", "is_next", "at"), [(True, True, day(15)), (False, True, day(14)), (False, False, day(15))]
+)
+def test_what_is_there_already_has_come_there_when_it_did(at: datetime, *, has_changed: bool, is_next: bool) -> None:
+    again = replace(MINE, at=day(15), has_changed=has_changed)
+    assert again.after(replace(MINE, at=day(14)), is_next=is_next).at == at
+
+
 def test_what_failed_in_part_is_replayed_too_unless_a_worker_had_it_in_hand_before() -> None:
     past = [replace(MINE, is_told=False), NEWER]
     assert is_replayed(past, "r1", LEAF, is_again=False)

@@ -127,6 +127,20 @@ def test_after_a_compromise_the_old_key_is_refused_whatever_the_settings_say() -
         assert refused(other, renewal_id="r2", **told) == "key_reused"
 
 
+def test_after_a_compromise_the_key_of_what_was_put_at_some_places_is_exposed_too() -> None:
+    """Where the last rotation failed in part, that and what was there before are in use both."""
+    own = ec.generate_private_key(ec.SECP256R1())
+    first = AUTHORITY.issue(NAMES, key=RSA)
+    second, again = (AUTHORITY.issue(NAMES, key=own) for _ in range(2))
+    partly = replace(used_by(second), renewal_id="r1", is_told=False)
+    asked: dict[str, Any] = {"before": [used_by(first), partly], "stances": {"no_sct": "allow"}}
+    assert refused(again, is_key_exposed=True, **asked) == "key_reused"
+    assert refused(AUTHORITY.issue(NAMES, key=RSA), is_key_exposed=True, **asked) == "key_reused"
+    assert warned(second, is_key_exposed=True, **asked) == (), "what was half done is finished"
+    assert warned(AUTHORITY.issue(NAMES), is_key_exposed=True, **asked) == ()
+    assert warned(again, **asked) == (), "it has not succeeded"
+
+
 def test_only_the_first_rule_that_refuses_is_told_and_all_that_warn() -> None:
     strange = signed(hashes.SHA256(), subject=x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Our Shop")]))
     assert warned(strange) == ("no_sct", "cn_not_in_san")

@@ -85,10 +85,21 @@ def test_what_one_renewal_has_begun_to_put_back_it_may_end() -> None:
         assert is_withdrawn(past, renewal, LEAF, day(15), is_again=True) == is_so
 
 
+def test_whoever_began_before_it_was_taken_back_does_not_go_on_because_another_does() -> None:
+    """What both have brought is one place, in which the latest counts."""
+    renewal = Renewal("r0", "shop", "acme", Held())
+    past = [put(LEAF), TAKEN, put(LEAF, renewal_id="r1", is_told=False, earlier=("r0",))]
+    assert is_withdrawn(past, renewal, LEAF, day(15), is_again=True)
+    assert not is_withdrawn(past, replace(renewal, id="r1"), LEAF, day(15), is_again=True)
+
+
 def test_what_was_taken_back_once_more_is_judged_by_the_last_time() -> None:
     past = [TAKEN, put(LEAF, renewal_id="r1", is_told=False), replace(TAKEN, renewal_id="r9", at=day(15))]
     renewal = Renewal("r1", "shop", "acme", Held(), time=day(14, 1))
     assert is_withdrawn(past, renewal, LEAF, day(16), is_again=True)
+    followers = [put(LEAF), put(OLDER), put(LEAF, renewal_id="r1", is_told=False), put(OLDER, at=day(15))]
+    assert taken_back(followers, LEAF) == followers[-1]
+    assert is_withdrawn(followers, renewal, LEAF, day(16), is_again=True)
 
 
 BACK = put(LEAF, is_told=False, went_back=True, lasts=False)

@@ -27,6 +27,7 @@ from worker.core.renewal import Held, InFiles, Renewal
 from worker.effort import Effort, current_effort, spending
 from worker.hindsight import Hindsight
 from worker.rotation import Rotator
+from worker.sandbox.ca import Issued
 from worker.sweep import Sweeper
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -57,7 +58,8 @@ class Forgetful(Inbox):
     ("how", "tells_beginnings", "log"),
     [
         ({}, True, ["event", "ack"]),
-        ({"reason": "key_compromise"}, True, ["event", "ack"]),
+        ({"reason": "ca_incident"}, True, ["event", "ack"]),
+        ({"reason": "key_compromise"}, True, ["park 30 as 2"]),
         ({}, False, ["park 30 as 2"]),
         (GOING_BACK, True, ["park 30 as 2"]),
     ],
@@ -175,6 +177,23 @@ async def test_however_much_is_refused_what_was_taken_back_stays_away_from_the_s
     inbox = Sessions(spoilt, asyncio.Event(), sessions=[[spoilt, older, *junk]])
     await consumer_of(inbox, cloud(tells_beginnings=True)).run()
     assert {event["data"]["reason"] for event in inbox.events[2:]} == {"unauthorized_producer"}
+    assert await state_on_disk(issued, inbox) == "withdrawn"
+
+
+async def test_however_often_the_same_is_brought_what_was_taken_back_stays_away_from_the_sweep() -> None:
+    """Each time by a renewal of its own, which changes nothing."""
+    issued = AUTHORITY.issue(NAMES, not_before=NOW - timedelta(days=1))
+    begins = NOW - timedelta(days=9)
+    first = AUTHORITY.issue(NAMES, not_before=begins, not_after=begins + timedelta(days=90))
+    again = [renewal(first) for _ in range(12)]
+    inbox = Sessions(again[0], asyncio.Event(), sessions=[[renewal(issued), renewal(first, **GOING_BACK), *again]])
+    await consumer_of(inbox, cloud(tells_beginnings=True)).run()
+    assert {event["data"]["reason"] for event in inbox.events[2:]} == {"already_current"}
+    assert await state_on_disk(issued, inbox) == "withdrawn"
+
+
+async def state_on_disk(issued: Issued, inbox: Sessions) -> str:
+    """What the sweep finds it to be."""
     lying = replace(
         bundle(),
         leaf=replace(
@@ -188,7 +207,25 @@ async def test_however_much_is_refused_what_was_taken_back_stays_away_from_the_s
     disk: Any = Disk(lying)
     rotator = Rotator({"apig": cloud(tells_beginnings=True)})
     sweeper = Sweeper(disk, rotator, {"shop": certificate(deployment())}, {"shop": InFiles("chain", "key")})
-    assert (await sweeper.look_back("shop", inbox.past)).state == "withdrawn"
+    return (await sweeper.look_back("shop", inbox.past)).state
+
+
+@dataclass
+class Telling(Inbox):
+    """What it was told is known."""
+
+    placed: Sequence[Placed] = ()
+
+    async def past(self, _certificate: str) -> Sequence[Placed]:
+        return self.placed
+
+
+async def test_what_is_begun_once_more_is_there_although_it_was_told_before_something_else() -> None:
+    first, second = (Placed(f"r{number}", letter * 64, day(1), day(9)) for number, letter in ((1, "a"), (2, "b")))
+    begun = replace(first, is_told=False)
+    for told, known in (([first, second], [first, second, begun]), ([second, first], [second, first])):
+        inbox: Any = Telling(sent(days_ago=1), asyncio.Event(), placed=told)
+        assert list((await Hindsight(inbox, {"shop": begun}).seen("shop")).past) == known
 
 
 async def test_a_renewal_that_changed_nothing_keeps_no_other_back() -> None:
@@ -208,8 +245,10 @@ async def test_what_went_back_by_itself_keeps_no_other_back(*, transient: bool, 
     inbox: Any = Inbox(sent(days_ago=1), asyncio.Event())
     hindsight = Hindsight(inbox)
     with spending(Effort()):
-        await hindsight.of(Renewal("r1", "shop", "acme", Held()), bundle().leaf, rotation())
+        leaf = replace(bundle().leaf, public_key_sha256="cd" * 32)
+        await hindsight.of(Renewal("r1", "shop", "acme", Held()), leaf, rotation())
     assert set(hindsight.begun) == begun
+    assert all(one.public_key_sha256 == "cd" * 32 for one in hindsight.begun.values())
 
 
 @pytest.mark.parametrize(("tells_beginnings", "state"), [(False, "newer"), (True, "behind")])

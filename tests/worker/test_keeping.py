@@ -29,12 +29,14 @@ class Keeper(Inbox):
     left: Mapping[str, Snapshot] = field(default_factory=dict)
     unread: bool = False
     asked: int = 0
+    noted: list[Note] = field(default_factory=list)
 
     async def fence(self) -> None:
         self.log.append("fence")
 
     async def keep(self, certificate: str, note: Note) -> None:
         await super().keep(certificate, note)
+        self.noted.append(note)
         if self.troubles:
             raise self.troubles.pop(0)
 
@@ -66,6 +68,7 @@ def test_the_broker_has_the_note_before_anything_is_changed() -> None:
     inbox, _ = settled(sent(), flag=True)
     changes = ["fence", "note of shop at apig/c1", "replace", "attach"]
     assert inbox.log == ["observe", *changes, "observe", "fence", "event", "ack"]
+    assert [one.message_sha256 for one in inbox.noted] == [inbox.events[0]["data"]["message_sha256"]]
 
 
 def test_nothing_is_changed_until_the_broker_has_the_note() -> None:

@@ -35,13 +35,14 @@ def put(letter: str, *, is_told: bool = True, key: str | None = "") -> Placed:
         ([], ""),
         ([put("a")], "a"),
         ([put("a"), put("b")], "ab"),
-        ([put("a"), put("b", is_told=False)], "a"),
+        ([put("a"), replace(put("b", is_told=False), lasts=False)], "a"),
         ([put("a"), put("b", key=None)], "a"),
         ([put("a", key=None)], ""),
     ],
 )
-def test_the_keys_of_rotations_that_succeeded_are_known(past: Sequence[Placed], letters: str) -> None:
+def test_the_keys_of_what_was_put_there_and_stayed_are_known(past: Sequence[Placed], letters: str) -> None:
     assert used_keys(past) == [UsedKey(letter * 64, letter.upper() * 64, "r1") for letter in letters]
+    assert [one.is_told for one in used_keys([put("a"), put("b", is_told=False)])] == [True, False]
 
 
 class Knowing(Inbox):

@@ -6,21 +6,25 @@ middle of it, and had noted what it was about to change; or something else was p
 
 import time
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from sys import intern
 from typing import Final, Generic, TypeVar
 
+import structlog
+
 from worker.core.note import is_note, note_in
-from worker.core.past import Placed, placed_in
+from worker.core.past import Placed, least_needed, placed_in
 from worker.core.snapshot import Snapshot
 
+_log = structlog.get_logger()
 FOR: Final = 3 * 86400.0
 """Seconds: how long ago an outcome or a note at most, for what comes again. A machine may be down over a weekend."""
 EACH: Final = 8
-"""Of what was put in one certificate's places, the latest. What only comes again takes no further place."""
+"""Of what was put in one certificate's places, the latest. What only comes again takes no further place.
+
+Whichever renewal brings it: what was taken back would be forgotten otherwise, and come back.
+"""
 _IN_ALL: Final = 40_000
 _TOLD: Final = 20_000
 _REFUSED: Final = 5_000
@@ -39,6 +43,20 @@ class Told:
     reason: str
     at: str = ""
     """When, as its event has it: no clock is asked for what only has to be told apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """Of one leaf of a certificate."""
+
+    snapshots: Mapping[str, Snapshot]
+    """By deployment."""
+    by: frozenset[str | None]
+    """The messages, by their digests, that have noted it and have no outcome; None of older workers'."""
+
+    def without(self, digest: str | None) -> "_Noted | None":
+        left = self.by - {digest, None}
+        return replace(self, by=left) if left and digest is not None else None
 
 
 @dataclass(slots=True)
@@ -81,9 +99,10 @@ class _Places:
 
     def put(self, certificate: str, placed: Placed) -> None:
         known = self._placed[certificate] = self._placed.pop(certificate, {})
-        key = _short(placed.key)
+        key = _short(placed.place)
+        is_next = next(reversed(known), None) == key
         before = known.pop(key, None)
-        known[key] = placed if before is None else placed.after(before)
+        known[key] = placed if before is None else placed.after(before, is_next=is_next)
         self._count += before is None
         self._trim(known)
         while self._count > self.in_all:
@@ -91,13 +110,14 @@ class _Places:
 
     def _trim(self, known: dict[bytes, Placed]) -> None:
         while len(known) > self.each:
-            del known[next(iter(known))]
+            del known[_short(least_needed(tuple(known.values())).place)]
             self._count -= 1
 
     def _make_room(self) -> None:
         """Half for each: none is forgotten for another's sake while it has more than one."""
         if self.each > 1:
             self.each //= 2
+            _log.warning("history.shortened", each=self.each)
             for known in self._placed.values():
                 self._trim(known)
         else:
@@ -121,8 +141,8 @@ class Facts:
     _told: _Latest[bytes, Told] = field(default_factory=lambda: _Latest(_TOLD))
     _refused: _Latest[bytes, Told] = field(default_factory=lambda: _Latest(_REFUSED))
     """Those whose leaf nobody looked at: whoever may send anything at all makes as many as he likes."""
-    _noted: _Latest[tuple[str, str | None], dict[str, Snapshot]] = field(default_factory=lambda: _Latest(_NOTED))
-    """By certificate and leaf, then by deployment."""
+    _noted: _Latest[tuple[str, str | None], _Noted] = field(default_factory=lambda: _Latest(_NOTED))
+    """By certificate and leaf."""
     _places: _Places = field(default_factory=_Places)
 
     def find(
@@ -142,7 +162,8 @@ class Facts:
 
     def noted(self, certificate: str, leaf: str) -> Mapping[str, Snapshot]:
         """By deployment."""
-        return dict(self._noted.get((certificate, leaf)) or {})
+        known = self._noted.get((certificate, leaf))
+        return {} if known is None else known.snapshots
 
     def past(self, certificate: str) -> Sequence[Placed]:
         """Oldest first."""
@@ -161,25 +182,39 @@ class Facts:
         if found is None:
             return
         certificate, note = found
-        known = dict(self.noted(certificate, note.leaf))
-        known[note.deployment] = known.get(note.deployment, Snapshot()).followed_by(note.snapshot)
-        self._noted.put((certificate, note.leaf), known, at)
+        before = self._noted.get((certificate, note.leaf)) or _Noted({}, frozenset())
+        snapshot = before.snapshots.get(note.deployment, Snapshot()).followed_by(note.snapshot)
+        snapshots = {**before.snapshots, note.deployment: snapshot}
+        self._noted.put((certificate, note.leaf), _Noted(snapshots, before.by | {note.message_sha256}), at)
 
     def _take_in_event(self, event: Mapping[str, object], at: float) -> None:
-        """Later ones of the same message replace earlier ones; notes end with the outcome of their leaf."""
+        """Later ones of the same message replace earlier ones."""
         data, certificate = event.get("data"), event.get("subject")
         if not isinstance(data, dict) or not isinstance(certificate, str | None):
             return
-        leaf, digest = leaf_in(event), data.get("message_sha256")
-        key = _key(str(event.get("id")), certificate, digest if isinstance(digest, str) else None)
+        leaf, told_of = leaf_in(event), data.get("message_sha256")
+        digest = told_of if isinstance(told_of, str) else None
+        key = _key(str(event.get("id")), certificate, digest)
         told = Told(intern(str(data.get("outcome"))), intern(str(data.get("reason"))), str(event.get("time")))
         (self._refused if leaf is None else self._told).put(key, told, at)
         if certificate is None:
             return
-        self._noted.drop((certificate, leaf))
+        self._forget_notes((certificate, leaf), None if told.outcome == "succeeded" else digest, at)
         placed = placed_in(event)
         if placed is not None:
             self._places.put(certificate, placed)
+
+    def _forget_notes(self, key: tuple[str, str | None], digest: str | None, at: float) -> None:
+        """They end with the outcome of the message that left them: another one of the same leaf may fail meanwhile.
+
+        No digest: of whichever message, as when all that was to be done is done.
+        """
+        known = self._noted.get(key)
+        left = None if known is None else known.without(digest)
+        if left is None:
+            self._noted.drop(key)
+        else:
+            self._noted.put(key, left, at)
 
 
 def leaf_in(event: Mapping[str, object]) -> str | None:
@@ -187,11 +222,3 @@ def leaf_in(event: Mapping[str, object]) -> str | None:
     data = event.get("data")
     leaf = data.get("leaf") if isinstance(data, dict) else None
     return str(leaf.get("fingerprint_sha256")) if isinstance(leaf, dict) else None
-
-
-def told_at(event: Mapping[str, object]) -> datetime | None:
-    """None where it does not say."""
-    with suppress(ValueError):
-        at = datetime.fromisoformat(str(event.get("time")))
-        return None if at.tzinfo is None else at
-    return None

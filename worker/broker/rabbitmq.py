@@ -41,7 +41,7 @@ from worker.broker.copies import (
     traced,
 )
 from worker.broker.declaring import prepare
-from worker.broker.facts import Facts, Told, told_at
+from worker.broker.facts import Facts, Told
 from worker.broker.letters import held
 from worker.broker.publishing import Publisher, Sending
 from worker.broker.recall import Recall
@@ -54,7 +54,7 @@ from worker.core.events import shorter
 from worker.core.message import TYPE
 from worker.core.note import TYPE as NOTE_TYPE
 from worker.core.note import Note, entry_of
-from worker.core.past import Placed
+from worker.core.past import Placed, moment
 from worker.core.renewal import OWN_PRODUCER
 from worker.core.secret import Secret
 from worker.core.snapshot import Snapshot
@@ -237,7 +237,7 @@ class RabbitBroker:
     async def told_by_others_at(self) -> datetime | None:
         async with self._connector.connected() as connection:
             latest = await self._stream(connection).latest(None, 1, self.user)
-        return told_at(latest[0]) if latest and latest[0].get("id") != self._told_last else None
+        return moment(latest[0].get("time")) if latest and latest[0].get("id") != self._told_last else None
 
     async def _read_all(self, facts: Facts) -> None:
         """A stream that is gone a worker at work makes again first, where that is its to do."""

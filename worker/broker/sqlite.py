@@ -29,7 +29,7 @@ from worker.broker.base import (
     unheard,
 )
 from worker.broker.database import FILL, columns_of, identity_of, in_words, open_lock, opened
-from worker.broker.facts import EACH, FOR, Facts, Told, told_at
+from worker.broker.facts import EACH, FOR, Facts, Told
 from worker.broker.followed import followed
 from worker.broker.given_out import GivenOut
 from worker.broker.locking import is_taken
@@ -38,7 +38,7 @@ from worker.broker.rows import dead_letter_of, kept_of, message_of, note_of
 from worker.broker.statements import COUNTS, KEPT, LATEST, PAST, PUBLISH, REPLAY, TOLD
 from worker.core.backoff import step_for
 from worker.core.note import Note, entry_of
-from worker.core.past import Placed
+from worker.core.past import Placed, moment
 from worker.core.renewal import OWN_PRODUCER
 from worker.core.snapshot import Snapshot
 from worker.settings.model import Broker as Settings
@@ -314,7 +314,7 @@ class SqliteBroker:
         return (await self._facts(KEPT, (certificate, leaf, time.time() - FOR))).noted(certificate, leaf)
 
     async def past(self, certificate: str) -> Sequence[Placed]:
-        return (await self._facts(PAST, (certificate, EACH))).past(certificate)
+        return (await self._facts(PAST, (certificate, 4 * EACH))).past(certificate)
 
     async def _facts(self, statement: str, values: Sequence[object]) -> Facts:
         facts = Facts()
@@ -324,7 +324,7 @@ class SqliteBroker:
 
     async def told_by_others_at(self) -> datetime | None:
         latest = await self.history(limit=1)
-        return told_at(latest[0]) if latest and latest[0].get("id") != self._told_last else None
+        return moment(latest[0].get("time")) if latest and latest[0].get("id") != self._told_last else None
 
     async def history(self, certificate: str | None = None, *, limit: int = 100) -> Sequence[Mapping[str, object]]:
         rows = await self._read(LATEST, (certificate, limit))

@@ -26,8 +26,23 @@ UNION ALL SELECT at, number, body FROM events WHERE certificate = ?1 AND leaf = 
 ORDER BY at, number
 """
 PAST: Final = """
-SELECT at, number, body FROM events WHERE certificate = ?1 AND placed IN (
-    SELECT placed FROM events WHERE certificate = ?1 AND placed IS NOT NULL
-    GROUP BY placed ORDER BY max(number) DESC LIMIT ?2
+WITH placings AS (
+    SELECT number, substr(placed, 1, 66) AS place, substr(placed, 68, 1) <> ' ' AS has_changed,
+        number = max(number) OVER (PARTITION BY placed) AS is_latest
+    FROM events WHERE certificate = ?1 AND placed IS NOT NULL
+), ranked AS (
+    SELECT number, has_changed, is_latest,
+        row_number() OVER (PARTITION BY place ORDER BY number) AS nth,
+        row_number() OVER (PARTITION BY place, is_latest ORDER BY number DESC) AS nth_latest,
+        row_number() OVER (PARTITION BY place, has_changed ORDER BY number DESC) AS nth_change
+    FROM placings WHERE place IN (
+        SELECT substr(placed, 1, 66) AS place FROM events WHERE certificate = ?1 AND placed IS NOT NULL
+        GROUP BY place ORDER BY max(number) DESC LIMIT ?2
+    )
+)
+SELECT at, number, body FROM events WHERE number IN (
+    SELECT number FROM ranked
+    WHERE nth = 1 OR (is_latest AND nth_latest <= 4) OR (has_changed AND nth_change <= 8)
 ) ORDER BY number
 """
+"""Of each leaf what was told first, under its latest ids, and of its latest changes: however often it came again."""

@@ -12,7 +12,7 @@ from typing import Final
 from worker.awaiting import Awaited
 from worker.beside import beside
 from worker.broker.base import EXPOSED, Broker, BrokerError, Dead, Message
-from worker.broker.facts import Told, told_at
+from worker.broker.facts import Told
 from worker.commands.arguments import seconds
 from worker.commands.exits import FAILED, OK
 from worker.commands.loading import log_level, settings_of
@@ -23,6 +23,7 @@ from worker.commands.progress import Shown, progress
 from worker.commands.reading import broker_to_read
 from worker.commands.refusals import complain, in_json, say_next
 from worker.core.events import rfc3339
+from worker.core.past import moment
 from worker.settings import Settings
 from worker.settlement import Identity
 from worker.telemetry import configure_logs
@@ -169,7 +170,7 @@ async def _ended(broker: Broker, back: Sequence[Dead], patience: float, parts: S
 
 def _given_up(dead: Dead) -> datetime | None:
     """When its outcome was told that it had before; where the broker gave it up, when that was."""
-    return told_at({"time": dead.message.given_up_at}) or dead.since
+    return moment(dead.message.given_up_at) or dead.since
 
 
 def _tell(done: Replay, *, as_json: bool) -> None:

@@ -28,6 +28,8 @@ class UsedKey:
     fingerprint_sha256: str
     public_key_sha256: str
     renewal_id: str | None = None
+    is_told: bool = True
+    """As succeeded; otherwise it was put at some places."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ class Case:
     now: datetime
     rules: Rules
     is_key_exposed: bool = False
-    """The last of those: a stranger may have it."""
+    """Of what is in use: a stranger may have it."""
     path: Sequence[x509.Certificate] = ()
     """From the leaf up to a trusted root, every signature in it verified; empty where there is none."""
 

@@ -20,6 +20,8 @@ class Note:
     deployment: str
     leaf: str
     snapshot: Snapshot
+    message_sha256: str | None = None
+    """Whose: others may bring the same leaf meanwhile. None in notes of older workers."""
 
 
 class _Model(BaseModel):
@@ -86,6 +88,8 @@ class _Entry(_Model):
     """Nor is this."""
     replaced_at: Annotated[AwareDatetime, Field(strict=False)] | None = None
     """Nor is this."""
+    message_sha256: str | None = None
+    """Nor is this."""
 
 
 def entry_of(certificate: str, note: Note) -> dict[str, object]:
@@ -102,6 +106,7 @@ def entry_of(certificate: str, note: Note) -> dict[str, object]:
         bad=None if note.snapshot.bad is None else _condemned(note.snapshot.bad),
         answered=sorted(note.snapshot.answered),
         replaced_at=note.snapshot.replaced_at,
+        message_sha256=note.message_sha256,
     )
     return entry.model_dump(mode="json")
 
@@ -123,7 +128,7 @@ def note_in(entry: Mapping[str, object]) -> tuple[str, Note] | None:
         bad=_bad(found),
         answered=frozenset(found.answered),
     )
-    return found.certificate, Note(found.deployment, found.leaf, snapshot)
+    return found.certificate, Note(found.deployment, found.leaf, snapshot, found.message_sha256)
 
 
 def is_note(entry: Mapping[str, object]) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -12,6 +12,9 @@ from worker.core.reporting import ROLLED_BACK
 
 _WHOLE_SECOND: Final = timedelta(seconds=1)
 """A signature's time has no fractions."""
+_LATEST: Final = 2
+"""Of the renewals that brought the same, beside the first and the very last."""
+_MOST_TAKEN: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +37,50 @@ class Placed:
     """At one of its places at least: what clients were served of it was bad."""
     lasts: bool = True
     """False where it went back wherever it was put."""
+    earlier: tuple[str, ...] = ()
+    """Of the renewals that brought it before: the first, and the latest."""
+    has_changed: bool = field(default=True, compare=False)
+    """False where it was there already."""
 
     def is_of(self, renewal_id: str, leaf: Leaf) -> bool:
-        return (self.renewal_id, self.fingerprint_sha256) == (renewal_id, leaf.fingerprint_sha256)
+        return renewal_id in self.renewals and self.fingerprint_sha256 == leaf.fingerprint_sha256
+
+    @property
+    def renewals(self) -> tuple[str, ...]:
+        """All that are known to have brought it, the latest last."""
+        return *self.earlier, self.renewal_id
+
+    @property
+    def place(self) -> str:
+        """What comes again under the same one takes the place of what came before, whichever renewal brings it.
+
+        Whoever may renew a certificate can bring what is there already, as often as he likes.
+        """
+        return f"{self.is_told:d} {self.fingerprint_sha256}"
 
     @property
     def key(self) -> str:
-        """What comes again under the same one takes the place of what came before."""
-        return f"{self.is_told:d} {self.fingerprint_sha256} {self.renewal_id}"
+        """The place, by the renewal: a second blank tells those that changed nothing."""
+        return f"{self.place}{' ' if self.has_changed else '  '}{self.renewal_id}"
 
-    def after(self, before: "Placed") -> "Placed":
-        """The same, which came again: what it took the first time is taken."""
-        return replace(self, took=tuple(dict.fromkeys((*before.took, *self.took))))
+    def after(self, before: "Placed", *, is_next: bool) -> "Placed":
+        """The same, which came again: what it took the first time is taken. `is_next`: nothing came in between."""
+        earlier = [one for one in dict.fromkeys(before.renewals) if one != self.renewal_id]
+        took = [one for one in before.took if one not in self.took]
+        stays = is_next and not self.has_changed and before.at is not None
+        return replace(
+            self,
+            took=(*took, *self.took)[-max(_MOST_TAKEN, len(self.took)) :],
+            at=before.at if stays else self.at,
+            lasts=self.lasts or (before.lasts and before.renewal_id != self.renewal_id),
+            earlier=(*earlier[:1], *earlier[1:][-_LATEST:]),
+        )
+
+    def has_taken(self, other: "Placed") -> bool:
+        """Whether it was put where that newer one was stored."""
+        return (
+            self.lasts and other.not_before > self.not_before and any(_is_of(other, previous) for previous in self.took)
+        )
 
 
 def placed_in(event: Mapping[str, Any]) -> Placed | None:
@@ -69,16 +104,25 @@ def placed_in(event: Mapping[str, Any]) -> Placed | None:
         is_told == "succeeded",
         _text(leaf.get("serial_number")),
         _text(leaf.get("public_key_sha256")),
-        tuple(_taken(stayed)),
+        tuple(dict.fromkeys(_taken(stayed))),
         moment(event.get("time")),
         went_back,
         lasts,
+        has_changed=any(map(_has_changed, deployments)),
     )
 
 
 def lasting(past: Sequence[Placed]) -> Sequence[Placed]:
     """What did not go back everywhere."""
     return [one for one in past if one.lasts]
+
+
+def least_needed(past: Sequence[Placed]) -> Placed:
+    """What may be forgotten first, of several. Oldest first.
+
+    Never the latest, nor what has taken back one of the others while there is anything else.
+    """
+    return next((one for one in past[:-1] if not any(map(one.has_taken, past))), past[0])
 
 
 def is_replayed(past: Sequence[Placed], renewal_id: str, leaf: Leaf, *, is_again: bool) -> bool:
@@ -122,12 +166,20 @@ def _is_newer(placed: Placed, leaf: Leaf) -> bool:
 
 
 def used_keys(past: Sequence[Placed]) -> Sequence[UsedKey]:
-    """Those of all that succeeded and tell it, in the same order: older workers told none."""
+    """Those of all that did not go back everywhere, and tell it, in the same order: older workers told none."""
     return [
-        UsedKey(one.fingerprint_sha256, one.public_key_sha256, one.renewal_id)
-        for one in past
-        if one.is_told and one.public_key_sha256 is not None
+        UsedKey(one.fingerprint_sha256, one.public_key_sha256, renewal_id, one.is_told)
+        for one in lasting(past)
+        if one.public_key_sha256 is not None
+        for renewal_id in one.renewals
     ]
+
+
+def _is_of(placed: Placed, previous: Previous) -> bool:
+    """Some gateways tell no serial numbers, and older workers told none."""
+    if previous.serial_number is not None and placed.serial_number is not None:
+        return previous.serial_number == placed.serial_number
+    return previous.not_after == placed.not_after
 
 
 def moment(text: object) -> datetime | None:

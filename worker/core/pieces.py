@@ -8,11 +8,21 @@ from typing import Final
 FEWEST: Final = 81
 """Characters: the shortest key in PKCS#8 with its public part has more in base64."""
 _PART: Final = re.compile(r"[A-Za-z0-9]+")
-_EVERYDAY: Final = re.compile(
-    r"[a-z]{0,24}(?:[A-Z][a-z]{2,})*|[A-Z]{1,24}|[a-z0-9]{1,12}|[A-Z0-9]{1,12}|[0-9]{1,19}|[0-9a-f]{1,64}|[0-9A-F]{1,64}"
-)
+_FINGERPRINT: Final = 64
+"""Characters in hex."""
 _LONGEST: Final = 400
 _MOST: Final = 500
+
+
+def everyday(longest: int) -> re.Pattern[str]:
+    """Words, names, dates, counters, and ids in hex of so many characters: what people and paths consist of."""
+    return re.compile(
+        r"[a-z]{0,24}(?:[A-Z][a-z]{2,})*|[A-Z]{1,24}|[a-z0-9]{1,12}|[A-Z0-9]{1,12}|[0-9]{1,19}"
+        rf"|[0-9a-f]{{1,{longest}}}|[0-9A-F]{{1,{longest}}}"
+    )
+
+
+_EVERYDAY: Final = everyday(_FINGERPRINT)
 
 
 def odd_in(text: str) -> int:

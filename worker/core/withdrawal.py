@@ -1,19 +1,19 @@
 """Whether a certificate was taken back, and shall stay away.
 
-An urgent renewal has put an older one in its place, or what clients were served of it was bad.
+An older one was put in its place, as an urgent renewal may, or what clients were served of it was bad.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 
 from worker.core.bundle import Leaf
-from worker.core.outcome import Previous
 from worker.core.past import Placed, lasting
+from worker.core.planning import is_previous
 from worker.core.renewal import Renewal
 
 
 def taken_back(past: Sequence[Placed], leaf: Leaf) -> Placed | None:
-    """What took it back last. Oldest first.
+    """What took it back last, or keeps its place. Oldest first.
 
     While it was served, an older one could only be `superseded`: one that succeeded after it has taken its place.
     """
@@ -23,7 +23,7 @@ def taken_back(past: Sequence[Placed], leaf: Leaf) -> Placed | None:
         if one.is_told and one.fingerprint_sha256 == leaf.fingerprint_sha256:
             by, was_there = None, True
         elif one.not_before < leaf.not_before:
-            has_followed = was_there and one.is_told and by is None
+            has_followed = was_there and one.is_told
             by = one if has_followed or _has_taken(one, leaf) else by
     return by
 
@@ -35,12 +35,17 @@ def is_withdrawn(past: Sequence[Placed], renewal: Renewal, leaf: Leaf, now: date
     again. `is_again`: a worker had it in hand before, which says enough of one that does not say when it was made.
     """
     by = taken_back(past, leaf)
-    if by is None or lasting(past)[-1].is_of(renewal.id, leaf):  # its own next attempt
+    if by is None or _goes_on(lasting(past)[-1], renewal, leaf):
         return False
     made = renewal.signed_at or renewal.time
     if made is None or made > now or by.at is None:
         return is_again
     return made <= by.at
+
+
+def _goes_on(last: Placed, renewal: Renewal, leaf: Leaf) -> bool:
+    """Whether it is the renewal's own next attempt: others brought the same before what was taken back."""
+    return (last.renewal_id, last.fingerprint_sha256) == (renewal.id, leaf.fingerprint_sha256)
 
 
 def was_rolled_back(past: Sequence[Placed], leaf: Leaf) -> bool:
@@ -50,11 +55,4 @@ def was_rolled_back(past: Sequence[Placed], leaf: Leaf) -> bool:
 
 
 def _has_taken(one: Placed, leaf: Leaf) -> bool:
-    return any(_is(leaf, previous) for previous in one.took)
-
-
-def _is(leaf: Leaf, previous: Previous) -> bool:
-    """Some gateways tell no serial numbers."""
-    if previous.serial_number is not None:
-        return previous.serial_number == str(leaf.serial_number)
-    return previous.not_after == leaf.not_after
+    return any(is_previous(leaf, previous) for previous in one.took)

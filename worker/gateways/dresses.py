@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
+from worker.core.pieces import everyday
+
 Span = tuple[int, int]
 _FEWEST: Final = 8
 """Bytes: fewer are less than the shortest cut of base64 that counts."""
@@ -15,10 +17,8 @@ _SHORTEST: Final = 20
 """Characters of one encoding."""
 _RUN: Final = re.compile(r"[A-Za-z0-9+/=_-]{20,}")
 _BETWEEN: Final = re.compile(r"[+/=_-]+")
-# Words, names, dates, counters, and ids in hex: what ids of clouds, paths and host names consist of.
-_EVERYDAY: Final = re.compile(
-    r"[a-z]{0,24}(?:[A-Z][a-z]{2,})*|[A-Z]{1,24}|[a-z0-9]{1,12}|[A-Z0-9]{1,12}|[0-9]{1,19}|[0-9a-f]{1,32}|[0-9A-F]{1,32}"
-)
+_EVERYDAY: Final = everyday(32)
+"""Ids of clouds are no longer."""
 _NUMBER: Final = r"-?(?:0[xX][0-9A-Fa-f]{1,2}|[0-9]{1,3})"
 _NUMBERS: Final = re.compile(rf"(?<![\w.:])(?:{_NUMBER}[\s,;]{{1,4}}){{{_FEWEST - 1},}}{_NUMBER}(?![\w.:])")
 _ESCAPE: Final = re.compile(
