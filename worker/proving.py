@@ -235,15 +235,15 @@ async def _put_back(report: Report, carried: Sequence[Carried], shortfalls: Sequ
     if whole is None:
         return told
     is_back = any(one.reason == ROLLED_BACK for one in told.deployments)
-    changed = [one for _, one in carried if one is not None and one.progress.has_changed]
-    message = whole.message + ("" if is_back or not changed else _nothing_back(changed))
+    tried = [one for _, one in carried if one is not None]
+    message = whole.message + ("" if is_back or not tried else _nothing_back(tried))
     failure = replace(whole, message=message, transient=whole.transient and not is_back)
     reason = told.reason if told.outcome == "failed" else whole.reason
     return replace(told, outcome="failed", reason=reason, failure=failure)
 
 
-def _nothing_back(changed: Sequence[Carrying]) -> str:
-    return KEY_EXPOSED if any(one.way.urgency.is_key_exposed for one in changed) else NOTHING_BACK
+def _nothing_back(tried: Sequence[Carrying]) -> str:
+    return KEY_EXPOSED if any(one.way.urgency.is_key_exposed for one in tried) else NOTHING_BACK
 
 
 async def _back(told: DeploymentReport, carrying: Carrying | None, shortfalls: Sequence[Shortfall]) -> DeploymentReport:
