@@ -22,11 +22,6 @@ from worker.going_back import WayBack
 from worker.settling import Settling, attached, is_retired, unheard
 
 _log = structlog.get_logger()
-_MOST_CANARIES: Final = 10
-"""So many first waves may move nothing before the rest is left where it is."""
-_NO_CANARY: Final = Failure(
-    "binding_failed", "left where it is: of those before it none could be moved, and so none proven", transient=False
-)
 _NOT_NEXT: Final = Failure(
     "binding_failed", "left where it is, with the exposed key: what has moved before it is not proven", transient=True
 )
@@ -109,20 +104,19 @@ class Carrying:
     async def _in_waves(self) -> DeploymentReport:
         """What an earlier attempt has moved may not have been proven: that comes before anything else moves.
 
-        Until something has moved and was proven, what moves is no more than the first wave.
+        Until something has moved and was proven, what moves is no more than the first wave, and the next so many after
+        it, however many are in vain: what is gone for good shall not keep the others from being renewed.
         """
-        attach, at, waves = self.todo.attach, 0, 0
+        attach, at = self.todo.attach, 0
         if not frozenset(self.todo.moved).isdisjoint(self.todo.unchanged):
             shortfalls = await self._unproven(is_last=False)
             if shortfalls:
                 return await self._back_from(shortfalls, attach)
         while (wave := next_wave(self.todo, at, has_canary=bool(self.progress.good))) is not None:
-            at, waves = at + len(wave.bindings), waves + 1
+            at += len(wave.bindings)
             ended = await self._wave(wave, attach[at:])
             if ended is not None:
                 return ended
-            if waves >= _MOST_CANARIES and not self.progress.good:
-                return self._left(attach[at:], _NO_CANARY)
         self.progress = replace(self.progress, is_proven=True)
         return self.progress.reported(self.deployment)
 

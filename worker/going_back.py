@@ -75,7 +75,7 @@ class WayBack:
 
     def _left(self, done: Progress, shortfalls: Sequence[Shortfall], why: str) -> DeploymentReport:
         report = done.reported(self.settling.deployment)
-        return unproven(report, shortfalls, why=why if done.has_changed else "")
+        return unproven(report, shortfalls, why=why)
 
     async def _condemned(self, todo: Plan, moved: Sequence[Binding], shortfalls: Sequence[Shortfall]) -> None:
         if not todo.bad:

@@ -11,7 +11,7 @@ from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Binding, Certificate, Deployment
 from worker.core.errors import Failure, failure_of
 from worker.core.outcome import BindingResult, DeploymentReport, Previous, Report, conclude
-from worker.core.planning import Plan, Superseded, UploadEach
+from worker.core.planning import Create, Plan, Superseded, UploadEach
 from worker.core.progress import Progress
 from worker.core.proof import Answering, Served, Shortfall, UnseenError, Verifier, nobody
 from worker.core.reporting import KEY_EXPOSED, NOTHING_BACK, ROLLED_BACK, unproven
@@ -74,7 +74,8 @@ class Proving:
         """What a wave is asked to prove, of all that has moved by then."""
         is_whole = is_last and len(self.certificate.deployments) == 1
         previous, waiting = _serials([todo.previous]), _waiting(todo, bindings) | self._beside(todo)
-        return Served(self.certificate.name, self.bundle, bindings, previous, is_whole=is_whole, waiting=waiting)
+        is_known, name = _is_previous_known(todo), self.certificate.name
+        return Served(name, self.bundle, bindings, previous, is_known, is_whole=is_whole, waiting=waiting)
 
     def shared_in(self, todo: Plan, bindings: Sequence[Binding]) -> Sequence[Binding]:
         """What waves leave to the proof of the whole: another deployment serves that name too, and may be met."""
@@ -104,6 +105,7 @@ class Proving:
             self.bundle,
             bindings,
             _serials(told.previous for told in report.deployments),
+            all(_is_previous_known(one.todo) for _, one in carried if one is not None),
             frozenset(at for at in held if at is not None),
             is_whole,
             frozenset(self._not_there(carried)),
@@ -216,6 +218,13 @@ def _may_retire(report: Report, carrying: Carrying) -> bool:
     return report.outcome != "failed" or isinstance(carrying.todo.replacement, UploadEach)
 
 
+def _is_previous_known(todo: Plan) -> bool:
+    """Whether a handshake tells what was replaced: by its serial number, or because there was nothing."""
+    if todo.previous is not None:
+        return todo.previous.serial_number is not None
+    return isinstance(todo.replacement, Create)
+
+
 def _serials(previous: Iterable[Previous | None]) -> Sequence[str]:
     return [one.serial_number for one in previous if one is not None and one.serial_number is not None]
 
@@ -226,15 +235,15 @@ async def _put_back(report: Report, carried: Sequence[Carried], shortfalls: Sequ
     if whole is None:
         return told
     is_back = any(one.reason == ROLLED_BACK for one in told.deployments)
-    changed = [one for _, one in carried if one is not None and one.progress.has_changed]
-    message = whole.message + ("" if is_back or not changed else _nothing_back(changed))
+    tried = [one for _, one in carried if one is not None]
+    message = whole.message + ("" if is_back or not tried else _nothing_back(tried))
     failure = replace(whole, message=message, transient=whole.transient and not is_back)
     reason = told.reason if told.outcome == "failed" else whole.reason
     return replace(told, outcome="failed", reason=reason, failure=failure)
 
 
-def _nothing_back(changed: Sequence[Carrying]) -> str:
-    return KEY_EXPOSED if any(one.way.urgency.is_key_exposed for one in changed) else NOTHING_BACK
+def _nothing_back(tried: Sequence[Carrying]) -> str:
+    return KEY_EXPOSED if any(one.way.urgency.is_key_exposed for one in tried) else NOTHING_BACK
 
 
 async def _back(told: DeploymentReport, carrying: Carrying | None, shortfalls: Sequence[Shortfall]) -> DeploymentReport:

@@ -7,6 +7,7 @@ from tests.bite.fault import Fault
 _CANARY: Final = "rotation/test_canary.py::"
 _EXPOSED: Final = "rotation/test_exposed_key.py::"
 _BEFORE: Final = "verification/test_before.py::"
+_MOVED_BEFORE: Final = "rotation/test_moved_before.py::"
 _SHARING: Final = "verification/test_sharing.py::"
 OF_PROOF: Final = (
     Fault(
@@ -54,11 +55,11 @@ OF_PROOF: Final = (
         f"{_CANARY}test_what_is_bad_moves_one_binding_alone_although_the_first_ones_could_not_be_moved",
     ),
     Fault(
-        "canaries are tried without end",
+        "what is gone keeps the others from being renewed",
         "carrying.py",
-        "if waves >= _MOST_CANARIES and",
-        "if waves < 0 and",
-        f"{_CANARY}test_where_no_canary_can_be_moved_the_rest_stays_and_that_costs_few_calls",
+        "            at += len(wave.bindings)\n",
+        "            at += len(wave.bindings)\n            if at > 10:\n                break\n",
+        f"{_CANARY}test_however_many_are_gone_before_them_the_others_move",
     ),
     Fault(
         "nobody is told what went back",
@@ -123,6 +124,28 @@ OF_PROOF: Final = (
         "others if one.is_shared else expected",
         "expected",
         f"{_SHARING}test_an_endpoint_of_two_certificates_of_the_settings_may_serve_either",
+    ),
+    Fault(
+        "a canary of an earlier life stays where it is bad",
+        "core/snapshot.py",
+        "came = {**step.from_old, **dict(self._came_from(step))}",
+        "came = dict(self._came_from(step))",
+        f"{_MOVED_BEFORE}test_what_an_attempt_moved_that_nobody_knows_of_goes_back_to_where_the_others_still_are",
+    ),
+    Fault(
+        "a roll-back is whole although something bad stays",
+        "core/reporting.py",
+        "is_whole = not stuck and all(",
+        "is_whole = all(",
+        f"{_MOVED_BEFORE}test_what_is_bad_and_stays_where_it_is_makes_a_roll_back_none",
+    ),
+    Fault(
+        "what may be the old one proves the new one",
+        "verification/expected.py",
+        "and not self._may_be_replaced(other)",
+        "",
+        f"{_SHARING}"
+        "test_where_nobody_knows_what_was_replaced_an_older_one_of_the_same_names_is_no_proof[what was replaced]",
     ),
     Fault(
         "at an endpoint of two certificates anything will do",

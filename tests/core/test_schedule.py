@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from tests.core.test_window import MOMENTS, windows
 from tests.support.values import bound, current, day, domain, observed, stored
 from worker.core.backoff import step_before
-from worker.core.errors import PermanentError, TransientError
+from worker.core.errors import Failure, PermanentError, TransientError
 from worker.core.planning import Keep, Modify, Plan, Superseded, UploadEach
+from worker.core.proof import Shortfall
 from worker.core.schedule import Schedule, Wait, share_of
 from worker.core.waiting import Step, dated, held_back
 from worker.core.window import Window, interval_from, is_open, opens_at, parse_window
@@ -92,6 +93,7 @@ def test_a_wait_ends_within_the_spread_and_within_a_window(
 
 
 MODIFY = Plan(Modify(stored()), (domain(),), (), expires=day(20))
+BAD = Shortfall(Failure("other_certificate", "at 127.0.0.1", transient=True), domain(), "")
 CLOSED = Wait(MONDAY, "outside_window")
 NOTHING = Plan(Keep(current()), (), (domain(),))
 WEEKDAYS = Schedule([OFFICE])
@@ -120,6 +122,8 @@ WEEKDAYS = Schedule([OFFICE])
         ([Plan(UploadEach(), (domain(),), (domain("b.example.com"),), was_replaced=True)], None),
         ([replace(NOTHING, attach=(domain(),))], CLOSED),
         ([replace(MODIFY, was_replaced=True)], CLOSED),
+        # It is on its way back: what is stored may be the old one again, its bindings and flags may not.
+        ([replace(MODIFY, was_replaced=True, bad=(BAD,))], None),
     ],
 )
 def test_what_waits_is_what_changes_something_that_is_not_urgent(steps: Sequence[Step], wait: Wait | None) -> None:

@@ -139,6 +139,15 @@ def test_without_anything_kept_the_failure_says_so_and_is_tried_again() -> None:
         assert why.transient
 
 
+@pytest.mark.parametrize("of_binding", [True, False])
+def test_a_second_call_that_finds_it_there_and_bad_says_that_nothing_could_be_put_back(*, of_binding: bool) -> None:
+    """Nobody told it what the first one replaced, so what is kept may be anything."""
+    gateway = cloud()
+    rotated(gateway, Shelf(BEFORE), of_binding=of_binding, is_blind=True)
+    [why] = rotated(gateway, Shelf(BEFORE), of_binding=of_binding).failures
+    assert why.message.endswith("; nothing could be put back")
+
+
 def test_what_cannot_be_put_back_is_told_and_tried_again() -> None:
     report = rotated(Stuck(stored(), {"a.example.com": False}), Shelf(BEFORE))
     assert (report.reason, [why.reason for why in report.failures]) == ("binding_failed", ["gateway_unavailable"])

@@ -10,7 +10,9 @@ import pytest
 
 from tests.rotation.test_blue_green import MANY, NEW, OLD, Stage, stage
 from tests.support.clouds import settings_for
+from tests.support.fake_gateway import FakeGateway
 from tests.support.gateways import AUTHORITY, checked
+from tests.support.values import bundle, certificate, deployment, stored
 from tests.verification.servers import Server, serving
 from tests.verification.test_places import settings
 from worker.core.deployment import Binding, Certificate
@@ -34,12 +36,15 @@ def issued(days: float, name: str = NAME) -> Issued:
 OURS, BEFORE, ANOTHERS = issued(1), issued(60), issued(40)
 
 
-async def told(folder: Path, shows: Issued, *, is_shared: bool = True) -> str | None:
+async def told(
+    folder: Path, shows: Issued, *, is_shared: bool = True, previous: Issued | None = BEFORE, ours: Issued = OURS
+) -> str | None:
     """The verdict on what an endpoint shows, that another certificate of the settings may have, too."""
+    serials = () if previous is None else (str(previous.serial_number),)
     async with serving(Server(folder, shows)) as server:
         said = settings(endpoints=({"address": f"127.0.0.1:{server.port}", "server_name": NAME},), within_seconds=0.1)
         places = all_places({"shop": said, "other": said} if is_shared else {"shop": said})
-        served = Served("shop", checked(OURS), (), previous=(str(BEFORE.serial_number),))
+        served = Served("shop", checked(ours), (), serials, is_previous_known=previous is not None)
         shortfalls = await Probing(places, lambda: NOW)(served)
     return next((one.failure.reason for one in shortfalls), None)
 
@@ -59,6 +64,44 @@ async def test_an_endpoint_of_two_certificates_of_the_settings_may_serve_either(
     tmp_path: Path, shows: Issued, reason: str | None
 ) -> None:
     assert await told(tmp_path, shows) == reason
+
+
+@pytest.mark.parametrize(
+    ("shows", "reason"),
+    [
+        (OURS, None),
+        (BEFORE, "still_old"),
+        (AUTHORITY.issue([NAME, "b.example.com"], not_before=NOW - timedelta(days=40)), "still_old"),
+        (issued(0.5), None),
+    ],
+    ids=["ours", "what was replaced", "the same with another name", "newer"],
+)
+async def test_where_nobody_knows_what_was_replaced_an_older_one_of_the_same_names_is_no_proof(
+    tmp_path: Path, shows: Issued, reason: str | None
+) -> None:
+    assert await told(tmp_path, shows, previous=None) == reason
+
+
+async def test_where_nobody_knows_what_was_replaced_a_certificate_of_other_names_is_still_anothers(
+    tmp_path: Path,
+) -> None:
+    ours = AUTHORITY.issue([NAME, "b.example.com"], not_before=NOW - timedelta(days=1))
+    shows = AUTHORITY.issue([NAME, "c.example.com"], not_before=NOW - timedelta(days=40))
+    assert await told(tmp_path, shows, previous=None, ours=ours) is None
+
+
+async def test_an_attempt_that_finds_the_new_one_stored_says_that_it_does_not_know_what_was_replaced() -> None:
+    known = []
+
+    async def look(served: Served, /) -> Sequence[Shortfall]:
+        known.append(served.is_previous_known)
+        return ()
+
+    gateway = FakeGateway(stored(), {"a.example.com": False})
+    for _ in range(2):
+        rotator = Rotator({"apig": gateway}, verify=look, settle_seconds={"apig": 0})
+        await rotator.rotate(certificate(deployment()), bundle())
+    assert known == [True, False]
 
 
 async def test_an_endpoint_of_one_certificate_has_to_serve_that(tmp_path: Path) -> None:

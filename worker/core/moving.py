@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import accumulate, chain
@@ -99,8 +99,20 @@ def _plan_moving(
         superseded_by=spared[0] if spared else None,
         waves=tuple(waves(deployment.waves, [one.name for one in attach], len(wanted))),
         back_to={binding: bound for bound, binding in wanted if not _is_at(bound, green)},
+        from_old=_from_old(observed, green, wanted),
         seen=observed,
     )
+
+
+def _from_old(
+    observed: Observed, green: Stored | None, wanted: Sequence[tuple[Bound, Binding]]
+) -> Mapping[Binding, Bound]:
+    """What sits on the renewed one while others still sit on an older one of the deployment's own."""
+    serving = {one.certificate_id for one in _serving(observed)}
+    old = next((one for one in _others(observed, green) if one.certificate_id in serving), None)
+    if old is None:
+        return {}
+    return {binding: replace(bound, stored=old) for bound, binding in wanted if _is_at(bound, green)}
 
 
 def _green(observed: Observed, leaf: Leaf, stored_after: datetime | None) -> Stored | None:

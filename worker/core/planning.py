@@ -130,6 +130,11 @@ class Plan:
     """How many of `attach`, in its order, are attached and verified before the next; empty: all together."""
     back_to: Mapping[Binding, Bound] = field(default_factory=dict)
     """Bindings that move, or have moved, as they were before: so they shall be again when a wave turns out bad."""
+    from_old: Mapping[Binding, Bound] = field(default_factory=dict)
+    """Bindings that have the renewed certificate already, as they will have been before: like the others still are.
+
+    So they are taken to have been where nothing is noted of them.
+    """
     moved: Sequence[Binding] = ()
     """Of these, what an earlier attempt of the same renewal has moved."""
     bad: Sequence[Shortfall] = ()

@@ -22,6 +22,8 @@ class Served:
     """Attached, or found right, each with the client-verification flag that it shall have."""
     previous: Sequence[str] = ()
     """Serial numbers of what was there before."""
+    is_previous_known: bool = True
+    """Whether that is all there was: an attempt that finds the new one there already may not know what it replaced."""
     expiries: frozenset[datetime] = frozenset()
     """Of what only the platform holds."""
     is_whole: bool = True

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
-from worker.core.deployment import Deployment
+from worker.core.deployment import Binding, Deployment
 from worker.core.errors import Failure
 from worker.core.outcome import ALREADY_CURRENT, BindingResult, DeploymentReport, Outcome
 from worker.core.planning import Keep, Modify, Plan, Stored, UploadEach
@@ -109,8 +109,9 @@ def rolled_back(
     That is final once all are back: another attempt would bring what is bad once more. `failure`: why the place itself
     has not its material back; bindings alone do not tell, for there may be none.
     """
-    why = {one.binding: one.failure for one in shortfalls}
-    is_whole = failure is None and all(one.state == ROLLED_BACK for one in returned)
+    stuck = _stuck(report, shortfalls, returned)
+    why = {one.binding: _stayed(one.failure) if one.binding in stuck else one.failure for one in shortfalls}
+    is_whole = failure is None and not stuck and all(one.state == ROLLED_BACK for one in returned)
     results = tuple(_judged(one, why.get(one.binding), is_final=is_whole) for one in report.bindings)
     told = replace(report, outcome="failed", reason=ROLLED_BACK if is_whole else "binding_failed", bindings=results)
     if failure is not None and not returned:
@@ -118,6 +119,23 @@ def rolled_back(
     if not is_whole or old is None:
         return told
     return replace(told, replaced=False, certificate_id=old.certificate_id, not_after=old.not_after)
+
+
+def _stuck(
+    report: DeploymentReport, shortfalls: Sequence[Shortfall], returned: Collection[BindingResult]
+) -> Collection[Binding]:
+    """What is bad, and nobody tried to put back: nothing says where it was before."""
+    tried = {one.binding for one in returned}
+    bad = {one.binding for one in shortfalls}
+    return {
+        one.binding
+        for one in report.bindings
+        if one.binding in bad and one.binding not in tried and one.state != ROLLED_BACK
+    }
+
+
+def _stayed(failure: Failure) -> Failure:
+    return replace(failure, message=failure.message + NOTHING_BACK)
 
 
 def _judged(result: BindingResult, verdict: Failure | None, *, is_final: bool) -> BindingResult:

@@ -115,7 +115,7 @@ class Snapshot:
         """The step, with what earlier attempts have done. To an exposed key nothing goes back, whatever was found."""
         if isinstance(step, Superseded):
             return step
-        came = dict(self._came_from(step))
+        came = {**step.from_old, **dict(self._came_from(step))}
         if self.bad is not None and not urgency.is_key_exposed:
             step = _going_back(step, self.bad)
         return replace(

@@ -53,7 +53,8 @@ def held_back(wait: Wait | None, steps: Sequence[Step], schedule: Schedule, now:
 
 
 def _is_begun(step: Step) -> bool:
-    """An earlier attempt of the same renewal has put it there, at least in part."""
-    if not isinstance(step, Plan) or not step.was_replaced:
+    """An earlier attempt of the same renewal has put it there, at least in part, or has begun to take it back."""
+    if not isinstance(step, Plan):
         return False
-    return isinstance(step.replacement, Keep) or bool(step.unchanged)
+    is_there = isinstance(step.replacement, Keep) or bool(step.unchanged)
+    return bool(step.bad) or (step.was_replaced and is_there)

@@ -99,6 +99,13 @@ class OrAnothers:
     ours: Expected
     previous_serials: Sequence[str]
     now: datetime
+    renewed: Leaf | None = None
+    """Ours, where nobody knows what it replaced: what may be an older one of the same is no other's then."""
+
+    @classmethod
+    def of(cls, ours: Expected, served: Served, now: datetime) -> "OrAnothers":
+        renewed = None if served.bundle is None or served.is_previous_known else served.bundle.leaf
+        return cls(ours, served.previous, now, renewed)
 
     def shortfall(self, served: Sequence[bytes], server_name: str) -> str | None:
         told = self.ours.shortfall(served, server_name)
@@ -107,7 +114,18 @@ class OrAnothers:
     def _is_anothers(self, other: Leaf | None, server_name: str) -> bool:
         if other is None or uncovered([server_name], other.names) or str(other.serial_number) in self.previous_serials:
             return False
-        return other.not_before <= self.now < other.not_after
+        return other.not_before <= self.now < other.not_after and not self._may_be_replaced(other)
+
+    def _may_be_replaced(self, other: Leaf) -> bool:
+        """A renewal seldom does more to the names than add some, or drop some."""
+        if self.renewed is None or other.not_before > self.renewed.not_before:
+            return False
+        here, there = _names(self.renewed), _names(other)
+        return here <= there or there <= here
+
+
+def _names(leaf: Leaf) -> frozenset[str]:
+    return frozenset(name.lower() for name in leaf.names)
 
 
 def _facts(leaf: bytes) -> Leaf | None:

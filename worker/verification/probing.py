@@ -51,7 +51,7 @@ class Probing:
         if names := unasked(places, served, asked):
             _log.warning("verification.skipped", names=names[:_MOST_NAMES], domains=len(names))
         expected = expected_of(served, self.now())
-        others = OrAnothers(expected, served.previous, self.now())
+        others = OrAnothers.of(expected, served, self.now())
         asking = tuple(probes)
         verdicts = await verify(asking, expected, self.shared, within=places.within, where_shared=others)
         if names := [one.server_name for one in asking if one.is_shared]:
