@@ -169,15 +169,15 @@ OF_DOORS: Final = (
     Fault(
         "a piece of a key is an id",
         "core/message.py",
-        "most = 0 if is_in_pieces(document) else FEWEST - 1",
-        "most = FEWEST - 1",
+        "is_split = is_in_pieces(document)",
+        "is_split = False",
         _PIECES,
     ),
     Fault(
         "a key is a name",
         "core/message.py",
-        'return certificate if odd_in(certificate or "") <= most else None,',
-        "return certificate,",
+        "return _if_harmless(certificate, is_split=is_split), ",
+        "return certificate, ",
         _PIECES,
     ),
 )
