@@ -307,7 +307,9 @@ class Consumer:
         # Another copy of it may have had the turn before, and a newer renewal after that.
         if (told := await self._settlement.told(message, identity)) is not None:
             return told
-        turn.enter_context(self.onlooker.rotating(renewal.certificate, renewal.id, message.attempt, effort))
+        turn.enter_context(
+            self.onlooker.rotating(renewal.certificate, identity.renewal_id or "", message.attempt, effort)
+        )
         self._postponed.check(renewal.certificate, identity.body_sha256, self.now())
         appointment = Appointment.of(renewal, certificate, message.opened_at or self.now(), self.now)
         async with self.admission.place(effort, gateways):
