@@ -89,7 +89,7 @@ async def test_of_what_the_broker_itself_gave_up_a_note_is_kept_where_it_may_hol
         await broker.declare()
         exchange = await channel.get_exchange(place.settings.exchange, ensure=False)
         for body in (b"a key", b"sealed", b"perhaps a key"):
-            forged = {"x-rotation-reason": "seen"}
+            forged: Any = {"x-rotation-reason": "seen"}
             await exchange.publish(aio_pika.Message(body, expiration=0.01, headers=forged), "certificate.renewed")
         while len(await broker.dead()) < 3:
             await asyncio.sleep(0.05)

@@ -155,7 +155,7 @@ HIDDEN: Final = {
     "DER in groups in an attribute": with_attributes(note="~".join(pieces(text64(DER), 38))),
     "DER in words of three letters": with_attributes(note=" ".join(pieces(text64(DER), 3))),
     "a number in four numbers": with_attributes(
-        **{f"n{first}": int.from_bytes(DER[first : first + 8]) >> 1 for first in (36, 44, 52, 60)}
+        None, **{f"n{first}": int.from_bytes(DER[first : first + 8]) >> 1 for first in (36, 44, 52, 60)}
     ),
     **{f"DER in pieces of {size} over all that is free": with_all(pieces(text64(DER), size)) for size in (12, 20, 40)},
     "pieces in many attributes": with_attributes(None, **{f"note{number}": PEM[:30] for number in range(9)}),
