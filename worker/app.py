@@ -38,6 +38,8 @@ from worker.substitute import Substitute
 from worker.sweep import Sweeper, Sweeping
 from worker.telemetry import Metrics
 from worker.tracing import UNTRACED, Tracing
+from worker.trust.keeping import looked_at
+from worker.trust.opening import TrustPolicy
 from worker.web.server import GatewayState, Health, serving
 
 _log = structlog.get_logger()
@@ -151,7 +153,10 @@ def substitute_of(settings: Settings, broker: Broker, rotator: Rotator, names: C
     def is_own(message: Message) -> bool:
         return message.user_id == OWN_PRODUCER and identify(message.body)[0] in names
 
-    return Substitute(broker, consumer, is_own, settings.retry.parking_seconds[0])
+    def is_exposed(message: Message) -> bool:
+        return looked_at(message, TrustPolicy({}, allow_plain_keys=settings.trust.allow_plain_keys)).is_exposed
+
+    return Substitute(broker, consumer, is_own, settings.retry.parking_seconds[0], is_exposed)
 
 
 def spare_the_collector() -> None:

@@ -29,7 +29,7 @@ from worker.in_hand import InHand
 from worker.intake import Intake
 from worker.postponing import Appointment, Postponed
 from worker.rotation import Rotator
-from worker.settlement import Identity, Settlement, comes_again
+from worker.settlement import UNOPENED, Identity, Settlement, comes_again
 from worker.telemetry import Metrics
 from worker.tracing import UNTRACED, Subject, Tracing
 from worker.turns import Turns
@@ -199,20 +199,26 @@ class Consumer:
 
     async def _worked_on(self, delivery: Delivery, ahead: Collection[asyncio.Task[None]], *, is_given_up: bool) -> None:
         """One delivery, once those that it must not be worked on with have ended."""
-        message = delivery.message
+        why = await self._why_later(delivery.message, ahead, is_given_up=is_given_up)
+        heir, settlement = self._heir, self._settlement
+        if why is not None and settlement.may_wait(delivery):
+            return await settlement.put_off(delivery, why)
+        with heir.in_use():
+            return await heir._settle(delivery, None if why is None else UNOPENED)  # noqa: SLF001 - of its own kind
+
+    async def _why_later(
+        self, message: Message, ahead: Collection[asyncio.Task[None]], *, is_given_up: bool
+    ) -> str | None:
         if message.is_last_delivery and not is_given_up:
             _log.warning("delivery.spared", redeliveries=message.redeliveries)
-            return await self._settlement.put_off(delivery, "spared")
-        if ahead:
-            _ended, still_ahead = await asyncio.wait(ahead, timeout=self.policy.slice_seconds)
-            if still_ahead:  # longer than the broker waits for an answer
-                return await self._settlement.put_off(delivery, "others_ahead")
-        heir = self._heir
-        with heir.in_use():
-            return await heir._settle(delivery)  # noqa: SLF001 - of its own kind
+            return "spared"
+        if not ahead:
+            return None
+        _ended, still_ahead = await asyncio.wait(ahead, timeout=self.policy.slice_seconds)
+        return "others_ahead" if still_ahead else None  # longer than the broker waits for an answer
 
-    async def _settle(self, delivery: Delivery) -> None:
-        """One delivery; ends in exactly one `rotation.finished`."""
+    async def _settle(self, delivery: Delivery, refused: Failure | None) -> None:
+        """One delivery, not even opened where it is refused; ends in exactly one `rotation.finished`."""
         message, settlement = delivery.message, self._settlement
         identity = Identity.of(message)
         subject = Subject(identity.certificate, identity.renewal_id, message.attempt)
@@ -221,13 +227,15 @@ class Consumer:
                 return await settlement.repeat(delivery, identity, told)
             # Held until it is told: whoever comes next for that certificate finds it in the history.
             async with AsyncExitStack() as turn:
-                return await self._work_on(delivery, identity, turn)
+                return await self._work_on(delivery, identity, turn, refused)
 
-    async def _work_on(self, delivery: Delivery, identity: Identity, turn: AsyncExitStack) -> None:
+    async def _work_on(
+        self, delivery: Delivery, identity: Identity, turn: AsyncExitStack, refused: Failure | None
+    ) -> None:
         settlement, attempt = self._settlement, delivery.message.attempt
         started_at, clock = self.now(), asyncio.get_running_loop().time
         began = clock()
-        opened = self._opened(delivery.message)
+        opened = self._opened(delivery.message) if refused is None else Report.refused(refused)
         if isinstance(opened, Renewal):
             identity = replace(identity, is_opened=True)
             report = await self._report(opened, delivery, identity, turn)
@@ -307,7 +315,9 @@ class Consumer:
         # Another copy of it may have had the turn before, and a newer renewal after that.
         if (told := await self._settlement.told(message, identity)) is not None:
             return told
-        turn.enter_context(self.onlooker.rotating(renewal.certificate, renewal.id, message.attempt, effort))
+        turn.enter_context(
+            self.onlooker.rotating(renewal.certificate, identity.renewal_id or "", message.attempt, effort)
+        )
         self._postponed.check(renewal.certificate, identity.body_sha256, self.now())
         appointment = Appointment.of(renewal, certificate, message.opened_at or self.now(), self.now)
         async with self.admission.place(effort, gateways):

@@ -32,7 +32,7 @@ from worker.trust.opening import TrustPolicy
 T = TypeVar("T")
 
 _log = structlog.get_logger()
-_UNOPENED: Final = Failure(
+UNOPENED: Final = Failure(
     "plain_key_refused",
     "it cannot be looked into now, and may bring a key in the open: treat that as exposed, and issue a new one",
     transient=False,
@@ -87,7 +87,7 @@ class Settlement:
         disposition = dispose(report, attempt=timing.attempt, policy=self.retry)
         look = self._look_at(delivery) if _stays(disposition, identity) else UNSEEN
         if isinstance(disposition, ParkFor) and not look.may_keep:
-            report = Report.refused(_UNOPENED)
+            report = Report.refused(UNOPENED)
             disposition = GiveUp(report.reason)
         match disposition:
             case ParkFor(delay, counted):
@@ -115,6 +115,10 @@ class Settlement:
         await self.insist(lambda: delivery.park(seconds, attempt=message.attempt, opened_at=first))
         self._show_parked(Identity.of(message), (wait.why, None), now, seconds, message.attempt)
         finished("parked", reason=wait.why, parked_seconds=seconds)
+
+    def may_wait(self, delivery: Delivery) -> bool:
+        """Whether it may lie in a queue of parked messages, although nobody has vouched for it yet."""
+        return self._look_at(delivery).may_keep
 
     async def put_off(self, delivery: Delivery, reason: str) -> None:
         """As `conclude`, for what is not worked on now, and has not been: that is no attempt."""
@@ -268,7 +272,7 @@ class Settlement:
 
 def _warned(report: Report) -> Report:
     """Whatever was wrong with it otherwise: somebody has to issue a new key."""
-    if report.reason == _UNOPENED.reason:
+    if report.reason == UNOPENED.reason:
         return report  # it says so itself
     failure = report.failure or Failure(report.reason, "the rotation failed", transient=False)
     return replace(report, failure=replace(failure, message=f"{EXPOSED}; {failure.message}"))

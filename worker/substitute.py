@@ -36,6 +36,8 @@ class Substitute:
     is_own: Callable[[Message], bool]
     put_off: float
     """Seconds for which the renewals of others are parked."""
+    is_exposed: Callable[[Message], bool] = lambda _message: False
+    """A key in the open was seen in it, which must lie in no other queue: it is refused, whoever has sent it."""
     _open: int = 0
     _is_needed: asyncio.Event = field(default_factory=asyncio.Event)
     _leaving: asyncio.Event = field(default_factory=asyncio.Event)
@@ -100,7 +102,10 @@ class Substitute:
                 yield delivery
             else:
                 has_others = True
-                await self._put_off(delivery)
+                if self.is_exposed(delivery.message):
+                    yield delivery
+                else:
+                    await self._put_off(delivery)
             if has_others:
                 later(_GIVES_WAY_AFTER if has_own else _GIVES_UP_AFTER, giving_way.set)
 

@@ -119,8 +119,8 @@ OF_DOORS: Final = (
     Fault(
         "a folder that everybody may write is taken",
         "settings/folders.py",
-        "if mode & stat.S_IWOTH:",
-        "if mode & stat.S_IWOTH & stat.S_IWGRP:",
+        "if folder.st_mode & stat.S_IWOTH:",
+        "if folder.st_mode & stat.S_IWOTH & stat.S_IWGRP:",
         f"{_FOLDERS}test_a_folder_that_everybody_may_write_is_named_wherever_it_is_on_the_way",
     ),
     Fault(
@@ -140,7 +140,7 @@ OF_DOORS: Final = (
     Fault(
         "a folder as in /tmp is refused",
         "settings/folders.py",
-        "    if mode & stat.S_ISVTX:\n        return None\n",
+        "    if folder.st_mode & stat.S_ISVTX:\n        return None\n",
         "",
         f"{_FOLDERS}test_a_mounted_secret_is_taken",
     ),
@@ -169,15 +169,15 @@ OF_DOORS: Final = (
     Fault(
         "a piece of a key is an id",
         "core/message.py",
-        "most = 0 if is_in_pieces(document) else FEWEST - 1",
-        "most = FEWEST - 1",
+        "is_split = is_in_pieces(document)",
+        "is_split = False",
         _PIECES,
     ),
     Fault(
         "a key is a name",
         "core/message.py",
-        'return certificate if odd_in(certificate or "") <= most else None,',
-        "return certificate,",
+        "return _if_harmless(certificate, is_split=is_split), ",
+        "return certificate, ",
         _PIECES,
     ),
 )

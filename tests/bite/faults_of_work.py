@@ -146,8 +146,8 @@ CONSUMING: Final = (
     Fault(
         "a suspect does not wait for what is in hand",
         "consumer.py",
-        "        if ahead:\n",
-        "        if not ahead and ahead:\n",
+        "        if not ahead:\n",
+        "        if ahead or not ahead:\n",
         "worker/test_several_in_hand.py::test_a_suspect_is_worked_on_alone_whatever_its_certificate",
     ),
     Fault(

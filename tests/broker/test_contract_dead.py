@@ -1,6 +1,8 @@
 """What both engines keep of a message that was given up, beside its body: nothing in which a key may stand."""
 
 import asyncio
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 import aio_pika
@@ -9,6 +11,9 @@ import pytest
 from tests.broker.places import Place, place_at, raw, renewal
 from tests.broker.test_copies import read
 from worker.broker.base import EXPOSED, Message
+from worker.broker.sqlite import SqliteBroker
+from worker.settings.model import Broker as Settings
+from worker.settings.model import Retry
 
 PEM: Final = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n-----END PRIVATE KEY-----"
 DER: Final = f"MIGHAgEAMBMGByqGSM49AgEGCCqGSM49/{'A' * 60}"
@@ -84,7 +89,8 @@ async def test_of_what_the_broker_itself_gave_up_a_note_is_kept_where_it_may_hol
         await broker.declare()
         exchange = await channel.get_exchange(place.settings.exchange, ensure=False)
         for body in (b"a key", b"sealed", b"perhaps a key"):
-            await exchange.publish(aio_pika.Message(body, expiration=0.01), "certificate.renewed")
+            forged: Any = {"x-rotation-reason": "seen"}
+            await exchange.publish(aio_pika.Message(body, expiration=0.01, headers=forged), "certificate.renewed")
         while len(await broker.dead()) < 3:
             await asyncio.sleep(0.05)
         judged = {b"a key": True, b"sealed": None, b"perhaps a key": False}
@@ -99,3 +105,22 @@ async def test_of_what_the_broker_itself_gave_up_a_note_is_kept_where_it_may_hol
         dead = {(one.reason, one.is_withheld, one.is_exposed) for one in await broker.dead()}
         assert dead == {("expired", True, True), ("expired", True, False), ("expired", False, False)}
         assert b"sealed" in [one.message.body for one in await broker.dead()]
+
+
+async def test_of_what_was_delivered_too_often_a_note_is_kept_where_it_may_hold_a_key(tmp_path: Path) -> None:
+    broker = SqliteBroker(tmp_path / "broker.sqlite", Settings(delivery_limit=1), Retry(), "acme")
+    for body in (b"a key", b"sealed"):
+        await broker.publish_renewal(renewal(body))
+    for _ in range(2):
+        async with broker.deliveries() as deliveries:
+            for _ in range(2):
+                await anext(deliveries)
+    async with broker.deliveries() as deliveries:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(anext(deliveries), 0.5)
+    judged = {b"a key": True, b"sealed": None}
+    assert [await broker.shield(lambda message: judged[message.body]) for _ in range(2)] == [1, 0]
+    dead = {(one.reason, one.is_withheld, one.is_exposed) for one in await broker.dead()}
+    assert dead == {("delivery_limit", True, True), ("delivery_limit", False, False)}
+    assert not any(b"a key" in file.read_bytes() for file in tmp_path.iterdir())
+    await broker.close()

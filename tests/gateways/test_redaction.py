@@ -1,6 +1,7 @@
 """No part of a key that was sent comes out of what a cloud says of it, however it is cut, wrapped or written."""
 
 import base64
+import hashlib
 import json
 import re
 import secrets
@@ -190,3 +191,39 @@ def test_a_long_text_is_looked_through_once() -> None:
         "&amp;" * 300_000,
     ):
         assert len(shown(text, [key, "a" * 4000], ["a" * 8000])) <= 200
+
+
+NUMBER = hashlib.sha256(b"the number of a key").digest()
+GROUPS = {
+    "bytes between bars": " | ".join(map(str, NUMBER)),
+    "bytes between dashes": "-".join(map(str, NUMBER)),
+    "bytes between colons": ":".join(map(str, NUMBER)),
+    "bytes in quotes": ", ".join(f"'{one}'" for one in NUMBER),
+    "bytes in hex": ":".join(f"0x{one:02x}" for one in NUMBER),
+    "words in hex": " ".join(f"0x{NUMBER[first : first + 4].hex()}" for first in range(0, 32, 4)),
+    "hex as of openssl": ":\n    ".join(NUMBER[first : first + 15].hex(":") for first in (0, 15, 30)),
+    "hex in groups": NUMBER.hex(" ", 2),
+    "base64 in groups": ".".join(
+        base64.b64encode(NUMBER * 2).decode()[first : first + 10] for first in range(0, 80, 10)
+    ),
+}
+
+
+@pytest.mark.parametrize("how", GROUPS)
+def test_a_secret_of_another_call_is_starred_in_whatever_groups_it_stands(how: str) -> None:
+    told = shown(f"bad key {GROUPS[how]} in request", [])
+    assert told.replace("'", "").startswith("bad key ***")
+    assert len(told) < 40
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "peers 10.0.0.1, 10.0.0.2, 10.0.0.3 at 2026-11-21 08:00:00.123 and 2026-11-21T09:11:12Z",
+        "2001:0db8:85a3:0000:0000:8a2e:0370:7334 refuses AA:BB:CC:DD:EE:FF",
+        "request f81d4fae-7dec-11d0-a765-00a0c91e6bf6 of project 0123456789abcdef0123456789abcdef",
+        "this name that they have used must have been used once",
+    ],
+)
+def test_addresses_dates_and_words_are_no_groups_of_a_key(text: str) -> None:
+    assert shown(text, []) == text

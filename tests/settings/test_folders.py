@@ -1,6 +1,7 @@
 """Folders in which somebody else could put another file in place of one that the settings name."""
 
 import os
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -63,6 +64,43 @@ def test_a_folder_of_another_user_is_refused_and_of_a_group_in_which_others_are(
     file.parent.chmod(mode)
     told = None if problem is None else f"the folder {file.parent}: {problem}"
     assert problem_of_folders(file) == told
+
+
+def let_write(path: Path, user: int, rights: int, mask: int = 7) -> None:
+    """An access list as `setfacl -m u:USER:RIGHTS` makes it."""
+    nobody = 0xFFFFFFFF
+    entries = ((1, 7, nobody), (2, rights, user), (4, 5, nobody), (0x10, mask, nobody), (0x20, 5, nobody))
+    try:
+        os.setxattr(
+            path,
+            "system.posix_acl_access",
+            struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *one) for one in entries),
+        )
+    except OSError:
+        pytest.skip("no access lists on this file system")
+
+
+@pytest.mark.parametrize(("rights", "mask", "is_open"), [(7, 7, True), (5, 7, False), (7, 5, False)])
+def test_whoever_an_access_list_lets_write_is_not_overlooked(
+    file: Path, rights: int, mask: int, *, is_open: bool
+) -> None:
+    let_write(file.parent, ELSEWHERE, rights, mask)
+    told = f"the folder {file.parent}: other users of its access list can put another file in place of this one"
+    assert problem_of_folders(file) == (told if is_open else None)
+    let_write(file.parent, os.geteuid(), 7)
+    let_write(file, ELSEWHERE, rights, mask)
+    told = "the file can be written by other users, of its group or of its access list"
+    assert problem_of_folders(file) == (told if is_open else None)
+
+
+@needs_root
+@pytest.mark.parametrize(("group", "mode", "is_open"), [(1, 0o664, True), (1, 0o644, False), (ELSEWHERE, 0o664, False)])
+def test_a_file_that_a_group_may_write_in_which_others_are_is_refused(
+    file: Path, group: int, mode: int, *, is_open: bool
+) -> None:
+    os.chown(file, 0, group)
+    file.chmod(mode)
+    assert (problem_of_folders(file) is not None) is is_open
 
 
 @needs_root

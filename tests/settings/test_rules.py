@@ -69,3 +69,12 @@ def test_roots_that_everybody_may_write_are_refused(tmp_path: Path) -> None:
     bundle.chmod(0o646)
     with pytest.raises(SettingsError, match=r"trust\.ca_bundle: the file can be written by everybody"):
         trusted_roots(str(bundle))
+
+
+def test_the_bundle_may_stand_with_the_other_roots(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text(ROOTS)
+    below = loaded(tmp_path, f'{BYCLOUD}\n[trust.roots]\nfiles = ["live"]\nca_bundle = "ca.pem"\n')
+    assert (below.trust.ca_bundle, below.trust.roots.files) == (str(tmp_path / "ca.pem"), (tmp_path / "live",))
+    with pytest.raises(SettingsError) as told:
+        loaded(tmp_path, f'{BYCLOUD}\n[trust]\nca_bundle = "ca.pem"\n[trust.roots]\nca_bundle = "system"\n')
+    assert told.value.problems == ["trust.roots.ca_bundle: unknown key"]

@@ -76,6 +76,16 @@ def test_a_link_out_of_the_roots_is_refused(tmp_path: Path) -> None:
     assert refusal(SHOP, root) == "file_outside_roots"
 
 
+def test_material_in_a_folder_that_everybody_can_write_is_refused(tmp_path: Path) -> None:
+    live = lineage(tmp_path)
+    for folder in (live, tmp_path / "archive" / "shop"):
+        folder.chmod(0o777)
+        assert refusal(SHOP, tmp_path) == "file_permissions"
+        folder.chmod(0o1777)
+        assert read_material(SHOP, [tmp_path])[0] == "chain"
+        folder.chmod(0o755)
+
+
 def test_what_is_no_regular_file_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
     live = lineage(tmp_path)
     (live / "fullchain.pem").unlink()

@@ -66,6 +66,14 @@ def with_attributes(material: dict[str, Any] | None = None, **attributes: Any) -
     return message(body=json.dumps({**event, **attributes}).encode())
 
 
+def with_all(parts: list[str]) -> Message:
+    """A part each in the id, the source, the paths and the attributes."""
+    files = {"kind": "file", "chain": f"live/{parts[2]}", "private_key": f"live/{parts[3]}"}
+    return with_attributes(
+        files, id=f"x-{parts[0]}", source=f"/{parts[1]}", **{f"x{n}": part for n, part in enumerate(parts[4:11])}
+    )
+
+
 def signed(body: bytes) -> Message:
     """By nobody whom the worker knows."""
     return message(body=sign(body, SIGNING, datetime.now(UTC)), content_type=CONTENT_TYPE)
@@ -143,6 +151,13 @@ HIDDEN: Final = {
     "a number in hex in an attribute": with_attributes(note=DER[-40:].hex(":")),
     "a number in hex in the source": with_attributes(source=DER[-40:].hex("-", 2)),
     "DER for an id": with_attributes(id=text64(DER)),
+    "a number in decimal for an id": with_attributes(id=str(int.from_bytes(DER[36:68]))),
+    "DER in groups in an attribute": with_attributes(note="~".join(pieces(text64(DER), 38))),
+    "DER in words of three letters": with_attributes(note=" ".join(pieces(text64(DER), 3))),
+    "a number in four numbers": with_attributes(
+        None, **{f"n{first}": int.from_bytes(DER[first : first + 8]) >> 1 for first in (36, 44, 52, 60)}
+    ),
+    **{f"DER in pieces of {size} over all that is free": with_all(pieces(text64(DER), size)) for size in (12, 20, 40)},
     "pieces in many attributes": with_attributes(None, **{f"note{number}": PEM[:30] for number in range(9)}),
     "base64 of DER for a file": message({**FILES, "chain": text64(DER)}),
     "base64 of PEM for a file": message({**FILES, "private_key": text64(PEM)}),
@@ -179,6 +194,12 @@ HARMLESS: Final = {
         sequence=7,
         traceparent=f"00-{'a' * 32}-{'b' * 16}-01",
         correlationid="7f0c5d0e-8a54-4f1c-9b6a-1c7be0a9d26f",
+    ),
+    "with ids of every kind": with_attributes(
+        id="6f1d2c5e-9b6a-5d0e-8a54-3f1c7be0a9d2",
+        fingerprint="cd34" * 10,
+        account="arn:aws:iam::123456789012:role/renewals",
+        build="https://ci.example.com/pipelines/2026-11-21/build-4711",
     ),
     "with words in an attribute": with_attributes(
         note="renewed by Lego on host 1: the old one would have ended on 2026-12-01, see CHANGE 4711"

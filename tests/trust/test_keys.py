@@ -89,6 +89,24 @@ def test_a_public_key_with_a_word_against_its_use_or_with_something_else_in_it_i
     assert problem_of(with_members(public, **members), is_private=False, signs=signs) == problem
 
 
+@pytest.mark.parametrize("member", ["kid", "x5u", "x5t#S256"])
+@pytest.mark.parametrize("signs", [False, True])
+def test_a_public_key_whose_other_members_are_its_private_half_is_refused(
+    tmp_path: Path, member: str, *, signs: bool
+) -> None:
+    private, public = made(tmp_path, "acme-1", signs=signs)
+    number = json.loads(private.read_text())["d"]
+    told = f"{member}: holds a private key; here belongs the public one"
+    assert problem_of(with_members(public, **{member: number}), is_private=False, signs=signs) == told
+
+
+def test_a_public_key_with_a_private_one_among_its_certificates_is_refused(tmp_path: Path) -> None:
+    _, public = made(tmp_path, "acme-1", signs=True)
+    with_members(public, x5c=["MII", "-----BEGIN PRIVATE KEY-----"])
+    told = "x5c: holds a private key; here belongs the public one"
+    assert problem_of(public, is_private=False, signs=True) == told
+
+
 @pytest.mark.parametrize("is_private", [False, True])
 def test_a_key_file_in_which_a_name_stands_twice_is_no_key(tmp_path: Path, *, is_private: bool) -> None:
     path = made(tmp_path, "acme-1", signs=True)[0 if is_private else 1]

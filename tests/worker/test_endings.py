@@ -102,11 +102,14 @@ async def stop(inbox: Given) -> None:
     inbox.stopping.set()
 
 
-async def given(*messages: Message, then: Any = None, gateway: FakeGateway | None = None, **policy: Any) -> None:
+async def given(
+    *messages: Message, then: Any = None, gateway: FakeGateway | None = None, plain: bool = True, **policy: Any
+) -> None:
     """Until the consumer ends, or has lost its broker once."""
     inbox = Given(good(), asyncio.Event(), all=messages, then=then)
     consumer = consumer_of(inbox, gateway or Hanging(stored(), {}))
-    running = replace(consumer, policy=replace(consumer.policy, **policy), now=lambda: datetime.now(UTC))
+    intake = replace(consumer.intake, trust=replace(consumer.intake.trust, allow_plain_keys=plain))
+    running = replace(consumer, policy=replace(consumer.policy, **policy), now=lambda: datetime.now(UTC), intake=intake)
     with suppress(TimeoutError):
         async with asyncio.timeout(policy.get("slice_seconds", 10) * 2.5):
             await losing_once(running)
@@ -271,6 +274,10 @@ ENDINGS: Mapping[str, tuple[Callable[[], Coroutine[Any, Any, None]], Ends]] = {
     "what it waits for takes long": (
         lambda: given(*(redelivered(good(), 2, 4) for _ in range(3)), slice_seconds=5),
         [("parked", "others_ahead"), *[("parked", "gateway_unavailable")] * 2],
+    ),
+    "another's last delivery is tried first, and it brings a key in the open that is not allowed": (
+        lambda: given(*(replace(redelivered(good(), 4, 4)) for _ in range(2)), gateway=cloud(), plain=False),
+        [("failed", "delivery_limit"), ("failed", "plain_key_refused")],
     ),
     "it is for a worker, and a substitute has it": (when_it_is_not_for_this_one, [("parked", "not_its_own")]),
 }

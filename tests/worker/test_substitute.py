@@ -82,7 +82,13 @@ def stood_in(queue: Any, seconds: float) -> list[tuple[float, str]]:
         return Working(queue, stopping, sieve)
 
     async def scenario() -> None:
-        substitute = Substitute(queue, consumer, lambda message: message.body.startswith(b"own"), 30)
+        substitute = Substitute(
+            queue,
+            consumer,
+            lambda message: message.body.startswith(b"own"),
+            30,
+            lambda message: message.body.endswith(b"exposed"),
+        )
         async with substitute.at_hand():
             with substitute.needed():
                 await asyncio.sleep(seconds)
@@ -102,6 +108,14 @@ def test_it_works_on_its_own_and_lets_others_in_when_what_it_has_in_hand_has_end
         (5, "own 3 put off 30 as 3"),
     ]
     assert log[5][1] == "leaves"
+
+
+def test_a_key_in_the_open_is_put_into_no_other_queue_but_given_to_who_refuses_it() -> None:
+    assert stood_in(Queue([(0, "own 1"), (2, "theirs exposed")]), 13.5)[:3] == [
+        (0, "begins"),
+        (0, "own 1"),
+        (2, "theirs exposed"),
+    ]
 
 
 def test_it_does_not_keep_others_out_for_long_while_nothing_of_its_own_comes() -> None:

@@ -115,9 +115,9 @@ def dead_letter(incoming: AbstractIncomingMessage, worker: str) -> Dead:
     )
 
 
-def is_unseen(incoming: AbstractIncomingMessage) -> bool:
-    """Given up by the broker itself. Who forges the header keeps none from seeing but himself."""
-    return _REASON not in incoming.headers and _broker_reason(_record(incoming.headers)) in _OF_THE_BROKER
+def is_unseen(incoming: AbstractIncomingMessage, worker: str) -> bool:
+    """Given up by the broker itself."""
+    return _REASON not in _ours(incoming, worker) and _broker_reason(_record(incoming.headers)) in _OF_THE_BROKER
 
 
 def note_of_unseen(incoming: AbstractIncomingMessage, worker: str, *, is_exposed: bool) -> Sending:

@@ -283,8 +283,8 @@ class RabbitBroker:
     async def shield(self, exposes: Callable[[Message], bool | None], /) -> int:
         count = 0
         async with self._connector.connected() as connection:
-            for one in filter(is_unseen, await held(connection, self._settings.dead_queue, self.timeout)):
-                is_exposed = exposes(opened(one, self.user))
+            for one in await held(connection, self._settings.dead_queue, self.timeout):
+                is_exposed = exposes(opened(one, self.user)) if is_unseen(one, self.user) else None
                 if is_exposed is not None:
                     await self.copy(DEAD, note_of_unseen(one, self.user, is_exposed=is_exposed))
                     async with guarded("settling", self.timeout):

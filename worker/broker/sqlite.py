@@ -35,7 +35,7 @@ from worker.broker.given_out import GivenOut
 from worker.broker.locking import is_taken
 from worker.broker.naming import own_name
 from worker.broker.rows import dead_letter_of, kept_of, message_of, note_of
-from worker.broker.statements import COUNTS, KEPT, LATEST, PAST, PUBLISH, REPLAY, TOLD
+from worker.broker.statements import COUNTS, KEPT, LATEST, PAST, PUBLISH, REPLAY, TOLD, UNSEEN, WITHHOLD
 from worker.core.backoff import step_for
 from worker.core.note import Note, entry_of
 from worker.core.past import Placed, moment
@@ -292,8 +292,18 @@ class SqliteBroker:
         rows = await self._read("SELECT * FROM messages WHERE state = 'dead' ORDER BY since, number")
         return [dead_letter_of(row) for row in rows]
 
-    async def shield(self, _exposes: Callable[[Message], bool | None], /) -> int:
-        return 0  # nothing expires here: a worker has seen all that is given up
+    async def shield(self, exposes: Callable[[Message], bool | None], /) -> int:
+        """Nothing expires here, but what was delivered too often was given up without a worker's look."""
+        count = 0
+        for row in await self._read(UNSEEN):
+            dead = dead_letter_of(row)
+            is_exposed = None if dead.is_withheld else exposes(dead.message)
+            if is_exposed is not None:
+                note = note_of(dead.reason, {"is_exposed": is_exposed})
+                count += await self.write(WITHHOLD, (dead.certificate, dead.renewal_id, *note, row["number"]))
+        if count:
+            await self.erase()
+        return count
 
     async def replay(self, ids: Sequence[str], heard: Callable[[str], None] = unheard) -> Sequence[str]:
         found = []

@@ -17,6 +17,13 @@ REPLAY: Final = """
 UPDATE messages SET state = 'ready', due = ?, attempt = 1, deliveries = 0, opened_at = NULL,
 reason = NULL, certificate = NULL, renewal_id = NULL, since = NULL WHERE id = ? AND state = 'dead'
 """
+UNSEEN: Final = """
+SELECT * FROM messages WHERE state = 'dead' AND reason = 'delivery_limit' AND told_at IS NULL
+"""
+WITHHOLD: Final = """
+UPDATE messages SET certificate = ?, renewal_id = ?, body = ?, content_type = ?, content_encoding = ?
+WHERE number = ? AND state = 'dead'
+"""
 TOLD: Final = """
 SELECT at, number, body FROM events WHERE id IN (SELECT value FROM json_each(?)) AND certificate IS ? ORDER BY number
 """

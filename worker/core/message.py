@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal, Never
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from worker.core.errors import RefusedError, unchained
-from worker.core.pieces import FEWEST, is_in_pieces, odd_in
+from worker.core.pieces import is_in_pieces, may_be_key, odd_in
 from worker.core.renewal import Held, InFiles, InVault, Material, Plain, Reason, Renewal, Sealed
 from worker.core.secret import Secret
 from worker.core.unrepeated import without_repeats
@@ -26,8 +26,6 @@ _SURROGATE: Final = re.compile(r"\\u[dD]")
 _EXTENSION: Final = re.compile(r"[a-z0-9]{1,40}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ID: Final = re.compile(r"[\x21-\x7e]{1,200}")
-# With what may stand between pieces: the shortest key in PKCS#8 with its public part has more.
-_KEY_LIKE: Final = re.compile(r"(?:[A-Za-z0-9+/_=-]:*){81}")
 
 Text = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{1,1000}$")]
 Pem = Annotated[str, StringConstraints(max_length=131_072)]
@@ -247,9 +245,13 @@ def identify(body: bytes) -> tuple[str | None, str | None]:
     data = document.get("data")
     certificate = _if_sound(data.get("certificate") if isinstance(data, dict) else None, _NAME)
     renewal_id = _if_sound(document.get("id"), _ID)
-    most = 0 if is_in_pieces(document) else FEWEST - 1
-    is_told = renewal_id is not None and _KEY_LIKE.search(renewal_id) is None and odd_in(renewal_id) <= most
-    return certificate if odd_in(certificate or "") <= most else None, renewal_id if is_told else None
+    is_split = is_in_pieces(document)
+    return _if_harmless(certificate, is_split=is_split), _if_harmless(renewal_id, is_split=is_split)
+
+
+def _if_harmless(text: str | None, *, is_split: bool) -> str | None:
+    """Not where it may be a key, nor a piece of one that is split."""
+    return None if text is None or may_be_key(text) or (is_split and odd_in(text)) else text
 
 
 def _unsigned(body: bytes) -> bytes:

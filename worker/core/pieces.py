@@ -10,6 +10,13 @@ FEWEST: Final = 81
 _PART: Final = re.compile(r"[A-Za-z0-9]+")
 _FINGERPRINT: Final = 64
 """Characters in hex."""
+# What ids are made of: a UUID, or a digest in hex; and words, some of which are numbered.
+_ID: Final = re.compile(
+    r"(?<![A-Za-z0-9])(?:[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|[0-9a-f]{32,64}|[0-9A-F]{32,64})(?![A-Za-z0-9])"
+)
+_WORD: Final = re.compile(r"(?:[a-z]{3,24}(?:[A-Z][a-z]{2,})*|(?:[A-Z][a-z]{2,})+|[A-Z]{3,24})[0-9]{0,4}|[a-z]{2}")
+_MOST_UNREAD: Final = 44
+"""Characters: a digest in base64 has as many, and so has the number that is a P-256 key, which nothing tells apart."""
 _LONGEST: Final = 400
 _MOST: Final = 500
 
@@ -28,6 +35,17 @@ _EVERYDAY: Final = everyday(_FINGERPRINT)
 def odd_in(text: str) -> int:
     """Of its letters and digits, those in parts that nobody reads."""
     return sum(len(part) for part in _PART.findall(text[:_LONGEST]) if not _EVERYDAY.fullmatch(part))
+
+
+def unread_in(text: str) -> int:
+    """Of its letters and digits, those that are neither words nor one id: in whatever groups they stand."""
+    parts = _PART.findall(_ID.sub(" ", text, count=1))
+    return sum(len(part) for part in parts if not _WORD.fullmatch(part))
+
+
+def may_be_key(text: str) -> bool:
+    """Whether more than an id is there that nobody reads."""
+    return unread_in(text) > _MOST_UNREAD
 
 
 def is_in_pieces(document: Mapping[str, object]) -> bool:

@@ -21,6 +21,18 @@ _EVERYDAY: Final = everyday(32)
 """Ids of clouds are no longer."""
 _NUMBER: Final = r"-?(?:0[xX][0-9A-Fa-f]{1,2}|[0-9]{1,3})"
 _NUMBERS: Final = re.compile(rf"(?<![\w.:])(?:{_NUMBER}[\s,;]{{1,4}}){{{_FEWEST - 1},}}{_NUMBER}(?![\w.:])")
+# Whatever stands between them, if it is the same everywhere: so it is not in dates, and not between addresses.
+_MARKS: Final = r"[!-/:-@\[\]^-`{-~]{0,3}+"
+_SPACE: Final = r"(?:\s|\\[nr]){0,8}+"
+_ALIKE: Final = re.compile(
+    rf"(?<![A-Za-z0-9]){_NUMBER}(?![A-Za-z0-9])({_MARKS}){_SPACE}({_MARKS}){_SPACE}{_NUMBER}"
+    rf"(?:(?![A-Za-z0-9])\1{_SPACE}\2{_SPACE}{_NUMBER}){{{_FEWEST - 2},}}+(?![A-Za-z0-9])"
+)
+_GROUP: Final = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{2,19}={0,2}(?![A-Za-z0-9+/=])")
+_HEX_GROUP: Final = re.compile(r"(?:0[xX])?(?:[0-9A-Fa-f]{2}){1,8}")
+_WORD: Final = re.compile(r"(?:[A-Za-z]?[a-z]+|[A-Z]+)[0-9]{0,4}|[0-9]+")
+_ADDRESS: Final = 32
+"""Digits of hex that an IPv6 address has in groups of four."""
 _ESCAPE: Final = re.compile(
     r"(?<!\\)\\++(?:x[0-9A-Fa-f]{2}|u00[0-9A-Fa-f]{2}|u\{[0-9A-Fa-f]{1,2}\}|[0-3][0-7]{2})"
     r"|%(?:25)*[0-9A-Fa-f]{2}|&(?:amp;)*\#(?:[0-9]{2,3}|[xX][0-9A-Fa-f]{2});"
@@ -42,6 +54,8 @@ def dressed(text: str) -> Iterator[Span]:
     """Where such bytes stand, in no order."""
     yield from _runs(text)
     yield from (found.span() for found in _NUMBERS.finditer(text))
+    yield from (found.span() for found in _ALIKE.finditer(text))
+    yield from _in_groups(text)
     yield from _escaped(text)
     yield from _base32(text)
     yield from _base85(text)
@@ -64,6 +78,23 @@ def _escaped(text: str) -> Iterator[Span]:
             before = _WORD_BEFORE.search(text, max(first - _APART, 0), first)
             after = _WORD_AFTER.match(text, last, last + _APART)
             yield before.start() if before else first, after.end() if after else last
+
+
+def _in_groups(text: str) -> Iterator[Span]:
+    """Hex or base64 in neighbours of one length."""
+
+    def belongs(before: Span, one: Span) -> bool:
+        return one[1] - one[0] == before[1] - before[0] and one[0] - before[1] <= _APART
+
+    tokens = [found.span() for found in _GROUP.finditer(text)]
+    in_hex = (one for one in tokens if _HEX_GROUP.fullmatch(text, *one))
+    for group in _grouped(in_hex, belongs):
+        if sum(last - first - 2 * (text[first + 1] in "xX") for first, last in group) > _ADDRESS:
+            yield group[0][0], group[-1][1]
+    for group in _grouped(tokens, belongs):
+        unread = sum(not _WORD.fullmatch(text, *one) for one in group)
+        if sum(last - first for first, last in group) > _ADDRESS and 2 * unread > len(group):
+            yield group[0][0], group[-1][1]
 
 
 def _base32(text: str) -> Iterator[Span]:

@@ -1,15 +1,25 @@
-"""The folders that lead to a file: whoever may write in one of them can put another file in its place."""
+"""Who may write in a file, or in the folders that lead to it: there another file can be put in its place."""
 
 import grp
 import os
 import pwd
 import stat
+import struct
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 _ROOT: Final = 0
 _MOST_LINKS: Final = 40
+_LIST: Final = "system.posix_acl_access"
+# Of Linux: a version, then tag, rights and id of each entry.
+_VERSION: Final = 4
+_ENTRY: Final = struct.Struct("<HHI")
+_USER: Final = 0x02
+_GROUP: Final = 0x08
+_MASK: Final = 0x10
+_WRITE: Final = 0x02
 
 
 def problem_of_folders(path: Path) -> str | None:
@@ -19,8 +29,11 @@ def problem_of_folders(path: Path) -> str | None:
     whoever may write there takes nothing away from others.
     """
     try:
-        owners = frozenset({_ROOT, os.geteuid(), path.stat().st_uid})
-        found = ((folder, _problem(folder.stat(), owners)) for folder in _folders(path))
+        file = path.stat()
+        owners = frozenset({_ROOT, os.geteuid(), file.st_uid})
+        if _is_others_to_write(path, file, owners):
+            return "the file can be written by other users, of its group or of its access list"
+        found = ((folder, _problem(folder, folder.stat(), owners)) for folder in _folders(path))
         return next((f"the folder {folder}: {problem}" for folder, problem in found if problem is not None), None)
     except OSError:
         return None
@@ -37,17 +50,36 @@ def _folders(path: Path) -> Iterator[Path]:
     yield from dict.fromkeys((*seen, *path.resolve().parents))
 
 
-def _problem(folder: os.stat_result, owners: Collection[int]) -> str | None:
-    mode = folder.st_mode
+def _problem(path: Path, folder: os.stat_result, owners: Collection[int]) -> str | None:
     if folder.st_uid not in owners:
         return "is another user's, who can put another file in place of this one"
-    if mode & stat.S_ISVTX:
+    if folder.st_mode & stat.S_ISVTX:
         return None
-    if mode & stat.S_IWOTH:
+    if folder.st_mode & stat.S_IWOTH:
         return "everybody can put another file in place of this one"
-    if mode & stat.S_IWGRP and _has_others(folder.st_gid, owners):
+    if folder.st_mode & stat.S_IWGRP and _has_others(folder.st_gid, owners):
         return "a group can put another file in place of this one"
+    if _lists_others(path, owners):
+        return "other users of its access list can put another file in place of this one"
     return None
+
+
+def _is_others_to_write(path: Path, file: os.stat_result, owners: Collection[int]) -> bool:
+    return bool(file.st_mode & stat.S_IWGRP) and (_has_others(file.st_gid, owners) or _lists_others(path, owners))
+
+
+def _lists_others(path: Path, owners: Collection[int]) -> bool:
+    """Whether an access list lets anybody else write there."""
+    content = b""
+    with suppress(OSError):  # there is none, or there are none on this file system
+        content = os.getxattr(path, _LIST)[_VERSION:]
+    entries = list(_ENTRY.iter_unpack(content[: len(content) // _ENTRY.size * _ENTRY.size]))
+    mask = next((rights for tag, rights, _ in entries if tag == _MASK), _WRITE)
+    return any(
+        (tag == _USER and one not in owners) or (tag == _GROUP and _has_others(one, owners))
+        for tag, rights, one in entries
+        if rights & mask & _WRITE
+    )
 
 
 def _has_others(gid: int, owners: Collection[int]) -> bool:

@@ -153,6 +153,16 @@ class Trust(Model):
     """How old a signature may be, whatever its message says."""
     rules: CertificateRules = CertificateRules()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _roots_of_chains(cls, told: Any) -> Any:
+        """`ca_bundle` may also stand below `[trust.roots]`, with the other roots."""
+        roots = told.get("roots") if isinstance(told, dict) else None
+        if not isinstance(roots, dict) or "ca_bundle" not in roots or "ca_bundle" in told:
+            return told
+        rest = {name: value for name, value in roots.items() if name != "ca_bundle"}
+        return {**told, "roots": rest, "ca_bundle": roots["ca_bundle"]}
+
 
 class Domain(Model):
     """One domain of a deployment; for `per_domain` its three ids, else its name."""

@@ -18,6 +18,7 @@ from worker.core.pem import LONGEST_CHAIN, LONGEST_KEY
 from worker.core.renewal import InFiles
 from worker.core.secret import Secret
 from worker.settings.files import problem_of_kind, read_bounded
+from worker.settings.folders import problem_of_folders
 
 _OPEN_TO_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _ROOT: Final = 0
@@ -111,6 +112,8 @@ def _seen(relative: str, roots: Sequence[Path], place: str) -> _Sight:
             continue
         if not any(sight.path.is_relative_to(one) for one in allowed):
             raise RefusedError("file_outside_roots", f"{place}: leads out of the roots")
+        if (replaceable := problem_of_folders(root / relative)) is not None:
+            raise RefusedError("file_permissions", f"{place}: {replaceable}")
         return sight
     raise _unreadable(place, problem)
 

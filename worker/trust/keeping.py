@@ -4,6 +4,7 @@ A list of what may be there, part by part, and not of what keys look like: a key
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, assert_never
 
@@ -18,6 +19,7 @@ from worker.core.message import (
     VaultMaterial,
     parse,
 )
+from worker.core.pieces import may_be_key, unread_in
 from worker.core.reading import chain_in
 from worker.trust.exposure import holds_open_key
 from worker.trust.opening import JSON_TYPES, PLAIN_ENCODINGS, TrustPolicy, kind_of
@@ -33,6 +35,8 @@ _BETWEEN: Final = re.compile(r"[\s:]+")
 _BETWEEN_HEX: Final = re.compile(r"[\s:-]+")
 _WORD: Final = re.compile(r"(?<![A-Za-z0-9+/_=-])(?:[A-Za-z]?[a-z]+|[A-Z]+|[0-9]+)(?![A-Za-z0-9+/_=-])")
 _HEX: Final = re.compile(r"[0-9A-Fa-f]{41}")
+_MOST_UNREAD: Final = 60
+"""Characters of all texts together: the shortest key in DER has 68 in base64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,22 @@ def _is_in_place(message: Message) -> bool:
         event = parse(payload_of(message.body) if is_signed else message.body)
     except RefusedError:
         return False
+    if may_be_key(event.id) or sum(map(unread_in, _texts_of(event))) > _MOST_UNREAD:
+        return False
     return _is_plain_text(event.source) and _has_sound_attributes(event) and _has_sound_material(event)
+
+
+def _texts_of(event: RenewalEvent) -> Iterator[str]:
+    """Over which a key may be spread. What has a form of its own is looked at by itself."""
+    yield from (event.id, event.source, event.data.certificate)
+    for name, value in (event.model_extra or {}).items():
+        if name != "traceparent":
+            yield from (name, str(value))
+    match event.data.material:
+        case FileMaterial(chain=chain, private_key=key):
+            yield from (chain, key)
+        case VaultMaterial(path=path):
+            yield path
 
 
 def _is_plain_text(text: str | None) -> bool:
@@ -82,7 +101,7 @@ def _is_plain_text(text: str | None) -> bool:
         return True
     pieces = _BETWEEN.sub("", _WORD.sub("|", text))
     is_key_like = _KEY_LIKE.search(text) or _KEY_LIKE.search(pieces) or _HEX.search(_BETWEEN_HEX.sub("", text))
-    return len(text) <= _LONGEST_TEXT and is_key_like is None
+    return len(text) <= _LONGEST_TEXT and is_key_like is None and not may_be_key(text)
 
 
 def _has_sound_attributes(event: RenewalEvent) -> bool:
