@@ -16,7 +16,8 @@ def mistyped(given: Any, taken: Any, place: str = "") -> Iterator[str]:
     match given:
         case dict():
             for key, one in given.items():
-                yield from mistyped(one, taken[key], f"{place}.{key}" if place else str(key))
+                if key in taken:  # else it may stand in two places, and was taken in at the other
+                    yield from mistyped(one, taken[key], f"{place}.{key}" if place else str(key))
         case list():
             for number, (one, other) in enumerate(zip(given, taken, strict=True)):
                 yield from mistyped(one, other, f"{place}.{number}")
