@@ -60,6 +60,19 @@ def test_what_is_shown_otherwise_is_a_failure(rows: tuple[Bound, ...], expected:
     assert reason(domain(client_verification=False), *rows, of=leaf()) == expected
 
 
+def test_what_is_refused_for_being_there_already_is_judged_by_what_is_shown() -> None:
+    """A chunk that was applied in part, or a lost answer: the next call for the same is refused."""
+    wanted, conflict = domain(client_verification=False), Failure("conflict", "", transient=False)
+    for failure, rows, expected in (
+        (conflict, [row()], BindingResult(wanted, "attached")),
+        (conflict, [row(stored=stored())], BindingResult(wanted, "failed", conflict)),
+        (conflict, [row(client_verification=True)], BindingResult(wanted, "failed", conflict)),
+        (conflict, [], BindingResult(wanted, "failed", conflict)),
+        (SICK, [row()], BindingResult(wanted, "failed", SICK)),
+    ):
+        assert confirmed([BindingResult(wanted, "failed", failure)], observed(bound=rows), leaf()) == (expected,)
+
+
 def test_rows_of_other_places_are_nobodys_business() -> None:
     other = row(binding=domain(instance_id="i2"), stored=stored(), client_verification=True)
     assert reason(domain(client_verification=False), row(), other, of=leaf()) is None

@@ -11,6 +11,7 @@ from worker.core.outcome import BindingResult
 from worker.core.planning import Bound, Observed, Stored, age_of
 
 FLAG_MOVED = "client_verification_changed"
+_THERE_ALREADY = "conflict"
 
 
 def is_written(found: Stored, before: Stored | None, leaf: Leaf) -> bool:
@@ -40,15 +41,16 @@ def _facts(stored: Stored) -> tuple[object, ...]:
 
 
 def confirmed(results: Sequence[BindingResult], observed: Observed, leaf: Leaf | None) -> tuple[BindingResult, ...]:
-    """The results, those that claim success turned into failures where the gateway shows otherwise."""
+    """The results, those that claim success turned into failures where the gateway shows otherwise.
+
+    And the other way round where the gateway only says that a binding is there already: a chunk may have been applied
+    in part before, or by a call whose answer was lost.
+    """
     rows: dict[_Place, list[Bound]] = defaultdict(list)
     for row in observed.bound:
         rows[_place(row.binding)].append(row)
     others = _others(observed, leaf)
-    return tuple(
-        result if result.state == "failed" else _confirm(result, rows.get(_place(result.binding), ()), others)
-        for result in results
-    )
+    return tuple(_confirm(result, rows.get(_place(result.binding), ()), others) for result in results)
 
 
 _Place = tuple[str, bool]
@@ -67,10 +69,15 @@ def _others(observed: Observed, leaf: Leaf | None) -> frozenset[int]:
 
 def _confirm(result: BindingResult, rows: Sequence[Bound], others: Collection[int]) -> BindingResult:
     wanted = result.binding
+    is_failed = result.state == "failed"
+    if is_failed and (result.failure is None or result.failure.reason != _THERE_ALREADY):
+        return result
     # A binding without an instance is every instance's.
     at = wanted.instance_id
     mine = rows if at is None else [row for row in rows if row.binding.instance_id == at]
     failure = _shortfall(wanted, mine, others)
+    if is_failed:
+        return result if failure is not None else BindingResult(wanted, "attached")
     return result if failure is None else BindingResult(wanted, "failed", failure)
 
 
