@@ -135,8 +135,8 @@ OF_PROOF: Final = (
     Fault(
         "a roll-back is whole although something bad stays",
         "core/reporting.py",
-        "is_whole = not stuck and all(",
-        "is_whole = all(",
+        "is_whole = failure is None and not stuck and all(",
+        "is_whole = failure is None and all(",
         f"{_MOVED_BEFORE}test_what_is_bad_and_stays_where_it_is_makes_a_roll_back_none",
     ),
     Fault(
