@@ -24,7 +24,7 @@ def surprises(place: str, path: str, ended: str) -> list[str]:
     status, said = json.loads(ended)
     lines = said.splitlines()
     told = [line.removeprefix("rotation-worker: ").removeprefix(f"{path}: ") for line in lines]
-    is_told = len(told) == 1 and told[0].startswith(place) and SECRET not in said
+    is_told = len(told) == 2 and told[0].startswith(place) and told[1].startswith("next: ") and SECRET not in said
     return [] if status == 78 and is_told else [f"{place} ends with {status} and says {said}"]
 
 

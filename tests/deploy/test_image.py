@@ -83,8 +83,10 @@ class Build:
             from_ = origin / source.lstrip("/")
             if from_.is_dir():
                 shutil.copytree(from_, to, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copy(from_, to)
+                continue
+            if target.endswith("/"):
+                to.mkdir(parents=True, exist_ok=True)
+            shutil.copy(from_, to)
 
     def _run(self, command: str) -> None:
         here = re.sub(r"(?<=[ =])/", f"{self.home}/", command)

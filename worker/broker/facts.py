@@ -11,13 +11,10 @@ from hashlib import blake2b
 from sys import intern
 from typing import Final, Generic, TypeVar
 
-import structlog
-
 from worker.core.note import is_note, note_in
 from worker.core.past import Placed, least_needed, placed_in
 from worker.core.snapshot import Snapshot
 
-_log = structlog.get_logger()
 FOR: Final = 3 * 86400.0
 """Seconds: how long ago an outcome or a note at most, for what comes again. A machine may be down over a weekend."""
 EACH: Final = 8
@@ -117,7 +114,10 @@ class _Places:
         """Half for each: none is forgotten for another's sake while it has more than one."""
         if self.each > 1:
             self.each //= 2
-            _log.warning("history.shortened", each=self.each)
+            # Here: whoever only publishes does not wait for it.
+            import structlog  # noqa: PLC0415 - as above
+
+            structlog.get_logger().warning("history.shortened", each=self.each)
             for known in self._placed.values():
                 self._trim(known)
         else:

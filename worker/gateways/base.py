@@ -9,7 +9,7 @@ binding instead of raising it, so that one sick binding never stops its siblings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from worker.core.bundle import Bundle, Leaf
 from worker.core.calls import PlannedCall
@@ -17,8 +17,10 @@ from worker.core.deployment import Binding, Deployment
 from worker.core.errors import NotAskedError
 from worker.core.outcome import BindingResult
 from worker.core.planning import Create, Modify, Observed, Plan, Stored
-from worker.gateways.breaker import Outage
 from worker.limits import Usage
+
+if TYPE_CHECKING:
+    from worker.gateways.breaker import Outage
 
 OnResult = Callable[[BindingResult], None]
 
@@ -57,7 +59,7 @@ class Account(Protocol):
         ...
 
     @property
-    def outage(self) -> Outage | None:
+    def outage(self) -> "Outage | None":
         """For how long it has been down; None while it answers."""
         ...
 
