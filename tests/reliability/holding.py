@@ -117,7 +117,7 @@ def superseded_by_nothing(books: Books) -> Iterator[str]:
         if heard.outcome != "superseded" or mine is None:
             continue
         if not (_met_newer(books, mine, heard) or _was_put_aside(books, mine, heard)):
-            yield f"superseded by nothing: {heard.renewal_id}"
+            yield f"superseded ({heard.reason}) by nothing: {heard.renewal_id}"
 
 
 def _met_newer(books: Books, mine: Sent, heard: Heard) -> bool:

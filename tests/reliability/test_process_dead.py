@@ -14,7 +14,7 @@ from worker.sandbox.world import Fault
 
 pytestmark = pytest.mark.rabbitmq
 
-LISTING, READING, PUBLISHING = 0, 1, 2
+SHIELDING, LISTING, READING, PUBLISHING = 0, 1, 2, 3
 """Its connections, in the order of their coming."""
 
 
