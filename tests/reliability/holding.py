@@ -116,8 +116,8 @@ def superseded_by_nothing(books: Books) -> Iterator[str]:
         mine = sent.get(heard.renewal_id)
         if heard.outcome != "superseded" or mine is None:
             continue
-        if not (_met_newer(books, mine, heard) or _was_put_aside(books, mine, heard)):
-            yield f"superseded ({heard.reason}) by nothing: {heard.renewal_id}"
+        if not any(known(books, mine, heard) for known in (_met_newer, _was_put_aside, _was_taken_back)):
+            yield f"superseded by nothing: {heard.renewal_id}"
 
 
 def _met_newer(books: Books, mine: Sent, heard: Heard) -> bool:
@@ -131,6 +131,20 @@ def _met_newer(books: Books, mine: Sent, heard: Heard) -> bool:
         elif _is_newer(change, mine):
             return True
     return any(_is_newer(change, mine) for change in before.values())
+
+
+def _was_taken_back(books: Books, mine: Sent, heard: Heard) -> bool:
+    """Another one was put where it had been: what an urgent renewal went back from stays away."""
+    if heard.reason != "withdrawn":
+        return False
+    ends = len(books.changes) if heard.changes is None else heard.changes
+    had: set[str] = set()
+    for moment, change in numbered(books, mine.certificate):
+        if moment < ends and change.serial != mine.serial and change.place in had:
+            return True
+        if change.serial == mine.serial:
+            had.add(change.place)
+    return False
 
 
 def _was_put_aside(books: Books, mine: Sent, heard: Heard) -> bool:
