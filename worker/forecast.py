@@ -1,12 +1,13 @@
 """How long what is under way still takes: by limits, latency, and who else is at work there."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import ceil
 
 from worker.core.deployment import Deployment
 from worker.core.planning import Create, Modify, Plan
+from worker.effort import current_effort
 from worker.gateways.base import Account, Gateway
 
 
@@ -24,15 +25,31 @@ class Work:
     """All that is under way at the same gateway, this included."""
     replaces: bool = False
     """A certificate is stored before anything is attached."""
+    number: int = 0
+    """Of its rotation: the eldest has the lowest."""
 
     @property
     def calls_left(self) -> int:
         return ceil(self.calls * self.left / self.bindings) if self.bindings else self.calls
 
     def seconds_left(self) -> float:
-        """The budget is shared in turns: whoever is at work beside it has at most as many calls meanwhile."""
-        mine = self.calls_left
-        return self.account.seconds_for(sum(min(one.calls_left, mine) for one in self.beside))
+        """The budget is shared in turns, every other of which is the eldest's."""
+        by_age = sorted(self.beside, key=lambda one: one.number)
+        return self.account.seconds_for(sent_until([one.calls_left for one in by_age], by_age.index(self)))
+
+
+def sent_until(left: Sequence[int], mine: int) -> int:
+    """Calls that all send together until the one at `mine` has sent its own; `left` by age."""
+    rest, sent = [float(calls) for calls in left], 0.0
+    while rest[mine] >= 1:
+        eldest, *others = [number for number, calls in enumerate(rest) if calls >= 1]
+        # Until the first of them has ended: the eldest sends as much as all others, and those evenly.
+        step = min([rest[eldest] / max(len(others), 1), *(rest[number] for number in others)])
+        for number in others:
+            rest[number] -= step
+        rest[eldest] -= step * max(len(others), 1)
+        sent += step * (2 * len(others) or 1)
+    return round(sent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +66,8 @@ class Forecast:
         beside = self._works.setdefault(deployment.gateway, set())
         size = len(todo.attach)
         replaces = isinstance(todo.replacement, Create | Modify)
-        work = Work(gateway.account, len(gateway.calls(deployment, todo)), size, size, beside, replaces)
+        calls, number = len(gateway.calls(deployment, todo)), current_effort().number
+        work = Work(gateway.account, calls, size, size, beside, replaces, number)
         beside.add(work)
         self._put_off.pop(deployment.gateway, None)  # it lets itself be asked again
         try:

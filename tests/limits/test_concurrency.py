@@ -1,10 +1,14 @@
 """Fewer calls at once when the cloud is busy or slow; more again when it is well."""
 
 import asyncio
+from collections.abc import Sequence
+from math import exp
+from random import Random
 
 import pytest
 
 from tests.support.virtual_time import run_virtual
+from worker.effort import Effort, spending
 from worker.limits import Limits, Window
 from worker.limits.concurrency import Concurrency
 
@@ -41,7 +45,7 @@ def test_good_answers_bring_it_back_up_to_the_setting() -> None:
 
 
 def test_answers_that_become_much_slower_mean_that_calls_queue_up_over_there() -> None:
-    assert after(*[0.03] * 50, *[1.0] * 10).allowed < 8
+    assert after(*[0.03] * 50, *[1.0] * 20).allowed < 8
 
 
 def test_a_cloud_that_is_slow_always_is_not_busy() -> None:
@@ -55,8 +59,8 @@ def test_one_slow_answer_means_nothing(slow: float) -> None:
 
 
 def test_answers_that_come_in_time_again_are_none_of_the_slow_ones() -> None:
-    slow = after(*[0.03] * 50, *[1.0] * 7)
-    before, ended = slow.allowed, 50 * 0.03 + 7
+    slow = after(*[0.03] * 50, *[1.0] * 16)
+    before, ended = slow.allowed, 50 * 0.03 + 16
     assert 1 < before < 8
     for number in range(100):
         began = ended + number * 0.03
@@ -84,9 +88,64 @@ def test_what_was_refused_quickly_makes_nothing_look_slow() -> None:
 
 
 def test_a_cloud_that_has_become_slow_for_good_is_usual_after_a_while() -> None:
-    slower = after(*[0.1] * 50, *[1.0] * 30)
-    assert slower.allowed < 8
-    assert after(*[0.1] * 50, *[1.0] * 600).allowed == 8
+    assert after(*[0.1] * 50, *[1.0] * 20).allowed < 8
+    assert after(*[0.1] * 50, *[1.0] * 40).allowed == 8, "fewer calls at once did not help"
+
+
+@pytest.mark.parametrize("sigma", [0.3, 0.5, 0.8])
+@pytest.mark.parametrize("median", [0.1, 0.3, 1.0])
+def test_latencies_that_only_vary_make_nothing_slower(median: float, sigma: float) -> None:
+    for seed in range(10):
+        chance, concurrency = Random(seed), Concurrency(8)  # noqa: S311 - to be had again
+        allowed = []
+        for number in range(2000):
+            latency = median * exp(chance.gauss(0, sigma))
+            concurrency.answered(number, number + latency, kind="attach", is_busy=False)
+            allowed.append(concurrency.allowed)
+        assert sum(one == 8 for one in allowed) >= 0.98 * len(allowed)
+
+
+def test_calls_of_which_some_are_always_slow_are_none_of_a_slow_cloud() -> None:
+    for part in (0.1, 0.25, 0.5, 0.75, 0.9):
+        chance = Random(part)  # noqa: S311 - to be had again
+        latencies = [1.0 if chance.random() < part else 0.03 for _ in range(2000)]
+        allowed = [after(*latencies[:number]).allowed for number in range(0, 2000, 50)]
+        assert sum(one == 8 for one in allowed) >= 0.9 * len(allowed)
+
+
+def queued(places: Sequence[tuple[int, int]], sigma: float, seed: int) -> Sequence[Sequence[int]]:
+    """How many calls were allowed at once, after each of so many calls that a cloud with so many places works off."""
+
+    async def part(limits: Limits, calls: int, free: asyncio.Semaphore, chance: Random) -> Sequence[int]:
+        allowed: list[int] = []
+
+        async def call() -> None:
+            async with limits.slot() as turn:
+                turn.sending()
+                async with free:
+                    await asyncio.sleep(0.3 * exp(chance.gauss(0, sigma)))
+                turn.accepted = "attach"
+            allowed.append(limits.usage().allowed)
+
+        with spending(Effort()):
+            await asyncio.gather(*(call() for _ in range(calls)))
+        return allowed
+
+    async def scenario() -> Sequence[Sequence[int]]:
+        limits, chance = Limits([Window(1000, 1)], 8), Random(seed)  # noqa: S311 - to be had again
+        return [await part(limits, calls, asyncio.Semaphore(free), chance) for free, calls in places]
+
+    return run_virtual(scenario())
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("sigma", [0.0, 0.3, 0.5])
+def test_where_calls_queue_up_fewer_are_under_way_and_all_again_when_they_do_not(sigma: float, seed: int) -> None:
+    well, crowded, well_again = queued([(8, 200), (1, 200), (8, 200)], sigma, seed)
+    assert well[-1] == 8
+    assert sum(crowded) / len(crowded) < 6
+    assert min(crowded) <= 4
+    assert set(well_again[-50:]) == {8}
 
 
 def test_how_long_credentials_took_says_nothing_of_the_cloud() -> None:

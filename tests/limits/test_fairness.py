@@ -54,6 +54,30 @@ def test_a_small_rotation_behind_a_large_one_is_done_in_twice_its_own_time_and_a
     assert took <= 2 * alone(windows) + 1
 
 
+async def rotation(limits: Limits) -> float:
+    """How long the fifteen calls take that ten domains cost where each is attached alone."""
+    began = asyncio.get_running_loop().time()
+    with spending(Effort()):
+        for step in (2, 1, 1, 10, 1):
+            await asyncio.gather(*(send(limits) for _ in range(step)))
+    return asyncio.get_running_loop().time() - began
+
+
+@pytest.mark.parametrize("arrives", [1.7, 149])
+@pytest.mark.parametrize("windows", [SLOW, QUICK, WITH_LONG_WINDOW, BY_THE_HOUR])
+def test_so_is_one_that_attaches_ten_domains_at_once_each_alone(windows: Sequence[Window], arrives: float) -> None:
+    async def scenario() -> float:
+        limits = Limits(windows, 8)
+        large = asyncio.create_task(together(limits, 10_000))
+        await asyncio.sleep(arrives)
+        took = await rotation(limits)
+        large.cancel()
+        await asyncio.gather(large, return_exceptions=True)
+        return took
+
+    assert run_virtual(scenario()) <= 2 * run_virtual(rotation(Limits(windows, 8))) + 1
+
+
 @pytest.mark.parametrize("begin", [100, 1000, 3300, 4000])
 def test_small_rotations_behind_a_large_one_find_places_all_through_the_hour(begin: float) -> None:
     took = behind_a_large_one(BY_THE_HOUR, [begin + 60 * minute for minute in range(10)])
@@ -142,6 +166,9 @@ def test_no_rotation_is_passed_over_for_long_whatever_its_size_and_that_of_other
         (QUICK, 10_000, 10_000 / 200),
         (WITH_LONG_WINDOW, 9000, 9000 / 10),
         (BY_THE_HOUR, 10_000, 36_000),
+        ([Window(60, 60)], 1000, 1000),
+        ([Window(75, 30)], 1500, 600),
+        ([Window(60, 60), Window(3500, 3600)], 3000, 3000),
     ],
 )
 def test_a_large_rotation_alone_uses_the_whole_limit(windows: Sequence[Window], calls: int, ideal: float) -> None:

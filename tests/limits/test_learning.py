@@ -57,6 +57,19 @@ def test_a_learned_window_never_allows_more_than_was_set_for_its_span() -> None:
     assert windows == (Window(100, 1), Window(50, 300))
 
 
+@pytest.mark.parametrize("windows", [[Window(3, 10), Window(18, 10)], [Window(18, 10), Window(3, 10)]])
+def test_of_two_windows_that_are_set_for_one_span_the_lower_is_kept_to(windows: Sequence[Window]) -> None:
+    changed = Limits([Window(100, 1)], 8)
+    run_virtual(_changed(changed, windows))
+    for limits in (Limits(windows, 8), changed):
+        assert limits.windows == (Window(3, 10),)
+        assert learned(limits, (0, Window(30, 10)))[0] == (Window(3, 10),)
+
+
+async def _changed(limits: Limits, windows: Sequence[Window]) -> None:
+    limits.change(windows, 8)
+
+
 def test_of_two_policies_with_one_span_the_lower_is_kept_to_until_it_was_not_told_for_a_span() -> None:
     low, high = Window(5, 60), Window(200, 60)
     assert learned(Limits([], 8), (0, low), (1, high))[0] == (low,)
@@ -164,8 +177,8 @@ def test_a_window_that_begins_anew_brings_its_own_figure() -> None:
 def test_a_window_by_the_minute_does_not_make_one_by_the_hour_forgotten() -> None:
     async def scenario() -> list[float]:
         limits = Limits([Window(100, 1)], 8)
-        await _told(limits, 3, 3000)
+        await _told(limits, 3, 500)
         await _told(limits, 2, 40)
         return [round(await _told(limits, None)) for _ in range(4)]
 
-    assert run_virtual(scenario()) == [0, 0, 3000, 3000]
+    assert run_virtual(scenario()) == [0, 0, 500, 500]

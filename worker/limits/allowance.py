@@ -4,28 +4,82 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from worker.limits.windows import AT_ONCE
+
 _SAME: Final = 1.5
 """Seconds by which two accounts of one window may differ: they are told in whole ones."""
 _SHORT: Final = 120.0
 """Seconds: a window that ends sooner is another one than a window that ends later. Clouds have one by the minute and
 one by the hour, and do not say of which they speak."""
+_KEPT: Final = 24, 0.4
+"""Calls that long jobs leave to short ones, but no more than such a part: fifteen, and the turns of long ones between.
+Nothing is lost by that, for what is left shortly before the end they may use."""
+_RELEASE: Final = 0.5
+"""Seconds before the end: so long, and until calls are surely taken again, a short job can wait."""
+_NEVER: Final = float("-inf")
 
 
 @dataclass(slots=True)
 class _Account:
-    """At most `left` calls more until `until`, seconds of the loop's clock."""
+    """At most `left` calls more until `until`, seconds of the loop's clock.
+
+    A long job leaves some of them to short ones. It uses a part of the others at once, and what remains evenly.
+    """
 
     left: int = 0
-    until: float = float("-inf")
+    until: float = _NEVER
+    _most: int = 0
+    """That were left when it was told first."""
+    _since: float = 0.0
+    """When that was."""
+    _ends: float = _NEVER
+    """The soonest end that was told: nothing is sent before the latest, and nothing kept beyond this."""
 
-    def told(self, left: int, until: float) -> None:
+    def told(self, left: int, until: float, now: float) -> None:
         """Of one window the lowest figure is the latest, in whatever order answers arrive."""
-        is_same = abs(until - self.until) <= _SAME
-        self.left = min(left, self.left) if is_same else left
-        self.until = max(until, self.until) if is_same else until
+        if abs(until - self.until) <= _SAME:
+            self.left, self.until, self._ends = min(left, self.left), max(until, self.until), min(until, self._ends)
+        else:
+            self.left = self._most = left
+            self.until = self._ends = until
+            self._since = now
+
+    @property
+    def _span(self) -> float:
+        return self._ends - self._since
 
     def is_full(self, now: float, under_way: int) -> bool:
         return now < self.until and self.left <= under_way
+
+    def room_at(self, now: float, under_way: int, *, is_long: bool) -> float:
+        """When there is room, by time alone."""
+        if now >= self.until:
+            return now
+        free = self.left - under_way
+        if free <= 0:
+            return self.until
+        return max(self._due_at(free), now) if is_long else now
+
+    def _due_at(self, free: int) -> float:
+        """When a long job may have one of so many."""
+        most, part = _KEPT
+        kept = min(most, int(self._most * part))
+        released_at = self._ends - _RELEASE
+        if free <= kept:
+            return released_at
+        evenly = (1 - AT_ONCE) * (self._most - kept)
+        return min(self._ends - self._span * (free - kept) / evenly, released_at)
+
+    def sent_at(self, calls: int, now: float, under_way: int, *, is_long: bool) -> float:
+        """When the last of so many is sent. Those that come after are as many as this window began with."""
+        free = max(self.left - under_way, 0)
+        if now >= self.until or not self._most:
+            return self.room_at(now, under_way, is_long=is_long)
+        if calls <= free:
+            return self.room_at(now, self.left - (free - calls + 1), is_long=is_long)
+        spans, number = divmod(calls - free - 1, self._most)
+        share = max(number / self._most - AT_ONCE, 0.0) / (1 - AT_ONCE) if is_long else 0.0
+        return self.until + (spans + share) * self._span
 
 
 @dataclass(slots=True)
@@ -38,7 +92,7 @@ class Allowance:
     def told(self, left: int, until: float, now: float) -> None:
         """An answer says so."""
         told, other = (self._short, self._long) if until - now <= _SHORT else (self._long, self._short)
-        told.told(left, until)
+        told.told(left, until, now)
         other.left -= 1
 
     def untold(self) -> None:
@@ -46,12 +100,26 @@ class Allowance:
         self._short.left -= 1
         self._long.left -= 1
 
-    def has_room(self, now: float, under_way: int) -> bool:
-        return not (self._short.is_full(now, under_way) or self._long.is_full(now, under_way))
+    def has_room(self, now: float, under_way: int, *, is_long: bool) -> bool:
+        if now >= self._short.until and now >= self._long.until:
+            return True
+        return self.room_at(now, under_way, is_long=is_long) <= now
 
-    def room_at(self, now: float, under_way: int) -> float:
+    def room_at(self, now: float, under_way: int, *, is_long: bool) -> float:
         """When there will be room by time alone."""
-        return max((one.until for one in self._full(now, under_way)), default=now)
+        return max(
+            self._short.room_at(now, under_way, is_long=is_long), self._long.room_at(now, under_way, is_long=is_long)
+        )
 
-    def _full(self, now: float, under_way: int) -> Iterator[_Account]:
-        return (one for one in (self._short, self._long) if one.is_full(now, under_way))
+    def empty_until(self, now: float) -> float:
+        """When there will be calls again, where none is left."""
+        return max((one.until for one in self._accounts if one.is_full(now, 0)), default=now)
+
+    def sent_at(self, calls: int, now: float, under_way: int, *, is_long: bool) -> float:
+        """When the last of so many calls is sent."""
+        return max(one.sent_at(calls, now, under_way, is_long=is_long) for one in self._accounts)
+
+    @property
+    def _accounts(self) -> Iterator[_Account]:
+        yield self._short
+        yield self._long

@@ -9,6 +9,7 @@ from worker.effort import Effort, current_effort
 from worker.limits.allowance import Allowance
 from worker.limits.clock import now as _now
 from worker.limits.concurrency import Concurrency
+from worker.limits.guess import Guess
 from worker.limits.queue import SHORT_JOB, TurnQueue, is_long
 from worker.limits.usage import Usage, Used
 from worker.limits.windows import Places, Window
@@ -43,6 +44,8 @@ class Turn:
     """When the call itself began; None while nothing was sent: a turn that was not used costs nothing."""
     is_busy: bool = False
     """Set by whoever hears that the far end has too much to do."""
+    is_refused: bool = False
+    """Set by whoever hears that there were too many calls."""
     accepted: str | None = None
     """Set by whoever hears that the call did what it was for: which kind of call it was."""
     left: tuple[int, float] | None = None
@@ -79,11 +82,12 @@ class Limits:
     """
 
     def __init__(self, windows: Sequence[Window], concurrency: int) -> None:
-        self._most = {window.seconds: window.calls for window in windows}
-        self._places = [Places(window, 0) for window in windows]
+        self._most = _lowest(windows)
+        self._places = [Places(Window(calls, seconds), 0) for seconds, calls in self._most.items()]
         self._concurrency = Concurrency(concurrency)
         self._queue = TurnQueue()
         self._allowance = Allowance()
+        self._guess = Guess()
         self._under_way = 0
         self._sent = 0
         self._held_until = 0.0
@@ -98,8 +102,9 @@ class Limits:
 
     @property
     def held_for(self) -> float:
-        """Seconds until anything is sent again."""
-        return max(self._held_until - _now(), 0.0)
+        """Seconds until anything is sent again: the cloud wants that, or says that nothing is left until then."""
+        now = _now()
+        return max(self._held_until - now, self._allowance.empty_until(now) - now, 0.0)
 
     @property
     def windows(self) -> Sequence[Window]:
@@ -138,7 +143,7 @@ class Limits:
                 began = await self._turn_of(effort)
             if self._held_until <= _now():
                 return began
-            self._unused()  # a hold came between the turn and whoever waited for it
+            self._unused(began)  # a hold came between the turn and whoever waited for it
             self._check_patience()
 
     def _check_patience(self) -> None:
@@ -148,7 +153,10 @@ class Limits:
     def hold(self, seconds: float) -> None:
         """Nothing is sent for so long; an earlier hold that lasts longer stays. Nobody waits for a very long one."""
         self._held_until = max(self._held_until, _now() + seconds)
-        if self.held_for > LONGEST_WAIT:
+        self._dismiss()
+
+    def _dismiss(self) -> None:
+        if self._queue and self.held_for > LONGEST_WAIT:
             for turn in self._queue.clear():
                 if not turn.done():
                     turn.set_exception(HeldError(self.held_for))
@@ -157,9 +165,10 @@ class Limits:
         """Keeps to a window that the cloud has told. What is kept to from now on, if that is new.
 
         Never to more than was set for that span: others may share the account. Nor to more than was told a span ago or
-        less: two of the cloud's policies may have the same span.
+        less: two of the cloud's policies may have the same span. What was guessed before is forgotten.
         """
         now = _now()
+        self._guess.forget()
         calls = min(window.calls, self._most.get(window.seconds, window.calls))
         places = self._of(window.seconds)
         if places is None:
@@ -172,11 +181,15 @@ class Limits:
         self._reserve()
         return Window(calls, window.seconds)
 
+    def guess(self, hold: float, *, is_told: bool = True) -> Window | None:
+        """The cloud refuses and tells no window; nothing is sent for so long. How fast it is called from now on."""
+        return self._guess.refused(_now(), hold, is_told=is_told)
+
     def change(self, windows: Sequence[Window], concurrency: int) -> None:
         """Others are set from now on. What was sent counts on, and so does what the cloud has told."""
-        before, self._most = self._most, {window.seconds: window.calls for window in windows}
-        for window in windows:
-            self._set(window, before.get(window.seconds))
+        before, self._most = self._most, _lowest(windows)
+        for seconds, calls in self._most.items():
+            self._set(Window(calls, seconds), before.get(seconds))
         gone = {Window(calls, seconds) for seconds, calls in before.items() if seconds not in self._most}
         self._places = [one for one in self._places if one.window not in gone]
         self._concurrency.change(concurrency)
@@ -221,7 +234,9 @@ class Limits:
         begins, is_paced = max(self._held_until, _now()), calls >= SHORT_JOB or is_long(current_effort())
         outlooks = (places.outlook(begins, is_long=is_paced) for places in self._places)
         by_windows = max((one.sent_at(calls) for one in outlooks), default=begins)
-        return max(by_windows, begins + self._concurrency.seconds_for(calls)) - _now()
+        by_latency = begins + self._concurrency.seconds_for(calls)
+        by_allowance = self._allowance.sent_at(calls, begins, self._under_way, is_long=is_paced)
+        return max(by_windows, by_latency, by_allowance, self._guess.sent_at(calls, begins)) - _now()
 
     async def _turn_of(self, effort: Effort) -> float:
         turn = self._queue.add(effort)
@@ -231,7 +246,7 @@ class Limits:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 if turn.exception() is None:
-                    self._unused()  # the turn came together with the cancellation
+                    self._unused(turn.result())  # it came together with the cancellation
             else:
                 self._queue.leave(effort, turn)
             raise
@@ -248,22 +263,23 @@ class Limits:
 
     def _let_in(self, now: float) -> None:
         self._under_way += 1
+        self._guess.take(now)
         for places in self._places:
             places.take(now)
 
     def _is_open(self, now: float) -> bool:
         is_free = self._under_way < self._concurrency.allowed
-        return is_free and now >= self._held_until and self._allowance.has_room(now, self._under_way)
+        return is_free and now >= self._held_until and now >= self._guess.due_at
 
     def _may_send(self, effort: Effort, now: float) -> bool:
         return self._has_room(now, is_long=self._queue.is_held_back(effort))
 
     def _has_room(self, now: float, *, is_long: bool) -> bool:
         # A loop, because it is asked for every call: a generator takes longer than all of its windows.
-        for places in self._places:  # noqa: SIM110 - as above
+        for places in self._places:
             if not places.has_room(now, is_long=is_long):
                 return False
-        return True
+        return self._allowance.has_room(now, self._under_way, is_long=is_long)
 
     def _set_timer(self, now: float) -> None:
         if self._timer is not None:
@@ -282,30 +298,45 @@ class Limits:
         rooms = [places.room_at(now, is_long=is_long) for places in self._places]
         if None in rooms:
             return None
-        allowed_at = self._allowance.room_at(now, self._under_way)
-        return max([self._held_until, allowed_at, *(one for one in rooms if one is not None)])
+        allowed_at = self._allowance.room_at(now, self._under_way, is_long=is_long)
+        return max([self._held_until, self._guess.due_at, allowed_at, *(one for one in rooms if one is not None)])
 
     def leave(self, turn: Turn) -> None:
         """The turn is over."""
         now = _now()
         turn.lasted = now - turn.began
         if turn.sent_at is None:
-            return self._unused()
+            return self._unused(turn.began)
         # First of all given back: whatever is learned of it, the place must not be lost.
         self._under_way -= 1
         self._sent += 1
         for places in self._places:
             places.ended(now)
         self._concurrency.answered(turn.sent_at, now, kind=turn.accepted, is_busy=turn.is_busy)
+        if not turn.is_refused and self._guess.ended(turn.sent_at, now):
+            self._outgrow()
         if turn.left is None:
             self._allowance.untold()
         else:
             left, seconds = turn.left
             self._allowance.told(left, now + seconds, now)
+            self._dismiss()
         return self._admit() if self._queue else None
 
-    def _unused(self) -> None:
+    def _outgrow(self) -> None:
+        """A guess that has become looser than all that is set says nothing any more."""
+        fastest = min((places.window.interval for places in self._places), default=0.0)
+        if self._guess.window is not None and self._guess.window.interval < fastest:
+            self._guess.forget()
+
+    def _unused(self, began: float) -> None:
         self._under_way -= 1
+        self._guess.unused(began)
         for places in self._places:
             places.unused()
         self._admit()
+
+
+def _lowest(windows: Sequence[Window]) -> dict[float, int]:
+    """Calls by span: of several windows of one span, the lowest holds."""
+    return {one.seconds: one.calls for one in sorted(windows, key=lambda one: one.calls, reverse=True)}

@@ -1,12 +1,13 @@
 """Who is next: rotations take turns, each rotation's own calls in order; the urgent ones first, the sweep behind all.
 
-Every other turn is the eldest's. Where many share a small budget evenly, all would end late, and in a time slice none.
-But nobody has two turns in a row while another waits who may send.
+Short jobs come before long ones, until they had a turn for each who waits, and more. Apart from that every other turn
+is the eldest's: where many share a small budget evenly, all would end late, and in a time slice none. But nobody has
+two turns in a row while another like it waits who may send.
 """
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -112,15 +113,23 @@ class TurnQueue:
         return turn
 
     def _candidates(self) -> Iterator[Effort]:
-        """In the order in which they may be served now; one of them twice. Who was last is behind those like it."""
-        if self._is_eldests_turn and not self._urgent and self._others:
-            eldest = min(self._others, key=lambda effort: effort.number)
-            if eldest is not self._last:
-                yield eldest
-        for ring in self._rings:
-            yield from (effort for effort in ring if effort is not self._last)
-            if self._last is not None and self._last in ring:
-                yield self._last
+        """In the order in which they may be served now; some of them twice. Who was last is behind those like it."""
+        yield from self._in_turn(self._urgent)
+        first, held_back = dict[Effort, None](), dict[Effort, None]()
+        for effort in self._others:
+            (held_back if self.is_held_back(effort) else first)[effort] = None
+        for efforts in (first, held_back):
+            if self._is_eldests_turn and not self._urgent and efforts:
+                eldest = min(efforts, key=lambda effort: effort.number)
+                if eldest is not self._last:
+                    yield eldest
+            yield from self._in_turn(efforts)
+        yield from self._in_turn(self._background)
+
+    def _in_turn(self, efforts: Collection[Effort]) -> Iterator[Effort]:
+        yield from (effort for effort in efforts if effort is not self._last)
+        if self._last is not None and self._last in efforts:
+            yield self._last
 
     def efforts(self) -> Iterator[Effort]:
         """All who wait, the urgent ones first."""

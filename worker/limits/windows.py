@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice, repeat
+from math import ceil
 from typing import Final
 
 from worker.limits.outlook import Outlook
@@ -14,14 +15,15 @@ _SHORT: Final = 10.0
 """Seconds: a window that may well be used up at once, and that can be waited for."""
 _CATCHING_UP: Final = 0.5
 """Seconds by which a late timer, or a step that had to be waited for, may be made up for."""
-_AT_ONCE: Final = 0.25
+AT_ONCE: Final = 0.25
 """Of what a long window has free, so much need not be used evenly. The fuller it is, the more even."""
 _RESERVE: Final = 0.03
 """Of a long window, kept for short jobs."""
-_LEAST: Final = 3, 0.05
+_LEAST: Final = 3, 0.04
 """Places kept at least, but never more than such a part: what is kept is lost while there are no short jobs."""
-_LEAST_BESIDE: Final = 12, 0.2
-"""Likewise where another window is slower: nothing is lost then. A certificate with ten domains finds its places."""
+_LEAST_BESIDE: Final = 20, 0.35
+"""Likewise where another window is slower, of what that leaves over: nothing is lost then. A certificate with ten
+domains costs fifteen calls, each of them alone in its chunk: it finds its places, and the long job some beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,13 @@ class Window:
         """Places that long jobs leave to short ones, where the slowest window has this interval."""
         if self.seconds <= _SHORT:
             return 0
-        least, part = _LEAST_BESIDE if self.interval < slowest else _LEAST
-        return max(int(self.calls * _RESERVE), min(least, int(self.calls * part)))
+        kept, (least, part) = int(self.calls * _RESERVE), _LEAST
+        kept = max(kept, min(least, int(self.calls * part)))
+        if self.interval >= slowest:
+            return kept
+        least, part = _LEAST_BESIDE
+        left_over = self.calls - ceil(self.seconds / slowest)
+        return max(kept, min(least, int(self.calls * part), left_over))
 
 
 @dataclass(slots=True)
@@ -73,7 +80,7 @@ class Places:
         """Another figure for the same span."""
         self.window, self.reserve = window, reserve
         self.interval = window.seconds / (window.calls - reserve)
-        self.ahead = 0.0 if window.seconds <= _SHORT else self.interval * _AT_ONCE
+        self.ahead = 0.0 if window.seconds <= _SHORT else self.interval * AT_ONCE
 
     def is_disproved(self, calls: int, now: float) -> bool:
         """Whether another figure is to be kept to, now that the cloud tells this one."""
