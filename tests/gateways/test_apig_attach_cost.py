@@ -4,9 +4,11 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from math import ceil, log2
 
 import aiohttp
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from yarl import URL
@@ -15,11 +17,14 @@ from tests.gateways.test_transport_repeats import FarEnd, transport
 from tests.support.values import bundle, certificate, deployment, domain, leaf
 from tests.support.virtual_time import run_virtual
 from worker.core.outcome import Report
+from worker.gateways.exchange import AmbiguousError
 from worker.gateways.huawei_apig import HuaweiApig
 from worker.limits import Limits, Window
 from worker.rotation import Rotator
 
 REFUSED = 404, json.dumps({"error_code": "APIG.3020", "error_msg": "no such domain"}).encode()
+CONFLICT = 409, json.dumps({"error_code": "APIG.3333", "error_msg": "bound already"}).encode()
+BUSY = 409, json.dumps({"error_code": "APIG.3711", "error_msg": "once a minute"}).encode()
 
 
 @dataclass
@@ -28,11 +33,21 @@ class Cloud:
 
     good: frozenset[str]
     applies_in_part: bool = False
+    stops_at_bad: bool = False
+    """What comes before the first bad one is applied."""
+    again: tuple[int, bytes] | None = None
+    """What it answers for what is bound, where that is refused."""
+    refused: tuple[int, bytes] = REFUSED
+    lost: int = 0
+    """So many answers do not arrive."""
+    repeats: int = 0
+    """Attaches that are the same as the one before: what is busy is asked again until its deadline."""
     serial: int = 1
     not_before: str = "2026-01-01T00:00:00Z"
     not_after: str = "2026-01-11T00:00:00Z"
     attached: set[str] = field(default_factory=set)
     calls: list[str] = field(default_factory=list)
+    _sent: list[list[str]] = field(default_factory=list)
 
     async def exchange(
         self, _session: aiohttp.ClientSession, method: str, url: URL, _headers: Mapping[str, str], body: bytes
@@ -41,7 +56,10 @@ class Cloud:
         sent = json.loads(body) if body else {}
         if url.path.endswith("/attach"):
             self.calls.append("attach")
-            return self._attach([one["domain"] for one in sent["domains"]])
+            names = [one["domain"] for one in sent["domains"]]
+            self.repeats += names in self._sent
+            self._sent.append(names)
+            return self._attach(names)
         if url.path.endswith("/attached-domains"):
             self.calls.append("page")
             return 200, {}, self._page(int(url.query["offset"]), int(url.query["limit"]))
@@ -54,10 +72,17 @@ class Cloud:
         return 200, {}, self._certificate()
 
     def _attach(self, names: Sequence[str]) -> tuple[int, Mapping[str, str], bytes]:
+        if self.again is not None and not self.attached.isdisjoint(names):
+            return self.again[0], {}, self.again[1]
         known = self.good.intersection(names)
+        if self.stops_at_bad:
+            self.attached.update(takewhile(self.good.__contains__, names))
         if len(known) == len(names) or self.applies_in_part:
             self.attached |= known
-        status, body = (204, b"") if len(known) == len(names) else REFUSED
+        if len(known) == len(names) and self.lost:
+            self.lost -= 1
+            raise AmbiguousError("gateway_unavailable", "the connection broke, or the answer is no HTTP")
+        status, body = (204, b"") if len(known) == len(names) else self.refused
         return status, {}, body
 
     def _page(self, offset: int, limit: int) -> bytes:
@@ -111,6 +136,61 @@ def test_each_bad_domain_costs_two_calls_a_halving_and_no_more(
     assert cloud.attached == set(wanted) - bad
     states = {one.binding.name: one.state for one in report.deployments[0].bindings}
     assert {name for name, state in states.items() if state == "failed"} == bad
+
+
+def bound(report: Report) -> Mapping[str, str]:
+    return {one.binding.name: one.state for one in report.deployments[0].bindings}
+
+
+@settings(deadline=None)
+@given(st.data(), st.integers(1, 100), st.integers(2, 40), st.sampled_from([CONFLICT, BUSY]))
+def test_what_a_gateway_applied_in_part_and_does_not_take_again_costs_one_list_more(
+    data: st.DataObject, count: int, chunk: int, again: tuple[int, bytes]
+) -> None:
+    wanted = names(count)
+    bad = data.draw(st.sets(st.sampled_from(wanted), max_size=min(count, 12)), label="bad")
+    cloud = Cloud(frozenset(wanted) - bad, applies_in_part=True, again=again)
+    report = rotated(cloud, wanted, chunk)
+    attaches, calls = most_calls(count, chunk, len(bad))
+    distinct = len(cloud.calls) - cloud.repeats
+    assert cloud.calls.count("attach") - cloud.repeats <= attaches
+    assert distinct <= calls + 1
+    assert cloud.attached == set(wanted) - bad
+    assert {name for name, state in bound(report).items() if state == "failed"} == bad
+
+
+@pytest.mark.parametrize("again", [CONFLICT, BUSY])
+def test_a_chunk_that_was_applied_by_a_lost_call_is_no_failure(again: tuple[int, bytes]) -> None:
+    """Before it is sent again all of it is bound: nothing is left to send."""
+    wanted = names(20)
+    cloud = Cloud(frozenset(wanted), again=again, lost=1)
+    report = rotated(cloud, wanted, 20)
+    assert report.outcome == "succeeded"
+    assert cloud.calls.count("attach") - cloud.repeats == 1
+
+
+@settings(deadline=None)
+@given(st.data(), st.integers(1, 60), st.integers(2, 20))
+def test_a_gateway_that_applies_what_comes_before_the_bad_one_is_survived(
+    data: st.DataObject, count: int, chunk: int
+) -> None:
+    wanted = names(count)
+    bad = data.draw(st.sets(st.sampled_from(wanted), max_size=min(count, 6)), label="bad")
+    cloud = Cloud(frozenset(wanted) - bad, stops_at_bad=True, again=CONFLICT)
+    report = rotated(cloud, wanted, chunk)
+    assert cloud.attached == set(wanted) - bad
+    assert {name for name, state in bound(report).items() if state == "failed"} == bad
+    assert len(cloud.calls) <= most_calls(count, chunk, len(bad))[1] + 1 + len(bad) * ceil(log2(chunk))
+
+
+def test_a_conflict_that_is_about_one_domain_is_looked_into_once() -> None:
+    wanted = names(64)
+    cloud = Cloud(frozenset(wanted[1:]), refused=CONFLICT)
+    report = rotated(cloud, wanted, 64)
+    assert [name for name, state in bound(report).items() if state == "failed"] == wanted[:1]
+    attaches, calls = most_calls(64, 64, 1)
+    assert cloud.calls.count("attach") == attaches
+    assert len(cloud.calls) <= calls + 1
 
 
 def test_thousands_of_bound_domains_are_listed_twice_before_the_change_and_to_read_it_back() -> None:

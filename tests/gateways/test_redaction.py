@@ -1,6 +1,7 @@
 """No part of a key that was sent comes out of what a cloud says of it, however it is cut, wrapped or written."""
 
 import base64
+import binascii
 import hashlib
 import json
 import re
@@ -45,6 +46,17 @@ def wrapped(text: str, width: int, between: str = "\n") -> str:
 
 def text64(content: bytes | str) -> str:
     return base64.b64encode(content.encode() if isinstance(content, str) else content).decode()
+
+
+def uuencoded(content: bytes) -> str:
+    return "".join(binascii.b2a_uu(content[first : first + 45]).decode() for first in range(0, len(content), 45))
+
+
+def bold(letter: str) -> str:
+    for first, last, begins in (("A", "Z", 0x1D400), ("a", "z", 0x1D41A), ("0", "9", 0x1D7CE)):
+        if first <= letter <= last:
+            return chr(begins + ord(letter) - ord(first))
+    return letter
 
 
 QUOTED: Final[dict[str, Callable[[str], str]]] = {
@@ -93,6 +105,12 @@ QUOTED: Final[dict[str, Callable[[str], str]]] = {
     "in base85": lambda pem: base64.b85encode(der(pem)).decode(),
     "PEM in base85": lambda pem: base64.b85encode(pem.encode()).decode(),
     "in base85, as Adobe has it": lambda pem: base64.a85encode(der(pem)).decode(),
+    "uuencoded": lambda pem: uuencoded(der(pem)),
+    "PEM uuencoded": lambda pem: uuencoded(pem.encode()),
+    "in letters of full width": lambda pem: body(pem).translate({one: one + 0xFEE0 for one in range(0x21, 0x7F)}),
+    "in bold letters": lambda pem: "".join(bold(one) for one in body(pem)),
+    "with what cannot be seen": lambda pem: "\u200b".join(body(pem)),
+    "letter by letter, with dots": lambda pem: " . ".join(body(pem)),
     "PEM in hex": lambda pem: wrapped(pem.encode().hex(), 32, " "),
 }
 
@@ -124,6 +142,8 @@ def test_neither_is_a_cut_of_a_token_or_a_password() -> None:
         *("PEM in decimal", "in decimal", "in decimal, as Java has it", "in hex, as C has it", "as Python shows bytes"),
         *("DER, URL-quoted", "in base32", "PEM in base32, in lines, lower case"),
         *("in base85", "PEM in base85", "in base85, as Adobe has it"),
+        *("uuencoded", "PEM uuencoded", "in letters of full width", "in bold letters"),
+        *("with what cannot be seen", "letter by letter", "letter by letter, with dots"),
     ],
 )
 def test_bytes_in_another_dress_are_not_shown_even_where_they_were_sent_by_another_call(how: str) -> None:
@@ -223,6 +243,8 @@ def test_a_secret_of_another_call_is_starred_in_whatever_groups_it_stands(how: s
         "2001:0db8:85a3:0000:0000:8a2e:0370:7334 refuses AA:BB:CC:DD:EE:FF",
         "request f81d4fae-7dec-11d0-a765-00a0c91e6bf6 of project 0123456789abcdef0123456789abcdef",
         "this name that they have used must have been used once",
+        "A CERTIFICATE OF THIS NAME IS THERE ALREADY (SEE APIG.3007): CHOOSE ANOTHER, PLEASE.",
+        "columns a, b, c, d, e and f have 1, 2, 3, 4, 5 and 6 names",
     ],
 )
 def test_addresses_dates_and_words_are_no_groups_of_a_key(text: str) -> None:

@@ -8,6 +8,7 @@ from yarl import URL
 
 from worker.gateways.bodies import lenient, parsed
 from worker.gateways.exchange import client_session, exchange, traced
+from worker.tls import Identity
 from worker.tracing import Call
 
 _OK = 200
@@ -16,11 +17,14 @@ _OK = 200
 class Asking:
     """Asks one server. `timeout` in seconds for each call; no answer is read beyond `longest` bytes."""
 
-    def __init__(self, address: str, ca_file: Path | None, timeout: float, *, longest: int) -> None:
+    def __init__(
+        self, address: str, ca_file: Path | None, timeout: float, *, longest: int, identity: Identity | None = None
+    ) -> None:
         self._address = address.rstrip("/")
         self._ca_file = ca_file
         self._timeout = timeout
         self._longest = longest
+        self._identity = identity
         self._session: aiohttp.ClientSession | None = None
 
     async def __call__(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, object]:
@@ -35,7 +39,7 @@ class Asking:
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = client_session(self._ca_file, self._timeout)
+            self._session = client_session(self._ca_file, self._timeout, identity=self._identity)
         return self._session
 
     async def close(self) -> None:

@@ -6,10 +6,11 @@ binding instead of raising it, so that one sick binding never stops its siblings
 (timeout, reset, 5xx) the gateway reads before it writes again.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from worker.core.bundle import Bundle, Leaf
 from worker.core.calls import PlannedCall
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from worker.gateways.breaker import Outage
 
 OnResult = Callable[[BindingResult], None]
+NOWHERE: Final[Mapping[Binding, str]] = MappingProxyType({})
+"""Nothing has moved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +104,14 @@ class Gateway(Protocol):
         """
         ...
 
-    async def observe(self, deployment: Deployment, leaf: Leaf | None, *, elsewhere: bool = True) -> Observed:
+    async def observe(
+        self, deployment: Deployment, leaf: Leaf | None, *, elsewhere: bool = True, known: Collection[str] = ()
+    ) -> Observed:
         """Everything about the deployment, every page of it, by reading only.
 
         `elsewhere`: also what a listed binding is bound to that is not bound to the deployment's own certificate.
+        `known`: ids of certificates that bindings are known to have been bound to: none of them is left out for being
+        one of too many.
         """
         ...
 
@@ -133,15 +140,29 @@ class Gateway(Protocol):
         """
         ...
 
-    async def retire(self, stored: Stored, moved: Collection[Binding] = ()) -> bool:
+    @property
+    def detaches(self) -> bool:
+        """Whether it has a call to bind a place to nothing again."""
+        ...
+
+    async def detach(self, stored: Stored, bindings: Sequence[Binding]) -> Sequence[BindingResult]:
+        """What had nothing before is bound to nothing again; one result each. What is not bound to it is left alone."""
+        ...
+
+    async def retire(self, stored: Stored, moved: Mapping[Binding, str] = NOWHERE) -> bool:
         """Deletes a stored certificate if nothing is bound to it, and tells whether it is gone.
 
-        `moved`: what is bound to another one by now: that it may be shown with this one too is no reason to keep it.
+        `moved`: what is bound to another one by now, by its id: where it is shown with both, right before, that is no
+        reason to keep this one. What is shown with this one alone is.
         """
         ...
 
     async def discover(self) -> Sequence[Discovered]:
         """All that is stored and bound at the account."""
+        ...
+
+    async def show(self, certificate_id: str) -> Stored:
+        """What is stored there by this id; PermanentError `not_found` where nothing is."""
         ...
 
     async def check(self) -> None:

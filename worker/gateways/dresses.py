@@ -48,6 +48,16 @@ _DENSE: Final = re.compile(rf"[!-~]{{{_SHORTEST},}}")
 _ODD: Final = re.compile(r"[!#$%&()*;<>?@^`{|}~\"'\[\]\\]")
 _ONE_IN: Final = 10
 """Of the characters in base85, every fourth or fifth is odd."""
+_SPACED: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9](?:[^A-Za-z0-9]{1,16}[A-Za-z0-9](?![A-Za-z0-9])){19,}+")
+_UU_BEGINS: Final = re.compile(r"(?:^|(?<=[\s\"'(:=>])|(?<=\\n))[!-M]")
+_UU: Final = re.compile(r"[ -`]*")
+_UU_ODD: Final = re.compile(r"[!-/:-@\[-`]")
+_UU_ONE_IN: Final = 8
+"""Of its characters, nearly half are odd."""
+_UU_STRANGE: Final = re.compile(r"[!\"#$%&'*+;<=>?@\[-`]")
+_UU_FEWEST: Final = 3
+"""Such as are in no address, and in no date."""
+_UU_PADDING: Final = 3
 
 
 def dressed(text: str) -> Iterator[Span]:
@@ -59,6 +69,8 @@ def dressed(text: str) -> Iterator[Span]:
     yield from _escaped(text)
     yield from _base32(text)
     yield from _base85(text)
+    yield from (found.span() for found in _SPACED.finditer(text))
+    yield from _uuencoded(text)
 
 
 def _runs(text: str) -> Iterator[Span]:
@@ -119,6 +131,31 @@ def _base85(text: str) -> Iterator[Span]:
         odd = sum(1 for _ in _ODD.finditer(run[0]))
         if odd * _ONE_IN >= len(run[0]) and not all(_EVERYDAY.fullmatch(part) for part in _TOKEN.findall(run[0])):
             yield run.span()
+
+
+def _uuencoded(text: str) -> Iterator[Span]:
+    """Each line tells in its first letter how long it is. A short one counts behind another."""
+    end = -1
+    for found in _UU_BEGINS.finditer(text):
+        first = found.start()
+        if first < end:
+            continue
+        length = -(-(ord(found[0]) - ord(" ")) // 3) * 4
+        line = text[first + 1 : min(_end_of_uu(text, first + 1), first + 1 + length)]
+        is_next = end >= 0 and not text[end:first].strip("\\nr \n\r")
+        if len(line) + _UU_PADDING >= length and (is_next or _is_uuencoded(line)):
+            end = first + 1 + len(line)
+            yield first, end
+
+
+def _is_uuencoded(line: str) -> bool:
+    odd, strange = len(_UU_ODD.findall(line)), len(_UU_STRANGE.findall(line))
+    return len(line) + _UU_PADDING >= _SHORTEST and odd * _UU_ONE_IN >= len(line) and strange >= _UU_FEWEST
+
+
+def _end_of_uu(text: str, first: int) -> int:
+    found = _UU.match(text, first)
+    return found.end() if found else first
 
 
 def _grouped(spans: Iterable[Span], belongs: Callable[[Span, Span], bool]) -> Iterator[Sequence[Span]]:

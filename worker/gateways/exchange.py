@@ -10,7 +10,7 @@ from yarl import URL
 
 from worker.core.errors import PermanentError, TransientError, unchained
 from worker.effort import current_effort
-from worker.tls import verifying
+from worker.tls import Identity, verifying
 from worker.tracing import Call, current_span
 
 LONGEST_BODY: Final = 4 * 1024 * 1024
@@ -35,10 +35,10 @@ class AmbiguousError(TransientError):
     """A change whose effect is unknown: read before writing again."""
 
 
-def tls_context(ca_file: Path | None) -> ssl.SSLContext:
+def tls_context(ca_file: Path | None, identity: Identity | None = None) -> ssl.SSLContext:
     """TLS 1.2 or newer, always verified; against `ca_file` alone where there is one."""
     try:
-        return verifying(ca_file)
+        return verifying(ca_file, identity)
     except OSError:
         raise PermanentError("gateway_untrusted", "ca_file: cannot be read as certificates") from None
 
@@ -48,13 +48,14 @@ def client_session(
     timeout: float,
     request_class: type[aiohttp.ClientRequest] = aiohttp.ClientRequest,
     proxy: str | None = None,
+    identity: Identity | None = None,
 ) -> aiohttp.ClientSession:
     """A session that trusts no environment, inflates nothing, and leaves the number of connections to the limits.
 
     What goes through `proxy` is a tunnel for TLS: it sees names, and nothing else.
     """
     session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=tls_context(ca_file)),
+        connector=aiohttp.TCPConnector(limit=0, ssl=tls_context(ca_file, identity)),
         timeout=aiohttp.ClientTimeout(total=timeout),
         auto_decompress=False,
         trust_env=False,

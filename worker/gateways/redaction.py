@@ -1,18 +1,20 @@
 """What a cloud says in its errors, made fit to be shown: bounded, printable, without our secrets."""
 
 import re
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Final
 
 from worker.core import events
+from worker.core.likeness import LETTERS, SHORTEST_CUT, cuts_in, looks_of
 from worker.gateways.dresses import Span, dressed
-from worker.gateways.likeness import LETTERS, SHORTEST_CUT, cuts_in, looks_of
 
 _SHORTEST_PIECE: Final = 8
 """What is shorter may be an everyday word."""
 _LONGEST_TEXT: Final = 6000
+_INVISIBLE: Final = "Cf"
 # What stands for one character, however often it was escaped: in JSON, in URLs, in HTML, which leaves letters alone.
 _CHARACTER: Final = re.compile(
     r"(?<!\\)\\++(?:[ux]00(?P<json>[0-9A-Fa-f]{2})|x(?P<byte>[0-9A-Fa-f]{2})|u\{0*(?P<braced>[0-9A-Fa-f]{2})\}"
@@ -31,10 +33,17 @@ def shown(text: str, secrets: Iterable[str], pieces: Iterable[str] = ()) -> str:
     both, every cut of twelve letters and digits is starred, in whatever lines, escapes or base64 or hex it stands; and
     every long run that is no name or id, and bytes in any other dress, for they may be a secret of another call.
     """
-    text, secrets = text[:_LONGEST_TEXT], tuple(secrets)
-    words = [piece for piece in pieces if len(piece) >= _SHORTEST_PIECE]
+    text, secrets = _plain(text[:_LONGEST_TEXT])[:_LONGEST_TEXT], tuple(map(_plain, secrets))
+    words = [_plain(piece) for piece in pieces if len(piece) >= _SHORTEST_PIECE]
     spans = [*_quoted(text, {*_whole(secrets), *words}), *_cut(text, (*secrets, *words)), *dressed(text)]
     return events.shown(_starred(text, sorted(spans)))
+
+
+def _plain(text: str) -> str:
+    """Letters of other widths and shapes as those that they stand for, and nothing that cannot be seen."""
+    if text.isascii():
+        return text
+    return "".join(one for one in unicodedata.normalize("NFKC", text) if unicodedata.category(one) != _INVISIBLE)
 
 
 def _whole(secrets: Iterable[str]) -> Iterator[str]:

@@ -9,11 +9,13 @@ import structlog
 
 from worker.core.errors import RotationError, TransientError
 from worker.gateways.throttling import told_left, told_window
-from worker.limits import Limits, Turn
+from worker.limits import Limits, Turn, Window
 from worker.limits.clock import now as _now
 
 _log = structlog.get_logger()
 _FIRST_HOLD: Final = 1.0
+_MOST_DOUBLED: Final = 60.0
+"""Seconds: what is asked for is doubled up to this, where calls are refused again after it."""
 _BUSY: Final = frozenset({503, 504})
 
 
@@ -34,9 +36,10 @@ class Restraint:
             if turn.left is not None and turn.left[0] == 0:
                 _log.warning("gateway.exhausted", gateway=self.gateway, seconds=round(turn.left[1], 1))
 
-    def accepted(self) -> None:
-        """The answer was what was asked for."""
-        self._refused_in_a_row = 0
+    def accepted(self, turn: Turn) -> None:
+        """The answer was what was asked for. A call that was under way when another was refused ends no row."""
+        if turn.began >= self._held_since:
+            self._refused_in_a_row = 0
 
     def unanswered(self, turn: Turn) -> None:
         """Nothing came in time, or the connection broke."""
@@ -47,26 +50,33 @@ class Restraint:
         is_throttled = isinstance(error, TransientError) and error.reason == "throttled"
         turn.is_busy = is_throttled or error.status in _BUSY
         if isinstance(error, TransientError) and is_throttled:
-            self._learn(error)
-            self._hold(error, turn.began)
+            turn.is_refused = True
+            window = told_window(error.message)
+            if window is not None:
+                self._tell("limit.learned", self.limits.learn(window))
+            self._hold(error, turn, is_counted=window is not None or turn.left is not None)
 
-    def _learn(self, error: TransientError) -> None:
-        window = told_window(error.message)
-        kept = None if window is None else self.limits.learn(window)
+    def _tell(self, event: str, kept: Window | None) -> None:
         if kept is not None:
-            _log.warning("limit.learned", gateway=self.gateway, calls=kept.calls, seconds=kept.seconds)
+            _log.warning(event, gateway=self.gateway, calls=kept.calls, seconds=round(kept.seconds, 1))
 
-    def _hold(self, error: TransientError, began: float) -> None:
+    def _hold(self, error: TransientError, turn: Turn, *, is_counted: bool) -> None:
         """One refusal holds the whole gateway: for as long as it says, else a second, doubled each time in a row.
 
-        Calls that were under way together when it began are refused together: they count once.
+        `is_counted`: it says how many calls, so that nothing is guessed; without that, how long it says may be wrong
+        too. Calls that were under way together when it began are refused together: they count once.
         """
-        is_first = began >= self._held_since or not self._refused_in_a_row
+        is_first = turn.began >= self._held_since or not self._refused_in_a_row
         if is_first:
             self._refused_in_a_row += 1
             self._held_since = _now()
+        doubled, is_told = 2.0 ** min(self._refused_in_a_row - 1, 8), bool(error.hold)
         if not error.hold:
-            error.hold = _FIRST_HOLD * 2.0 ** min(self._refused_in_a_row - 1, 8)
+            error.hold = _FIRST_HOLD * doubled
+        elif not is_counted:
+            error.hold = max(error.hold, min(error.hold * doubled, _MOST_DOUBLED))
         self.limits.hold(error.hold)
         if is_first:
             _log.warning("gateway.throttled", gateway=self.gateway, seconds=error.hold, status=error.status)
+        if is_first and not is_counted:
+            self._tell("limit.guessed", self.limits.guess(error.hold, is_told=is_told))

@@ -10,7 +10,9 @@ from worker.limits import Window
 
 LONGEST_HOLD: Final = 3600.0
 _WHOLE: Final = re.compile(r"[0-9]{1,9}")
-_WINDOW: Final = re.compile(r"limit:\s*(\d{1,9}),\s*time:\s*(\d{1,6})\s*(second|minute|hour|day)")
+_WINDOW: Final = re.compile(
+    r"limit\s*:\s*([0-9]{1,9})\s*,\s*time\s*:\s*([0-9]{1,6})\s*(second|minute|hour|day)", re.IGNORECASE | re.ASCII
+)
 _UNIT: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
@@ -69,4 +71,4 @@ def _reset(headers: Mapping[str, str], now: datetime) -> float | None:
 
 def _span(text: str) -> float | None:
     found = _WINDOW.search(text)
-    return None if found is None else float(int(found[2]) * _UNIT[found[3]])
+    return None if found is None else float(int(found[2]) * _UNIT[found[3].lower()])

@@ -246,7 +246,7 @@ class Transport:
         self._tell(request, status, turn.waited)
         self._restraint.answered(turn, told)
         if status in request.expect:
-            self._restraint.accepted()
+            self._restraint.accepted(turn)
             turn.accepted = request.operation
             return Answer(status, told, parsed(content, status))
         refusal = self._refusal(status, told, content)

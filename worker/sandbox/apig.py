@@ -166,7 +166,8 @@ class Apig:
         for domain, flag in chosen:
             if self.world.attach_adds and domain.certificate_id not in (None, stored.id):
                 domain.former.add(str(domain.certificate_id))
-            domain.certificate_id, domain.client_verification = stored.id, flag
+            domain.certificate_id = stored.id
+            domain.client_verification = flag and stored.name not in self.world.flagless
             domain.former.discard(stored.id)
         self.world.propagate(stored.id)
         return Result(204)

@@ -12,7 +12,8 @@ from uuid import uuid4
 
 from cryptography import x509
 
-from worker.app import broker_of, run
+from worker.app import run
+from worker.broker import broker_of
 from worker.broker.base import Broker, Message
 from worker.building import certificates_of
 from worker.core.deployment import Deployment
@@ -22,6 +23,7 @@ from worker.sandbox.demo_broker import DemoBroker
 from worker.sandbox.demo_world import DemoWorld, Entry
 from worker.sandbox.server import Sandbox, SandboxConfig
 from worker.settings import Settings
+from worker.shielding import judge_of
 from worker.verification import served_chain
 
 CALLS_PER_SECOND = 20
@@ -118,7 +120,7 @@ async def started(folder: Path, broker: DemoBroker) -> AsyncIterator[Demo]:
         board = Board({entry.name: Line(entry) for entry in entries}, _by_key(settings))
         stopping = asyncio.Event()
         worker = asyncio.create_task(run(settings, stopping=stopping, watcher=board))
-        door = broker_of(settings)
+        door = broker_of(settings, judge_of(settings))
         try:
             await door.declare()
             for entry in entries:

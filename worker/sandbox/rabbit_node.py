@@ -64,7 +64,13 @@ class RabbitNode:
         """`rabbitmqctl`'s output. Raises `RuntimeError` with what it complained of."""
         command = [str(_CTL), "-q", *arguments]
         done = subprocess.run(  # noqa: S603 - our own command
-            command, env=self._environment(), capture_output=True, text=True, check=False, timeout=60
+            command,
+            cwd=self.home,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
         )
         if done.returncode:
             raise RuntimeError(f"rabbitmqctl {arguments[0]} ended with {done.returncode}: {done.stderr.strip()}")
@@ -74,6 +80,7 @@ class RabbitNode:
         with (self.home / f"{role}.out").open("ab") as out:
             process = subprocess.Popen(  # noqa: S603 - our own command
                 command,
+                cwd=self.home,
                 env=self._environment(),
                 stdout=out,
                 stderr=out,
@@ -103,6 +110,7 @@ class RabbitNode:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("RABBITMQ_", "ERL_"))}
         return inherited | {
             "HOME": str(self.home),
+            "ERL_CRASH_DUMP": str(self.home / "erl_crash.dump"),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "ERL_EPMD_PORT": str(self.epmd_port),
             "RABBITMQ_CONF_ENV_FILE": str(self.home / "env.conf"),

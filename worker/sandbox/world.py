@@ -155,6 +155,8 @@ class World:
     """What is attached to another certificate at APIG is shown with both, until it is detached from the first."""
     put_moves_flags: bool = False
     """Whatever modifies a certificate at APIG switches client verification off where it is bound."""
+    flagless: set[str] = field(default_factory=set)
+    """Names of certificates at APIG on which client verification stays off, whatever is asked for."""
     served: dict[Key, Served] = field(default_factory=dict)
     """(instance or listener id, name) → what its TLS port serves now"""
     flaws: list[Flaw] = field(default_factory=list)

@@ -3,9 +3,9 @@
 import asyncio
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import count
 from typing import Final, assert_never
 from uuid import uuid4
@@ -18,7 +18,7 @@ from worker.core.errors import Failure, PermanentError, RotationError, Transient
 from worker.core.outcome import BindingResult
 from worker.core.planning import Bound, Create, Modify, Observed, Plan, Stored, age_of
 from worker.core.readback import is_untouched, is_written
-from worker.gateways.base import Discovered, OnResult, Right
+from worker.gateways.base import NOWHERE, Discovered, OnResult, Right
 from worker.gateways.bycloud.auth import Credentials
 from worker.gateways.bycloud.binding import Binder
 from worker.gateways.bycloud.client import ByCloudClient, Sender
@@ -32,13 +32,10 @@ from worker.gateways.together import together
 from worker.gateways.transport import AmbiguousError, OnCall, Transport
 from worker.limits import KeyedLock, Limits
 from worker.settings.gateways import ByCloud as Settings
+from worker.wall_clock import utc_now
 
 _MOST_TRIES: Final = 4
 _NO_PUT: Final = frozenset({404, 405, 501})
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 def open_bycloud(
@@ -56,12 +53,12 @@ def open_bycloud(
         endpoint=settings.endpoint,
         limits=limits,
         authenticator=Credentials(settings.auth, settings.region),
-        dialect=ByCloudDialect(_now),
+        dialect=ByCloudDialect(utc_now),
         timeout=settings.call_timeout_seconds,
         deadline=deadline,
         ca_file=settings.ca_file,
         chance=chance,
-        wall_clock=_now,
+        wall_clock=utc_now,
         on_call=on_call,
         proxy=settings.proxy,
     )
@@ -72,6 +69,7 @@ class ByCloud:
     """One region of one account. `patience`: seconds to wait for a certificate, a binding or a load balancer."""
 
     tells_beginnings = False
+    detaches = False
 
     def __init__(self, name: str, transport: Sender, patience: float, chance: Callable[[], float]) -> None:
         self.name = name
@@ -85,9 +83,11 @@ class ByCloud:
     def calls(self, deployment: Deployment, todo: Plan) -> Sequence[PlannedCall]:
         return planned(deployment, todo)
 
-    async def observe(self, deployment: Deployment, leaf: Leaf | None, *, elsewhere: bool = True) -> Observed:
+    async def observe(
+        self, deployment: Deployment, leaf: Leaf | None, *, elsewhere: bool = True, known: Collection[str] = ()
+    ) -> Observed:
         del elsewhere  # listeners have no flag that would have to be known
-        found = await self._finder.find(deployment, leaf)
+        found = await self._finder.find(deployment, leaf, known)
         certificate = found.certificate
         if deployment.strategy == "rebind" and certificate is not None:
             check_active(certificate)
@@ -210,7 +210,13 @@ class ByCloud:
             return nullcontext()
         return self._load_balancers.hold(listener.load_balancer)
 
-    async def retire(self, stored: Stored, moved: Collection[Binding] = ()) -> bool:
+    async def detach(self, stored: Stored, bindings: Sequence[Binding]) -> Sequence[BindingResult]:
+        """No call to unbind a certificate is documented."""
+        del stored
+        failure = Failure("unsupported", "this cloud has no call to unbind a certificate", transient=False)
+        return [BindingResult(one, "failed", failure) for one in bindings]
+
+    async def retire(self, stored: Stored, moved: Mapping[Binding, str] = NOWHERE) -> bool:
         """No call to delete a certificate is documented."""
         del stored, moved
         return False
@@ -221,6 +227,9 @@ class ByCloud:
     async def _with_bindings(self, listed: Certificate) -> Certificate:
         """A list may leave the bindings out."""
         return listed if listed.bindings is not None else await self._client.show(listed.id)
+
+    async def show(self, certificate_id: str) -> Stored:
+        return (await self._client.show(certificate_id)).stored()
 
     async def check(self) -> None:
         await self._client.page(1)

@@ -1,6 +1,6 @@
 """Which stored certificate is a deployment's own. Calls are few: what was found once is shown by its id, not listed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -43,10 +43,13 @@ class Finder:
     def remember(self, deployment: Deployment, certificate: Certificate) -> None:
         self._known[deployment.key] = (certificate.name, certificate.id)
 
-    async def find(self, deployment: Deployment, leaf: Leaf | None) -> Found:
-        """By id, and for `in_place` by name where there is none of that id; for `replace`, an upload."""
+    async def find(self, deployment: Deployment, leaf: Leaf | None, known: Collection[str] = ()) -> Found:
+        """By id, and for `in_place` by name where there is none of that id; for `replace`, an upload.
+
+        `known`: ids of what listeners were bound to before, to be asked in any case.
+        """
         if deployment.strategy == "replace":
-            return await self._upload(deployment, leaf)
+            return await self._upload(deployment, leaf, known)
         return Found(await self._single(deployment))
 
     async def _single(self, deployment: Deployment) -> Certificate | None:
@@ -74,7 +77,7 @@ class Finder:
             raise PermanentError("ambiguous_name", "several stored certificates have the deployment's name")
         return await self._shown(deployment, same[0].id) if same else None
 
-    async def _upload(self, deployment: Deployment, leaf: Leaf | None) -> Found:
+    async def _upload(self, deployment: Deployment, leaf: Leaf | None, before: Collection[str]) -> Found:
         """The upload of this very leaf where there is one, else this deployment's latest."""
         if leaf is not None:
             known = await self._remembered(deployment, lambda name: name == uploaded_name(base_name(name), leaf))
@@ -93,32 +96,42 @@ class Finder:
         else:
             chosen = await self._own(deployment, mine)
             own = [one for one in own if one not in mine]
-        return await self._with_holders(deployment, chosen, own, listed)
-
-    async def _with_holders(
-        self,
-        deployment: Deployment,
-        chosen: Certificate | None,
-        own: Sequence[Certificate],
-        listed: Sequence[Certificate],
-    ) -> Found:
-        """Its own are asked one after another, the latest first; of strangers only what the list shows is known.
-
-        The latest of its own is one of the formers in any case.
-        """
-        missing, formers = _missing(deployment.bindings or (), chosen), list[Certificate]()
         others = [one for one in own if chosen is None or one.id != chosen.id]
-        for one in others[:_MOST_ASKED]:
+        missing = _missing(deployment.bindings or (), chosen)
+        formers, missing = await self._formers(others, missing, before)
+        seen = {one.id for one in (*own, chosen) if one is not None}
+        strangers = [one for one in listed if one.id not in seen and not _is_spoilt(one)]
+        return Found(chosen, formers, await self._strangers(strangers, missing, before), len(listed))
+
+    async def _formers(
+        self, others: Sequence[Certificate], missing: Sequence[Binding], before: Collection[str]
+    ) -> tuple[Sequence[Certificate], Sequence[Binding]]:
+        """Its own that any of the missing is bound to, and what is missing then. The latest is one in any case.
+
+        What the list shows of them is judged; where it shows nothing, some are asked, the latest first.
+        """
+        formers, asked = list[Certificate](), 0
+        for one in others:
             if not missing:
                 break
+            asked += one.bindings is None
+            if one.bindings is None and asked > _MOST_ASKED and one.id not in before:
+                continue
             shown = await self._with_bindings(one) if formers else await self.client.show(one.id)
             left = _missing(missing, shown)
             if not formers or left != missing:
                 formers.append(shown)
             missing = left
-        known = {one.id for one in (*own, chosen) if one is not None}
-        strangers = [one for one in listed if one.id not in known and not _is_spoilt(one)]
-        return Found(chosen, formers, [one for one in strangers if _missing(missing, one) != missing], len(listed))
+        return formers, missing
+
+    async def _strangers(
+        self, strangers: Sequence[Certificate], missing: Sequence[Binding], before: Collection[str]
+    ) -> Sequence[Certificate]:
+        """Of these only what the list shows is known, but where a listener is known to have been bound to one."""
+        if not missing:
+            return ()
+        shown = [await self._with_bindings(one) if one.id in before else one for one in strangers]
+        return [one for one in shown if _missing(missing, one) != missing]
 
     async def served_until(self, listeners: Sequence[Binding]) -> datetime | None:
         """When the first certificate that one of these has expires: what ends first is asked first."""

@@ -1,28 +1,29 @@
 """Huawei Cloud API Gateway as a Gateway: `in_place`, `blue_green` and `per_domain`."""
 
-from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from typing import assert_never
 from uuid import uuid4
 
 from worker.core.bundle import Bundle, Leaf
 from worker.core.calls import PlannedCall
 from worker.core.deployment import Binding, Deployment
-from worker.core.errors import PermanentError, RotationError
+from worker.core.errors import PermanentError
 from worker.core.outcome import BindingResult
 from worker.core.planning import Create, Modify, Observed, Plan, Stored
-from worker.gateways.base import Discovered, OnResult, Right
+from worker.gateways.base import NOWHERE, Discovered, OnResult, Right
 from worker.gateways.huawei_apig.attaching import Attaching
 from worker.gateways.huawei_apig.auth import PasswordToken, Signature, StaticToken
 from worker.gateways.huawei_apig.blue_green import observe_blue_green
 from worker.gateways.huawei_apig.client import ApigClient
+from worker.gateways.huawei_apig.detaching import Detaching
 from worker.gateways.huawei_apig.facts import Facts
 from worker.gateways.huawei_apig.observing import observe_in_place, served_until
 from worker.gateways.huawei_apig.per_domain import Adding, observe_per_domain
 from worker.gateways.huawei_apig.planned import planned
 from worker.gateways.huawei_apig.rights import calls
 from worker.gateways.huawei_apig.storing import Storing
-from worker.gateways.huawei_apig.wire import ApigDialect, BoundDomain, Certificate
+from worker.gateways.huawei_apig.wire import ApigDialect, Certificate
 from worker.gateways.rights import tried
 from worker.gateways.together import together
 from worker.gateways.transport import Authenticator, OnCall, Transport
@@ -30,10 +31,7 @@ from worker.limits import Limits
 from worker.settings.base import TokenAuth
 from worker.settings.gateways import AkSkAuth, PasswordAuth
 from worker.settings.gateways import HuaweiApig as Settings
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+from worker.wall_clock import utc_now
 
 
 def open_huawei_apig(
@@ -51,12 +49,12 @@ def open_huawei_apig(
         endpoint=settings.endpoint,
         limits=limits,
         authenticator=_authenticator(settings),
-        dialect=ApigDialect(_now),
+        dialect=ApigDialect(utc_now),
         timeout=settings.call_timeout_seconds,
         deadline=deadline,
         ca_file=settings.ca_file,
         chance=chance,
-        wall_clock=_now,
+        wall_clock=utc_now,
         on_call=on_call,
         proxy=settings.proxy,
     )
@@ -66,9 +64,9 @@ def open_huawei_apig(
 def _authenticator(settings: Settings) -> Authenticator:
     match settings.auth:
         case PasswordAuth() as auth:
-            return PasswordToken(auth, settings.ca_file, settings.call_timeout_seconds, _now, settings.proxy)
+            return PasswordToken(auth, settings.ca_file, settings.call_timeout_seconds, utc_now, settings.proxy)
         case AkSkAuth() as auth:
-            return Signature(auth, settings.endpoint, settings.project_id, _now)
+            return Signature(auth, settings.endpoint, settings.project_id, utc_now)
         case TokenAuth() as auth:
             return StaticToken(auth)
         case _:
@@ -79,6 +77,7 @@ class HuaweiApig:
     """One project of one account."""
 
     tells_beginnings = True
+    detaches = True
 
     def __init__(
         self, name: str, transport: Transport, project_id: str, domains_per_attach: int, chance: Callable[[], float]
@@ -95,11 +94,14 @@ class HuaweiApig:
     def calls(self, deployment: Deployment, todo: Plan) -> Sequence[PlannedCall]:
         return planned(self._project_id, self._domains_per_attach, deployment, todo)
 
-    async def observe(self, deployment: Deployment, leaf: Leaf | None, *, elsewhere: bool = True) -> Observed:
+    async def observe(
+        self, deployment: Deployment, leaf: Leaf | None, *, elsewhere: bool = True, known: Collection[str] = ()
+    ) -> Observed:
+        del known  # every one that may be bound is looked at
         if deployment.strategy == "per_domain":
             return await observe_per_domain(self._client, self._facts, deployment, leaf)
         if deployment.strategy == "blue_green":
-            return await observe_blue_green(self._client, deployment, leaf, elsewhere=elsewhere, now=_now())
+            return await observe_blue_green(self._client, deployment, leaf, elsewhere=elsewhere, now=utc_now())
         return await observe_in_place(self._client, deployment, elsewhere=elsewhere)
 
     async def served_until(self, bindings: Sequence[Binding]) -> datetime | None:
@@ -131,22 +133,11 @@ class HuaweiApig:
             raise PermanentError("not_found", "there is no stored certificate to attach")
         return await Attaching(self._client, to, on_result).in_chunks(bindings, self._domains_per_attach)
 
-    async def retire(self, stored: Stored, moved: Collection[Binding] = ()) -> bool:
-        try:
-            bound = await self._client.bound_domains(stored.certificate_id)
-            if not {_place(row) for row in bound} <= {(one.name, one.instance_id) for one in moved}:
-                return False
-            await self._detach(stored, bound)
-            await self._client.delete(stored.certificate_id)
-        except RotationError as error:
-            if error.reason != "not_found":
-                raise
-        return True
+    async def detach(self, stored: Stored, bindings: Sequence[Binding]) -> Sequence[BindingResult]:
+        return await Detaching(self._client, self._domains_per_attach).detached(stored, bindings)
 
-    async def _detach(self, stored: Stored, bound: Sequence[BoundDomain]) -> None:
-        for start in range(0, len(bound), self._domains_per_attach):
-            chunk = bound[start : start + self._domains_per_attach]
-            await self._client.detach(stored.certificate_id, [Binding("domain", *_place(row)) for row in chunk])
+    async def retire(self, stored: Stored, moved: Mapping[Binding, str] = NOWHERE) -> bool:
+        return await Detaching(self._client, self._domains_per_attach).is_retired(stored, moved)
 
     async def discover(self) -> Sequence[Discovered]:
         return await together(self._discovered(one) for one in await self._client.listed())
@@ -158,6 +149,9 @@ class HuaweiApig:
         )
         return Discovered(certificate.stored(), tuple(bindings))
 
+    async def show(self, certificate_id: str) -> Stored:
+        return (await self._client.show(certificate_id)).stored()
+
     async def check(self) -> None:
         await self._client.page(0, 1)
 
@@ -167,7 +161,3 @@ class HuaweiApig:
 
     async def close(self) -> None:
         await self.account.close()
-
-
-def _place(row: BoundDomain) -> tuple[str, str | None]:
-    return row.url_domain.lower(), row.instance_id
