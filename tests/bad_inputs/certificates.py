@@ -112,7 +112,6 @@ ROWS: Final = (
         "superseded",
         "read",
     ),
-    Bad("B55", "older, urgent, allowed and signed", going_back, "rotated", "succeeded", "changed"),
     Bad("B56", "a CA's certificate", issued(is_ca=True), "leaf_is_ca"),
     Bad("B56", "no extended key usage", issued(usage=()), "eku_no_serverauth"),
     Bad("B56", "for clients only", issued(usage=(ExtendedKeyUsageOID.CLIENT_AUTH,)), "eku_no_serverauth"),
@@ -194,4 +193,6 @@ ROWS: Final = (
     ),
     Bad("B65", "the key of the current one", sealed(same_key), "rotated", "succeeded", "changed"),
     Bad("B65", "the key of the current one, after a compromise", same_key_exposed, "key_reused"),
+    # Last, for from then on the key that it replaces is an exposed one.
+    Bad("B55", "older, urgent, allowed and signed", going_back, "rotated", "succeeded", "changed"),
 )

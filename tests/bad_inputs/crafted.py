@@ -2,7 +2,18 @@
 
 from collections.abc import Callable, Mapping
 
-from tests.bad_inputs.forging import Forged, Numbers, forged, mersenne, of_size, sound, with_exponent, with_key
+from tests.bad_inputs.forging import (
+    Forged,
+    Numbers,
+    dh_of,
+    dsa_of,
+    forged,
+    mersenne,
+    of_size,
+    sound,
+    with_exponent,
+    with_key,
+)
 from worker.sandbox.ca import Authority
 
 AUTHORITY = Authority.create()
@@ -16,7 +27,12 @@ def leaf_of(numbers: Numbers) -> Forged:
 
 def key_of(numbers: Numbers) -> Forged:
     """That key behind a sound certificate."""
-    return Forged(AUTHORITY.issue(NAMES, key=sound()).chain_pem, numbers.pem)
+    return beside_sound(numbers.pem)
+
+
+def beside_sound(private_key_pem: str) -> Forged:
+    """A sound certificate with that for its key."""
+    return Forged(AUTHORITY.issue(NAMES, key=sound()).chain_pem, private_key_pem)
 
 
 def crafted() -> Mapping[str, tuple[Callable[[], Forged], str, int]]:
@@ -30,6 +46,8 @@ def crafted() -> Mapping[str, tuple[Callable[[], Forged], str, int]]:
         "20,902 bits on both sides": (lambda: leaf_of(mersenne(9689, 11213)), "weak_key", 0),
         "5,532 bits of Mersenne's primes in 4 kB": (lambda: key_of(mersenne(1279, 4253)), "key_mismatch", 1),
         "a short key of RSA-8192": (lambda: key_of(of_size(8192)), "key_mismatch", 1),
+        "DSA of 7,600 bits": (lambda: beside_sound(dsa_of(7600)), "key_type", 0),
+        "DH of 7,600 bits": (lambda: beside_sound(dh_of(7600)), "key_type", 0),
         "exponent 1 on both sides": (lambda: leaf_of(of_size(2048, 1)), "cert_unparseable", 0),
         "exponent 3 on both sides": (lambda: leaf_of(of_size(2048, 3)), "rsa_exponent", 0),
         "a key with exponent 1": (lambda: key_of(with_exponent(1)), "key_mismatch", 1),

@@ -21,6 +21,8 @@ RSA: Final = sequence(oid("1.2.840.113549.1.1.1"), NULL)
 RSA_PSS: Final = sequence(oid("1.2.840.113549.1.1.10"))
 SAN: Final = "2.5.29.17"
 _PRIME_FIELD: Final = oid("1.2.840.10045.1.1")
+_DSA: Final = oid("1.2.840.10040.4.1")
+_DH: Final = oid("1.2.840.113549.1.3.1")
 _EC: Final = oid("1.2.840.10045.2.1")
 
 
@@ -172,6 +174,17 @@ def pss(key: rsa.RSAPrivateKey) -> tuple[bytes, str]:
     """Public and private half under the name of RSA-PSS."""
     public = sequence(RSA_PSS, parts_of(spki_of(key.public_key()))[1])
     return public, pem("PRIVATE KEY", sequence(integer(0), RSA_PSS, octets(numbers_of(key).der)))
+
+
+def dsa_of(size: int) -> str:
+    """Of numbers that are merely odd; its public half is for the library to compute."""
+    numbers = sequence(*map(integer, ((1 << size) - 24691, (1 << size - 1) + 1, 3)))
+    return pem("PRIVATE KEY", sequence(integer(0), sequence(_DSA, numbers), octets(integer((1 << size - 2) + 1))))
+
+
+def dh_of(size: int) -> str:
+    numbers = sequence(integer((1 << size) - 24691), integer(2))
+    return pem("PRIVATE KEY", sequence(integer(0), sequence(_DH, numbers), octets(integer((1 << size - 2) + 1))))
 
 
 def explicit(key: PrivateKeyTypes) -> tuple[bytes, str]:

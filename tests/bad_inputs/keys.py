@@ -1,5 +1,6 @@
 """B43 to B53: keys, and how they are written."""
 
+import json
 from collections.abc import Callable
 from typing import Final
 
@@ -12,6 +13,8 @@ from tests.bad_inputs.forging import (
     Numbers,
     any_key_pem,
     composite,
+    dh_of,
+    dsa_of,
     explicit,
     forged,
     mersenne,
@@ -22,8 +25,9 @@ from tests.bad_inputs.forging import (
     with_key,
     with_wrong_exponent,
 )
-from tests.bad_inputs.stage import AUTHORITY, Material, Stage
+from tests.bad_inputs.stage import AUTHORITY, Material, Stage, event_of
 from tests.bad_inputs.table import Bad
+from tests.support.clouds import message
 from worker.broker.base import Message
 from worker.sandbox.ca import Issued
 
@@ -98,6 +102,16 @@ def certified(generate: Callable[[], PrivateKeyTypes]) -> Make:
 def held(generate: Callable[[], PrivateKeyTypes]) -> Make:
     """A key of that kind behind a sound certificate."""
     return sealed(lambda stage: Forged(stage.issue().chain_pem, any_key_pem(generate())))
+
+
+def beside(private_key_pem: Callable[[], str]) -> Make:
+    """That behind a sound certificate."""
+    return sealed(lambda stage: Forged(stage.issue().chain_pem, private_key_pem()))
+
+
+def dsa_keys_in_the_open(_stage: Stage) -> Message:
+    keys = [dsa_of(size) for size in range(7500, 7508)]
+    return message(json.dumps(event_of({"certificate": "shop", "keys": keys})).encode())
 
 
 def explicit_curve(stage: Stage) -> Material:
@@ -178,6 +192,10 @@ ROWS: Final = (
     Bad("B52", "Ed25519", certified(ed25519.Ed25519PrivateKey.generate), "key_type"),
     Bad("B52", "X25519", certified(x25519.X25519PrivateKey.generate), "key_type"),
     Bad("B52", "DSA", certified(lambda: dsa.generate_private_key(1024)), "key_type"),
+    Bad("B52", "a DSA key of 7,600 bits", beside(lambda: dsa_of(7600)), "key_type"),
+    Bad("B52", "a DH key of 7,600 bits", beside(lambda: dh_of(7600)), "key_type"),
+    Bad("B52", "a DSA key of 32,768 bits", beside(lambda: dsa_of(32768)), "too_large"),
+    Bad("B52", "eight DSA keys in the open", dsa_keys_in_the_open, "malformed", is_withheld=True),
     Bad("B52", "a key of Ed25519", held(ed25519.Ed25519PrivateKey.generate), "key_type"),
     Bad("B52", "a key on secp256k1", held(lambda: ec.generate_private_key(ec.SECP256K1())), "key_mismatch"),
     Bad("B52", "a P-256 key that spells its curve out", sealed(explicit_curve), "rotated", "succeeded", "changed"),

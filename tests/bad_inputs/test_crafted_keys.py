@@ -1,18 +1,23 @@
 """Keys made to cost much: refused by what they look like, before anything slow is begun."""
 
+import json
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from tests.bad_inputs.crafted import AUTHORITY, NAMES, crafted
-from tests.bad_inputs.forging import sound
+from tests.bad_inputs.crafted import AUTHORITY, NAMES, crafted, key_of
+from tests.bad_inputs.forging import dh_of, dsa_of, mersenne, of_size, sound
+from tests.support.clouds import message
 from tests.support.judging import rules
 from worker.core.errors import RefusedError
+from worker.core.renewal import Plain, Renewal
 from worker.core.secret import Secret
 from worker.intake import Intake
+from worker.settlement import Identity
 from worker.trust.keycheck import KeyCheck
 from worker.trust.opening import TrustPolicy
 
@@ -69,3 +74,25 @@ async def test_what_is_counted_is_counted_of_a_sound_key(tmp_path: Path, loads: 
     with pytest.raises(Exception, match="broke off"):
         await checking.checked(issued.chain_pem, Secret(issued.private_key_pem))
     assert (loads.quick, loads.slow, started.exists()) == (1, 0, True)
+
+
+async def test_a_key_that_is_too_long_is_compared_with_no_id(tmp_path: Path, loads: Loads) -> None:
+    checking, _started = intake(tmp_path)
+    made = key_of(mersenne(9689, 11213))
+    renewal = Renewal(
+        "a-long-enough-id", "shop", "acme", Plain(made.chain_pem, Secret(made.private_key_pem)), "renewal"
+    )
+    with pytest.raises(RefusedError) as told:
+        await checking.bundle_of(renewal)
+    assert (told.value.reason, loads.quick, loads.slow) == ("too_large", 0, 0)
+
+
+@pytest.mark.parametrize(("make", "quick"), [(dsa_of, 0), (dh_of, 0), (lambda size: of_size(size).pem, 8)])
+def test_keys_that_a_message_brings_are_loaded_once_each_if_at_all(
+    make: Callable[[int], str], quick: int, loads: Loads
+) -> None:
+    keys = [make(size) for size in range(7500, 7508)]
+    data = {"certificate": "a-long-enough-name", "keys": keys}
+    claimed = Identity.of(message(json.dumps({"id": "a-long-enough-id", "data": data}).encode()))
+    assert (claimed.certificate, claimed.renewal_id) == ("a-long-enough-name", "a-long-enough-id")
+    assert (loads.quick, loads.slow) == (quick, 0)

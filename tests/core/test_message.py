@@ -6,8 +6,11 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import sha512
 from typing import Any
+from uuid import UUID
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -174,7 +177,8 @@ CUT: dict[str, tuple[dict[str, Any], tuple[str | None, str | None]]] = {
 @pytest.mark.parametrize("how", CUT)
 def test_no_piece_of_a_key_is_told_as_an_id_or_a_name(how: str) -> None:
     message, told = CUT[how]
-    assert identify(json.dumps(message).encode()) == told
+    body = json.dumps(message).encode()
+    assert identify(body) == told
 
 
 @pytest.mark.parametrize(
@@ -185,14 +189,98 @@ def test_no_piece_of_a_key_is_told_as_an_id_or_a_name(how: str) -> None:
             "traceparent": f"00-{'0af7651916cd43dd' * 2}-b7ad6b7169203331-01",
         },
         {"id": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "correlation": "01BX5ZZKBKACTAV9WEVGEMMVRZ"},
-        {"id": "ab12" * 16, "fingerprint": "cd34" * 16, "source": "/acme/lego/host-1.example.com"},
         {"id": "https://ci.example.com/pipelines/2026-11-21/6f1d2c5e-9b6a-5d0e-8a54-3f1c7be0a9d2#build-4711"},
+        {"id": "da39a3ee5e6b4b0d3255bfef95601890afd80709"},
+        {"id": "ab12" * 16, "fingerprint": "cd34" * 16, "source": "/acme/lego/host-1.example.com"},
         {"id": "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"},
+        {"id": f"urn:sha256:{'ab12' * 16}"},
         {"id": "sweep-6f1d2c5e-9b6a-5d0e-8a54-3f1c7be0a9d2", "time": "2026-11-20T10:00:00.123456+01:00"},
     ],
 )
 def test_ids_as_people_make_them_are_told(fields: dict[str, str]) -> None:
     assert identify(json.dumps(document(**fields)).encode()) == ("shop", fields["id"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "xn--80aaxitdbjk.xn--p1ai",
+        "a27be832f2e9441c8127fe48e3b5ac67",
+        "crt-20261120-a1b2c3",
+        "ec2-203-0-113-25.eu-central-1.example.com",
+        "eu1-shop",
+        "10.20.30.40-vip",
+    ],
+)
+@pytest.mark.parametrize("renewal_id", ["6f1d2c5e9b6a5d0e8a543f1c7be0a9d2", "6f1d2c5e-9b6a-5d0e-8a54-3f1c7be0a9d2"])
+def test_names_as_people_give_them_are_told_beside_any_id(name: str, renewal_id: str) -> None:
+    body = json.dumps({**data(certificate=name), "id": renewal_id}).encode()
+    assert identify(body) == (name, renewal_id)
+
+
+KEY = ec.generate_private_key(ec.SECP256R1())
+D = KEY.private_numbers().private_value.to_bytes(32)
+KEY_PEM = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+RSA_KEY = rsa.generate_private_key(65537, 2048)
+RSA_PEM = RSA_KEY.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
+OF_EC: dict[str, str] = {
+    "hex": D.hex(),
+    "hex, upper case": D.hex().upper(),
+    "base64": base64.b64encode(D).decode(),
+    "base64 for URLs": base64.urlsafe_b64encode(D).decode().rstrip("="),
+    "decimal": str(int.from_bytes(D)),
+    "one half": D.hex()[:32],
+    "the other half, like a UUID": str(UUID(D.hex()[32:])),
+    "a line of PEM": KEY_PEM.splitlines()[2][:30],
+}
+
+
+def bringing(key: object, told: str) -> bytes:
+    material = {"kind": "plain", "chain_pem": "", "private_key_pem": key}
+    return json.dumps({**data(material=material), "id": told}).encode()
+
+
+@pytest.mark.parametrize("how", OF_EC)
+def test_no_id_that_quotes_the_key_that_comes_with_it_is_told(how: str) -> None:
+    own: dict[str, Any] = {"kty": "EC", "d": base64.urlsafe_b64encode(D).decode().rstrip("=")}
+    for key in (KEY_PEM, KEY_PEM.replace("\n", "\\n"), f"{RSA_PEM}{KEY_PEM}", [own]):
+        body = bringing(key, OF_EC[how])
+        assert identify(body)[1] is None
+    as_name = json.dumps(document(data={"certificate": OF_EC["one half"], "key": KEY_PEM})).encode()
+    assert identify(as_name) == (None, "7f0c")
+
+
+def test_neither_is_a_piece_of_an_rsa_key() -> None:
+    number = RSA_KEY.private_numbers().p
+    for told in (f"{number:x}"[:32], str(number)[40:60]):
+        assert identify(bringing(RSA_PEM, told)) == ("shop", None)
+        assert identify(bringing(KEY_PEM, told)) == ("shop", told)
+
+
+HARMLESS: dict[str, dict[str, Any]] = {
+    "numbers": {"x": [0] * 600},
+    "words": {f"word{number}": "and more" for number in range(600)},
+    "other keys": {"x": [{"d": "a-harmless-word"}] * 9},
+    "a key too long": {"x": f"-----BEGIN PRIVATE KEY-----{'A' * 5000}-----END PRIVATE KEY-----"},
+}
+
+
+@pytest.mark.parametrize("what", HARMLESS)
+def test_nothing_harmless_hides_the_key_beside_it(what: str) -> None:
+    for first, last in (({}, HARMLESS[what]), (HARMLESS[what], {})):
+        body = {**first, **data(material={"private_key_pem": KEY_PEM}), "id": D.hex()[:32], **last}
+        assert identify(json.dumps(body).encode())[1] is None
+    pieces = {**HARMLESS[what], **document(id=PIECES[0], trace=PIECES[1])}
+    assert identify(json.dumps(pieces).encode())[1] is None
+
+
+@pytest.mark.parametrize("what", [*HARMLESS][1:])
+def test_where_more_is_brought_than_is_compared_neither_id_nor_name_is_told(what: str) -> None:
+    assert identify(json.dumps({**document(), **HARMLESS[what]}).encode()) == (None, None)
+
+
+def test_many_numbers_alone_are_no_reason_to_tell_nothing() -> None:
+    assert identify(json.dumps({**document(), **HARMLESS["numbers"]}).encode()) == ("shop", "7f0c")
 
 
 def test_a_signed_message_is_known_by_what_was_signed() -> None:

@@ -11,7 +11,7 @@ from tests.support.values import bound, current, day, deployment, domain, leaf, 
 from worker.core.deployment import Deployment
 from worker.core.errors import RefusedError
 from worker.core.moving import Replaced, replaced_ones, waves
-from worker.core.planning import Bound, Create, Keep, Observed, Plan, Superseded
+from worker.core.planning import Bound, Create, Keep, Observed, Plan, Superseded, previous_of
 from worker.core.strategies import plan
 
 BLUE = stored(certificate_id="blue", name="shop_" + "01" * 6, stored_at=day(2))
@@ -66,10 +66,11 @@ def test_a_newer_certificate_of_its_own_supersedes_the_renewal() -> None:
 
 
 def test_a_domain_that_serves_a_newer_certificate_of_somebody_is_left_alone() -> None:
-    newer = stored(certificate_id="c9", name="by_hand", not_before=day(12))
+    newer = stored(certificate_id="c9", name="by_hand", not_before=day(12), serial_number=99)
     todo = planned(observed(stored=BLUE, bound=(at(A, BLUE), at(B, newer))))
     assert ([one.name for one in todo.attach], todo.superseded_by) == ([A.name], newer)
     assert plan(target(), observed(stored=BLUE, bound=(at(A, newer),)), leaf()) == Superseded(newer)
+    assert todo.previous == previous_of(BLUE), "and is not what was replaced"
 
 
 def test_a_client_ca_that_would_be_lost_is_refused() -> None:

@@ -11,7 +11,7 @@ from tests.support.values import day, domain
 from worker.core.errors import Failure
 from worker.core.note import TYPE, Note, entry_of, is_note, note_in
 from worker.core.outcome import Previous
-from worker.core.proof import Shortfall
+from worker.core.proof import Reach, Shortfall
 from worker.core.snapshot import Condemned, Flags, Origin, Snapshot, Verdict
 
 PLACES = st.tuples(st.text(), st.none() | st.text())
@@ -35,7 +35,7 @@ SNAPSHOTS = st.builds(
     st.none() | st.just(day(3, 4)),
     ORIGINS,
     st.none() | CONDEMNED,
-    st.frozensets(st.text()),
+    st.builds(Reach, st.frozensets(st.text()), st.frozensets(st.text())),
 )
 
 
@@ -80,7 +80,7 @@ def test_what_has_other_types_is_no_note(garbage: dict[str, Any]) -> None:
 def test_a_part_that_is_missing_makes_it_none() -> None:
     for name in entry():
         # Older workers know nothing of these.
-        if name not in ("type", "origins", "bad", "answered", "replaced_at", "message_sha256"):
+        if name not in ("type", "origins", "bad", "answered", "replaced_at", "message_sha256", "unreached"):
             assert note_in({key: value for key, value in entry().items() if key != name}) is None
     assert note_in({"type": TYPE}) is None
 

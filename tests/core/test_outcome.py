@@ -1,10 +1,13 @@
 """What came of a rotation, and what becomes of its message."""
 
+from datetime import datetime, timedelta
+
 import pytest
 
-from tests.support.values import deployment, domain, leaf
+from tests.support.values import day, deployment, domain, leaf
 from worker.core.backoff import RetryPolicy, jittered, step_for
 from worker.core.errors import Failure
+from worker.core.events import rfc3339
 from worker.core.outcome import (
     BindingResult,
     DeploymentReport,
@@ -13,10 +16,12 @@ from worker.core.outcome import (
     Outcome,
     ParkFor,
     Report,
+    Timing,
     attempted,
     conclude,
     dispose,
 )
+from worker.fleet.told import told_in
 
 TRANSIENT = Failure("gateway_unavailable", "", transient=True)
 PERMANENT = Failure("not_found", "", transient=False)
@@ -111,3 +116,25 @@ def test_pauses_between_calls_grow_to_a_cap_and_chance_only_shortens_them() -> N
     assert [jittered(attempt, 0.0) for attempt in (1, 2, 3, 100)] == [0.5, 1.0, 2.0, 20.0]
     assert jittered(1, 0.5) == pytest.approx(0.375)
     assert 0.25 < jittered(1, 0.999) < 0.2505
+
+
+@pytest.mark.parametrize(
+    ("renewed_at", "outcome", "reason", "seconds"),
+    [
+        (day(10), "succeeded", "rotated", 86400.0),
+        (day(12), "succeeded", "rotated", 0.0),
+        (day(11) - timedelta(days=4000), "succeeded", "rotated", 90 * 86400.0),
+        (day(10), "succeeded", "already_current", None),
+        (day(10), "failed", "binding_failed", None),
+        (None, "succeeded", "rotated", None),
+    ],
+)
+def test_metrics_and_page_agree_on_when_a_renewal_was_served(
+    renewed_at: datetime | None, outcome: Outcome, reason: str, seconds: float | None
+) -> None:
+    timing = Timing(day(11), day(11), 1.0, renewed_at=renewed_at)
+    assert timing.served_after(Report(outcome, reason)) == seconds
+    said = {"renewed_at": None if renewed_at is None else rfc3339(renewed_at), "outcome": outcome, "reason": reason}
+    told = told_in({"time": rfc3339(day(11)), "data": said})
+    assert told is not None
+    assert told.ended.served_after == seconds

@@ -63,14 +63,23 @@ def test_what_is_shown_otherwise_is_a_failure(rows: tuple[Bound, ...], expected:
 def test_what_is_refused_for_being_there_already_is_judged_by_what_is_shown() -> None:
     """A chunk that was applied in part, or a lost answer: the next call for the same is refused."""
     wanted, conflict = domain(client_verification=False), Failure("conflict", "", transient=False)
+    busy = Failure("busy", "", transient=True)
     for failure, rows, expected in (
         (conflict, [row()], BindingResult(wanted, "attached")),
         (conflict, [row(stored=stored())], BindingResult(wanted, "failed", conflict)),
         (conflict, [row(client_verification=True)], BindingResult(wanted, "failed", conflict)),
         (conflict, [], BindingResult(wanted, "failed", conflict)),
         (SICK, [row()], BindingResult(wanted, "failed", SICK)),
+        (busy, [row()], BindingResult(wanted, "attached")),
+        (busy, [], BindingResult(wanted, "failed", busy)),
     ):
         assert confirmed([BindingResult(wanted, "failed", failure)], observed(bound=rows), leaf()) == (expected,)
+
+
+def test_a_listener_that_is_busy_may_show_what_it_had_before() -> None:
+    failed = BindingResult(listener(), "failed", Failure("busy", "", transient=True))
+    shown = row(binding=listener(), client_verification=None)
+    assert confirmed([failed], observed(bound=[shown]), None) == (failed,)
 
 
 def test_rows_of_other_places_are_nobodys_business() -> None:
@@ -104,6 +113,7 @@ def test_waiting_is_over_when_nothing_is_missing_that_was_there() -> None:
     assert is_complete([sound, failed], [sound, failed])
     assert not is_complete([sound, failed], [sound, sound])
     assert not is_complete([failed, sound], [sound, sound])
+    assert is_complete([sound, sound], [sound, failed]), "what was in doubt is there"
     with pytest.raises(ValueError, match="argument"):
         is_complete([sound], [sound, sound])
 

@@ -19,6 +19,7 @@ def test_what_the_first_attempt_replaced_is_not_forgotten_by_the_second() -> Non
     snapshot = Snapshot().with_plan(FIRST).with_plan(SECOND)
     assert (snapshot.previous, snapshot.is_replaced) == (Previous("1", None), True)
     assert not Snapshot().with_plan(SECOND).is_replaced
+    assert Snapshot().with_plan(replace(SECOND, waves=(1,))).is_replaced, "what moves there takes another's place"
 
 
 def test_a_later_plan_is_told_of_it_and_keeps_what_it_knows_itself() -> None:

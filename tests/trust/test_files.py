@@ -118,6 +118,19 @@ def test_a_chain_that_everybody_may_write_is_refused(tmp_path: Path) -> None:
     assert read_material(SHOP, [tmp_path])[0] == "chain"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize("name", ["fullchain1.pem", "privkey1.pem"])
+def test_what_is_another_users_is_refused_where_its_folder_is_theirs_too(tmp_path: Path, name: str) -> None:
+    lineage(tmp_path)
+    folder = tmp_path / "archive" / "shop"
+    for path in (folder / name, folder):
+        os.chown(path, 65532, 65532)
+    assert refusal(SHOP, tmp_path) == "file_permissions"
+    os.chown(folder / name, 0, 0)
+    os.chown(folder, 0, 0)
+    assert read_material(SHOP, [tmp_path])[0] == "chain"
+
+
 def key_file(**overrides: int) -> os.stat_result:
     """As Kubernetes hands a Secret to a pod whose `fsGroup` is 65532."""
     told = {"mode": 0o440, "links": 1, "user": 0, "group": 65532, **overrides}

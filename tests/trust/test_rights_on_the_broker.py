@@ -15,10 +15,11 @@ from aiormq.exceptions import ChannelAccessRefused
 
 from tests.support.clouds import Running, running, settings_for
 from tests.support.gateways import AUTHORITY
+from tests.support.judging import kept_by_all
 from tests.support.keys_made import traces_of
 from tests.support.rabbit import broker_settings
 from tests.support.rabbit import running as node_running
-from worker.app import broker_of
+from worker.broker import broker_of
 from worker.broker.topology import definitions
 from worker.core.message import composed
 from worker.core.secret import Secret
@@ -120,7 +121,7 @@ async def two_tenants(folder: Path) -> AsyncIterator[World]:
             broker = broker_settings(url=node.url)
             settings = settings_for(sandbox, AUTHORITY, folder, deployments, broker=broker, trust=trust)
             blog = settings.certificates["blog"].model_copy(update={"producers": ("other",)})
-            owner = broker_of(settings)
+            owner = broker_of(settings, kept_by_all)
             await owner.declare()
             await owner.close()
             exported: Any = definitions(settings.broker, settings.retry.parking_seconds, unsigned=("acme", "other"))

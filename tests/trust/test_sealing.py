@@ -51,6 +51,16 @@ def test_an_older_key_still_opens_what_was_sealed_to_it(pair: tuple[Path, Path],
     assert refusal(sealed(pair), newer) == "cannot_decrypt"
 
 
+def test_another_key_file_that_is_gone_keeps_nothing_shut(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    gone, public = made(tmp_path, "worker", signs=False)
+    gone.unlink()
+    for files in ([pair[0], gone], [gone, pair[0]]):
+        assert unseal(Secret(sealed(pair)), "shop", "r1", Recipients.at(files)) == KEY
+        with pytest.raises(TransientError, match="recipient_keys") as caught:
+            unseal(Secret(sealed((gone, public))), "shop", "r1", Recipients.at(files))
+        assert caught.value.reason == "key_file_unreadable"
+
+
 def test_a_key_that_is_rolled_over_needs_no_restart(tmp_path: Path) -> None:
     private, public = made(tmp_path, "worker", signs=False)
     recipients = Recipients.at([private])

@@ -3,9 +3,19 @@
 from collections.abc import Sequence
 
 from worker.core.bundle import Leaf
-from worker.core.deployment import Binding, Deployment
+from worker.core.deployment import Binding, Certificate, Deployment
 from worker.core.errors import RefusedError
 from worker.core.names import uncovered
+
+
+def check_listed(certificate: Certificate, leaf: Leaf | None) -> None:
+    """What the settings list needs no call to be known."""
+    if leaf is None:
+        return
+    check_covered(certificate.name, certificate.names, leaf)
+    for deployment in certificate.deployments:
+        if deployment.strategy != "per_domain":
+            check_names(deployment, deployment.bindings or (), leaf)
 
 
 def check_names(deployment: Deployment, bindings: Sequence[Binding], leaf: Leaf) -> None:

@@ -93,6 +93,8 @@ class OutcomeData(_Model):
     gateway_calls: int
     warnings: list[str] = Field(default=[], exclude_if=lambda told: not told)
     """Reasons of the certificate's rules that only warn; only where there are any."""
+    exposed_keys: list[str] = Field(default=[], exclude_if=lambda told: not told)
+    """SHA-256 of the public keys (DER) that were replaced because of a compromise: no renewal may bring them again."""
     deployments: list[DeploymentFacts]
 
 
@@ -193,6 +195,7 @@ def outcome_data(
         duration_seconds=round(timing.duration_seconds, 3),
         gateway_calls=report.gateway_calls,
         warnings=list(report.warnings),
+        exposed_keys=list(report.exposed_keys),
         deployments=[_deployment(one) for one in report.deployments],
     )
 

@@ -1,6 +1,5 @@
 """The rules about the first certificate. Each says what is wrong in words, or None."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -8,8 +7,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from worker.core.bundle import UsedKey
 from worker.core.case import Case
+from worker.core.exposed import in_use
 from worker.core.names import is_address, is_domain
 from worker.core.reading import extension, public_bytes
 
@@ -122,13 +121,6 @@ def keeps_its_key(case: Case) -> str | None:
     is_there = any(one.fingerprint_sha256 == case.used.fingerprint_sha256 for one in told)
     if is_there and not case.is_key_exposed:
         return None
-    others = _in_use(case.before, case.used) if case.is_key_exposed else told
+    others = in_use(case.before, case.used) if case.is_key_exposed else told
     is_kept = any(one.public_key_sha256 == case.used.public_key_sha256 for one in others)
     return "the key is that of a certificate before" if is_kept else None
-
-
-def _in_use(before: Sequence[UsedKey], used: UsedKey) -> Sequence[UsedKey]:
-    """What succeeded last, and what was put at some places since then. The same, half done, may be finished."""
-    others = [one for one in before if one != used]
-    last = max((number for number, one in enumerate(others) if one.is_told), default=0)
-    return [one for one in others[last:] if one.is_told or one.fingerprint_sha256 != used.fingerprint_sha256]

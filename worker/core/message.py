@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Never
@@ -11,7 +11,8 @@ from typing import Annotated, Any, Final, Literal, Never
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from worker.core.errors import RefusedError, unchained
-from worker.core.pieces import is_in_pieces, may_be_key, odd_in
+from worker.core.pieces import is_in_pieces, may_be_key, odd_in, texts_in
+from worker.core.quoting import keys_in, those_quoting
 from worker.core.renewal import Held, InFiles, InVault, Material, Plain, Reason, Renewal, Sealed
 from worker.core.secret import Secret
 from worker.core.unrepeated import without_repeats
@@ -234,7 +235,8 @@ def _material(data: RenewalData) -> Material:
 def identify(body: bytes) -> tuple[str | None, str | None]:
     """Certificate name and renewal id of a message that may be bad otherwise, for its event and its dead letter.
 
-    No id or name that may be a key, or a piece of one: it would be told to all who hear events.
+    No id or name that may be a key, or a piece of one: it would be told to all who hear events. Nor one that quotes a
+    key that the message itself brings in the open. None at all where more is in it than is compared.
     """
     if len(body) > LONGEST_BODY:
         return None, None
@@ -245,13 +247,18 @@ def identify(body: bytes) -> tuple[str | None, str | None]:
     data = document.get("data")
     certificate = _if_sound(data.get("certificate") if isinstance(data, dict) else None, _NAME)
     renewal_id = _if_sound(document.get("id"), _ID)
-    is_split = is_in_pieces(document)
-    return _if_harmless(certificate, is_split=is_split), _if_harmless(renewal_id, is_split=is_split)
+    texts, keys = texts_in(document), keys_in(document)
+    if texts is None or keys is None:
+        return None, None  # too much to be compared with
+    told, is_split = (certificate, renewal_id), is_in_pieces(texts)
+    quoting = those_quoting(told, keys)
+    certificate, renewal_id = (_if_harmless(one, quoting, is_split=is_split) for one in told)
+    return certificate, renewal_id
 
 
-def _if_harmless(text: str | None, *, is_split: bool) -> str | None:
-    """Not where it may be a key, nor a piece of one that is split."""
-    return None if text is None or may_be_key(text) or (is_split and odd_in(text)) else text
+def _if_harmless(text: str | None, quoting: Collection[str], *, is_split: bool) -> str | None:
+    """Not where it may be a key, or quotes one, nor a piece of one that is split."""
+    return None if text is None or may_be_key(text) or (is_split and odd_in(text)) or text in quoting else text
 
 
 def _unsigned(body: bytes) -> bytes:

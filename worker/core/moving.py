@@ -95,7 +95,7 @@ def _plan_moving(
         replacement=Create(_name(deployment, observed.stored, leaf, joint)) if green is None else Keep(green),
         attach=attach,
         unchanged=tuple(binding for (_, binding), right in zip(wanted, is_right, strict=True) if right),
-        previous=_previous(observed) if green is None else None,
+        previous=_previous(rows, green, default=observed.stored if green is None else None),
         superseded_by=spared[0] if spared else None,
         waves=tuple(waves(deployment.waves, [one.name for one in attach], len(wanted))),
         back_to={binding: bound for bound, binding in wanted if not _is_at(bound, green)},
@@ -150,7 +150,6 @@ class Wave:
     number: int
     """As planned, from 1."""
     bindings: Sequence[Binding]
-    is_first: bool
     is_last: bool
 
 
@@ -167,7 +166,7 @@ def next_wave(todo: Plan, at: int, *, has_canary: bool) -> Wave | None:
         end = ends[number]
     else:
         number, end = 0, _end_of_name([one.name for one in todo.attach], min(at + ends[0], ends[-1]))
-    return Wave(number + 1, todo.attach[at:end], at == 0, end == ends[-1])
+    return Wave(number + 1, todo.attach[at:end], end == ends[-1])
 
 
 def _end_of_name(names: Sequence[str], end: int) -> int:
@@ -210,9 +209,10 @@ def _began(stored: Stored) -> datetime:
     return stored.not_before or stored.stored_at or _NEVER
 
 
-def _previous(observed: Observed) -> Previous | None:
-    """Of what is served now, else of the deployment's latest."""
-    latest = max(_serving(observed), key=_began, default=observed.stored)
+def _previous(rows: Sequence[Bound], green: Stored | None, *, default: Stored | None) -> Previous | None:
+    """Of what is served now where it is to be replaced; also where the renewed one was stored by an earlier attempt."""
+    there = (bound.stored for bound in rows if not _is_at(bound, green))
+    latest = max((one for one in there if one is not None), key=_began, default=default)
     return None if latest is None else previous_of(latest)
 
 

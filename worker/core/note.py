@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from worker.core.outcome import Previous
+from worker.core.proof import Reach
 from worker.core.snapshot import Condemned, Flags, Origin, Origins, Place, Snapshot, Verdict
 
 TYPE: Final = "certificate.rotation.note"
@@ -90,6 +91,8 @@ class _Entry(_Model):
     """Nor is this."""
     message_sha256: str | None = None
     """Nor is this."""
+    unreached: list[str] = Field(default=[])
+    """Nor is this."""
 
 
 def entry_of(certificate: str, note: Note) -> dict[str, object]:
@@ -104,7 +107,8 @@ def entry_of(certificate: str, note: Note) -> dict[str, object]:
         is_replaced=note.snapshot.is_replaced,
         origins=list(_by_origin(note.snapshot.origins)),
         bad=None if note.snapshot.bad is None else _condemned(note.snapshot.bad),
-        answered=sorted(note.snapshot.answered),
+        answered=sorted(note.snapshot.reach.answered),
+        unreached=sorted(note.snapshot.reach.unreached),
         replaced_at=note.snapshot.replaced_at,
         message_sha256=note.message_sha256,
     )
@@ -126,7 +130,7 @@ def note_in(entry: Mapping[str, object]) -> tuple[str, Note] | None:
         found.replaced_at,
         origins=_origins(found),
         bad=_bad(found),
-        answered=frozenset(found.answered),
+        reach=Reach(frozenset(found.answered), frozenset(found.unreached)),
     )
     return found.certificate, Note(found.deployment, found.leaf, snapshot, found.message_sha256)
 

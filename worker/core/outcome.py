@@ -12,6 +12,8 @@ from worker.core.errors import Failure
 
 ALREADY_CURRENT: Final = "already_current"
 """The reason of what succeeded without doing anything."""
+_LONGEST: Final = 90 * 86400.0
+"""Seconds: who says that it was renewed before that has a wrong clock."""
 Outcome = Literal["succeeded", "failed", "superseded"]
 BindingState = Literal["attached", "unchanged", "failed", "rolled_back"]
 
@@ -80,6 +82,8 @@ class Report:
     gateway_calls: int = 0
     warnings: tuple[str, ...] = ()
     """Reasons of the certificate's rules that only warn."""
+    exposed_keys: tuple[str, ...] = ()
+    """SHA-256 of the public keys that no renewal of the certificate may bring again."""
 
     @classmethod
     def refused(cls, failure: Failure, leaf: Leaf | None = None) -> "Report":
@@ -159,6 +163,11 @@ class Timing:
 
     def served_after(self, report: Report) -> float | None:
         """Seconds from the renewal to where it is served; None where it was there already, or did not come there."""
-        if self.renewed_at is None or report.outcome != "succeeded" or report.reason == ALREADY_CURRENT:
-            return None
-        return max((self.finished_at - self.renewed_at).total_seconds(), 0.0)
+        return served_after(self.renewed_at, self.finished_at, report.outcome, report.reason)
+
+
+def served_after(renewed_at: datetime | None, at: datetime, outcome: str, reason: str) -> float | None:
+    """Only of what was brought there by this renewal; never negative, and never more than 90 days."""
+    if renewed_at is None or outcome != "succeeded" or reason == ALREADY_CURRENT:
+        return None
+    return min(max((at - renewed_at).total_seconds(), 0.0), _LONGEST)

@@ -39,6 +39,8 @@ class Placed:
     """False where it went back wherever it was put."""
     earlier: tuple[str, ...] = ()
     """Of the renewals that brought it before: the first, and the latest."""
+    exposed_keys: tuple[str, ...] = ()
+    """Public keys whose other half strangers may have, by their SHA-256."""
     has_changed: bool = field(default=True, compare=False)
     """False where it was there already."""
 
@@ -108,6 +110,7 @@ def placed_in(event: Mapping[str, Any]) -> Placed | None:
         moment(event.get("time")),
         went_back,
         lasts,
+        exposed_keys=_texts(told.get("exposed_keys")),
         has_changed=any(map(_has_changed, deployments)),
     )
 
@@ -212,6 +215,10 @@ def _taken(deployments: Sequence[Mapping[str, Any]]) -> Iterator[Previous]:
         previous = one.get("previous")
         if one.get("replaced") and isinstance(previous, dict):
             yield Previous(_text(previous.get("serial_number")), moment(previous.get("not_after")))
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(one for one in value if isinstance(one, str)) if isinstance(value, list) else ()
 
 
 def _text(value: object) -> str | None:

@@ -1,7 +1,7 @@
 """How much of what a message says about itself is neither words nor numbers nor ids: a key in pieces is."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
@@ -48,14 +48,19 @@ def may_be_key(text: str) -> bool:
     return unread_in(text) > _MOST_UNREAD
 
 
-def is_in_pieces(document: Mapping[str, object]) -> bool:
-    """Whether such parts stand in several places of it, and are as long as a key together. Its material is not read."""
-    counts = [count for count in map(odd_in, islice(_texts(document), _MOST)) if count]
+def is_in_pieces(texts: Iterable[str]) -> bool:
+    """Whether such parts stand in several of them, and are as long as a key together."""
+    counts = [count for count in map(odd_in, texts) if count]
     return len(counts) > 1 and sum(counts) >= FEWEST
 
 
+def texts_in(document: Mapping[str, object]) -> Sequence[str] | None:
+    """Each once, names included, without its material. None where there are more than are looked at."""
+    texts = tuple(islice(_texts(document), _MOST + 1))
+    return texts if len(texts) <= _MOST else None
+
+
 def _texts(document: Mapping[str, object]) -> Iterator[str]:
-    """Each once, names included."""
     seen = set[str]()
     waiting: list[object] = [document]
     while waiting:

@@ -11,7 +11,7 @@ from worker.core.covering import check_names
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import RefusedError
 from worker.core.outcome import Previous
-from worker.core.proof import Shortfall
+from worker.core.proof import NOT_LOOKED, Reach, Shortfall
 from worker.core.urgency import Urgency
 
 
@@ -128,6 +128,8 @@ class Plan:
     """A newer certificate that some of the deployment's bindings have already: those are left alone."""
     waves: Sequence[int] = ()
     """How many of `attach`, in its order, are attached and verified before the next; empty: all together."""
+    is_canary_asked: bool | None = None
+    """Whether an endpoint is asked for anything of the first wave; None where nobody has looked, or there are none."""
     back_to: Mapping[Binding, Bound] = field(default_factory=dict)
     """Bindings that move, or have moved, as they were before: so they shall be again when a wave turns out bad."""
     from_old: Mapping[Binding, Bound] = field(default_factory=dict)
@@ -141,8 +143,10 @@ class Plan:
     """Why an earlier attempt has begun to take it all back, and this one goes on with that."""
     returned: Sequence[Binding] = ()
     """What it had moved, and is back already."""
-    answered: frozenset[str] = frozenset()
-    """Endpoints that answered a handshake before this renewal changed anything."""
+    strayed: Sequence[Binding] = ()
+    """What it had moved, and somebody has bound to something else since: that is left alone."""
+    reach: Reach = NOT_LOOKED
+    """Of endpoints, before this renewal changed anything."""
     expires: datetime | None = None
     """When the first of what is served there now expires, where that is known."""
     seen: Observed | None = field(default=None, compare=False, repr=False)

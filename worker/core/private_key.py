@@ -2,14 +2,10 @@
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from worker.core.errors import RefusedError, unchained
+from worker.core.errors import RefusedError
+from worker.core.key_kind import quickly_loaded
 from worker.core.pem import private_key_in
 from worker.core.reading import UNREADABLE, chain_in, public_bytes
 from worker.core.secret import Secret
@@ -42,10 +38,5 @@ def fit(chain_pem: str, private_key_pem: Secret) -> bool:
         return True
 
 
-@unchained
 def _loaded(private_key_pem: Secret) -> PrivateKeyTypes:
-    block = private_key_in(private_key_pem.reveal())
-    try:
-        return load_pem_private_key(block.encode(), None, unsafe_skip_rsa_key_validation=True)
-    except UNREADABLE:
-        raise RefusedError("key_unparseable", "key: cannot be read") from None
+    return quickly_loaded(private_key_in(private_key_pem.reveal()))

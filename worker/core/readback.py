@@ -11,7 +11,25 @@ from worker.core.outcome import BindingResult
 from worker.core.planning import Bound, Observed, Stored, age_of
 
 FLAG_MOVED = "client_verification_changed"
-_THERE_ALREADY = "conflict"
+_THERE_ALREADY = frozenset({"conflict", "busy"})
+
+
+def may_be_there(reason: str) -> bool:
+    """Whether a binding that was refused for this may be there all the same: applied before, and not taken again."""
+    return reason in _THERE_ALREADY
+
+
+def is_in_doubt(result: BindingResult) -> bool:
+    """Whether only what is shown tells if a binding that failed is there.
+
+    A domain is bound or not. Of a listener that is busy the old binding may be shown.
+    """
+    failure = result.failure
+    return failure is not None and may_be_there(failure.reason) and not _is_busy_listener(result.binding, failure)
+
+
+def _is_busy_listener(binding: Binding, failure: Failure) -> bool:
+    return failure.reason == "busy" and binding.kind == "listener"
 
 
 def is_written(found: Stored, before: Stored | None, leaf: Leaf) -> bool:
@@ -43,8 +61,8 @@ def _facts(stored: Stored) -> tuple[object, ...]:
 def confirmed(results: Sequence[BindingResult], observed: Observed, leaf: Leaf | None) -> tuple[BindingResult, ...]:
     """The results, those that claim success turned into failures where the gateway shows otherwise.
 
-    And the other way round where the gateway only says that a binding is there already: a chunk may have been applied
-    in part before, or by a call whose answer was lost.
+    And the other way round where the gateway only says that a binding is there already, or that it is busy: a chunk may
+    have been applied in part before, or by a call whose answer was lost.
     """
     rows: dict[_Place, list[Bound]] = defaultdict(list)
     for row in observed.bound:
@@ -57,8 +75,8 @@ _Place = tuple[str, bool]
 
 
 def _place(binding: Binding) -> _Place:
-    """Where to look for a binding: by its id where it has one, else by its name."""
-    return binding.domain_id or binding.name, binding.sni
+    """Where to look for a binding, on whichever instance."""
+    return binding.place[0], binding.sni
 
 
 def _others(observed: Observed, leaf: Leaf | None) -> frozenset[int]:
@@ -70,7 +88,7 @@ def _others(observed: Observed, leaf: Leaf | None) -> frozenset[int]:
 def _confirm(result: BindingResult, rows: Sequence[Bound], others: Collection[int]) -> BindingResult:
     wanted = result.binding
     is_failed = result.state == "failed"
-    if is_failed and (result.failure is None or result.failure.reason != _THERE_ALREADY):
+    if is_failed and not is_in_doubt(result):
         return result
     # A binding without an instance is every instance's.
     at = wanted.instance_id
@@ -97,27 +115,33 @@ def put_back(
     results: Sequence[BindingResult], observed: Observed, back_to: Mapping[Binding, Bound]
 ) -> tuple[BindingResult, ...]:
     """The results, those that were put back told as such where the gateway shows it, else as failures."""
-    rows = {_key(row.binding): row for row in observed.bound}
+    rows = {row.binding.place: row for row in observed.bound}
     return tuple(
-        one if one.state == "failed" else _put_back(one.binding, rows.get(_key(one.binding)), back_to[one.binding])
+        one if one.state == "failed" else _put_back(one.binding, rows.get(one.binding.place), back_to[one.binding])
         for one in results
     )
 
 
-def _key(binding: Binding) -> tuple[str, str | None, bool]:
-    return binding.name, binding.instance_id, binding.sni
-
-
 def _put_back(binding: Binding, row: Bound | None, was: Bound) -> BindingResult:
-    if row is None or row.stored is None or was.stored is None:
-        failure = Failure("binding_failed", "put back, but not bound when read back", transient=True)
-    elif was.stored.certificate_id not in (row.stored.certificate_id, *row.others):
-        failure = Failure("binding_failed", "put back, but bound to another certificate when read back", transient=True)
-    elif {was.client_verification, row.client_verification} == {True, False}:
-        failure = Failure(FLAG_MOVED, "put back, but client verification is not as it was", transient=True)
-    else:
+    told = _not_back(row, was)
+    if told is None:
         return BindingResult(binding, "rolled_back")
-    return BindingResult(binding, "failed", failure)
+    reason, message = told
+    return BindingResult(binding, "failed", Failure(reason, f"put back, but {message}", transient=True))
+
+
+def _not_back(row: Bound | None, was: Bound) -> tuple[str, str] | None:
+    """Reason and message; None where it is as it was."""
+    now = None if row is None else row.stored
+    if was.stored is None:
+        return None if now is None else ("binding_failed", "still bound when read back")
+    if row is None or now is None:
+        return "binding_failed", "not bound when read back"
+    if was.stored.certificate_id not in (now.certificate_id, *row.others):
+        return "binding_failed", "bound to another certificate when read back"
+    if {was.client_verification, row.client_verification} == {True, False}:
+        return FLAG_MOVED, "client verification is not as it was"
+    return None
 
 
 def moved_flags(results: Sequence[BindingResult]) -> tuple[Binding, ...]:
@@ -145,4 +169,4 @@ def _flag_failure(remaining: Failure | None) -> Failure:
 
 def is_complete(results: Sequence[BindingResult], before: Sequence[BindingResult]) -> bool:
     """Whether reading back found no new failure: waiting longer would not change the rest."""
-    return all((now.state == "failed") == (then.state == "failed") for now, then in zip(results, before, strict=True))
+    return all(now.state != "failed" or then.state == "failed" for now, then in zip(results, before, strict=True))

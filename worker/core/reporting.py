@@ -7,23 +7,41 @@ from typing import Final
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import Failure
 from worker.core.outcome import ALREADY_CURRENT, BindingResult, DeploymentReport, Outcome
-from worker.core.planning import Keep, Modify, Plan, Stored, UploadEach
+from worker.core.planning import Create, Modify, Plan, Stored, UploadEach
 from worker.core.proof import Shortfall
 from worker.core.readback import FLAG_MOVED
 
 ROLLED_BACK: Final = "rolled_back"
+STANDSTILL: Final = Failure("gateway_unavailable", "nothing more was reached in a whole time slice", transient=True)
 NOTHING_BACK: Final = "; nothing could be put back"
 OLD_EXPIRED: Final = "; nothing could be put back: the certificate before has expired"
+SERVED_AGAIN: Final = "; the certificate before is served again"
+NOT_PROVEN: Final = "; it went back, which is not proven"
+STRAYED: Final = Failure(
+    "binding_failed", "went forth, and is bound to another certificate by now: it is left there", transient=False
+)
 KEY_EXPOSED: Final = "; nothing goes back: strangers may have the key of the certificate before"
 
 
-def not_planned(deployment: Deployment, failure: Failure) -> DeploymentReport:
-    """Each listed binding has failed; where the gateway should have told them, the deployment as a whole."""
+def not_planned(deployment: Deployment, failure: Failure, before: DeploymentReport | None = None) -> DeploymentReport:
+    """Each listed binding has failed; where the gateway should have told them, the deployment as a whole.
+
+    `before`: of an earlier attempt, that replaced something.
+    """
     results = tuple(BindingResult(binding, "failed", failure) for binding in deployment.bindings or ())
-    whole = None if results else failure
-    return DeploymentReport(
-        deployment, "failed", failure.reason, deployment.certificate_id, bindings=results, failure=whole
-    )
+    whole, reason = None if results else failure, failure.reason
+    told = DeploymentReport(deployment, "failed", reason, deployment.certificate_id, bindings=results, failure=whole)
+    if before is None:
+        return told
+    place = before.certificate_id
+    return replace(told, certificate_id=place, replaced=True, previous=before.previous, not_after=before.not_after)
+
+
+def left_off(deployment: Deployment, failure: Failure, before: DeploymentReport | None) -> DeploymentReport:
+    """Of one that does not come to its end. `before`: what was there when it was last known."""
+    if before is None:
+        return not_planned(deployment, failure)
+    return replace(before, outcome="failed", reason=failure.reason, failure=failure)
 
 
 def not_replaced(
@@ -52,9 +70,7 @@ def unconfirmed(results: Sequence[BindingResult], failure: Failure) -> tuple[Bin
 def reported(
     deployment: Deployment, todo: Plan, stored: Stored | None, results: Sequence[BindingResult]
 ) -> DeploymentReport:
-    is_replaced = (todo.was_replaced or not isinstance(todo.replacement, Keep | UploadEach)) or (
-        isinstance(todo.replacement, UploadEach) and any(result.state == "attached" for result in results)
-    )
+    is_replaced = todo.was_replaced or _has_replaced(todo, results)
     outcome, reason = _ended(todo, results, is_replaced=is_replaced)
     return DeploymentReport(
         deployment,
@@ -66,6 +82,14 @@ def reported(
         not_after=None if stored is None else stored.not_after,
         bindings=results,
     )
+
+
+def _has_replaced(todo: Plan, results: Sequence[BindingResult]) -> bool:
+    """In this attempt: what is stored already has replaced another where it is bound in its place."""
+    if isinstance(todo.replacement, Modify | Create):
+        return True
+    is_moved = any(result.state == "attached" for result in results)
+    return is_moved and (isinstance(todo.replacement, UploadEach) or todo.previous is not None)
 
 
 def _ended(todo: Plan, results: Sequence[BindingResult], *, is_replaced: bool) -> tuple[Outcome, str]:
@@ -116,9 +140,24 @@ def rolled_back(
     told = replace(report, outcome="failed", reason=ROLLED_BACK if is_whole else "binding_failed", bindings=results)
     if failure is not None and not returned:
         return replace(told, reason=failure.reason, failure=failure)
-    if not is_whole or old is None:
+    if not is_whole:
         return told
-    return replace(told, replaced=False, certificate_id=old.certificate_id, not_after=old.not_after)
+    place, ends = (None, None) if old is None else (old.certificate_id, old.not_after)
+    return replace(told, replaced=False, certificate_id=place, not_after=ends)
+
+
+def looked_back(report: DeploymentReport, *, is_served: bool | None) -> DeploymentReport:
+    """What handshakes have shown after everything went back; None where there was no endpoint to ask."""
+    if is_served is None:
+        return report
+    seen = SERVED_AGAIN if is_served else NOT_PROVEN
+    results = tuple(
+        replace(one, failure=replace(one.failure, message=one.failure.message + seen))
+        if one.state == ROLLED_BACK and one.failure is not None
+        else one
+        for one in report.bindings
+    )
+    return replace(report, bindings=results)
 
 
 def _stuck(
@@ -130,7 +169,7 @@ def _stuck(
     return {
         one.binding
         for one in report.bindings
-        if one.binding in bad and one.binding not in tried and one.state != ROLLED_BACK
+        if one.binding in bad and one.binding not in tried and one.state != ROLLED_BACK and one.failure != STRAYED
     }
 
 

@@ -9,7 +9,7 @@ from worker.core.deployment import Binding, Deployment
 from worker.core.errors import Failure
 from worker.core.outcome import Previous
 from worker.core.planning import Bound, Keep, Modify, Observed, Plan, Stored, Superseded
-from worker.core.proof import Shortfall
+from worker.core.proof import NOT_LOOKED, Reach, Shortfall
 from worker.core.urgency import ORDINARY, Urgency
 
 _TOLD: Final = 100
@@ -64,21 +64,28 @@ class Snapshot:
     """Of bindings that move to another stored certificate."""
     bad: Condemned | None = None
     """An earlier attempt was to take it all back."""
-    answered: frozenset[str] = frozenset()
-    """Endpoints that answered a handshake before the first change."""
+    reach: Reach = NOT_LOOKED
+    """Of endpoints, before the first change."""
 
-    def with_plan(self, todo: Plan, answered: frozenset[str] = frozenset()) -> "Snapshot":
+    @property
+    def certificates(self) -> frozenset[str]:
+        """Ids of the stored certificates that bindings have moved from."""
+        return frozenset(one.certificate_id for one in self.origins.values() if one.certificate_id is not None)
+
+    def with_plan(self, todo: Plan, reach: Reach | None = None) -> "Snapshot":
         """Also what a plan knows that was made before its change."""
-        is_replaced = self.is_replaced or not isinstance(todo.replacement, Keep)
+        is_moving = bool(todo.waves) and todo.previous is not None
+        is_replaced = self.is_replaced or is_moving or not isinstance(todo.replacement, Keep)
         replaced_at = self.replaced_at or _written_at(todo)
         flags, origins = {**self.flags, **_flags_in(todo)}, {**_origins_in(todo), **self.origins}
         previous = self.previous or todo.previous
-        return Snapshot(flags, previous, is_replaced, replaced_at, origins, self.bad, self.answered | answered)
+        known = self.reach if reach is None else self.reach.joined(reach)
+        return Snapshot(flags, previous, is_replaced, replaced_at, origins, self.bad, known)
 
     def condemned(self, moved: Sequence[Binding], shortfalls: Sequence[Shortfall]) -> "Snapshot":
         """Also that it is bad, and what of it has moved."""
         verdicts = (_verdict(one, is_told=at < _TOLD) for at, one in enumerate(shortfalls))
-        places = frozenset(_origin_place(one) for one in moved)
+        places = frozenset(one.place for one in moved)
         return replace(self, bad=self.bad or Condemned(tuple(verdicts), places))
 
     def followed_by(self, later: "Snapshot") -> "Snapshot":
@@ -86,8 +93,8 @@ class Snapshot:
         previous = self.previous or later.previous
         is_replaced, replaced_at = self.is_replaced or later.is_replaced, self.replaced_at or later.replaced_at
         origins = {**later.origins, **self.origins}
-        bad, answered = self.bad or later.bad, self.answered or later.answered
-        return Snapshot({**later.flags, **self.flags}, previous, is_replaced, replaced_at, origins, bad, answered)
+        bad, reach = self.bad or later.bad, later.reach if self.reach == NOT_LOOKED else self.reach
+        return Snapshot({**later.flags, **self.flags}, previous, is_replaced, replaced_at, origins, bad, reach)
 
     def known_to(self, urgency: Urgency) -> Urgency:
         """Since when what is stored may be this renewal's: a renewal that tells no time would write again and again."""
@@ -108,7 +115,7 @@ class Snapshot:
         binding = bound.binding
         if binding.client_verification is not None:
             return bound
-        flag = self.flags.get(_place(binding))
+        flag = self.flags.get(binding.place[:2])
         return Bound(binding.with_flag(flag), bound.stored, bound.client_verification)
 
     def told(self, step: Plan | Superseded, urgency: Urgency = ORDINARY) -> Plan | Superseded:
@@ -116,24 +123,56 @@ class Snapshot:
         if isinstance(step, Superseded):
             return step
         came = {**step.from_old, **dict(self._came_from(step))}
+        adrift = frozenset[Binding]()
         if self.bad is not None and not urgency.is_key_exposed:
-            step = _going_back(step, self.bad)
+            step = self._going_back(step, self.bad)
+            adrift = frozenset(self._adrift(step))
+            came |= {one: self._origin(one, step) for one in adrift}
         return replace(
             step,
             previous=step.previous or self.previous,
             was_replaced=self.is_replaced,
-            answered=self.answered,
+            reach=self.reach,
             back_to={**step.back_to, **came},
-            moved=tuple(binding for binding in came if binding not in step.back_to),
+            moved=tuple(binding for binding in came if binding not in step.back_to or binding in adrift),
         )
 
     def _came_from(self, step: Plan) -> Iterator[tuple[Binding, Bound]]:
         """What has moved, or is as it was but for its flag. What somebody else has moved since then is theirs."""
         known = {one.certificate_id: one for one in _stored_in(step)}
         for binding in (*step.attach, *step.unchanged) if self.origins else ():
-            origin, now = self.origins.get(_origin_place(binding)), step.back_to.get(binding)
+            origin, now = self.origins.get(binding.place), step.back_to.get(binding)
             if origin is not None and (now is None or _id(now) == origin.certificate_id):
                 yield binding, Bound(binding, _stored(origin.certificate_id, known), origin.flag)
+
+    def _going_back(self, step: Plan, bad: Condemned) -> Plan:
+        """What had moved and is as it was has gone back; what is bound to something else is somebody else's."""
+        bindings = {one.place: one for one in (*step.attach, *step.unchanged)}
+        shortfalls = [_shortfall(one, None if one.place is None else bindings.get(one.place)) for one in bad.verdicts]
+        moved = [one for one in step.back_to if one.place in bad.moved]
+        returned = tuple(one for one in moved if self._is_as_before(step.back_to[one]))
+        strayed = tuple(one for one in moved if self._is_elsewhere(step.back_to[one]))
+        return replace(step, bad=tuple(shortfalls), returned=returned, strayed=strayed)
+
+    def _adrift(self, step: Plan) -> Iterator[Binding]:
+        """What had moved and is bound to nothing by now, or has not the flag it had: it goes back like the others."""
+        settled = {*step.returned, *step.strayed}
+        moved = frozenset[Place]() if self.bad is None else self.bad.moved
+        yield from (one for one in step.back_to if one.place in moved and one not in settled)
+
+    def _is_as_before(self, now: Bound) -> bool:
+        """What nobody has noted is taken to be so."""
+        origin = self.origins.get(now.binding.place)
+        is_there = origin is None or origin.certificate_id in (_id(now), *now.others)
+        return is_there and (origin is None or {origin.flag, now.client_verification} != {True, False})
+
+    def _is_elsewhere(self, now: Bound) -> bool:
+        origin = self.origins.get(now.binding.place)
+        return origin is not None and _id(now) is not None and origin.certificate_id not in (_id(now), *now.others)
+
+    def _origin(self, binding: Binding, step: Plan) -> Bound:
+        origin, known = self.origins[binding.place], {one.certificate_id: one for one in _stored_in(step)}
+        return Bound(binding, _stored(origin.certificate_id, known), origin.flag)
 
 
 def is_at_risk(snapshot: Snapshot, deployment: Deployment, todo: Plan, *, is_kept: bool = False) -> bool:
@@ -159,29 +198,13 @@ def _is_pinned(deployment: Deployment) -> bool:
     return bindings is not None and all(one.client_verification is not None for one in bindings)
 
 
-def _going_back(step: Plan, bad: Condemned) -> Plan:
-    """What had moved and is not where it went to has gone back."""
-    bindings = {_origin_place(one): one for one in (*step.attach, *step.unchanged)}
-    shortfalls = [_shortfall(one, None if one.place is None else bindings.get(one.place)) for one in bad.verdicts]
-    returned = [one for one in step.back_to if _origin_place(one) in bad.moved]
-    return replace(step, bad=tuple(shortfalls), returned=tuple(returned))
-
-
 def _shortfall(verdict: Verdict, binding: Binding | None) -> Shortfall:
     return Shortfall(Failure(verdict.reason, verdict.message or _UNTOLD, transient=True), binding, "")
 
 
 def _verdict(shortfall: Shortfall, *, is_told: bool) -> Verdict:
-    place = None if shortfall.binding is None else _origin_place(shortfall.binding)
+    place = None if shortfall.binding is None else shortfall.binding.place
     return Verdict(place, shortfall.failure.reason, shortfall.failure.message if is_told else "")
-
-
-def _place(binding: Binding) -> tuple[str, str | None]:
-    return binding.domain_id or binding.name, binding.instance_id
-
-
-def _origin_place(binding: Binding) -> Place:
-    return *_place(binding), binding.sni
 
 
 def _written_at(todo: Plan) -> datetime | None:
@@ -191,11 +214,11 @@ def _written_at(todo: Plan) -> datetime | None:
 def _flags_in(todo: Plan) -> Flags:
     """The flags that the plan means its bindings to have."""
     bindings = (*todo.attach, *todo.unchanged)
-    return {_place(one): one.client_verification for one in bindings if one.client_verification is not None}
+    return {one.place[:2]: one.client_verification for one in bindings if one.client_verification is not None}
 
 
 def _origins_in(todo: Plan) -> Origins:
-    return {_origin_place(one): Origin(_id(was), was.client_verification) for one, was in todo.back_to.items()}
+    return {one.place: Origin(_id(was), was.client_verification) for one, was in todo.back_to.items()}
 
 
 def _id(bound: Bound) -> str | None:

@@ -7,7 +7,7 @@ from worker.core.bundle import Leaf
 from worker.core.deployment import Deployment
 from worker.core.errors import RefusedError
 from worker.core.moving import plan_blue_green, plan_replace
-from worker.core.planning import Observed, Plan, Superseded, plan_in_place, plan_per_domain, plan_rebind
+from worker.core.planning import Keep, Modify, Observed, Plan, Superseded, plan_in_place, plan_per_domain, plan_rebind
 from worker.core.retirement import Claims, is_claimed
 from worker.core.urgency import ORDINARY, Urgency
 
@@ -19,20 +19,34 @@ def plan(
     *,
     urgency: Urgency = ORDINARY,
     claimed: Claims = (),
+    is_short: bool = False,
 ) -> Plan | Superseded:
     """What is to be done at one deployment; `leaf` is None only for `rebind`.
 
-    A newer certificate supersedes the leaf, unless `urgency` says otherwise. None of `claimed` is retired.
+    A newer certificate supersedes the leaf, unless `urgency` says otherwise. None of `claimed` is retired. `is_short`:
+    the leaf was there already, and clients were not served its whole chain.
 
     Raises RefusedError when the certificate cannot be put there, PermanentError when the deployment cannot be found.
     """
     step = _step(deployment, observed, leaf, urgency)
     if isinstance(step, Superseded):
         return replace(step, seen=observed)
+    if is_short:
+        step = _written_again(deployment, step)
     if not step.retire:
         return step
     retire = tuple(one for one in step.retire if not is_claimed(one, deployment, claimed, moves=deployment.moves))
     return replace(step, retire=retire)
+
+
+def _written_again(deployment: Deployment, step: Plan) -> Plan:
+    """The same leaf may have been stored with another chain, which no gateway tells: it is replaced."""
+    kept = step.replacement
+    if deployment.strategy != "in_place" or not isinstance(kept, Keep):
+        return step
+    if kept.stored.has_trusted_root_ca and deployment.trusted_root_ca is None:
+        return step  # which would be dropped
+    return replace(step, replacement=Modify(kept.stored), attach=(*step.unchanged, *step.attach), unchanged=())
 
 
 def _step(deployment: Deployment, observed: Observed, leaf: Leaf | None, urgency: Urgency) -> Plan | Superseded:

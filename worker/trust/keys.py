@@ -112,12 +112,21 @@ class Recipients:
         return cls([KeyFile(path, is_private=True, signs=False) for path in paths])
 
     def keys(self, kid: str | None) -> Sequence[Key]:
-        """Those of that id; all, newest first, where none has it. TransientError where one cannot be read."""
-        try:
-            keys = [file.key() for file in self.files]
-        except KeyFileError as error:
-            raise TransientError("key_file_unreadable", f"trust.recipient_keys: {error}") from None
-        return [key for key in keys if kid is not None and kid_of(key) == kid] or keys
+        """Those of that id; all, newest first, where none has it.
+
+        TransientError where none has it and a file cannot be read: that one may.
+        """
+        keys: list[Key] = []
+        problem = None
+        for file in self.files:
+            try:
+                keys.append(file.key())
+            except KeyFileError as error:
+                problem = problem or str(error)
+        wanted = [key for key in keys if kid is not None and kid_of(key) == kid]
+        if problem is not None and not wanted:
+            raise TransientError("key_file_unreadable", f"trust.recipient_keys: {problem}")
+        return wanted or keys
 
 
 @dataclass(frozen=True, slots=True)
