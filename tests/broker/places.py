@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import aio_pika
 from aio_pika.abc import AbstractChannel
 
+from tests.support.judging import kept_by_all
 from tests.support.rabbit import broker_settings, remove
 from worker.broker import open_broker
 from worker.broker.base import Broker, Message
@@ -30,7 +31,7 @@ class Place:
 
     def broker(self) -> Broker:
         """One more process, as far as the broker can tell."""
-        self.opened.append(open_broker(self.settings, Secret(self.url), self.retry))
+        self.opened.append(open_broker(self.settings, Secret(self.url), self.retry, exposes=kept_by_all))
         return self.opened[-1]
 
 
@@ -84,3 +85,14 @@ async def raw(place: Place) -> AsyncIterator[AbstractChannel]:
 async def stands(broker: Broker, **wanted: object) -> bool:
     state = await broker.state()
     return all(getattr(state, name) == value for name, value in wanted.items())
+
+
+async def delivered_too_often(broker: Broker, count: int = 1) -> None:
+    """So many messages, in a queue that gives each up at the second delivery."""
+    for _ in range(2):
+        async with broker.deliveries() as deliveries:
+            for _ in range(count):
+                await anext(deliveries)
+    async with broker.deliveries() as deliveries:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(anext(deliveries), 0.5)

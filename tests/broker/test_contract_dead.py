@@ -1,22 +1,28 @@
 """What both engines keep of a message that was given up, beside its body: nothing in which a key may stand."""
 
 import asyncio
-from contextlib import suppress
+import gc
 from pathlib import Path
 from typing import Any, Final
 
 import aio_pika
 import pytest
+from aio_pika.message import IncomingMessage
 
-from tests.broker.places import Place, place_at, raw, renewal
+from tests.broker.places import Place, delivered_too_often, place_at, raw, renewal
 from tests.broker.test_copies import read
-from worker.broker.base import EXPOSED, Message
+from tests.support.judging import kept_by_all
+from worker.broker.base import EXPOSED, BrokerError, Message
 from worker.broker.sqlite import SqliteBroker
 from worker.settings.model import Broker as Settings
 from worker.settings.model import Retry
 
 PEM: Final = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n-----END PRIVATE KEY-----"
 DER: Final = f"MIGHAgEAMBMGByqGSM49AgEGCCqGSM49/{'A' * 60}"
+
+
+IN_GROUPS: Final = "~".join(f"Mi{number}Gx{number}" for number in range(12))
+"""Of a key, no group of which is long."""
 
 
 async def published(place: Place, *bodies: bytes, **fields: Any) -> None:
@@ -35,6 +41,20 @@ async def test_of_a_body_that_held_a_key_in_the_open_the_note_says_so(place: Pla
     dead = await broker.dead()
     assert [(one.is_exposed, one.is_withheld) for one in dead] == [(True, True), (False, True)]
     assert EXPOSED.encode() in dead[0].message.body
+
+
+async def test_what_is_dropped_is_gone_and_nothing_else_is(place: Place) -> None:
+    await published(place, b"1", b"2", b"3")
+    broker = place.broker()
+    async with broker.deliveries() as deliveries:
+        for _ in range(2):
+            await (await anext(deliveries)).bury("not_found", keep_body=True)
+        [first, second] = await broker.dead()
+        assert await broker.drop(["unknown", first.id]) == [first.id]
+        assert [one.id for one in await broker.dead()] == [second.id]
+        waiting = await anext(deliveries)
+        assert waiting.message.body == b"3", "only what was given up is dropped"
+        await waiting.ack()
 
 
 @pytest.mark.parametrize("keep_body", [True, False])
@@ -65,7 +85,7 @@ async def test_the_header_of_a_dead_letter_says_that_its_key_is_exposed(rabbit: 
     assert "MIGH" not in repr((letter.properties, letter.headers, letter.body))
 
 
-@pytest.mark.parametrize("unsound", [PEM, DER, "", "x/y\n", "a b", "x" * 300, b"x/y"])
+@pytest.mark.parametrize("unsound", [PEM, DER, IN_GROUPS, "", "x/y\n", "a b", "x" * 300, b"x/y"])
 def test_what_is_not_of_its_form_is_left_out_of_what_is_read(unsound: Any) -> None:
     message = read(content_type=unsound, message_id=unsound, content_encoding=unsound or "a b")
     assert (message.content_type, message.message_id, message.content_encoding) == ("", None, "unknown")
@@ -108,19 +128,82 @@ async def test_of_what_the_broker_itself_gave_up_a_note_is_kept_where_it_may_hol
 
 
 async def test_of_what_was_delivered_too_often_a_note_is_kept_where_it_may_hold_a_key(tmp_path: Path) -> None:
-    broker = SqliteBroker(tmp_path / "broker.sqlite", Settings(delivery_limit=1), Retry(), "acme")
+    broker = SqliteBroker(tmp_path / "broker.sqlite", Settings(delivery_limit=1), Retry(), "acme", exposes=kept_by_all)
     for body in (b"a key", b"sealed"):
         await broker.publish_renewal(renewal(body))
-    for _ in range(2):
-        async with broker.deliveries() as deliveries:
-            for _ in range(2):
-                await anext(deliveries)
-    async with broker.deliveries() as deliveries:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(anext(deliveries), 0.5)
+    await delivered_too_often(broker, 2)
     judged = {b"a key": True, b"sealed": None}
     assert [await broker.shield(lambda message: judged[message.body]) for _ in range(2)] == [1, 0]
     dead = {(one.reason, one.is_withheld, one.is_exposed) for one in await broker.dead()}
     assert dead == {("delivery_limit", True, True), ("delivery_limit", False, False)}
+    assert not any(b"a key" in file.read_bytes() for file in tmp_path.iterdir())
+    await broker.close()
+
+
+async def test_what_was_replayed_and_then_died_of_deliveries_is_judged_too(tmp_path: Path) -> None:
+    broker = SqliteBroker(tmp_path / "broker.sqlite", Settings(delivery_limit=1), Retry(), "acme", exposes=kept_by_all)
+    await broker.publish_renewal(renewal(b"a key"))
+    async with broker.deliveries() as deliveries:
+        await (await anext(deliveries)).bury("internal_error", keep_body=True, told_at="2026-11-20T10:00:00Z")
+    [one] = await broker.dead()
+    assert await broker.replay([one.id]) == [one.id]
+    await delivered_too_often(broker)
+    assert [await broker.shield(lambda _message: True) for _ in range(2)] == [1, 0]
+    assert not any(b"a key" in file.read_bytes() for file in tmp_path.iterdir())
+    await broker.close()
+
+
+@pytest.mark.rabbitmq
+async def test_of_many_dead_letters_no_more_than_the_one_that_is_looked_at_is_in_memory(rabbit: str) -> None:
+    alive: list[int] = []
+
+    def exposes(_message: Message) -> None:
+        incoming = [one for one in gc.get_objects() if type(one) is IncomingMessage]
+        alive.append(sum(one.body.startswith(b"letter") for one in incoming))
+
+    async with place_at(rabbit) as place, raw(place) as channel:
+        broker = place.broker()
+        await broker.declare()
+        exchange = await channel.get_exchange(place.settings.exchange, ensure=False)
+        for number in range(8):
+            sent = aio_pika.Message(f"letter {number}".encode(), expiration=0.01)
+            await exchange.publish(sent, "certificate.renewed")
+        while len(await broker.dead()) < 8:
+            await asyncio.sleep(0.05)
+        gc.collect()
+        assert await broker.shield(exposes) == 0
+        assert len(await broker.dead()) == 8
+    assert (len(alive), max(alive) <= 2) == (8, True), alive
+
+
+class Read(SqliteBroker):
+    """Somebody reads the file, and for one look nothing can be erased."""
+
+    refusals = 1
+
+    async def erase(self) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise BrokerError("the file is being read")
+        await super().erase()
+
+
+@pytest.mark.parametrize("kind", [SqliteBroker, Read])
+async def test_what_the_embedded_broker_gives_up_by_itself_holds_no_key_from_then_on(
+    kind: type[SqliteBroker], tmp_path: Path
+) -> None:
+    judged = {b"a key": True, b"sealed": None}
+
+    def exposes(message: Message) -> bool | None:
+        return judged[message.body]
+
+    broker = kind(tmp_path / "broker.sqlite", Settings(delivery_limit=1), Retry(), "acme", exposes=exposes)
+    for body in judged:
+        await broker.publish_renewal(renewal(body))
+    await delivered_too_often(broker, 2)
+    dead = {(one.reason, one.is_withheld, one.is_exposed) for one in await broker.dead()}
+    assert dead == {("delivery_limit", True, True), ("delivery_limit", False, False)}
+    if kind is Read:
+        assert await broker.shield(exposes) == 0, "and erased at the next look"
     assert not any(b"a key" in file.read_bytes() for file in tmp_path.iterdir())
     await broker.close()

@@ -14,6 +14,7 @@ from yarl import URL
 
 from tests.broker.places import Place, event, place_at, raw, renewal, retry, stands, until
 from tests.broker.test_contract_past import put
+from tests.support.judging import kept_by_all
 from tests.support.rabbit import broker_settings
 from worker.broker import open_broker
 from worker.broker.base import BrokerError, BrokerLostError, BrokerRefusedError, TopologyError
@@ -202,7 +203,7 @@ async def test_a_missing_exchange_is_named_and_publishing_goes_on_when_it_is_the
 
 async def test_a_missing_ca_file_is_an_error_of_the_settings_and_no_lost_broker(tmp_path: Path) -> None:
     settings = broker_settings(ca_file=tmp_path / "missing.pem")
-    broker = open_broker(settings, Secret("amqps://guest:guest@127.0.0.1:1/"), retry())
+    broker = open_broker(settings, Secret("amqps://guest:guest@127.0.0.1:1/"), retry(), exposes=kept_by_all)
     with pytest.raises(BrokerError, match="ca_file") as caught:
         await broker.declare()
     assert not isinstance(caught.value, BrokerLostError)

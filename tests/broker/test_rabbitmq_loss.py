@@ -13,6 +13,7 @@ from yarl import URL
 
 from tests.broker.places import Place, event, place_at, raw, renewal, retry, stands, until
 from tests.broker.proxy import proxied
+from tests.support.judging import kept_by_all
 from tests.support.rabbit import broker_settings
 from worker.broker import open_broker
 from worker.broker.base import BrokerError, BrokerLostError
@@ -34,7 +35,7 @@ async def place(rabbit: str) -> AsyncIterator[Place]:
 
 async def test_a_lost_connection_ends_deliveries_at_once(place: Place) -> None:
     async with proxied(place.url) as proxy:
-        broker = open_broker(place.settings, Secret(proxy.url), place.retry)
+        broker = open_broker(place.settings, Secret(proxy.url), place.retry, exposes=kept_by_all)
         async with broker.deliveries() as deliveries:
             waiting = asyncio.ensure_future(anext(deliveries))
             proxy.links[0].cut()
@@ -45,7 +46,7 @@ async def test_a_lost_connection_ends_deliveries_at_once(place: Place) -> None:
 
 async def test_what_is_in_hand_when_the_connection_is_lost_cannot_be_settled(place: Place) -> None:
     async with proxied(place.url) as proxy:
-        broker = open_broker(place.settings, Secret(proxy.url), place.retry)
+        broker = open_broker(place.settings, Secret(proxy.url), place.retry, exposes=kept_by_all)
         async with broker.deliveries() as deliveries:
             await place.broker().publish_renewal(renewal(b"news"))
             delivery = await anext(deliveries)
@@ -60,7 +61,10 @@ async def test_what_is_in_hand_when_the_connection_is_lost_cannot_be_settled(pla
 
 async def test_a_fence_is_the_first_to_notice_that_the_broker_does_not_answer_any_more(place: Place) -> None:
     url = str(URL(place.url).update_query(heartbeat=2))
-    async with proxied(url) as proxy, open_broker(place.settings, Secret(proxy.url), place.retry).deliveries() as news:
+    async with (
+        proxied(url) as proxy,
+        open_broker(place.settings, Secret(proxy.url), place.retry, exposes=kept_by_all).deliveries() as news,
+    ):
         await place.broker().publish_renewal(renewal(b"news"))
         delivery = await anext(news)
         await delivery.fence()
@@ -75,7 +79,7 @@ async def test_a_fence_is_the_first_to_notice_that_the_broker_does_not_answer_an
 
 async def test_a_lost_publishing_connection_is_opened_again_while_deliveries_go_on(place: Place) -> None:
     async with proxied(place.url) as proxy:
-        broker = open_broker(place.settings, Secret(proxy.url), place.retry)
+        broker = open_broker(place.settings, Secret(proxy.url), place.retry, exposes=kept_by_all)
         async with broker.deliveries() as deliveries:
             await broker.publish_event(event(id="1"))
             proxy.links[1].cut()
@@ -89,7 +93,7 @@ async def test_a_lost_publishing_connection_is_opened_again_while_deliveries_go_
 async def test_a_publish_into_a_frozen_path_gives_up_and_the_next_one_succeeds(rabbit: str) -> None:
     async with place_at(rabbit) as place, proxied(rabbit) as proxy:
         hasty = place.settings.model_copy(update={"timeout_seconds": 0.5})
-        broker = open_broker(hasty, Secret(proxy.url), place.retry)
+        broker = open_broker(hasty, Secret(proxy.url), place.retry, exposes=kept_by_all)
         await place.broker().declare()
         await broker.publish_event(event(id="1"))
         proxy.links[-1].freeze()
@@ -204,7 +208,7 @@ async def test_a_consumer_with_its_hands_full_is_not_deaf(rabbit: str) -> None:
 
 
 async def test_a_broker_that_is_not_there_is_lost() -> None:
-    broker = open_broker(broker_settings(), Secret("amqp://guest:guest@127.0.0.1:1/"), retry())
+    broker = open_broker(broker_settings(), Secret("amqp://guest:guest@127.0.0.1:1/"), retry(), exposes=kept_by_all)
     with pytest.raises(BrokerLostError):
         async with broker.deliveries():
             pass
@@ -216,7 +220,7 @@ async def test_a_broker_that_is_not_there_is_lost() -> None:
 async def test_a_bad_password_is_not_told(place: Place) -> None:
     url = str(URL(place.url).with_password("wrong-secret"))
     with pytest.raises(BrokerLostError, match="refuses these credentials") as caught:
-        await open_broker(place.settings, Secret(url), place.retry).declare()
+        await open_broker(place.settings, Secret(url), place.retry, exposes=kept_by_all).declare()
     assert "wrong-secret" not in str(caught.value)
     assert caught.value.__cause__ is None
 

@@ -3,18 +3,20 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
 from tests.broker.places import Place, event, place_at, renewal, stands, until
+from tests.support.judging import kept_by_all
 from tests.support.rabbit import running
 from worker.broker import open_broker
 from worker.broker.base import Broker, BrokerLostError, BrokerRefusedError, Delivery
 from worker.broker.topology import definitions
 from worker.core.secret import Secret
-from worker.sandbox.rabbit_node import SERVER, RabbitNode
+from worker.sandbox.rabbit_node import SERVER, RabbitNode, _is_alive, _wait
 
 T = TypeVar("T")
 
@@ -34,8 +36,12 @@ async def test_the_exported_rights_are_enough_and_the_producer_stays_known(node:
     async with place_at(node.url, is_left=True, declare=False) as place:
         await asyncio.to_thread(_administer, node, place)
         await until(lambda: _is_back(place.broker()))
-        worker = open_broker(place.settings, Secret(_as_user(node, "rotation-worker")), place.retry)
-        producer = open_broker(place.settings, Secret(_as_user(node, "rotation-producer")), place.retry)
+        worker = open_broker(
+            place.settings, Secret(_as_user(node, "rotation-worker")), place.retry, exposes=kept_by_all
+        )
+        producer = open_broker(
+            place.settings, Secret(_as_user(node, "rotation-producer")), place.retry, exposes=kept_by_all
+        )
         async with AsyncExitStack() as stack:
             stack.push_async_callback(worker.close)
             stack.push_async_callback(producer.close)
@@ -77,6 +83,18 @@ async def test_nothing_is_lost_when_the_broker_is_killed(node: RabbitNode) -> No
                 bodies.append((await anext(deliveries)).message.body)
             assert bodies[-1] == b"2"
             await until(lambda: stands(broker, parked=1))
+
+
+def test_a_node_that_crashes_leaves_its_dump_in_its_own_folder(node: RabbitNode) -> None:
+    here = set(Path.cwd().iterdir())
+    with suppress(RuntimeError):  # it is gone before it has answered
+        node.ctl("eval", 'erlang:halt("a crash of our own").')
+    leader = int((node.home / "server.pid").read_text(encoding="ascii"))
+    _wait(lambda: not _is_alive(leader), "it does not crash")
+    node.kill9()
+    node.start()
+    assert (node.home / "erl_crash.dump").stat().st_size > 0
+    assert not [one for one in set(Path.cwd().iterdir()) - here if one.suffix == ".dump"]
 
 
 def _as_user(node: RabbitNode, user: str) -> str:

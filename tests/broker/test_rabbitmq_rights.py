@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.broker.places import event, renewal, retry
+from tests.support.judging import kept_by_all
 from tests.support.rabbit import broker_settings, running
 from worker.broker import open_broker
 from worker.broker.base import Broker, BrokerError
@@ -32,7 +33,9 @@ def add_users(node: RabbitNode, settings: Settings) -> None:
 
 def opened(node: RabbitNode, settings: Settings, user: str) -> Broker:
     url = f"amqp://{user}:{PASSWORD}@127.0.0.1:{node.port}/"
-    return open_broker(settings.model_copy(update={"declare_": False, "url": url}), Secret(url), retry())
+    return open_broker(
+        settings.model_copy(update={"declare_": False, "url": url}), Secret(url), retry(), exposes=kept_by_all
+    )
 
 
 @pytest.mark.rabbitmq
@@ -40,7 +43,7 @@ def opened(node: RabbitNode, settings: Settings, user: str) -> Broker:
 async def test_the_exported_rights_are_enough_and_no_more(tmp_path: Path) -> None:
     with running(tmp_path / "node") as node:
         settings = broker_settings(url=node.url, timeout_seconds=10)
-        owner = open_broker(settings, Secret(node.url), retry())
+        owner = open_broker(settings, Secret(node.url), retry(), exposes=kept_by_all)
         await owner.declare()
         await owner.close()
         add_users(node, settings)
@@ -144,7 +147,7 @@ def shows_all_to_everybody(node: RabbitNode) -> bool:
 async def test_without_any_one_of_the_exported_rights_something_cannot_be_done(tmp_path: Path) -> None:
     with running(tmp_path / "node") as node:
         settings = broker_settings(url=node.url, timeout_seconds=10)
-        owner = open_broker(settings, Secret(node.url), retry())
+        owner = open_broker(settings, Secret(node.url), retry(), exposes=kept_by_all)
         await owner.declare()
         await owner.publish_event(event())
         rights = exported(settings)

@@ -9,6 +9,7 @@ import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.broker.places import event, renewal, retry
+from tests.support.judging import kept_by_all
 from tests.support.ports import free_port
 from tests.support.rabbit import broker_settings
 from worker.broker import open_broker
@@ -53,7 +54,7 @@ class Place:
             timeout_seconds=10,
             **{name: self.folder / file for name, file in files.items()},
         )
-        return open_broker(settings, broker_url(settings), retry())
+        return open_broker(settings, broker_url(settings), retry(), exposes=kept_by_all)
 
 
 @pytest.fixture(scope="module")

@@ -21,11 +21,12 @@ from worker.broker.statements import KEPT, PAST, TOLD
 HOLDER = """
 import asyncio, sys
 from pathlib import Path
+from tests.support.judging import kept_by_all
 from worker.broker.sqlite import SqliteBroker
 from worker.settings.model import Broker, Retry
 
 async def hold():
-    async with SqliteBroker(Path(sys.argv[1]), Broker(), Retry()).deliveries() as deliveries:
+    async with SqliteBroker(Path(sys.argv[1]), Broker(), Retry(), exposes=kept_by_all).deliveries() as deliveries:
         print((await anext(deliveries)).message.body.decode(), flush=True)
         await asyncio.Event().wait()
 

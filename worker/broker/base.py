@@ -17,6 +17,7 @@ from typing import Final, Protocol, TypedDict, Unpack
 from worker.broker.facts import Told
 from worker.core.note import Note
 from worker.core.past import Placed
+from worker.core.pieces import may_be_key
 from worker.core.snapshot import Snapshot
 
 _FEWEST_TO_SUSPECT: Final = 2
@@ -81,6 +82,10 @@ class Message:
     """The broker gives it up by itself, and tells nobody, when this delivery is not settled either."""
 
 
+Exposes = Callable[[Message], bool | None]
+"""None of what may be kept where it was given up, else whether a key in the open was seen in it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dead:
     """A message that was given up."""
@@ -128,8 +133,8 @@ def sound_content_encoding(value: object) -> str | None:
 
 
 def sound_message_id(value: object) -> str | None:
-    """Short, printable, and without a part as long as a key."""
-    return value if isinstance(value, str) and _MESSAGE_ID.fullmatch(value) else None
+    """Short, printable, without a part as long as a key, and no more of one than a renewal's id may be."""
+    return value if isinstance(value, str) and _MESSAGE_ID.fullmatch(value) and not may_be_key(value) else None
 
 
 def sound_traceparent(value: object) -> str | None:
@@ -256,11 +261,8 @@ class Broker(Protocol):
         """Everything in the dead queue, oldest first; nothing is taken out."""
         ...
 
-    async def shield(self, exposes: Callable[[Message], bool | None], /) -> int:
-        """Puts a note in the place of each that the broker itself has given up and that must not be kept; how many.
-
-        `exposes`: None for what may be kept, else whether a key in the open was seen in it.
-        """
+    async def shield(self, exposes: Exposes, /) -> int:
+        """Puts a note in the place of each that the broker itself has given up and that must not be kept; how many."""
         ...
 
     async def replay(self, ids: Sequence[str], heard: Callable[[str], None] = unheard) -> Sequence[str]:
@@ -268,6 +270,10 @@ class Broker(Protocol):
 
         Each is put back and confirmed before it is taken out; `heard` is told its id then.
         """
+        ...
+
+    async def drop(self, ids: Sequence[str]) -> Sequence[str]:
+        """Takes the named dead letters out, for good; the ids that were found."""
         ...
 
     async def told(

@@ -20,6 +20,7 @@ from worker.broker.base import (
     BrokerState,
     Dead,
     Delivery,
+    Exposes,
     Message,
     Right,
     TooLargeError,
@@ -42,7 +43,7 @@ from worker.broker.copies import (
 )
 from worker.broker.declaring import prepare
 from worker.broker.facts import Facts, Told
-from worker.broker.letters import held
+from worker.broker.letters import dropped, held
 from worker.broker.publishing import Publisher, Sending
 from worker.broker.recall import Recall
 from worker.broker.rights import tried
@@ -276,14 +277,15 @@ class RabbitBroker:
 
     async def dead(self) -> Sequence[Dead]:
         async with self._connector.connected() as connection:
-            return [
-                dead_letter(one, self.user) for one in await held(connection, self._settings.dead_queue, self.timeout)
-            ]
+            return [dead_letter(one, self.user) async for one in self._letters(connection)]
 
-    async def shield(self, exposes: Callable[[Message], bool | None], /) -> int:
+    def _letters(self, connection: AbstractConnection) -> AsyncGenerator[AbstractIncomingMessage]:
+        return held(connection, self._settings.dead_queue, self.timeout)
+
+    async def shield(self, exposes: Exposes, /) -> int:
         count = 0
         async with self._connector.connected() as connection:
-            for one in await held(connection, self._settings.dead_queue, self.timeout):
+            async for one in self._letters(connection):
                 is_exposed = exposes(opened(one, self.user)) if is_unseen(one, self.user) else None
                 if is_exposed is not None:
                     await self.copy(DEAD, note_of_unseen(one, self.user, is_exposed=is_exposed))
@@ -295,14 +297,18 @@ class RabbitBroker:
     async def replay(self, ids: Sequence[str], heard: Callable[[str], None] = unheard) -> Sequence[str]:
         found = []
         async with self._connector.connected() as connection:
-            for one in await held(connection, self._settings.dead_queue, self.timeout):
-                if dead_id(one) in ids:
-                    await self.copy(AGAIN, again(opened(one, self.user)))
-                    async with guarded("settling", self.timeout):
-                        await one.ack()
-                    found.append(dead_id(one))
-                    heard(dead_id(one))
+            # All are found before the first is put back: it may be among the dead again in a moment.
+            for one in [letter async for letter in self._letters(connection) if dead_id(letter) in ids]:
+                await self.copy(AGAIN, again(opened(one, self.user)))
+                async with guarded("settling", self.timeout):
+                    await one.ack()
+                found.append(dead_id(one))
+                heard(dead_id(one))
         return found
+
+    async def drop(self, ids: Sequence[str]) -> Sequence[str]:
+        async with self._connector.connected() as connection:
+            return await dropped(self._letters(connection), ids, self.timeout)
 
     async def history(self, certificate: str | None = None, *, limit: int = 100) -> Sequence[Mapping[str, object]]:
         async with self._connector.connected() as connection:

@@ -7,22 +7,22 @@ import sqlite3
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Literal, Unpack
+from typing import Any, Final, Literal
 
 import aiosqlite
 
 from worker.broker.base import (
-    About,
     Batch,
     BrokerError,
     BrokerLostError,
     BrokerState,
     Dead,
     Delivery,
+    Exposes,
     Message,
     Right,
     redelivered,
@@ -35,8 +35,9 @@ from worker.broker.given_out import GivenOut
 from worker.broker.locking import is_taken
 from worker.broker.naming import own_name
 from worker.broker.rows import dead_letter_of, kept_of, message_of, note_of
-from worker.broker.statements import COUNTS, KEPT, LATEST, PAST, PUBLISH, REPLAY, TOLD, UNSEEN, WITHHOLD
-from worker.core.backoff import step_for
+from worker.broker.sqlite_deliveries import SqliteDeliveries, SqliteDelivery
+from worker.broker.statements import COUNTS, DROP, GIVE_UP, KEPT, LATEST, PAST, PUBLISH, REPLAY, TOLD, UNSEEN, WITHHOLD
+from worker.core.message import identify
 from worker.core.note import Note, entry_of
 from worker.core.past import Placed, moment
 from worker.core.renewal import OWN_PRODUCER
@@ -44,90 +45,21 @@ from worker.core.snapshot import Snapshot
 from worker.settings.model import Broker as Settings
 from worker.settings.model import Retry
 
-_LOOK_EVERY: Final = 0.1
 _DAY: Final = 86400.0
-_ABOUT: Final = ("certificate", "renewal_id", "told_at")
-
-
-@dataclass(slots=True)
-class SqliteDelivery:
-    """One message in hand."""
-
-    broker: "SqliteBroker"
-    number: int
-    message: Message
-    in_hand: GivenOut
-
-    async def fence(self) -> None:
-        """The lock is this process's as long as it lives, frozen or not."""
-        if self.in_hand.is_over:
-            await asyncio.Event().wait()
-
-    async def ack(self) -> None:
-        await self._settle("DELETE FROM messages WHERE number = ?", (self.number,))
-
-    async def park(self, delay: float, *, attempt: int, opened_at: datetime | None = None) -> None:
-        now, opened_at = time.time(), opened_at or self.message.opened_at
-        due = now + step_for(delay, self.broker.retry.parking_seconds)
-        await self._settle(
-            "UPDATE messages SET due = ?, attempt = ?, deliveries = 0, since = ?, opened_at = ? WHERE number = ?",
-            (due, attempt, now, opened_at and opened_at.timestamp(), self.number),
-        )
-
-    async def bury(self, reason: str, *, keep_body: bool, **about: Unpack[About]) -> None:
-        kept = kept_of(self.message) if keep_body else note_of(reason, about)
-        await self._settle(
-            "UPDATE messages SET state = 'dead', reason = ?, certificate = ?, renewal_id = ?, told_at = ?, since = ?,"
-            " body = ?, content_type = ?, content_encoding = ? WHERE number = ?",
-            (reason, *(about.get(name) for name in _ABOUT), time.time(), *kept, self.number),
-            is_secret=not keep_body,
-        )
-
-    async def _settle(self, statement: str, values: Sequence[object], *, is_secret: bool = False) -> None:
-        """`is_secret`: it is not settled before the file has nothing left of what was there."""
-        self.in_hand.check()
-        await self.broker.write(statement, values)
-        if is_secret:
-            await self.broker.erase()
-        self.in_hand.numbers.discard(self.number)
-
-
-@dataclass(frozen=True, slots=True)
-class SqliteDeliveries(AsyncIterator[Delivery]):
-    """Waits for the lock that only the active consumer holds, then gives out what is due."""
-
-    broker: "SqliteBroker"
-    lock: int
-    in_hand: GivenOut
-
-    async def __anext__(self) -> Delivery:
-        while True:
-            self.in_hand.check()
-            await self.broker.check_file()
-            if self.broker.is_active or await self._became_active():
-                delivery = await self.broker.take(self.in_hand)
-                if delivery is not None:
-                    return delivery
-            else:
-                self.in_hand.was_standby = True
-            await asyncio.sleep(_LOOK_EVERY)
-
-    async def _became_active(self) -> bool:
-        """Whoever was active until now may have been of an earlier version."""
-        if is_taken(self.lock):
-            await self.broker.fill_in()
-            self.broker.is_active = True
-        return self.broker.is_active
 
 
 class SqliteBroker:
     """One file. Whoever may write it is trusted to name its producer: the file is its owner's alone."""
 
-    def __init__(self, path: Path, settings: Settings, retry: Retry, producer: str | None = None) -> None:
+    def __init__(
+        self, path: Path, settings: Settings, retry: Retry, producer: str | None = None, *, exposes: Exposes
+    ) -> None:
         self.retry = retry
         self._path = path
         self._settings = settings
         self._producer = producer
+        self._exposes = exposes
+        self._owes_erasure = False
         self._connection: aiosqlite.Connection | None = None
         self._opening = asyncio.Lock()
         self._writing = asyncio.Lock()
@@ -185,6 +117,7 @@ class SqliteBroker:
                 raise BrokerError(f"the embedded broker cannot erase: {in_words(error)}") from None
         if is_busy:
             raise BrokerError("the embedded broker cannot erase: the file is being read")
+        self._owes_erasure = False
 
     async def _read(self, statement: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
         connection = await self._connected()
@@ -223,11 +156,20 @@ class SqliteBroker:
             if row["deliveries"] <= self._settings.delivery_limit + 1:  # the first one is no redelivery
                 in_hand.numbers.add(row["number"])
                 return SqliteDelivery(self, row["number"], self._given_out(row, in_hand), in_hand)
-            await self.write(
-                "UPDATE messages SET state = 'dead', reason = 'delivery_limit', since = ? WHERE number = ?",
-                (time.time(), row["number"]),
-            )
+            await self._give_up(row)
         return None
+
+    async def _give_up(self, row: Mapping[str, Any]) -> None:
+        """As `shield` would have it: in one step, so that nothing of a key is ever among the dead."""
+        reason, message = "delivery_limit", message_of(row)
+        is_exposed = self._exposes(message)
+        kept = kept_of(message) if is_exposed is None else note_of(reason, {"is_exposed": is_exposed})
+        told = (None, None) if is_exposed is None else identify(message.body)
+        await self.write(GIVE_UP, (reason, *told, time.time(), *kept, row["number"]))
+        if is_exposed is not None:
+            self._owes_erasure = True
+            with suppress(BrokerError):  # somebody reads: it is erased at the next look at the dead
+                await self.erase()
 
     def _given_out(self, row: Mapping[str, Any], in_hand: GivenOut) -> Message:
         before = row["deliveries"] - 1
@@ -292,7 +234,7 @@ class SqliteBroker:
         rows = await self._read("SELECT * FROM messages WHERE state = 'dead' ORDER BY since, number")
         return [dead_letter_of(row) for row in rows]
 
-    async def shield(self, exposes: Callable[[Message], bool | None], /) -> int:
+    async def shield(self, exposes: Exposes, /) -> int:
         """Nothing expires here, but what was delivered too often was given up without a worker's look."""
         count = 0
         for row in await self._read(UNSEEN):
@@ -301,7 +243,7 @@ class SqliteBroker:
             if is_exposed is not None:
                 note = note_of(dead.reason, {"is_exposed": is_exposed})
                 count += await self.write(WITHHOLD, (dead.certificate, dead.renewal_id, *note, row["number"]))
-        if count:
+        if count or self._owes_erasure:
             await self.erase()
         return count
 
@@ -313,6 +255,9 @@ class SqliteBroker:
                 found.append(one)
                 heard(one)
         return found
+
+    async def drop(self, ids: Sequence[str]) -> Sequence[str]:
+        return [one for one in ids if await self.write(DROP, (one,))]
 
     async def told(
         self, event_ids: Collection[str], certificate: str | None, but: str | None, digest: str

@@ -17,8 +17,14 @@ REPLAY: Final = """
 UPDATE messages SET state = 'ready', due = ?, attempt = 1, deliveries = 0, opened_at = NULL,
 reason = NULL, certificate = NULL, renewal_id = NULL, since = NULL WHERE id = ? AND state = 'dead'
 """
+DROP: Final = "DELETE FROM messages WHERE id = ? AND state = 'dead'"
 UNSEEN: Final = """
-SELECT * FROM messages WHERE state = 'dead' AND reason = 'delivery_limit' AND told_at IS NULL
+SELECT * FROM messages WHERE state = 'dead' AND reason = 'delivery_limit'
+"""
+"""Also what a worker gave up for that, or for something else before it was replayed: it is judged alike again."""
+GIVE_UP: Final = """
+UPDATE messages SET state = 'dead', reason = ?, certificate = ?, renewal_id = ?, since = ?,
+body = ?, content_type = ?, content_encoding = ? WHERE number = ?
 """
 WITHHOLD: Final = """
 UPDATE messages SET certificate = ?, renewal_id = ?, body = ?, content_type = ?, content_encoding = ?
