@@ -1,6 +1,6 @@
 """One plan at one deployment, the way forth: replaced, attached wave by wave, read back, proven."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, assert_never
 
@@ -13,9 +13,9 @@ from worker.core.moving import Wave, next_wave
 from worker.core.outcome import BindingResult, DeploymentReport, attempted
 from worker.core.planning import Create, Keep, Modify, Observed, Plan, Stored, UploadEach
 from worker.core.progress import Progress
-from worker.core.proof import Shortfall
-from worker.core.readback import confirmed, moved_flags, put_right
-from worker.core.reporting import ROLLED_BACK, not_replaced
+from worker.core.proof import Reach, Shortfall
+from worker.core.readback import confirmed, is_in_doubt, moved_flags, put_right
+from worker.core.reporting import ROLLED_BACK, STRAYED, not_replaced
 from worker.effort import current_effort
 from worker.gateways.base import Gateway, OnResult
 from worker.going_back import WayBack
@@ -34,8 +34,12 @@ class Proof(Protocol):
         """What is not served as it shall be."""
         ...
 
-    async def answering(self, todo: Plan, bindings: Sequence[Binding]) -> frozenset[str]:
-        """Which of the endpoints that will be asked answer a handshake now."""
+    async def reach_of(self, done: Progress, bindings: Sequence[Binding]) -> Reach:
+        """Before these move too, of the endpoints that will be asked."""
+        ...
+
+    def has_seen(self, done: Progress, shortfalls: Sequence[Shortfall]) -> bool:
+        """Whether anything that was asked did not fall short."""
         ...
 
 
@@ -78,11 +82,11 @@ class Carrying:
 
     async def _back_again(self) -> DeploymentReport:
         """What an earlier attempt found bad goes back before anything else does."""
-        replacement, returned = self.todo.replacement, frozenset(self.todo.returned)
-        results = tuple(
-            BindingResult(one, ROLLED_BACK if one in returned else "unchanged")
-            for one in (*self.todo.attach, *self.todo.unchanged)
-        )
+        replacement = self.todo.replacement
+        known = {one: BindingResult(one, ROLLED_BACK) for one in self.todo.returned}
+        known |= {one: BindingResult(one, "failed", STRAYED) for one in self.todo.strayed}
+        every = (*self.todo.attach, *self.todo.unchanged)
+        results = tuple(known.get(one, BindingResult(one, "unchanged")) for one in every)
         stored = replacement.stored if isinstance(replacement, Keep | Modify) else None
         self.progress = replace(self.progress, stored=stored, results=results)
         return await self.back(self.todo.bad)
@@ -112,13 +116,18 @@ class Carrying:
             shortfalls = await self._unproven(is_last=False)
             if shortfalls:
                 return await self._back_from(shortfalls, attach)
-        while (wave := next_wave(self.todo, at, has_canary=bool(self.progress.good))) is not None:
+        while (wave := next_wave(self.todo, at, has_canary=self._has_canary)) is not None:
             at += len(wave.bindings)
             ended = await self._wave(wave, attach[at:])
             if ended is not None:
                 return ended
-        self.progress = replace(self.progress, is_proven=True)
+        self.progress = replace(self.progress, is_proven=not self.progress.is_dim)
         return self.progress.reported(self.deployment)
+
+    @property
+    def _has_canary(self) -> bool:
+        """Something has moved, and whoever can tell could be asked; where there is nobody, that is told beforehand."""
+        return bool(self.progress.good) and (not self.progress.is_dark or self.todo.is_canary_asked is False)
 
     async def _wave(self, wave: Wave, waiting: Sequence[Binding]) -> DeploymentReport | None:
         """The report, where this is the last wave for now.
@@ -127,7 +136,7 @@ class Carrying:
         """
         await self._look_before(wave)
         await self._move(wave.bindings)
-        shortfalls = await self._unproven(is_last=wave.is_last)
+        shortfalls = self._without_flag() or await self._unproven(is_last=wave.is_last)
         size, gateway = len(wave.bindings), self.deployment.gateway
         _log.info("wave.finished", gateway=gateway, wave=wave.number, bindings=size, bad=len(shortfalls))
         if shortfalls:
@@ -136,11 +145,11 @@ class Carrying:
         return None if failure is None else self._left(waiting, failure)
 
     async def _look_before(self, wave: Wave) -> None:
-        """What answers no handshake any more after a change does so for the change, if it did before."""
-        if wave.is_first and self.progress.has_looked:
-            return
-        answering = await self.proof.answering(self.todo, [*self.progress.good, *wave.bindings])
-        self.progress = replace(self.progress, answered=self.progress.answered | answering)
+        """What answers no handshake any more after a change does so for the change, if it did before.
+
+        What has moved already and does not answer now may be so for that: only the first attempt knows better.
+        """
+        self.progress = replace(self.progress, reach=await self.proof.reach_of(self.progress, wave.bindings))
 
     def _left(self, waiting: Sequence[Binding], failure: Failure) -> DeploymentReport:
         left = tuple(BindingResult(one, "failed", failure) for one in waiting)
@@ -156,8 +165,22 @@ class Carrying:
         self.progress = replace(self.progress, results=self.progress.results + left)
         return await self.back(shortfalls)
 
+    def _without_flag(self) -> Sequence[Shortfall]:
+        """No handshake has to show this: the gateway does not let them be as they were."""
+        failures = {one.binding: one.failure for one in self.progress.results}
+        named = [(one, failures[one]) for one in self.progress.lost]
+        return [Shortfall(failure, one, one.name) for one, failure in named if failure is not None]
+
     async def _unproven(self, *, is_last: bool) -> Sequence[Shortfall]:
-        return await self.proof.of_wave(self.progress, is_last=is_last) if self.progress.good else ()
+        """Empty also where all that is wrong was so before: that is told at the end, and stops nothing."""
+        found = await self.proof.of_wave(self.progress, is_last=is_last) if self.progress.good else ()
+        if any(not one.is_as_before for one in found):
+            return found
+        proven = self.progress.proven if found else frozenset(self.progress.good)
+        is_dark = bool(found) and not self.proof.has_seen(self.progress, found)
+        is_dim = self.progress.is_dim or bool(found)
+        self.progress = replace(self.progress, is_dim=is_dim, is_dark=is_dark, proven=proven)
+        return ()
 
     async def _replaced(self) -> Stored | None:
         match self.todo.replacement:
@@ -195,8 +218,9 @@ class Carrying:
         reached = tuple(one.binding for one in found if one.failure is None or one.failure.transient)
         results = self.progress.results + found
         self.progress = replace(self.progress, results=results, reached=self.progress.reached + reached)
-        if not self.todo.is_nothing and self.progress.good:
-            self.progress = replace(self.progress, results=await self._read_back(results))
+        if not self.todo.is_nothing and (self.progress.good or any(map(is_in_doubt, results))):
+            shown = await self._read_back(results)
+            self.progress = replace(self.progress, results=shown)
 
     @property
     def _leaf(self) -> Leaf | None:
@@ -209,12 +233,20 @@ class Carrying:
             return confirmed(results, observed, self._leaf)
 
         shown = await self.settling.settled(results, judge)
-        moved = moved_flags(shown)
+        self.progress, moved = replace(self.progress, lost=()), moved_flags(shown)
         if not moved:
             return shown
         _log.warning("client_verification.moved", gateway=self.deployment.gateway, bindings=len(moved))
         again = await self.gateway.attach(self.deployment, self.progress.stored, moved, self.bundle, unheard)
-        return put_right(shown, await self.settling.settled(tuple(again), judge))
+        found = await self.settling.settled(tuple(again), judge)
+        lost = tuple(one for one in moved_flags(found) if self._had_flag(one))
+        self.progress = replace(self.progress, lost=lost)
+        return put_right(shown, found)
+
+    def _had_flag(self, binding: Binding) -> bool:
+        """Where it has moved from: what was not so there is no reason to go back there."""
+        was = self.todo.back_to.get(binding)
+        return was is not None and was.client_verification == binding.client_verification
 
     async def retire(self) -> None:
         """Quotas fill otherwise. What cannot be deleted now is found again by its name at the next rotation."""
@@ -225,9 +257,10 @@ class Carrying:
         for stored in self.todo.retire:
             await is_retired(self.gateway, stored, self._bound())
 
-    def _bound(self) -> Collection[Binding]:
+    def _bound(self) -> Mapping[Binding, str]:
         """To what replaces the old: where bindings move they may be shown with both."""
-        return self.progress.good if self.deployment.moves else ()
+        stored = self.progress.stored
+        return dict.fromkeys(self.progress.good, stored.certificate_id) if stored and self.deployment.moves else {}
 
 
 def _why_none(wave: Sequence[BindingResult]) -> Failure | None:

@@ -1,9 +1,9 @@
 """The ways back at one deployment: bindings to their old stored certificate, or the old material to its place."""
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import structlog
@@ -14,12 +14,21 @@ from worker.core.errors import Failure, RotationError
 from worker.core.outcome import BindingResult, DeploymentReport, attempted
 from worker.core.planning import Keep, Modify, Observed, Plan, Stored, is_previous
 from worker.core.progress import Progress
-from worker.core.proof import Shortfall
+from worker.core.proof import Served, Shortfall
 from worker.core.readback import confirmed, put_back
-from worker.core.reporting import KEY_EXPOSED, NOTHING_BACK, OLD_EXPIRED, ROLLED_BACK, rolled_back, unproven
+from worker.core.reporting import (
+    KEY_EXPOSED,
+    NOTHING_BACK,
+    OLD_EXPIRED,
+    ROLLED_BACK,
+    looked_back,
+    rolled_back,
+    unproven,
+)
 from worker.core.urgency import ORDINARY, Urgency
 from worker.gateways.base import OnResult
-from worker.settling import Settling, attached, is_retired, unheard
+from worker.settling import Settling, attached, detached, is_retired, unheard
+from worker.wall_clock import utc_now
 
 _log = structlog.get_logger()
 _FROM_NOWHERE: Final = Failure("binding_failed", "nothing was bound there before, to go back to", transient=False)
@@ -36,8 +45,9 @@ async def unkept() -> None:
     """Where no material is kept."""
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
+async def unlooked(_served: Served, /) -> bool | None:
+    """Where nobody can be asked."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +60,10 @@ class WayBack:
     condemn: Condemn = _unnoted
     """Notes that it is bad, and what has moved, for whoever goes on with it."""
     heard: OnResult = unheard
-    utc_now: Callable[[], datetime] = _utc_now
+    utc_now: Callable[[], datetime] = utc_now
     urgency: Urgency = ORDINARY
+    looks: Callable[[Served], Awaitable[bool | None]] = unlooked
+    """Whether clients are served again what they were before; None where nobody is asked."""
 
     async def taken(self, done: Progress, shortfalls: Sequence[Shortfall]) -> DeploymentReport:
         """Everything that this renewal moved goes back to where it was; the report says what did.
@@ -62,7 +74,7 @@ class WayBack:
         _log.warning("rotation.bad", gateway=settling.deployment.gateway, reason=shortfalls[0].failure.reason)
         if self.urgency.is_key_exposed:
             return self._left(done, shortfalls, KEY_EXPOSED)
-        if todo.returned or any(self._leads_from(todo, one) for one in moved):
+        if todo.returned or todo.strayed or any(self._leads_from(todo, one) for one in moved):
             await self._condemned(todo, moved, shortfalls)
             return await self._moved_back(done, shortfalls)
         if done.is_written_at(settling.deployment) and done.stored is not None:
@@ -82,13 +94,15 @@ class WayBack:
             await self.condemn(moved, shortfalls)
 
     async def _moved_back(self, done: Progress, shortfalls: Sequence[Shortfall]) -> DeploymentReport:
-        old = {place.stored.certificate_id: place.stored for place in done.todo.back_to.values() if place.stored}
-        returned = await self._of_bindings(done.todo, done.moved)
+        places = (place for one, place in done.todo.back_to.items() if one not in done.todo.strayed)
+        old = {place.stored.certificate_id: place.stored for place in places if place.stored is not None}
+        returned = await self._of_bindings(done)
         report = self._returned(done, returned, shortfalls, next(iter(old.values()), None), None)
         self._tell(done.todo, returned, report, shortfalls)
+        is_served = await self._is_served_again(report, _as_before(done.todo, report))
         if report.reason == ROLLED_BACK and done.stored is not None:
-            await is_retired(self.settling.gateway, done.stored, done.moved)
-        return report
+            await is_retired(self.settling.gateway, done.stored, _where(done))
+        return looked_back(report, is_served=is_served)
 
     async def _written_back(
         self, done: Progress, bad: Stored, last: Bundle, shortfalls: Sequence[Shortfall]
@@ -96,7 +110,19 @@ class WayBack:
         returned, failure = await self._of_material(done.todo, bad, last, done.good)
         report = self._returned(done, returned, shortfalls, replace(bad, not_after=last.leaf.not_after), failure)
         self._tell(done.todo, returned, report, shortfalls, bad.certificate_id)
-        return report
+        is_served = await self._is_served_again(report, Served("", last, _back_in(report)))
+        return looked_back(report, is_served=is_served)
+
+    async def _is_served_again(self, report: DeploymentReport, served: Served) -> bool | None:
+        """The API's word is not enough, and nodes may lag. What is still to go back is looked at once it has."""
+        if report.reason != ROLLED_BACK or not served.bindings:
+            return None
+        is_served = await self.looks(served)
+        if is_served is not None:
+            tell = _log.info if is_served else _log.warning
+            gateway, bindings = self.settling.deployment.gateway, len(served.bindings)
+            tell("deployment.looked_back", gateway=gateway, bindings=bindings, served_again=is_served)
+        return is_served
 
     def _returned(
         self,
@@ -122,7 +148,7 @@ class WayBack:
         place: str | None = None,
     ) -> None:
         """What is back, and to what: `place` where it is one stored certificate whose material was put back."""
-        back = [one.binding for one in report.bindings if one.state == ROLLED_BACK]
+        back = _back_in(report)
         if not back:
             return  # the report says why
         origins = [todo.back_to[one].stored for one in back if one in todo.back_to]
@@ -139,27 +165,42 @@ class WayBack:
         )
 
     def _leads_from(self, todo: Plan, binding: Binding) -> bool:
-        """Whether there is anything that it can go back to."""
-        return todo.back_to[binding].stored is not None and not self._is_expired(todo, binding)
+        """Whether it can go back: to nothing only where its cloud has a call for that."""
+        is_somewhere = todo.back_to[binding].stored is not None
+        return not self._is_expired(todo, binding) if is_somewhere else self.settling.gateway.detaches
 
     def _is_expired(self, todo: Plan, binding: Binding) -> bool:
         """Whether what it would go back to is no use to anybody any more."""
         return _has_ended(todo.back_to[binding].stored, self.utc_now())
 
-    async def _of_bindings(self, todo: Plan, moved: Sequence[Binding]) -> Sequence[BindingResult]:
-        """To the old stored certificate, whose key never left the cloud."""
-        settling, back_to = self.settling, todo.back_to
-        results, of_old = list(self._stuck(todo, moved)), defaultdict[Stored, list[Binding]](list)
-        for one in moved:
-            if (old := back_to[one].stored) is not None and self._leads_from(todo, one):
-                of_old[old].append(one)
+    async def _of_bindings(self, done: Progress) -> Sequence[BindingResult]:
+        """To the old stored certificate, whose key never left the cloud; to nothing where nothing was."""
+        settling, todo, back_to = self.settling, done.todo, done.todo.back_to
+        results, of_old = list(self._stuck(todo, done.moved)), defaultdict[Stored | None, list[Binding]](list)
+        for one in done.moved:
+            if self._leads_from(todo, one):
+                of_old[back_to[one].stored].append(one)
         for old, bindings in of_old.items():
-            as_they_were = [back_to[one].as_it_was for one in bindings]
-            found = await attached(settling.gateway, settling.deployment, old, as_they_were, None)
+            found = await self._returned_to(old, [back_to[one].as_it_was for one in bindings], done.stored)
             results += [BindingResult(one, it.state, it.failure) for one, it in zip(bindings, found, strict=True)]
         if not of_old:
             return results
-        return await settling.settled(tuple(results), lambda them, seen: put_back(them, seen, back_to), elsewhere=True)
+
+        def judge(results: Sequence[BindingResult], observed: Observed) -> tuple[BindingResult, ...]:
+            return put_back(results, observed, back_to)
+
+        known = [one.certificate_id for one in of_old if one is not None]
+        return await settling.settled(tuple(results), judge, elsewhere=True, known=known)
+
+    async def _returned_to(
+        self, old: Stored | None, bindings: Sequence[Binding], bad: Stored | None
+    ) -> Sequence[BindingResult]:
+        gateway = self.settling.gateway
+        if old is not None:
+            return await attached(gateway, self.settling.deployment, old, bindings, None)
+        if bad is not None:
+            return await detached(gateway, bad, bindings)
+        return [BindingResult(one, "unchanged") for one in bindings]
 
     def _stuck(self, todo: Plan, moved: Sequence[Binding]) -> Iterator[BindingResult]:
         for one in moved:
@@ -194,6 +235,26 @@ class WayBack:
         answered = await attached(gateway, deployment, stored, bindings, last)
         shown = await self.settling.settled(answered, judge)
         return [one if one.state == "failed" else BindingResult(one.binding, ROLLED_BACK) for one in shown], None
+
+
+def _back_in(report: DeploymentReport) -> Sequence[Binding]:
+    return [one.binding for one in report.bindings if one.state == ROLLED_BACK]
+
+
+def _as_before(todo: Plan, report: DeploymentReport) -> Served:
+    """What shall be served again, as far as anything is known of it."""
+    places = [todo.back_to[one] for one in _back_in(report) if one in todo.back_to]
+    known = [(one.as_it_was, one.stored) for one in places if one.stored is not None]
+    told = [(one, was) for one, was in known if was.serial_number is not None or was.not_after is not None]
+    serials = frozenset(str(was.serial_number) for _, was in told if was.serial_number is not None)
+    ends = frozenset(was.not_after for _, was in told if was.serial_number is None and was.not_after is not None)
+    return Served("", None, [one for one, _ in told], expiries=ends, serials=serials)
+
+
+def _where(done: Progress) -> Mapping[Binding, str]:
+    """By id, what is bound again to where it came from."""
+    origins = ((one, done.todo.back_to[one].stored) for one in done.moved)
+    return {one: was.certificate_id for one, was in origins if was is not None}
 
 
 def _is_back(todo: Plan) -> bool:

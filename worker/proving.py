@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import chain
 
 import structlog
@@ -11,9 +12,9 @@ from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Binding, Certificate, Deployment
 from worker.core.errors import Failure, failure_of
 from worker.core.outcome import BindingResult, DeploymentReport, Previous, Report, conclude
-from worker.core.planning import Create, Plan, Superseded, UploadEach
+from worker.core.planning import Create, Keep, Plan, Superseded, UploadEach
 from worker.core.progress import Progress
-from worker.core.proof import Answering, Served, Shortfall, UnseenError, Verifier, nobody
+from worker.core.proof import NOT_LOOKED, Asked, Looking, Reach, Served, Shortfall, UnseenError, Verifier, nobody
 from worker.core.reporting import KEY_EXPOSED, NOTHING_BACK, ROLLED_BACK, unproven
 from worker.core.urgency import ORDINARY, Urgency
 from worker.core.waiting import Step
@@ -33,8 +34,12 @@ class Proving:
     bundle: Bundle | None
     steps: Sequence[Step] = ()
     """Of all its deployments."""
-    looks: Answering = nobody
+    looks: Looking = nobody
     urgency: Urgency = ORDINARY
+    reach: Reach = NOT_LOOKED
+    """Before the first change, where this attempt has looked."""
+    asked: Asked | None = None
+    """None: nobody knows what will be."""
 
     @property
     def leaf(self) -> Leaf | None:
@@ -46,28 +51,55 @@ class Proving:
         Raises UnseenError where nothing could be reached.
         """
         served = self.served_in_wave(done.todo, done.good, is_last=is_last)
-        shortfalls = await self.verify(replace(served, answered=done.answered))
+        shortfalls = await self.verify(replace(served, reach=done.reach))
         if _is_blind(shortfalls):
             raise UnseenError(shortfalls)
         return shortfalls
 
-    async def answering(self, todo: Plan, bindings: Sequence[Binding]) -> frozenset[str]:
-        """Before these are moved: which of the endpoints that will be asked answer a handshake."""
-        if self.urgency.is_key_exposed:
-            return frozenset()
-        return await self.looks(self.served_in_wave(todo, bindings, is_last=False))
+    async def reach_of(self, done: Progress, bindings: Sequence[Binding]) -> Reach:
+        """Before these are moved too, of the endpoints that will be asked, with all that is known.
 
-    async def answering_before(self, todo: Plan) -> frozenset[str]:
-        """As `answering`, before the first change of a plan."""
-        if todo.waves or self.urgency.is_key_exposed:
-            return await self.answering(todo, [*todo.unchanged, *todo.rounds[0]])
-        return await self.looks(Served(self.certificate.name, self.bundle, [*todo.unchanged, *todo.attach]))
+        What is dead and has moved already, in whichever attempt, may be so for that.
+        """
+        served = replace(self.served_in_wave(done.todo, [*done.good, *bindings], is_last=False), reach=done.reach)
+        asked = {} if self.asked is None else self.asked(served)
+        if self.urgency.is_key_exposed or (done.has_looked and all(map(done.reach.knows, asked))):
+            return done.reach
+        fresh = frozenset(bindings).difference(done.todo.moved)
+        old = [one for one, behind in asked.items() if not behind or not fresh.issuperset(behind)]
+        now = await self.looks(served)
+        return done.reach.joined(Reach(now.answered) if self.asked is None else now.without(old))
+
+    def has_seen(self, done: Progress, shortfalls: Sequence[Shortfall]) -> bool:
+        """Whether anything that was asked in a wave did not fall short: each has one for all that is behind it."""
+        if self.asked is None:
+            return len(done.good) > len(shortfalls)
+        asked = self.asked(self.served_in_wave(done.todo, done.good, is_last=False))
+        return sum(len(behind) or 1 for behind in asked.values()) > len(shortfalls)
+
+    def reach_noted(self, todo: Plan) -> Reach:
+        """For whoever goes on: first of those that the first wave is asked for, then of the deployment's own."""
+        if self.asked is None:
+            return self.reach.noted(())
+        rows = ([*todo.unchanged, *todo.rounds[0]], [*todo.unchanged, *todo.attach])
+        return self.reach.noted(
+            [one for row in rows for one in self.asked(self.served_in_wave(todo, row, is_last=False))]
+        )
+
+    async def reach_before(self) -> Reach:
+        """As `reach_of`, before the first change of all: whatever is asked in the end."""
+        if self.urgency.is_key_exposed:
+            return NOT_LOOKED
+        plans = [one for one in self.steps if isinstance(one, Plan)]
+        every = [binding for one in plans for binding in (*one.unchanged, *one.attach)]
+        return await self.looks(Served(self.certificate.name, self.bundle, every))
 
     async def forth(self, carrying: Carrying) -> DeploymentReport:
         """The plan carried out, for as long as anything of it can be seen."""
         try:
             return await carrying.forth()
         except UnseenError as error:
+            carrying.progress = replace(carrying.progress, is_blind=True)
             return unseen(carrying, error.shortfalls)
 
     def served_in_wave(self, todo: Plan, bindings: Sequence[Binding], *, is_last: bool) -> Served:
@@ -90,12 +122,13 @@ class Proving:
     async def of_all(self, report: Report, carried: Sequence[Carried]) -> Sequence[Shortfall]:
         """What the waves have not proven.
 
-        Where something did not go well, only of what was changed: it may be bad all the same. What belongs to no
-        binding may be where it did not go well then.
+        Where something did not go well, only of what was changed, and not proven since: it may be bad all the same.
+        What belongs to no binding may be where it did not go well then.
         """
         remaining = _unproven(report, carried)
         is_whole = report.outcome == "succeeded"
-        bindings = [one for carrying in remaining for one in carrying.progress.good]
+        progress = [one.progress for one in remaining]
+        bindings = [one for each in progress for one in (each.good if is_whole else each.unproven)]
         bindings += self._left_by_waves(carried)
         if not remaining and not bindings and (len(carried) == 1 or not is_whole):
             return ()
@@ -109,9 +142,17 @@ class Proving:
             frozenset(at for at in held if at is not None),
             is_whole,
             frozenset(self._not_there(carried)),
-            frozenset(chain.from_iterable(one.progress.answered for _, one in carried if one is not None)),
+            reduce(Reach.joined, (one.progress.reach for _, one in carried if one is not None), NOT_LOOKED),
         )
         return await self.verify(served) if bindings or is_whole else ()
+
+    def proven_for_good(self, carried: Sequence[Carried]) -> Iterator[tuple[Deployment, frozenset[Binding]]]:
+        """What later attempts need not prove again unless they change it: no name of which an older one may be met."""
+        not_there = frozenset(self._not_there(carried))
+        for _, one in carried:
+            if one is not None and not one.is_bad:
+                left = not_there | self._beside(one.todo)  # waves do not ask for what others serve too
+                yield one.deployment, frozenset(each for each in one.progress.proven if each.name not in left)
 
     def _left_by_waves(self, carried: Sequence[Carried]) -> Iterator[Binding]:
         for _, carrying in carried:
@@ -130,17 +171,18 @@ class Proving:
                 yield from _waiting(carrying.todo, (*carrying.todo.attach, *carrying.todo.unchanged))
 
     async def concluded(self, carried: Sequence[Carried]) -> Report:
-        """The report of all; what is to be tried again is proven then, but where something is bad already."""
+        """The report of all. Whatever was changed is proven now, also where something else is to be tried again."""
         report = conclude(self.leaf, [told for told, _ in carried])
-        if not _may_be_proven(report, carried):
-            return report
         remaining, shortfalls = _unproven(report, carried), await self.of_all(report, carried)
+        is_worse = any(not one.is_as_before for one in shortfalls)
         if _is_blind(shortfalls):
             return _left(report, shortfalls)
-        if shortfalls or any(one.binding is None for one in _known_bad(carried)):
+        if is_worse or any(one.binding is None for one in _known_bad(carried)):
             return await _put_back(report, carried, shortfalls)
+        if shortfalls:
+            return _left(report, shortfalls)
         for one in remaining:
-            one.progress = replace(one.progress, is_proven=True)
+            one.progress = replace(one.progress, is_proven=True, proven=frozenset(one.progress.good))
         for _, carrying in carried:
             if carrying is not None and carrying.progress.is_proven and _may_retire(report, carrying):
                 await carrying.retire()
@@ -158,14 +200,9 @@ def _lacking(deployment: Deployment, step: Step | None) -> Iterable[str]:
 
 def _waiting(todo: Plan, good: Sequence[Binding]) -> frozenset[str]:
     """Names of what has not moved: it is not its turn, it could not, or something newer is there already."""
-    there = {_place(one) for one in good}
+    there = {one.place for one in good}
     bound = () if todo.seen is None else (one.binding for one in todo.seen.bound)
-    return frozenset(one.name for one in chain(todo.attach, bound) if _place(one) not in there)
-
-
-def _place(binding: Binding) -> tuple[str, str | None, str | None, bool]:
-    """The binding whatever its flag."""
-    return binding.name, binding.instance_id, binding.domain_id, binding.sni
+    return frozenset(one.name for one in chain(todo.attach, bound) if one.place not in there)
 
 
 def _is_blind(shortfalls: Sequence[Shortfall]) -> bool:
@@ -194,18 +231,17 @@ def _left(report: Report, shortfalls: Sequence[Shortfall]) -> Report:
     return told if whole is None else replace(told, outcome="failed", reason=whole.reason, failure=whole)
 
 
-def _may_be_proven(report: Report, carried: Sequence[Carried]) -> bool:
-    is_bad = any(carrying is not None and carrying.is_bad for _, carrying in carried)
-    return is_bad or not any(failure.transient for failure in report.failures)
-
-
 def _unproven(report: Report, carried: Sequence[Carried]) -> Sequence[Carrying]:
     is_well = report.outcome == "succeeded"
-    return [
-        one
-        for _, one in carried
-        if one is not None and not one.progress.is_proven and not one.is_bad and (is_well or one.progress.has_changed)
-    ]
+    found = (one for _, one in carried if one is not None and not one.is_bad)
+    return [one for one in found if _is_open(one.progress, is_well=is_well)]
+
+
+def _is_open(progress: Progress, *, is_well: bool) -> bool:
+    """Whether a look is still owed to it in this attempt."""
+    if progress.is_proven or progress.is_blind:
+        return False
+    return is_well or (progress.has_changed and bool(progress.unproven))
 
 
 def _known_bad(carried: Sequence[Carried]) -> Sequence[Shortfall]:
@@ -219,9 +255,13 @@ def _may_retire(report: Report, carrying: Carrying) -> bool:
 
 
 def _is_previous_known(todo: Plan) -> bool:
-    """Whether a handshake tells what was replaced: by its serial number, or because there was nothing."""
+    """Whether a handshake tells what was replaced: by its serial number, or because there was nothing.
+
+    What an attempt that nobody remembers has moved may have had another one than the others still have.
+    """
+    is_forgotten = isinstance(todo.replacement, Keep) and not todo.was_replaced and bool(todo.unchanged)
     if todo.previous is not None:
-        return todo.previous.serial_number is not None
+        return todo.previous.serial_number is not None and not is_forgotten
     return isinstance(todo.replacement, Create)
 
 
@@ -252,8 +292,10 @@ async def _back(told: DeploymentReport, carrying: Carrying | None, shortfalls: S
         return told
     bindings = {one.binding for one in carrying.progress.results}
     mine = [one for one in shortfalls if one.binding is None or one.binding in bindings]
+    if all(one.is_as_before for one in mine):
+        return unproven(told, mine, why="")
     try:
-        return await carrying.back(mine) if mine else told
+        return await carrying.back(mine)
     except Exception as bug:  # noqa: BLE001 - told as what it is, and the others go back all the same
         return crashed(carrying.deployment, bug)
 

@@ -35,6 +35,10 @@ class Server:
     def _asked(self, _tls: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> None:
         self.names_asked.append(name)
 
+    def show(self, shows: Issued) -> None:
+        """From the next handshake on."""
+        self._load(shows)
+
     def swap_at_the_next_look(self, shows: Issued) -> None:
         """The next handshake still gets the old certificate, the one after it the new one."""
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from tests.verification.servers import Server, closed_port, dumb_server, resolve
 from tests.verification.test_looking import issued, probe
 from worker.core.note import Note
 from worker.core.outcome import Report
-from worker.core.proof import Served, Shortfall
+from worker.core.proof import Reach, Served, Shortfall
 from worker.core.urgency import ORDINARY, Urgency
 from worker.effort import Effort, spending
 from worker.rotation import Rotator
@@ -31,7 +32,7 @@ def probing(*endpoints: Probe) -> Probing:
 
 
 def served(*answered: str) -> Served:
-    return Served("shop", checked(issued()), (), answered=frozenset(answered))
+    return Served("shop", checked(issued()), (), reach=Reach(frozenset(answered)))
 
 
 async def blind(prove: Probing, *answered: str) -> Sequence[bool]:
@@ -44,7 +45,7 @@ async def test_whoever_answers_a_handshake_before_a_change_is_known_whatever_it_
     async with serving(Server(tmp_path, issued())) as server, dumb_server(says=b"") as dumb:
         alive = probe(server.port)
         prove = probing(alive, probe(dumb), probe(await closed_port()), probe(443, "no-such-host.invalid"))
-        assert await prove.answering(served()) == {alive.key}
+        assert (await prove.reach(served())).answered == {alive.key}
 
 
 @pytest.mark.parametrize("is_closed", [False, True])
@@ -71,6 +72,53 @@ async def test_where_one_address_of_an_endpoint_answers_the_others_can_be_seen(
         [short] = await probing(probe(server.port, "shop.test"))(Served("shop", checked(one), ()))
     assert (short.failure.reason, short.is_blind) == ("not_reachable", False)
     assert "127.0.0.2" in short.failure.message
+
+
+async def test_an_address_that_answers_neither_before_nor_after_is_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = issued()
+    async with serving(Server(tmp_path, one)) as server:
+        resolve(monkeypatch, "shop.test", "127.0.0.1", "127.0.0.2")
+        asked = probe(server.port, "shop.test")
+        prove = probing(asked)
+        reach = await prove.reach(Served("shop", checked(one), ()))
+        assert reach == Reach(frozenset({asked.key}), frozenset({asked.at("127.0.0.2")}))
+        for known, is_as_before in ((reach, True), (Reach(reach.answered), False)):
+            [short] = await prove(Served("shop", checked(one), (), reach=known))
+            assert (short.failure.reason, short.is_as_before) == ("not_reachable", is_as_before)
+
+
+async def test_of_thousands_of_dead_endpoints_the_last_are_not_looked_at_before_a_change() -> None:
+    port = await closed_port()
+    asked = [Probe("127.0.0.1", port, f"host-{number:03}.example.com") for number in range(300)]
+    for longest, looked_at in ((60.0, 300), (-1.0, 256)):
+        reach = await replace(probing(*asked), longest_look=longest).reach(served())
+        assert reach.unreached == {key for one in asked[:looked_at] for key in (one.at(""), one.at("127.0.0.1"))}
+
+
+async def test_what_is_worse_at_another_address_is_what_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(Server(tmp_path, issued())) as server:
+        resolve(monkeypatch, "shop.test", "127.0.0.2", "127.0.0.1")
+        prove = probing(probe(server.port, "shop.test"))
+        reach = await prove.reach(served())
+        [short] = await prove(Served("shop", checked(issued()), (), reach=reach))
+        assert (short.failure.reason, short.is_as_before) == ("other_certificate", False)
+
+
+@pytest.mark.parametrize("addresses", [(), ("127.0.0.2",)])
+async def test_a_name_that_could_not_be_reached_at_all_is_as_it_was_whatever_its_addresses_are_by_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, addresses: Sequence[str]
+) -> None:
+    one = issued()
+    async with serving(Server(tmp_path, one)) as server:
+        prove = probing(probe(server.port), probe(server.port, "no-such-host.invalid"))
+        reach = await prove.reach(served())
+        resolve(monkeypatch, "no-such-host.invalid", *addresses)
+        [short] = await prove(Served("shop", checked(one), (), reach=reach))
+        assert (short.endpoint.partition(":")[0], short.is_as_before) == ("no-such-host.invalid", True)
 
 
 class Endpoint:
@@ -113,9 +161,7 @@ async def broken_by_what_is_new(folder: Path) -> AsyncIterator[tuple[Breaking, P
 
 def rotator(gateway: FakeGateway, prove: Probing) -> Rotator:
     shelf = {"shop": Shelf(BEFORE)}
-    return Rotator(
-        {"apig": gateway}, prove, {"apig": 0}, kept=shelf, utc_now=lambda: day(10), answering=prove.answering
-    )
+    return Rotator({"apig": gateway}, prove, {"apig": 0}, kept=shelf, utc_now=lambda: day(10), looks=prove.reach)
 
 
 async def rotated(gateway: FakeGateway, prove: Probing, urgency: Urgency = ORDINARY) -> Report:
@@ -155,7 +201,7 @@ async def test_who_takes_over_knows_what_answered_before_the_change(tmp_path: Pa
 
     async with broken_by_what_is_new(tmp_path) as (gateway, asked):
         prove = probing(asked)
-        first = Rotator({"apig": gateway}, dies, kept={"shop": Shelf(BEFORE)}, answering=prove.answering)
+        first = Rotator({"apig": gateway}, dies, kept={"shop": Shelf(BEFORE)}, looks=prove.reach)
         with spending(Effort(keep=keep)), pytest.raises(asyncio.CancelledError):
             await first.rotate(certificate(deployment()), bundle(intermediates_pem=""))
         second = rotator(gateway, prove)

@@ -76,6 +76,28 @@ class ExpectedExpiry:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectedAgain:
+    """What was served before, told by its serial number, or by its end where that is all its gateway tells."""
+
+    serials: frozenset[str]
+    expiries: frozenset[datetime]
+    bad_serials: Sequence[str]
+    """Of what was put in its place."""
+
+    def shortfall(self, served: Sequence[bytes], server_name: str) -> str | None:
+        if not served:
+            return "not_reachable"
+        other = _facts(served[0])
+        if other is None or uncovered([server_name], other.names) or str(other.serial_number) in self.bad_serials:
+            return "other_certificate"
+        return (
+            None
+            if str(other.serial_number) in self.serials or other.not_after in self.expiries
+            else "other_certificate"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ExpectedEither:
     """One of two; what is wrong is told of the first."""
 
@@ -138,6 +160,8 @@ def _facts(leaf: bytes) -> Leaf | None:
 
 def expected_of(served: Served, now: datetime) -> Expected:
     """What clients shall be served."""
+    if served.serials is not None and served.bundle is None:
+        return ExpectedAgain(served.serials, served.expiries, served.previous)
     expiry = ExpectedExpiry(served.expiries, now)
     if served.bundle is None:
         return expiry

@@ -1,11 +1,12 @@
 """Looking at endpoints, early and often, then less often, until all serve what they shall."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from worker.core.errors import Failure
+from worker.core.proof import place_at
 from worker.verification.addresses import LookUps
 from worker.verification.expected import Expected
 from worker.verification.handshake import Seen, look
@@ -46,6 +47,10 @@ class Probe:
         """What is the same probe, whatever it shall be served."""
         return f"{self.server_name} at {self.endpoint}".lower()
 
+    def at(self, address: str) -> str:
+        """One address of it; of an empty one: it as a whole."""
+        return place_at(self.key, address)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -57,6 +62,10 @@ class Verdict:
     """One of its addresses at least came to a handshake in the last look."""
     is_there: bool = False
     """There is a way to one of them at least."""
+    unreached: frozenset[str] = frozenset()
+    """By `Probe.at`, the addresses that came to none; the probe as a whole, too, where none did."""
+    is_as_before: bool = False
+    """All that is wrong is that addresses did not answer that were not reached before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +83,15 @@ async def verify(
     *,
     within: float,
     where_shared: Expected | None = None,
+    unreached: Collection[str] = (),
 ) -> Sequence[Verdict]:
     """Looks until every probe is served what is expected, or `within` seconds have passed; in the probes' order.
 
-    Reasons are those of `Shortfall`, all worth another try. Raises, in a group, what `is_exhaustion` knows.
+    `unreached`: by earlier verdicts. Reasons are those of `Shortfall`, all worth another try. Raises, in a group, what
+    `is_exhaustion` knows.
     """
     turns, others = asyncio.Semaphore(_AT_ONCE), where_shared or expected
-    looks = [_Look(one, others if one.is_shared else expected, turns, shared) for one in probes]
+    looks = [_Look(one, others if one.is_shared else expected, turns, shared, unreached) for one in probes]
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(until_served(look, within)) for look in looks]
     return [look.verdict(task.result()) for look, task in zip(looks, tasks, strict=True)]
@@ -108,24 +119,47 @@ class _Look:
     turns: asyncio.Semaphore
     """This certificate's."""
     shared: Shared
-    _seen: Sequence[Seen] = ()
+    unreached_before: Collection[str] = ()
+    _seen: Sequence[tuple[str, Seen]] = ()
     """In the last look, by address."""
+    _is_worse: bool = False
+    """The last look found more than what was not reached before."""
 
     def verdict(self, failure: Failure | None) -> Verdict:
-        has_answered, is_there = any(one.chain for one in self._seen), any(one.is_there for one in self._seen)
-        return Verdict(self.probe, failure, has_answered, is_there)
+        seen = [one for _, one in self._seen]
+        has_answered, is_there = any(one.chain for one in seen), any(one.is_there for one in seen)
+        is_as_before = failure is not None and not self._is_worse
+        return Verdict(self.probe, failure, has_answered, is_there, frozenset(self._unreached()), is_as_before)
+
+    def _unreached(self) -> Iterator[str]:
+        if not any(one.chain for _, one in self._seen):
+            yield self.probe.at("")
+        yield from (self.probe.at(address) for address, one in self._seen if not one.chain)
 
     async def __call__(self) -> Failure | None:
+        """What is worse than before goes before what is not."""
+        failures = await self._failures()
+        worse = [one for address, one in failures if not self._is_as_before(address, one)]
+        self._is_worse = bool(worse)
+        return next(iter((*worse, *(one for _, one in failures))), None)
+
+    def _is_as_before(self, address: str, failure: Failure) -> bool:
+        """A name may have other addresses by now: where none of them answered, that says all of it."""
+        known = {self.probe.at(address), self.probe.at("")}
+        return failure.reason == "not_reachable" and not known.isdisjoint(self.unreached_before)
+
+    async def _failures(self) -> Sequence[tuple[str, Failure]]:
+        """With the address, as far as it has any."""
         self._seen = ()
         async with self.turns:
             addresses = await self.shared.look_ups.addresses_of(self.probe.host, self.probe.port)
         if not addresses:
-            return _failure("not_reachable", self.probe, self.probe.host, "has no address that can be reached")
+            return [("", _failure("not_reachable", self.probe, self.probe.host, "has no address that can be reached"))]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._at(address)) for address in addresses]
-        self._seen = [task.result() for task in tasks]
-        failures = (self._shortfall(address, seen) for address, seen in zip(addresses, self._seen, strict=True))
-        return next((failure for failure in failures if failure is not None), None)
+        self._seen = [(address, task.result()) for address, task in zip(addresses, tasks, strict=True)]
+        found = ((address, self._shortfall(address, seen)) for address, seen in self._seen)
+        return [(address, failure) for address, failure in found if failure is not None]
 
     async def _at(self, address: str) -> Seen:
         async with self.turns, self.shared.turns:
