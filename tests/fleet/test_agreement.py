@@ -23,6 +23,8 @@ from worker.settings import Settings
 AUTHORITY: Final = Authority.create()
 SHOPS: Final = [f"shop-{number:02d}" for number in range(50)]
 EACH: Final = 10
+FEW: Final = 20
+"""As many as have a place at once, where all are at one gateway of two."""
 NOW: Final = datetime.now(UTC).replace(microsecond=0)
 
 
@@ -155,13 +157,31 @@ def check_page(page: Element, events: Sequence[Mapping[str, Any]]) -> None:
     assert tiles["Well"] + tiles["Near expiry"] == len(SHOPS) - failed
 
 
+async def check_running(settings: Settings) -> None:
+    """While a gateway has asked to be left alone, nothing moves."""
+    while samples(await asked(settings, "/metrics"), "rotation_in_flight") != {(): FEW}:
+        await asyncio.sleep(0.02)
+    fleet, page = await asked(settings, "/status.json"), tree(await asked(settings, "/"))
+    assert samples(await asked(settings, "/metrics"), "rotation_in_flight") == {(): FEW}, "it was held for too short"
+    assert {one["certificate"] for one in fleet["running"]} == set(SHOPS[:FEW])
+    assert fleet["states"] == {"rotating": FEW, "unknown": len(SHOPS) - FEW}
+    assert page.one(id="running").text.startswith(f"Running {FEW} under way")
+    assert page.one(id="glance").all("p")[0].text.startswith(f"{FEW} renewals under way")
+    tiles = {tile.all("span")[1].text: tile.all("span")[0].text for tile in page.one(id="glance").all("a")}
+    assert tiles["Rotating"] == str(FEW)
+
+
 async def test_after_500_rotations_everything_that_is_shown_is_what_the_events_say(tmp_path: Path) -> None:
     async with scene(tmp_path) as (sandbox, settings):
-        sandbox.world.faults.append(Fault("modify_certificate", status=503, times=8))
+        held = Fault("show_certificate", status=429, headers={"Retry-After": "4"})
+        sandbox.world.faults += [held, Fault("modify_certificate", status=503, times=8)]
         async with running(settings) as worker:
-            for turn in range(EACH):
-                for shop in SHOPS:
-                    await worker.broker.publish_renewal(sent(shop, turn))
+            renewals = [(shop, turn) for turn in range(EACH) for shop in SHOPS]
+            for shop, turn in renewals[:FEW]:
+                await worker.broker.publish_renewal(sent(shop, turn))
+            await check_running(settings)
+            for shop, turn in renewals[FEW:]:
+                await worker.broker.publish_renewal(sent(shop, turn))
             events = await worker.outcomes(EACH * len(SHOPS))
             fleet = await at_rest(settings, len(events))
             check_metrics(await asked(settings, "/metrics"), events)

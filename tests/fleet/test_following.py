@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.fleet.told import event, model_of, told_deployment
-from tests.support.values import day
+from tests.support.values import certificate, day, deployment
 from tests.support.virtual_time import run_virtual
 from worker.beside import beside
 from worker.broker.base import Batch, BrokerError, BrokerLostError, BrokerState, TopologyError
+from worker.core.deployment import Certificate
 from worker.core.outcome import Report
 from worker.fleet.following import keep_up
+from worker.fleet.model import FleetModel
 from worker.fleet.values import Fleet
 
 
@@ -96,3 +98,41 @@ def test_without_a_history_it_shows_what_this_process_tells_and_says_what_is_mis
 def test_once_there_is_a_history_again_nothing_is_missing() -> None:
     fleet = seen(History([], [TopologyError("no stream")]))
     assert (fleet.history_problem, fleet.is_reading_history) == (None, False)
+
+
+def test_a_certificate_that_comes_into_the_settings_learns_what_was_told_of_it_and_nothing_else_counts_twice() -> None:
+    told_of = {"shop": some("r1", "r2", "r3"), "new": [named(one) for one in some("n1", "n2", "n3")]}
+    history = History([told_of["new"][0], told_of["shop"][0], told_of["new"][1], told_of["shop"][1]])
+    seen_by: list[FleetModel] = []
+
+    def tell(model: FleetModel) -> None:
+        seen_by.append(model)
+        model.keep_to({**model.certificates, **newcomer()})
+        for one in (told_of["new"][2], told_of["shop"][2]):
+            history.events.append(one)
+            model.told(one, Report("succeeded", "rotated"))
+
+    fleet = seen(history, tell)
+    assert (history.asked_after, fleet.is_reading_history) == ([None, None], False)
+    assert [sum(one.total for one in series.buckets) for series in fleet.series if series.name == "months"] == [6]
+    assert told(fleet) == ("r3", "n3", "r2", "n2", "r1", "n1")
+    new = run_virtual(seen_by[0].certificate("new"))
+    assert new is not None
+    assert (new.standing.state, new.standing.serial_numbers) == ("served", ("2",))
+    assert [one.renewal_id for one in new.history] == ["n3", "n2", "n1"]
+
+
+def test_what_is_read_again_counts_once_though_it_was_told_long_ago() -> None:
+    count = 5100  # more than the model knows one by one
+    history = History([event(f"r{number}", "succeeded", day(20)) for number in range(count)])
+    fleet = seen(history, lambda model: model.keep_to({**model.certificates, **newcomer()}))
+    assert (history.asked_after, fleet.is_reading_history) == ([None, None], False)
+    assert [sum(one.total for one in series.buckets) for series in fleet.series if series.name == "months"] == [count]
+
+
+def newcomer() -> Mapping[str, Certificate]:
+    return {"new": replace(certificate(deployment()), name="new")}
+
+
+def named(one: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**one, "subject": "new"}

@@ -1,16 +1,19 @@
 """The fleet as it is known to one process."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from tests.fleet.told import NOW, Outside, event, letter, model_of, told_deployment
 from tests.support.values import certificate, day, deployment
 from tests.support.virtual_time import run_virtual
-from worker.broker.base import EXPOSED, BrokerState
-from worker.core.outcome import Report
+from worker.beside import beside
+from worker.broker.base import EXPOSED, BrokerLostError, BrokerState, Dead
+from worker.core.deployment import Binding
+from worker.core.outcome import BindingResult, DeploymentReport, Report
 from worker.effort import Effort
+from worker.fleet.following import keep_letters
 from worker.fleet.latest import Bindings, Histories, Listings
 from worker.fleet.model import FleetModel
 from worker.fleet.standing import Ended
@@ -56,6 +59,44 @@ def test_what_is_told_while_the_history_is_read_comes_after_it() -> None:
     assert [one.renewal_id for one in details.history] == ["r2", "r1"]
 
 
+def test_every_binding_is_known_by_name_of_what_was_rotated_while_the_history_was_read() -> None:
+    model = model_of()
+    model.is_reading_history = True
+    bound = [BindingResult(Binding("domain", name), "attached") for name in ("a", "b")]
+    report = DeploymentReport(deployment(), "succeeded", "rotated", "c1", replaced=True, bindings=bound)
+    model.told(event("r2", "succeeded", day(20), told_deployment()), Report("succeeded", "rotated", None, [report]))
+    model.recall(event("r1", "succeeded", day(19), told_deployment()))
+    model.end_of_history()
+    details = run_virtual(model.certificate("shop"))
+    assert details is not None
+    [place] = details.deployments
+    assert (place.is_complete, [one.name for one in place.bindings]) == (True, ["a", "b"])
+
+
+def test_the_broker_is_asked_once_a_second_however_many_ask() -> None:
+    outside = Counted()
+    model = model_of(outside)
+
+    async def looks() -> int:
+        await asyncio.gather(*(model.state() for _ in range(10)), model.fleet())
+        at_once = outside.looks
+        await asyncio.sleep(1.5)
+        await model.state()
+        return at_once
+
+    assert (run_virtual(looks()), outside.looks) == (1, 2)
+
+
+@dataclass
+class Counted(Outside):
+    looks: int = 0
+
+    async def counts(self) -> BrokerState:
+        self.looks += 1
+        await asyncio.sleep(0.1)
+        return self.state
+
+
 def test_a_certificates_state_follows_what_becomes_of_its_renewals() -> None:
     outside = Outside()
     model = model_of(outside)
@@ -91,10 +132,11 @@ def test_where_the_broker_counts_other_dead_letters_than_were_told_they_are_read
     model.recall(event("r9", "failed", day(18)))
 
     async def looking_on() -> Fleet:
-        await state_of(model, after=4)
-        assert outside.reads == 0, "an outcome is told before its message is buried"
-        await state_of(model, after=200)
-        return await model.fleet()
+        async with beside(keep_letters(model)):
+            await state_of(model, after=4)
+            assert outside.reads == 0, "an outcome is told before its message is buried"
+            await state_of(model, after=200)
+            return await model.fleet()
 
     assert [one.id for one in run_virtual(looking_on()).dead] == ["m2", "m1"]
     assert outside.reads == 1
@@ -102,8 +144,47 @@ def test_where_the_broker_counts_other_dead_letters_than_were_told_they_are_read
 
 def test_who_stands_by_never_takes_the_dead_letters_out_of_anybodys_sight() -> None:
     outside = Outside(letters=[letter("m1", "r1")], state=BrokerState(is_connected=True, is_active=False, dead=1))
-    run_virtual(state_of(model_of(outside), after=200))
+    model = model_of(outside)
+
+    async def looking_on() -> None:
+        async with beside(keep_letters(model)):
+            await state_of(model, after=200)
+
+    run_virtual(looking_on())
     assert outside.reads == 0
+
+
+def test_nobodys_page_waits_while_the_dead_letters_are_read_and_what_cannot_be_read_is_read_another_time() -> None:
+    outside = Slow(letters=[letter("m1", "r1")], state=BrokerState(is_connected=True, is_active=True, dead=1))
+    model = model_of(outside)
+
+    async def looking_on() -> tuple[float, float, Fleet]:
+        clock = asyncio.get_running_loop().time
+        async with beside(keep_letters(model)):
+            while not outside.reads:
+                await state_of(model, after=1)
+            began = clock()
+            await model.fleet()
+            took = clock() - began
+            await state_of(model, after=200)
+            return took, clock(), await model.fleet()
+
+    took, _, fleet = run_virtual(looking_on())
+    assert (took, outside.reads) == (0.0, 2)
+    assert [one.id for one in fleet.dead] == ["m1"]
+
+
+@dataclass
+class Slow(Outside):
+    """Its letters take half a minute, and the first time they cannot be read in the end."""
+
+    async def dead(self) -> Sequence[Dead]:
+        self.reads += 1
+        await asyncio.sleep(30)
+        if self.reads == 1:
+            message = "the broker is lost"
+            raise BrokerLostError(message)
+        return self.letters
 
 
 def test_a_key_in_the_open_is_told_as_such_and_not_offered_to_be_replayed() -> None:
@@ -149,6 +230,7 @@ def test_a_snapshot_shares_with_the_one_before_what_has_not_changed() -> None:
     many = {f"c{number}": replace(certificate(deployment()), name=f"c{number}") for number in range(1000)}
     model = model_of(None, **many)
     before = run_virtual(model.fleet()).certificates
+    assert run_virtual(model.fleet()).certificates is before
     model.recall(event("r1", "succeeded", NOW, told_deployment(), certificate="c7"))
     after = run_virtual(model.fleet()).certificates
     changed = [one.name for one, other in zip(before, after, strict=True) if one is not other]

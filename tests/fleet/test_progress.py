@@ -10,7 +10,7 @@ from tests.support.virtual_time import run_virtual
 from worker.core.errors import Failure
 from worker.core.outcome import BindingResult, BindingState
 from worker.effort import Effort
-from worker.fleet.progress import Progress
+from worker.fleet.progress import RunningRotations
 from worker.fleet.values import Running
 from worker.forecast import Work
 
@@ -30,7 +30,7 @@ def result(state: BindingState, name: str = "a.example.com") -> BindingResult:
 
 def test_a_rotation_is_shown_step_by_step() -> None:
     heard: list[str] = []
-    progress = Progress({"shop": replace(certificate(), deployments=TWO)}, lambda: NOW, heard.append)
+    progress = RunningRotations({"shop": replace(certificate(), deployments=TWO)}, lambda: NOW, heard.append)
     effort, todo = Effort(urgent=True), work()
 
     def now() -> Running:
@@ -62,7 +62,7 @@ def test_a_rotation_is_shown_step_by_step() -> None:
 
 
 def test_what_is_bound_for_nobodys_renewal_is_nobodys_progress() -> None:
-    progress = Progress({"shop": certificate(deployment())}, lambda: NOW)
+    progress = RunningRotations({"shop": certificate(deployment())}, lambda: NOW)
     progress.planned(deployment(), work())
     progress.bound(deployment(certificate_id="unknown"), result("attached"))
     assert run_virtual(progress.running()) == []
@@ -71,7 +71,7 @@ def test_what_is_bound_for_nobodys_renewal_is_nobodys_progress() -> None:
 def test_of_very_many_only_the_oldest_are_estimated_for_each_asks_all_the_others() -> None:
     names = [f"c{number}" for number in range(100)]
     places = {name: deployment(certificate_id=name) for name in names}
-    progress = Progress({name: replace(certificate(to), name=name) for name, to in places.items()}, lambda: NOW)
+    progress = RunningRotations({name: replace(certificate(to), name=name) for name, to in places.items()}, lambda: NOW)
     with ExitStack() as stack:
         for name in names:
             stack.enter_context(progress.rotating(name, "r1", 1, Effort()))

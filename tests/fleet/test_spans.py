@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from tests.support.values import day
-from worker.fleet.spans import Laps, Span, spans
+from worker.fleet.spans import DurationHistogram, SeriesWindow, spans
 from worker.fleet.standing import Ended, Outcome
 
 NOW = day(20)
@@ -17,7 +17,7 @@ def ended(seconds_ago: float, outcome: Outcome = "succeeded", served_after: floa
 
 
 def test_every_outcome_is_counted_once_in_the_bucket_of_its_time() -> None:
-    span = Span("hour", 60.0, 60)
+    span = SeriesWindow("hour", 60.0, 60)
     for one in (ended(0), ended(59), ended(61, "failed"), ended(3540, "superseded"), ended(3541), ended(-61)):
         span.add(one, NOW)
     buckets = span.series(NOW).buckets
@@ -29,7 +29,7 @@ def test_every_outcome_is_counted_once_in_the_bucket_of_its_time() -> None:
 
 
 def test_what_is_older_than_the_span_goes_and_what_is_kept_has_a_size() -> None:
-    span = Span("hour", 60.0, 60)
+    span = SeriesWindow("hour", 60.0, 60)
     for minute in range(1000):
         span.add(ended(-60.0 * minute), NOW + timedelta(minutes=minute))
     later = NOW + timedelta(minutes=999)
@@ -48,7 +48,7 @@ def test_a_bucket_that_has_not_changed_is_the_same_value() -> None:
 
 @pytest.mark.parametrize("many", [1, 2, 100, 5000])
 def test_half_and_nearly_all_are_told_to_a_twentieth(many: int) -> None:
-    laps = Laps()
+    laps = DurationHistogram()
     for number in range(many):
         laps.add(1.0 + number)
     for part in (0.5, 0.95):
@@ -60,4 +60,4 @@ def test_half_and_nearly_all_are_told_to_a_twentieth(many: int) -> None:
 
 
 def test_of_nothing_nothing_is_told() -> None:
-    assert (Laps().share(0.5), Laps().slowest, Laps().count) == (None, None, 0)
+    assert (DurationHistogram().share(0.5), DurationHistogram().slowest, DurationHistogram().count) == (None, None, 0)

@@ -1,6 +1,7 @@
 """What an outcome says of what is served, and of which deployment it says it."""
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -8,9 +9,11 @@ import pytest
 from tests.fleet.told import event, told_deployment
 from tests.support.values import certificate, day, deployment
 from worker.core.deployment import Binding, Deployment
+from worker.core.events import rfc3339
 from worker.fleet.standing import CertificateStanding
 from worker.fleet.standings import Standings
 from worker.fleet.told import told_in
+from worker.telemetry import Metrics
 
 
 def after(
@@ -141,3 +144,58 @@ def test_an_event_of_a_strange_form_is_read_as_far_as_it_makes_sense() -> None:
     told = told_in({**strange, "data": {**strange["data"], "deployments": [3, {"bindings": "all", "failures": 4}]}})
     assert told is not None
     assert (told.ended.attempt, told.ended.duration, told.ended.bindings.total) == (1, 0.0, 0)
+
+
+BAD = {"total": 1, "attached": 0, "unchanged": 0, "failed": 1, "rolled_back": 0}
+MIXED = {**BAD, "total": 2, "attached": 1}
+
+
+def bad(reason: str) -> list[dict[str, Any]]:
+    return [{"kind": "domain", "name": "b", "instance_id": None, "reason": reason, "attempts": 1}]
+
+
+@pytest.mark.parametrize(
+    ("told", "whole", "serial", "ends"),
+    [
+        ({"reason": "still_old", "bindings": BAD}, {}, "1", day(22)),
+        ({"reason": "still_old", "bindings": BAD, "replaced": False, "previous": None}, {}, None, None),
+        ({"reason": "binding_failed", "bindings": MIXED, "failures": bad("other_certificate")}, {}, None, day(22)),
+        ({"reason": "chain_incomplete", "bindings": BAD}, {}, None, day(22)),
+        ({"reason": "not_reachable", "bindings": MIXED}, {}, None, day(22)),
+        ({"reason": "not_reachable", "bindings": MIXED, "previous": None}, {}, None, None),
+        ({"reason": "not_found", "bindings": MIXED, "strategy": "blue_green"}, {}, None, day(22)),
+        ({"outcome": "succeeded"}, {"reason": "still_old", "message": "an endpoint of no binding"}, "1", day(22)),
+        ({"outcome": "succeeded"}, {"reason": "still_old", "message": None}, "2", day(29)),
+    ],
+)
+def test_the_page_and_the_metric_show_what_is_served_and_not_what_was_not_proven(
+    told: dict[str, Any], whole: dict[str, Any], serial: str | None, ends: datetime | None
+) -> None:
+    """What may be one of two ends with the first of them; the metric says so after a restart, too."""
+    to = deployment(strategy=told.get("strategy", "in_place"))
+    failed = event("r1", "failed", day(20), told_deployment(**{"outcome": "failed", **told}), **whole)
+    [place] = after(failed, of=(to,))[0].deployments
+    assert (place.serial_number, place.not_after) == (serial, ends)
+    metrics = Metrics()
+    metrics.remember(failed, {"shop": certificate(to)})
+    labels = {"certificate": "shop", "gateway": to.gateway}
+    shown = metrics.registry.get_sample_value("rotation_certificate_expiry_timestamp_seconds", labels)
+    assert shown == (None if ends is None else ends.timestamp())
+
+
+def test_what_was_served_before_is_no_longer_named_where_nobody_knows_and_its_end_is_feared_still() -> None:
+    served = event("r1", "succeeded", day(20), told_deployment())
+    lost = told_deployment(outcome="failed", reason="not_reachable", previous=None)
+    [place] = after(served, event("r2", "failed", day(21), lost))[0].deployments
+    assert (place.serial_number, place.not_after) == (None, day(29))
+
+
+def test_where_something_newer_is_stored_the_whole_does_not_show_only_what_the_others_serve() -> None:
+    places = (deployment(), deployment(certificate_id="c2"))
+    first = event("r1", "succeeded", day(18), told_deployment(), told_deployment(certificate_id="c2"))
+    newer = {"outcome": "superseded", "reason": "downgrade", "replaced": False, "previous": None, "bindings": {}}
+    beside = told_deployment(certificate_id="c2", **newer)
+    leaf = {"serial_number": "3", "not_before": rfc3339(day(20)), "not_after": rfc3339(day(30))}
+    second = event("r2", "superseded", day(20), told_deployment(), beside, leaf=leaf)
+    standing, _ = after(first, second, of=places)
+    assert (standing.serial_numbers, standing.serials_unknown, standing.not_after) == (("3",), 1, day(29))

@@ -9,8 +9,8 @@ from tests.support.values import certificate, day, deployment
 from worker.broker.base import BrokerState, Dead, Message
 from worker.core.deployment import Certificate
 from worker.core.events import rfc3339
-from worker.fleet.model import FleetModel, Sight
-from worker.fleet.progress import Progress
+from worker.fleet.model import FleetInputs, FleetModel
+from worker.fleet.progress import RunningRotations
 
 NOW: Final = day(20)
 
@@ -82,8 +82,8 @@ def model_of(outside: Outside | None = None, **certificates: Certificate) -> Fle
     """Its history is read already."""
     asked = outside or Outside()
     known = certificates or {"shop": certificate(deployment())}
-    progress = Progress(known, lambda: asked.now)
-    sight = Sight(asked.counts, asked.dead, lambda: (), lambda: False, lambda: asked.now)
-    model = FleetModel(known, progress, sight)
+    progress = RunningRotations(known, lambda: asked.now)
+    inputs = FleetInputs(asked.counts, asked.dead, lambda: (), lambda: False, lambda: asked.now)
+    model = FleetModel(known, progress, inputs)
     model.end_of_history()
     return model

@@ -16,7 +16,7 @@ from worker.fleet.values import Fleet
 
 ROOT: Final = Path(__file__).parents[2]
 PICTURES: Final = ROOT / "build" / "pictures"
-AXE: Final = ROOT / "build" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
+AXE: Final = ROOT / ".ci" / "npm" / "node_modules" / "axe-core" / "axe.min.js"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Chr
 def require_axe() -> None:
     if not AXE.exists():
         lack = pytest.fail if os.environ.get("CI") else pytest.skip
-        lack("no axe-core: .ci/axe fetches it")
+        lack("axe-core is not installed: .ci/services")
 
 
 @pytest.mark.parametrize("name", SCENES)

@@ -8,10 +8,14 @@ import aiohttp
 
 from tests.support.fleets import NOW, StillFleet, sample_fleet
 from tests.support.pages import Element, page_of, tree
+from tests.support.turns import counted
+from tests.web.test_live import events
 from tests.web.test_overview import HOSTILE
 from worker.commands.dead import configure
 from worker.fleet.standing import CertificateStanding, Counts, DeploymentStanding, Ended
-from worker.fleet.values import BindingStanding, CertificateDetails, Dead, DeploymentDetails, Fleet, Parked, Running
+from worker.fleet.values import BindingStanding, CertificateDetails, DeploymentDetails, Fleet, GivenUp, Parked, Running
+from worker.web.certificate import certificate_page
+from worker.web.rendering import CERTIFICATE_PARTS, certificate_html
 
 
 @dataclass
@@ -65,13 +69,31 @@ async def test_it_shows_every_deployment_with_every_binding_and_why_one_failed()
     ):
         assert text in listed[0].text
     assert "not found : Certificate, domain, listener or group does not exist." in page.one(id="deployments").text
-    assert "What to do: look at ids and names." in page.one(id="deployments").text
+    assert (
+        "What to do: correct the deployment in the settings; rotation-worker discover GATEWAY prints what there is."
+        in page.one(id="deployments").text
+    )
     assert "And 51 more." in page.one(id="deployments").text
     whole = await shown(details(deployments=[place]), "/certificates/shop?bindings=all")
     assert [one.text for one in whole.one("ul", **{"class": "names"}).all("li")] == [
         f"{one.name} domain" for one in more
     ]
     assert len(whole.all("span", data_from="/certificates/shop/live?bindings=all")) == 1
+
+
+async def test_a_list_of_very_many_bindings_stands_still_while_the_rest_of_the_page_goes_on() -> None:
+    many = [BindingStanding("domain", f"www-{number}.example.com", None, "attached") for number in range(3000)]
+    one = details(deployments=[DeploymentDetails(PLACE, many, is_complete=True)])
+    page = await shown(one, "/certificates/shop?bindings=all")
+    assert "load it again" in page.one(id="deployments").text
+    async with page_of(One(one)) as url, aiohttp.ClientSession() as session:
+        for query, still in {"": set[str](), "?bindings=all": {"deployments"}}.items():
+            async with session.get(f"{url}/certificates/shop/live{query}") as answer:
+                assert {*CERTIFICATE_PARTS} - set((await anext(events(answer)))[1]) == still
+    async with counted() as turns:
+        html = await certificate_html(certificate_page(one, is_whole=True), live="/")
+    assert html.count("<li>") == 3000
+    assert turns.had >= 10, "others have their turns while it is made"
 
 
 async def test_it_says_so_where_only_failed_bindings_are_known_by_name() -> None:
@@ -83,17 +105,18 @@ async def test_what_to_type_puts_back_that_very_message_whatever_its_id() -> Non
     parser = argparse.ArgumentParser()
     configure(parser)
     for name in ("7f0c", "a b'c\"$(reboot)`id`;&|<>", "-rf", "--help", "ü"):
-        page = await shown(details(dead=[Dead(name, "shop", "r", "not_found", NOW)]))
+        page = await shown(details(dead=[GivenUp(name, "shop", "r", "not_found", NOW)]))
         typed = shlex.split(page.one(id="now").one("code").text)
         assert typed[:3] == ["rotation-worker", "dead", "replay"]
         assert parser.parse_args(typed[2:]).ids == [name]
 
 
 async def test_what_was_not_kept_cannot_be_replayed_and_is_to_be_published_anew() -> None:
-    page = await shown(details(dead=[Dead("7f0c", "shop", "r", "plain_key_refused", NOW, True, True)]))
+    page = await shown(details(dead=[GivenUp("7f0c", "shop", "r", "plain_key_refused", NOW, True, True)]))
     text = page.one(id="now").text
     assert "dead replay" not in text
-    assert "rotation-worker publish shop" in text
+    assert page.one(id="now").one("code").text.startswith("rotation-worker publish --chain ")
+    assert page.one(id="now").one("code").text.endswith(" shop")
     assert "A key was in the open : issue a new one." in text
 
 
@@ -114,7 +137,10 @@ async def test_it_shows_what_runs_what_waits_and_what_was_before() -> None:
 async def test_its_own_words_are_text_and_nothing_else() -> None:
     standing = CertificateStanding("shop", [replace(PLACE, gateway=HOSTILE)], replace(LAST, message=HOSTILE), "failed")
     bad = BindingStanding(HOSTILE, HOSTILE, HOSTILE, "failed", HOSTILE, 404, HOSTILE, HOSTILE, 1)
-    dead, parked = Dead(HOSTILE, "shop", HOSTILE, HOSTILE, NOW), Parked("shop", HOSTILE, HOSTILE, NOW, NOW, 1, HOSTILE)
+    dead, parked = (
+        GivenUp(HOSTILE, "shop", HOSTILE, HOSTILE, NOW),
+        Parked("shop", HOSTILE, HOSTILE, NOW, NOW, 1, HOSTILE),
+    )
     history = [replace(LAST, renewal_id=HOSTILE, reason=HOSTILE, message=HOSTILE, warnings=(HOSTILE,))]
     place = DeploymentDetails(replace(PLACE, gateway=HOSTILE, key=HOSTILE, certificate_id=HOSTILE), [bad])
     page = await shown(CertificateDetails(NOW, 1, standing, [place], history, dead=[dead], parked=[parked]))

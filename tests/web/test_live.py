@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -14,7 +14,10 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from tests.support.fleets import StillFleet, sample_fleet
 from tests.support.pages import page_of
-from worker.web.live import MOST_READERS, Live, Shown, news
+from tests.support.unread import unread
+from tests.support.virtual_time import run_virtual
+from worker.web.live import MOST_READERS, Live, PageSnapshot, news
+from worker.web.sharing import Sharing
 
 
 async def events(answer: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, Any]]:
@@ -40,6 +43,7 @@ async def test_first_all_parts_come_and_then_those_that_have_changed() -> None:
     source = StillFleet(sample_fleet(50))
     async with page_of(source) as url, aiohttp.ClientSession() as session, session.get(f"{url}/live") as answer:
         assert answer.content_type == "text/event-stream"
+        assert answer.headers["X-Accel-Buffering"] == "no", "else a proxy keeps the news for itself"
         told = events(answer)
         name, parts = await anext(told)
         assert name == "parts"
@@ -104,8 +108,8 @@ async def test_a_stream_ends_after_a_while_so_that_whoever_follows_it_is_looked_
     source = StillFleet(sample_fleet(3))
     live = Live(source.changed, lifetime=0.1)
 
-    async def shown() -> Shown:
-        return Shown(1, {"role": "consuming"}, "well")
+    async def shown() -> PageSnapshot:
+        return PageSnapshot(1, {"role": "consuming"}, "well")
 
     async def follow(request: web.Request) -> web.StreamResponse:
         return await live.follow(request, {}, shown)
@@ -118,6 +122,51 @@ async def test_a_stream_ends_after_a_while_so_that_whoever_follows_it_is_looked_
         )
 
 
+async def test_who_does_not_read_is_let_go_with_all_that_lies_there_for_him() -> None:
+    whole = PageSnapshot(1, {"role": "x" * 8_000_000}, "well")
+
+    async def shown() -> PageSnapshot:
+        return whole
+
+    live = Live(StillFleet(sample_fleet(3)).changed, patience=0.2)
+
+    async with unread(lambda request: live.follow(request, {}, shown)) as reader:
+        with suppress(ConnectionError):
+            assert len(await reader.read()) < 8_000_000
+    assert not live._readers
+
+
+async def test_what_many_look_at_is_made_once() -> None:
+    made = 0
+
+    async def make() -> PageSnapshot:
+        nonlocal made
+        made += 1
+        await asyncio.sleep(0.01)
+        return PageSnapshot(made, {}, "")
+
+    sharing = Sharing()
+    first = await asyncio.gather(*(sharing.shown("all", make) for _ in range(32)))
+    other = await sharing.shown("else", make)
+    assert ({id(one) for one in first}, other) == ({id(first[0])}, PageSnapshot(2, {}, ""))
+
+
+def test_what_was_made_for_others_is_no_older_than_half_a_second() -> None:
+    async def make() -> PageSnapshot:
+        return PageSnapshot(round(asyncio.get_running_loop().time(), 3), {}, "")  # type: ignore[arg-type]
+
+    async def looks() -> list[float]:
+        sharing = Sharing()
+        seen: list[float] = []
+        for _ in range(4):
+            one = await sharing.shown("all", make)
+            seen.append(one.version if one else -1)
+            await asyncio.sleep(0.3)
+        return seen
+
+    assert run_virtual(looks()) == [0.0, 0.0, 0.6, 0.6]
+
+
 async def test_who_asks_for_the_head_of_a_stream_alone_takes_nobodys_place() -> None:
     async with AsyncExitStack() as stack:
         url, session = await opened(stack, StillFleet(sample_fleet(3)))
@@ -127,9 +176,9 @@ async def test_who_asks_for_the_head_of_a_stream_alone_takes_nobodys_place() -> 
 
 
 def test_nothing_is_told_where_nothing_has_changed() -> None:
-    one = Shown(1, {"a": "<p>\n</p>", "b": ""}, "said")
+    one = PageSnapshot(1, {"a": "<p>\n</p>", "b": ""}, "said")
     assert news(one, replace(one, version=2)) == b""
-    told = news(one, Shown(2, {"a": "<p>\nmore</p>", "b": ""}, "said"))
+    told = news(one, PageSnapshot(2, {"a": "<p>\nmore</p>", "b": ""}, "said"))
     assert told == b'event: parts\ndata: {"a": "<p>\\nmore</p>"}\n\n'
 
 

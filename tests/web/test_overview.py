@@ -12,7 +12,7 @@ import pytest
 from tests.support.fleets import NOW, StillFleet, sample_fleet
 from tests.support.pages import Element, page_of, tree
 from worker.fleet.standing import CertificateStanding, DeploymentStanding, Ended
-from worker.fleet.values import Dead, Fleet, GatewayStanding, Parked, Running, Step
+from worker.fleet.values import Fleet, GatewayStanding, GivenUp, Parked, Running, Step
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7 * 7 }}&amp;"
 TURNED = "a\u202eb\ud800c\x1b[2J"
@@ -51,7 +51,7 @@ def hostile_fleet() -> Fleet:
         certificates=[CertificateStanding(HOSTILE, [place], ended, "failed")],
         running=[Running(HOSTILE, HOSTILE, NOW, steps=[Step(HOSTILE, HOSTILE, "attaching", 1, 1, 3, 4.0)])],
         parked=[Parked(HOSTILE, HOSTILE, HOSTILE, NOW, NOW, 2, HOSTILE)],
-        dead=[Dead(HOSTILE, HOSTILE, HOSTILE, HOSTILE, NOW)],
+        dead=[GivenUp(HOSTILE, HOSTILE, HOSTILE, HOSTILE, NOW)],
         gateways=[GatewayStanding(HOSTILE, HOSTILE)],
         recent=[ended],
         history_problem=HOSTILE,
@@ -226,9 +226,10 @@ async def test_a_running_rotation_shows_how_far_it_is_and_how_long_it_takes() ->
 
 
 async def test_what_waits_or_was_given_up_is_told_with_its_reason_and_what_that_means() -> None:
-    dead = [Dead(f"d{number}", "shop", "r", "not_found", NOW, is_exposed=number == 0) for number in range(20)]
+    dead = [GivenUp(f"d{number}", "shop", "r", "not_found", NOW, is_exposed=number == 0) for number in range(20)]
     parked = [Parked(None, None, "throttled", NOW, NOW + timedelta(minutes=9, seconds=5), 4)]
-    page = await shown(Fleet(NOW, dead=dead, dead_in_all=250, parked=parked, parked_in_all=70))
+    known = [CertificateStanding("shop")]
+    page = await shown(Fleet(NOW, certificates=known, dead=dead, dead_in_all=250, parked=parked, parked_in_all=70))
     given_up, waits = page.one("section", id="dead").text, page.one("section", id="parked").text
     assert "not found Certificate, domain, listener or group does not exist." in given_up
     assert "A key was in the open : issue a new one." in given_up
@@ -237,6 +238,25 @@ async def test_what_waits_or_was_given_up_is_told_with_its_reason_and_what_that_
     assert "again in 9 min" in waits
     assert "throttled after attempt 4: Refused for too many calls" in waits
     assert "And 69 more." in waits
+
+
+async def test_what_has_no_page_of_its_own_says_on_this_one_what_it_means_and_what_to_type() -> None:
+    found = [
+        GivenUp("m1", "stranger", "r1", "unknown_certificate", NOW),
+        GivenUp("m2", None, None, "malformed", NOW),
+        GivenUp("", None, None, "malformed", NOW),
+        GivenUp("", None, None, "unsupported_version", NOW),
+        GivenUp("", None, None, "malformed", NOW - timedelta(seconds=1)),
+        GivenUp("m3", "shop", "r3", "not_found", NOW),
+    ]
+    page = await shown(Fleet(NOW, certificates=[CertificateStanding("shop")], dead=found, dead_in_all=len(found)))
+    told = page.one("section", id="dead").all("li")
+    typed = [[code.text for code in one.all("code")] for one in told]
+    listed = ["rotation-worker dead list"]
+    assert typed == [["rotation-worker dead replay m1"], ["rotation-worker dead replay m2"], listed, listed, listed, []]
+    assert all("What to do:" in one.text for one in told[:5])
+    ids = [one.attributes["id"] for one in told]
+    assert len(set(ids)) == len(ids), "none is taken for another one"
 
 
 async def test_the_plots_have_the_same_as_words_and_as_a_table() -> None:

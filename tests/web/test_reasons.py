@@ -6,7 +6,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from worker.web.reasons import meanings
+from worker.reasons import meanings
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,10 +24,12 @@ def test_a_package_brings_the_page_with_all_that_it_needs(tmp_path: Path) -> Non
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
     says = (
-        "from datetime import datetime, UTC; from worker.fleet.values import Fleet, Dead; import worker.web.page as p;"
-        "from worker.web.overview import overview; from worker.web.asked import Asked; now = datetime.now(UTC);"
-        "fleet = Fleet(now, dead=[Dead('1', None, None, 'throttled', now)]);"
-        "print(p.__file__, p.overview_html(overview(fleet, [], Asked())));"
+        "import asyncio, worker.web.page as p; from datetime import datetime, UTC; now = datetime.now(UTC);"
+        "from worker.fleet.values import Fleet, GivenUp; from worker.web.overview import overview;"
+        "from worker.web.query import PageQuery; from worker.web.ranking import Found, Ranked;"
+        "fleet = Fleet(now, dead=[GivenUp('1', None, None, 'throttled', now)]);"
+        "view = overview(fleet, Ranked.of(()), Found((), 0, 1, 1), PageQuery());"
+        "print(p.__file__, asyncio.run(p.overview_html(view)));"
         "print([len(p.static_file(name)) for name in p.STATIC])"
     )
     done = subprocess.run(

@@ -1,24 +1,32 @@
 """The fleet as JSON."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 import jsonschema
 import pytest
+from markupsafe import escape
 
-from tests.support.fleets import StillFleet, sample_details, sample_fleet
+from tests.support.fleets import NOW, StillFleet, sample_details, sample_fleet
+from tests.support.turns import counted
+from tests.support.unread import unread
 from worker.broker.base import BrokerState
 from worker.core.schemas import as_text
 from worker.fleet.shape import details_json, fleet_json, schemas
+from worker.fleet.values import GivenUp
 from worker.settings.http import Http
 from worker.telemetry import Metrics
+from worker.web.certificate import certificate_page
+from worker.web.rendering import certificate_parts
 from worker.web.server import Health, serving
+from worker.web.status import Status
 
+PUBLISH: Final = "rotation-worker publish --chain fullchain.pem --key privkey.pem"
 SCHEMAS: Final = Path(__file__).parents[2] / "docs" / "schemas"
 
 
@@ -74,21 +82,41 @@ async def test_one_certificate_is_told_with_its_bindings_and_its_past() -> None:
 
 
 async def test_others_have_their_turns_while_ten_thousand_certificates_are_told() -> None:
-    fleet, turns = sample_fleet(10_000), 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    async with served(StillFleet(fleet)) as url:
-        counting = asyncio.create_task(count())
+    fleet = sample_fleet(10_000)
+    async with served(StillFleet(fleet)) as url, counted() as turns:
         _, shown = await told(url)
-        counting.cancel()
     assert len(shown["certificates"]) == 10_000
-    assert turns >= 100
+    assert turns.had >= 100
     assert max(len(piece) for piece in fleet_json(fleet)) < 400_000, "no piece is much work"
+
+
+async def test_who_asks_and_does_not_read_is_let_go() -> None:
+    async with unread(Status(StillFleet(sample_fleet(10_000)), patience=0.2).status):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("dead", "remedy", "command"),
+    [
+        (GivenUp("m1", "shop", "r", "not_found", NOW), "replay", "rotation-worker dead replay m1"),
+        (GivenUp("-m", "shop", "r", "not_found", NOW), "replay", "rotation-worker dead replay -- -m"),
+        (GivenUp("", None, None, "malformed", NOW), "find", "rotation-worker dead list"),
+        (GivenUp("m1", "shop", "r", "plain_key_refused", NOW, True), "publish", PUBLISH + " shop"),
+        (GivenUp("m1", "a b", "r", "plain_key_refused", NOW, True, True), "new_key", PUBLISH + " 'a b'"),
+        (GivenUp("m1", None, None, "malformed", NOW, False, True), "new_key", PUBLISH + " CERTIFICATE"),
+    ],
+)
+async def test_what_to_do_about_what_was_given_up_is_told_to_programs_and_to_people(
+    dead: GivenUp, remedy: str, command: str
+) -> None:
+    fleet = replace(sample_fleet(3), dead=[dead], dead_in_all=1)
+    [shown] = json.loads(b"".join(fleet_json(fleet)))["dead"]
+    assert (shown["remedy"], shown["command"]) == (remedy, command)
+    details = sample_details(replace(fleet, dead=[replace(dead, certificate="shop-00000")]), "shop-00000")
+    assert details is not None
+    page = await certificate_parts(certificate_page(details, is_whole=False))
+    [own] = details.dead
+    assert f"<code>{escape(own.command)}</code>" in page["now"]
 
 
 def test_details_are_one_document() -> None:

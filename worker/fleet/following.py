@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
-from worker.broker.base import Broker, BrokerError, BrokerLostError
+from worker.broker.base import Batch, Broker, BrokerError, BrokerLostError
 from worker.fleet.model import FleetModel
 
 _log = structlog.get_logger()
@@ -29,18 +30,11 @@ async def keep_up(model: FleetModel, broker: Broker, also: Hear = _unheard) -> N
 
     `also` hears what this broker's user has told, oldest first. So do those who stand by: what they show is no older.
     """
-    position: int | None = None
+    reading = _Reading(model, broker, also)
     while True:
         await _connected(broker)
         try:
-            async with aclosing(broker.following(position)) as batches:
-                async for batch in batches:
-                    position = batch.position
-                    for event in batch.events:
-                        also(event)
-                        model.recall(event)
-                    if not batch.events:
-                        model.end_of_history()
+            await reading.go_on()
         except BrokerLostError:
             await asyncio.sleep(_PAUSE)
         except BrokerError as error:
@@ -50,6 +44,54 @@ async def keep_up(model: FleetModel, broker: Broker, also: Hear = _unheard) -> N
         except Exception as bug:  # noqa: BLE001 - what is shown may be wrong, what is done is not touched by it
             _log.error("fleet.crashed", exc_info=bug)
             await asyncio.sleep(_LONG_PAUSE)
+
+
+async def keep_letters(model: FleetModel) -> None:
+    """For ever, beside `keep_up`: reading them takes its time, which nobody's page has to wait for."""
+    while True:
+        try:
+            await model.read_letters()
+        except BrokerError as error:
+            _log.warning("dead_letters.unread", error=str(error))
+        except Exception as bug:  # noqa: BLE001 - likewise
+            _log.error("fleet.crashed", exc_info=bug)
+            await asyncio.sleep(_LONG_PAUSE)
+
+
+@dataclass(slots=True)
+class _Reading:
+    """How far the history is read, and was read before it was begun anew."""
+
+    model: FleetModel
+    broker: Broker
+    also: Hear
+    position: int | None = None
+    heard_to: int = -1
+
+    async def go_on(self) -> None:
+        """From where it was; from the beginning again once a certificate has come that did not hear what was told."""
+        async with aclosing(self.broker.following(self.position)) as batches:
+            async for batch in batches:
+                self._take(batch)
+                if self.model.begin_again():
+                    self.heard_to, self.position = max(self.heard_to, _number(self.position)), None
+                    return
+
+    def _take(self, batch: Batch) -> None:
+        """A batch that ends beyond what was heard may begin before it: what is in there, the model knows."""
+        is_heard = _number(batch.position) <= self.heard_to
+        for event in batch.events:
+            self.also(event)
+            self.model.recall(event, is_heard=is_heard)
+        # What came may all have been others'.
+        is_end, self.position = not batch.events and batch.position == self.position, batch.position
+        if is_end:
+            self.heard_to = -1
+            self.model.end_of_history()
+
+
+def _number(position: int | None) -> int:
+    return -1 if position is None else position
 
 
 async def _connected(broker: Broker) -> None:

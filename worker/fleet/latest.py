@@ -36,6 +36,9 @@ class Histories:
         """Newest first."""
         return tuple(reversed(self._kept.get(certificate, ())))
 
+    def forget(self, certificate: str) -> None:
+        self._count -= len(self._kept.pop(certificate, ()))
+
     def add(self, certificate: str, ended: Ended) -> None:
         known = self._kept.setdefault(certificate, deque(maxlen=self.each))
         self._kept.move_to_end(certificate)

@@ -9,19 +9,20 @@ from datetime import datetime
 from typing import Final
 
 from worker import __version__
-from worker.broker.base import BrokerError, BrokerState
+from worker.broker.base import BrokerState
 from worker.broker.base import Dead as Letter
 from worker.core.deployment import Certificate
 from worker.core.outcome import Report
 from worker.effort import Effort
 from worker.fleet.latest import Bindings, Histories
-from worker.fleet.progress import Progress
-from worker.fleet.spans import Span, spans
+from worker.fleet.letters import DeadLetters
+from worker.fleet.progress import RunningRotations
+from worker.fleet.spans import SeriesWindow, spans
 from worker.fleet.standing import CertificateStanding, Ended, State
 from worker.fleet.standings import Standings
-from worker.fleet.told import told_in
+from worker.fleet.told import OutcomeEvent, told_in
 from worker.fleet.values import CertificateDetails, DeploymentDetails, Fleet, GatewayStanding, Parked, Role
-from worker.fleet.waiting import SHOWN, Waiting, by_age
+from worker.fleet.waiting import SHOWN, WaitingRenewals, by_age
 
 _RECENT: Final = 100
 _REMEMBERED: Final = 5000
@@ -30,14 +31,10 @@ _BELIEVED: Final = 1.0
 """Seconds for which the broker's counts are believed."""
 _AT_MOST_EVERY: Final = 0.25
 _LOOK_EVERY: Final = 2.0
-_LETTERS_EVERY: Final = 60.0
-"""Seconds: while they are read, nobody else sees them."""
-_MOST_LETTERS: Final = 1000
-_SURE_AFTER: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class FleetInputs:
     """What is asked now and then."""
 
     state: Callable[[], Awaitable[BrokerState]]
@@ -52,38 +49,40 @@ class FleetModel:
     """Both a FleetSource and an Onlooker. Times of the loop's clock in seconds."""
 
     certificates: Mapping[str, Certificate]
-    progress: Progress
-    sight: Sight
+    progress: RunningRotations
+    inputs: FleetInputs
     history_problem: str | None = None
     is_reading_history: bool = True
     """What this process tells meanwhile is newer, and taken in after it."""
     _started_at: datetime = field(init=False)
     _standings: Standings = field(init=False)
-    _waiting: Waiting = field(default_factory=Waiting)
-    _spans: tuple[Span, ...] = field(default_factory=spans)
+    _waiting: WaitingRenewals = field(default_factory=WaitingRenewals)
+    _spans: tuple[SeriesWindow, ...] = field(default_factory=spans)
     _histories: Histories = field(default_factory=Histories)
     _recent: deque[Ended] = field(default_factory=lambda: deque(maxlen=_RECENT))
     _known: OrderedDict[tuple[str, str], None] = field(default_factory=OrderedDict)
-    _meanwhile: list[Mapping[str, object]] = field(default_factory=list)
+    _meanwhile: list[tuple[Mapping[str, object], Report]] = field(default_factory=list)
+    _newcomers: set[str] = field(default_factory=set)
+    """Certificates that have come into the settings since the history was read."""
+    _missed: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
+    """Those of them for which it is read again, and what was told of each since."""
+    _letters: DeadLetters = field(init=False)
     _version: int = 1
     _moved: asyncio.Event = field(default_factory=asyncio.Event)
     _state: BrokerState = field(default_factory=lambda: BrokerState(is_connected=False, is_active=False))
     _state_at: float = float("-inf")
     _gateways: Sequence[GatewayStanding] = ()
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _letters_at: float = float("-inf")
-    _letters_of: tuple[int, int] | None = None
-    """How many the broker counted, and were known, when they were read last: read again, they would be the same."""
-    _odd: tuple[tuple[int, int], float] = ((0, 0), 0.0)
-    """Likewise, where that differs; and since when."""
 
     def __post_init__(self) -> None:
-        self._started_at = self.sight.now()
+        self._started_at = self.inputs.now()
         self.progress.moved = self._look_again
         self._standings = Standings(self.certificates, self._state_of)
+        self._letters = DeadLetters(self.inputs.letters)
 
     def keep_to(self, certificates: Mapping[str, Certificate]) -> None:
         """The settings were read again."""
+        self._newcomers |= certificates.keys() - self.certificates.keys()
         self.certificates = certificates
         self.progress.keep_to(certificates)
         self._standings.keep_to(certificates)
@@ -102,34 +101,53 @@ class FleetModel:
         self._look_again(one.certificate)
 
     def told(self, event: Mapping[str, object], report: Report) -> None:
-        """By this process, just now."""
-        self.take_in(event)
+        """By this process, just now. What was told before is taken in before."""
+        if self.is_reading_history:
+            self._meanwhile.append((event, report))
+            return
+        self.recall(event)
         subject = event.get("subject")
         if isinstance(subject, str):
             self._standings.list_all(subject, report)
 
-    def take_in(self, event: Mapping[str, object]) -> None:
-        """An outcome of whoever it may be, once; those that came before were taken in before."""
-        if self.is_reading_history:
-            self._meanwhile.append(event)
-        else:
-            self.recall(event)
-
-    def recall(self, event: Mapping[str, object]) -> None:
-        """As `take_in`, of the history that is being read."""
+    def recall(self, event: Mapping[str, object], *, is_heard: bool = False) -> None:
+        """An outcome of whoever it may be, once. `is_heard`: only certificates that were not there then are to hear."""
         told = told_in(event)
-        if told is None or told.key in self._known:
+        if told is None:
             return
+        if not is_heard and told.key not in self._known:
+            self._count(told)
+            self._take_in(told)
+        elif told.key not in self._missed.get(told.ended.certificate or "", {told.key}):
+            self._take_in(told)
+
+    def _count(self, told: OutcomeEvent) -> None:
         self._remember(told.key)
-        ended, now = told.ended, self.sight.now()
-        self._recent.append(ended)
+        self._recent.append(told.ended)
+        now = self.inputs.now()
         for span in self._spans:
-            span.add(ended, now)
-        self._waiting.ended(ended)
+            span.add(told.ended, now)
+        self._waiting.ended(told.ended)
+
+    def _take_in(self, told: OutcomeEvent) -> None:
+        name = told.ended.certificate
         self._standings.take_in(told)
-        if ended.certificate in self.certificates:
-            self._histories.add(str(ended.certificate), ended)
+        if name is not None and name in self.certificates:
+            self._histories.add(name, told.ended)
+            self._missed.get(name, set()).add(told.key)
         self._move()
+
+    def begin_again(self) -> bool:
+        """Whether the history is to be read anew, for certificates that were not in the settings when it was."""
+        found = self._newcomers & self.certificates.keys()
+        self._newcomers.clear()
+        for name in found:
+            # What was told of them since then is told once more, after what was told before.
+            self._standings.forget(name)
+            self._histories.forget(name)
+            self._missed[name] = set()
+        self.is_reading_history |= bool(found)
+        return bool(found)
 
     def end_of_history(self, problem: str | None = None) -> None:
         """All that was told before is known, or cannot be."""
@@ -138,9 +156,11 @@ class FleetModel:
             self._move()
         if self.is_reading_history:
             self.is_reading_history = False
-            for event in self._meanwhile:
-                self.recall(event)
-            self._meanwhile.clear()
+            self._missed.clear()
+            meanwhile, self._meanwhile = self._meanwhile, []
+            for event, report in meanwhile:
+                self.told(event, report)
+            self._move()
 
     def _remember(self, key: tuple[str, str]) -> None:
         self._known[key] = None
@@ -171,7 +191,7 @@ class FleetModel:
     async def fleet(self) -> Fleet:
         await self._look()
         running = await self.progress.running()
-        now, waiting = self.sight.now(), self._waiting
+        now, waiting = self.inputs.now(), self._waiting
         parked = sorted(waiting.parked.values(), key=lambda one: one.until)
         return Fleet(
             now,
@@ -203,7 +223,7 @@ class FleetModel:
         found = [(one, listed.get(one.key, nothing)) for one in standing.deployments]
         places = [DeploymentDetails(one, bindings.listed, bindings.is_complete) for one, bindings in found]
         history, running = self._histories.of(name), self.progress.of(name)
-        return CertificateDetails(self.sight.now(), self._version, standing, places, history, running, parked, dead)
+        return CertificateDetails(self.inputs.now(), self._version, standing, places, history, running, parked, dead)
 
     async def changed(self, since: int) -> int:
         await asyncio.sleep(_AT_MOST_EVERY)
@@ -215,8 +235,20 @@ class FleetModel:
             await self._look()
         return self._version
 
+    async def state(self) -> BrokerState:
+        """The broker's, at most a second old. Never raises."""
+        await self._look()
+        return self._state
+
+    async def read_letters(self) -> None:
+        """Once it is time to; whoever looks on meanwhile waits for nothing. Raises what the broker raises."""
+        for certificate in self._waiting.found_dead(await self._letters.wanted()):
+            self._standings.look_again(certificate)
+        self._letters.are_known(self._state.dead, len(self._waiting.dead))
+        self._move()
+
     def _role(self) -> Role:
-        if self.sight.is_stopping():
+        if self.inputs.is_stopping():
             return "draining"
         if not self._state.is_connected:
             return "not connected"
@@ -229,31 +261,11 @@ class FleetModel:
             if clock() < self._state_at + _BELIEVED:
                 return
             before = self._state, self._gateways
-            self._state, self._gateways = await self.sight.state(), self.sight.gateways()
+            self._state, self._gateways = await self.inputs.state(), self.inputs.gateways()
             self._state_at = clock()
-            for certificate in self._waiting.overdue(self.sight.now()):
+            for certificate in self._waiting.overdue(self.inputs.now()):
                 self._look_again(certificate)
-            await self._look_at_letters(clock())
+            if self._state.is_active and not self.is_reading_history:
+                self._letters.look(self._state.dead, len(self._waiting.dead), clock())
             if before != (self._state, self._gateways):
                 self._move()
-
-    async def _look_at_letters(self, now: float) -> None:
-        """Where the broker counts others than events tell: some were replayed, or died in silence."""
-        if not self._is_odd(now) or self.is_reading_history or not self._state.is_active:
-            return
-        if self._state.dead > _MOST_LETTERS or now < self._letters_at + _LETTERS_EVERY:
-            return
-        self._letters_at = now
-        with suppress(BrokerError):
-            for certificate in self._waiting.found_dead(await self.sight.letters()):
-                self._look_again(certificate)
-            self._letters_of = self._state.dead, len(self._waiting.dead)
-            self._move()
-
-    def _is_odd(self, now: float) -> bool:
-        """For some time: an outcome is told before its message is buried."""
-        counted = self._state.dead, len(self._waiting.dead)
-        if counted != self._odd[0]:
-            self._odd = counted, now
-        is_explained = counted[0] == counted[1] or counted == self._letters_of
-        return not is_explained and now >= self._odd[1] + _SURE_AFTER

@@ -73,7 +73,7 @@ class _Rotation:
 
 
 @dataclass(slots=True, eq=False)
-class Progress:
+class RunningRotations:
     """Hears of every rotation, and of each binding of it. `moved` is called with the certificate's name."""
 
     certificates: Mapping[str, Certificate]

@@ -7,15 +7,17 @@ from typing import Any, Final, Self
 
 from pydantic import TypeAdapter
 
+from worker.fleet.grouping import Group, group_of
 from worker.fleet.standing import CertificateStanding, Counts, DeploymentStanding, Ended, Level, State
 from worker.fleet.values import (
     CertificateDetails,
-    Dead,
     DeploymentDetails,
     Fleet,
     GatewayStanding,
+    GivenUp,
     Parked,
     Phase,
+    Remedy,
     Role,
     Running,
     Series,
@@ -33,7 +35,11 @@ class CertificateShape:
     name: str
     state: State
     level: Level
+    group: Group
+    """What about it wants attention first."""
     serial_numbers: Sequence[str]
+    serials_unknown: int
+    """Deployments of which that is not known."""
     not_after: datetime | None
     days_left: float | None
     bindings: Counts
@@ -44,8 +50,9 @@ class CertificateShape:
     def of(cls, one: CertificateStanding, now: datetime) -> Self:
         days = one.days_left(now)
         left = None if days is None else round(days, 2)
-        served = one.serial_numbers, one.not_after, left, one.bindings
-        return cls(one.name, one.state, one.level(now), *served, one.last, one.deployments)
+        level = one.level(now)
+        served = one.serial_numbers, one.serials_unknown, one.not_after, left, one.bindings
+        return cls(one.name, one.state, level, group_of(one, level), *served, one.last, one.deployments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,25 @@ class RunningShape:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenUpShape:
+    """A renewal that was given up, and what to do about it."""
+
+    id: str
+    certificate: str | None
+    renewal_id: str | None
+    reason: str
+    since: datetime | None
+    is_withheld: bool
+    is_exposed: bool
+    remedy: Remedy
+    command: str
+
+    @classmethod
+    def of(cls, one: GivenUp) -> Self:
+        return cls(**{told.name: getattr(one, told.name) for told in fields(cls)})
+
+
+@dataclass(frozen=True, slots=True)
 class HeadShape:
     """All but the certificates, of which there may be many thousand."""
 
@@ -89,7 +115,7 @@ class HeadShape:
     states: Mapping[State, int]
     running: Sequence[RunningShape]
     parked: Sequence[Parked]
-    dead: Sequence[Dead]
+    dead: Sequence[GivenUpShape]
     gateways: Sequence[GatewayStanding]
     series: Sequence[Series]
     recent: Sequence[Ended]
@@ -98,7 +124,8 @@ class HeadShape:
     def of(cls, fleet: Fleet) -> Self:
         told = {one.name: getattr(fleet, one.name) for one in fields(cls)}
         states = {state: number for state, number in fleet.states.items() if number}
-        return cls(**{**told, "states": states, "running": [RunningShape.of(one) for one in fleet.running]})
+        running, dead = [RunningShape.of(one) for one in fleet.running], [GivenUpShape.of(one) for one in fleet.dead]
+        return cls(**{**told, "states": states, "running": running, "dead": dead})
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +139,13 @@ class DetailsShape:
     history: Sequence[Ended]
     running: Sequence[RunningShape]
     parked: Sequence[Parked]
-    dead: Sequence[Dead]
+    dead: Sequence[GivenUpShape]
 
     @classmethod
     def of(cls, one: CertificateDetails) -> Self:
         certificate, running = CertificateShape.of(one.standing, one.at), [RunningShape.of(it) for it in one.running]
-        return cls(one.at, one.version, certificate, one.deployments, one.history, running, one.parked, one.dead)
+        dead = [GivenUpShape.of(it) for it in one.dead]
+        return cls(one.at, one.version, certificate, one.deployments, one.history, running, one.parked, dead)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ _QUICKEST: Final = 0.01
 
 
 @dataclass(slots=True)
-class Laps:
+class DurationHistogram:
     """How long something took, exact to a twentieth: a count for each step of a scale, and none for each outcome."""
 
     _steps: Counter[int] = field(default_factory=Counter)
@@ -40,11 +40,11 @@ class Laps:
 
 
 @dataclass(slots=True)
-class _Filling:
+class _OpenBucket:
     """A bucket, and the value made of it while nothing more was told."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
-    laps: Laps = field(default_factory=Laps)
+    laps: DurationHistogram = field(default_factory=DurationHistogram)
     shown: Bucket | None = None
 
     def add(self, ended: Ended) -> None:
@@ -62,20 +62,20 @@ class _Filling:
 
 
 @dataclass(slots=True)
-class Span:
+class SeriesWindow:
     """The latest `size` buckets of `seconds` each."""
 
     name: SeriesName
     seconds: float
     size: int
-    _filling: dict[int, _Filling] = field(default_factory=dict)
+    _filling: dict[int, _OpenBucket] = field(default_factory=dict)
     """By number since the epoch."""
 
     def add(self, ended: Ended, now: datetime) -> None:
         """What lies before them all, or after now, is left out."""
         number, last = self._number(ended.at), self._number(now)
         if last - self.size < number <= last:
-            self._filling.setdefault(number, _Filling()).add(ended)
+            self._filling.setdefault(number, _OpenBucket()).add(ended)
         if len(self._filling) > 2 * self.size:
             self._filling = {at: one for at, one in self._filling.items() if at > last - self.size}
 
@@ -92,6 +92,6 @@ class Span:
         return int(at.timestamp() // self.seconds)
 
 
-def spans() -> tuple[Span, ...]:
+def spans() -> tuple[SeriesWindow, ...]:
     """All that is plotted."""
-    return Span("hour", 60.0, 60), Span("days", 3600.0, 48), Span("months", 86400.0, 90)
+    return SeriesWindow("hour", 60.0, 60), SeriesWindow("days", 3600.0, 48), SeriesWindow("months", 86400.0, 90)

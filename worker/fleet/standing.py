@@ -103,6 +103,11 @@ class CertificateStanding:
         return tuple(dict.fromkeys(one.serial_number for one in self.deployments if one.serial_number is not None))
 
     @property
+    def serials_unknown(self) -> int:
+        """Of so many deployments nobody knows what they serve."""
+        return sum(one.serial_number is None for one in self.deployments)
+
+    @property
     def not_before(self) -> datetime | None:
         """Of the deployment that expires first."""
         first = self._first_to_expire

@@ -10,7 +10,7 @@ from worker.core.events import shown
 from worker.core.outcome import DeploymentReport, Report
 from worker.fleet.latest import Bindings, Listings
 from worker.fleet.standing import CertificateStanding, DeploymentStanding, State
-from worker.fleet.told import WHOLE, Facts, Told, counts_in, failed_in, matched, stands_after, went_back
+from worker.fleet.told import WHOLE, Facts, OutcomeEvent, counts_in, failed_in, matched, stands_after, went_back
 from worker.fleet.values import BindingStanding, BindingState
 
 
@@ -24,6 +24,7 @@ class Standings:
     states: Counter[State] = field(default_factory=Counter)
     listings: Listings = field(default_factory=Listings)
     _kept: dict[str, CertificateStanding] = field(default_factory=dict)
+    _all: Sequence[CertificateStanding] | None = None
 
     def __post_init__(self) -> None:
         self.keep_to(self.certificates)
@@ -36,10 +37,13 @@ class Standings:
             told = {one.key: one for one in known.deployments}
             places = [told.get(one.key, _nothing_told(one)) for one in certificates[name].deployments]
             self._kept[name] = replace(known, deployments=places)
-        self.states = Counter(one.state for one in self._kept.values())
+        self.states, self._all = Counter(one.state for one in self._kept.values()), None
 
     def all(self) -> Sequence[CertificateStanding]:
-        return tuple(self._kept.values())
+        """The very same as before while nothing was put: by that others know that nothing has changed."""
+        if self._all is None:
+            self._all = tuple(self._kept.values())
+        return self._all
 
     def of(self, certificate: str | None) -> CertificateStanding | None:
         return self._kept.get(certificate or "")
@@ -50,7 +54,13 @@ class Standings:
         if known is not None:
             self._put(known)
 
-    def take_in(self, told: Told) -> None:
+    def forget(self, certificate: str) -> None:
+        """What was told of it: it is told again from the beginning."""
+        if certificate in self._kept:
+            places = [_nothing_told(one) for one in self.certificates[certificate].deployments]
+            self._put(CertificateStanding(certificate, places))
+
+    def take_in(self, told: OutcomeEvent) -> None:
         """What was told before what is known already changes nothing."""
         known = self.of(told.ended.certificate)
         if known is None or (known.last is not None and known.last.at > told.ended.at):
@@ -63,6 +73,7 @@ class Standings:
     def _put(self, standing: CertificateStanding) -> None:
         self.states[self._kept[standing.name].state] -= 1
         self._kept[standing.name] = replace(standing, state=self.state_of(standing))
+        self._all = None
         self.states[self._kept[standing.name].state] += 1
 
     def _list(self, known: CertificateStanding, found: Sequence[Facts | None]) -> None:

@@ -5,23 +5,22 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, get_args
 
-from worker.core.outcome import ALREADY_CURRENT
+from worker.core.outcome import served_after
 from worker.core.past import moment
 from worker.core.reporting import ROLLED_BACK
+from worker.core.serving import Put, Serving, serving_after, whole_reason
 from worker.fleet.standing import Counts, DeploymentStanding, Ended, Outcome
 from worker.fleet.values import BindingStanding, BindingState
 
 _OUTCOMES: Final = {one: one for one in get_args(Outcome)}
 _MOVING: Final = ("blue_green", "replace", "per_domain")
-_LONGEST: Final = 90 * 86400.0
-"""Seconds: who says that it was renewed before that has a wrong clock."""
 WHOLE: Final = "deployment"
 """The kind of what failed before it came to single bindings."""
 Facts = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class OutcomeEvent:
     """An event, read."""
 
     key: tuple[str, str]
@@ -31,7 +30,7 @@ class Told:
     deployments: Sequence[Facts]
 
 
-def told_in(event: Facts) -> Told | None:
+def told_in(event: Facts) -> OutcomeEvent | None:
     """None for what is no outcome event."""
     data, at = event.get("data"), moment(event.get("time"))
     outcome = _OUTCOMES.get(str(data.get("outcome"))) if isinstance(data, dict) else None
@@ -47,7 +46,7 @@ def told_in(event: Facts) -> Told | None:
         at=at,
         attempt=_number(data.get("attempt"), 1),
         duration=_seconds(data.get("duration_seconds")),
-        served_after=_served_after(data, at),
+        served_after=served_after(moment(data.get("renewed_at")), at, outcome, str(data.get("reason"))),
         serial_number=_text(leaf.get("serial_number")),
         not_after=moment(leaf.get("not_after")),
         gateway_calls=_number(data.get("gateway_calls"), 0),
@@ -55,15 +54,7 @@ def told_in(event: Facts) -> Told | None:
         message=_text(data.get("message")),
         warnings=tuple(str(one) for one in _list(data.get("warnings"))),
     )
-    return Told((str(event.get("id")), str(event.get("time"))), ended, leaf, deployments)
-
-
-def _served_after(data: Facts, at: datetime) -> float | None:
-    """Only of what was brought there by this renewal."""
-    renewed_at = moment(data.get("renewed_at"))
-    if renewed_at is None or data.get("outcome") != "succeeded" or data.get("reason") == ALREADY_CURRENT:
-        return None
-    return min(max((at - renewed_at).total_seconds(), 0.0), _LONGEST)
+    return OutcomeEvent((str(event.get("id")), str(event.get("time"))), ended, leaf, deployments)
 
 
 def matched(known: Sequence[DeploymentStanding], told: Sequence[Facts]) -> Sequence[Facts | None]:
@@ -88,7 +79,7 @@ def _taken(left: list[Facts], known: DeploymentStanding, field: str) -> Facts | 
     return None
 
 
-def stands_after(known: DeploymentStanding, told: Told, facts: Facts | None) -> DeploymentStanding:
+def stands_after(known: DeploymentStanding, told: OutcomeEvent, facts: Facts | None) -> DeploymentStanding:
     """A deployment after an outcome; `facts` None: nothing was done or learned there."""
     if facts is None:
         return known
@@ -100,34 +91,30 @@ def stands_after(known: DeploymentStanding, told: Told, facts: Facts | None) -> 
         bindings=counts if counts.total else known.bindings,  # of what was not looked at none are told
         at=told.ended.at,
     )
-    return _serving(stands, told.leaf, facts)
+    return _serving(stands, told, facts)
 
 
-def _serving(known: DeploymentStanding, leaf: Facts, facts: Facts) -> DeploymentStanding:
-    """What is served there, as far as it is told."""
-    if known.strategy == "rebind":
-        ends = moment(facts.get("not_after"))
-        return known if ends is None else replace(known, serial_number=None, not_before=None, not_after=ends)
-    if leaf and _is_new(facts):
-        begins, ends = moment(leaf.get("not_before")), moment(leaf.get("not_after"))
-        return replace(known, serial_number=_text(leaf.get("serial_number")), not_before=begins, not_after=ends)
-    previous = _mapping(facts.get("previous"))
-    serial, ends = _text(previous.get("serial_number")), moment(previous.get("not_after"))
-    if ends is None or (serial, ends) == (known.serial_number, known.not_after):
+def _serving(known: DeploymentStanding, told: OutcomeEvent, facts: Facts) -> DeploymentStanding:
+    """What is served there, as far as it is told. What may be one of several ends with the first of them."""
+    leaf = Serving.told(told.leaf)
+    if facts.get("outcome") == "superseded" and leaf is not None and not _may_be_newer(known, leaf):
+        known = replace(known, serial_number=None, not_before=None)
+    now = serving_after(Put.told(facts), leaf, whole_reason(told.ended.outcome, told.ended.reason, told.ended.message))
+    if now is None or (now.not_before is None and (now.serial_number, now.not_after) == _shown(known)):
         return known
-    return replace(known, serial_number=serial, not_before=None, not_after=ends)
+    ends = known.not_after if now.not_after is None else now.not_after
+    return replace(known, serial_number=now.serial_number, not_before=now.not_before, not_after=ends)
 
 
-def _is_new(facts: Facts) -> bool:
-    """Whether the renewed certificate is what is served, be it not everywhere."""
-    if facts.get("outcome") == "succeeded":
-        return True
-    attached = counts_in(facts).attached > 0
-    return not went_back(facts) and bool(facts.get("replaced")) and (attached or _is_in_place(facts))
+def _may_be_newer(known: DeploymentStanding, leaf: Serving) -> bool:
+    """Whether it may be that which was found there, and is newer than the leaf."""
+    if known.not_before is None or leaf.not_before is None:
+        return known.not_after is not None and leaf.not_after is not None and known.not_after >= leaf.not_after
+    return known.not_before >= leaf.not_before
 
 
-def _is_in_place(facts: Facts) -> bool:
-    return facts.get("strategy") == "in_place"
+def _shown(known: DeploymentStanding) -> tuple[str | None, datetime | None]:
+    return known.serial_number, known.not_after
 
 
 def failed_in(facts: Facts | None) -> Sequence[BindingStanding]:

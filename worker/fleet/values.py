@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from shlex import quote
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, assert_never
 
 from worker.fleet.standing import CertificateStanding, DeploymentStanding, Ended, State
 
@@ -20,6 +20,8 @@ PHASES: Final[Sequence[Phase]] = (
     "rolling back",
 )
 BindingState = Literal["attached", "unchanged", "failed", "rolled_back", "unknown"]
+Remedy = Literal["replay", "find", "publish", "new_key"]
+"""What is to be done about a renewal that was given up: put it back; look for its id; publish it anew, or its like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +94,11 @@ class Parked:
 
 
 @dataclass(frozen=True, slots=True)
-class Dead:
+class GivenUp:
     """A renewal that was given up."""
 
     id: str
-    """For `replay_command`."""
+    """For `replay_command`; empty where it is not known."""
     certificate: str | None
     renewal_id: str | None
     reason: str
@@ -106,10 +108,35 @@ class Dead:
     is_exposed: bool = False
     """A key in the open was seen in it: issue a new one."""
 
+    @property
+    def remedy(self) -> Remedy:
+        """Once what was wrong is mended."""
+        if self.is_exposed:
+            return "new_key"
+        return "publish" if self.is_withheld else "replay" if self.id else "find"
+
+    @property
+    def command(self) -> str:
+        """What to type for that."""
+        match self.remedy:
+            case "replay":
+                return replay_command(self.id)
+            case "find":
+                return "rotation-worker dead list"
+            case "publish" | "new_key":
+                return f"rotation-worker publish --chain fullchain.pem --key privkey.pem {_word(self.certificate)}"
+            case _:
+                assert_never(self.remedy)
+
+
+def _word(text: str | None) -> str:
+    """To be pasted into a shell, where nothing but words follow."""
+    return "CERTIFICATE" if text is None else f"{'-- ' if text.startswith('-') else ''}{quote(text)}"
+
 
 def replay_command(dead_id: str) -> str:
     """To be pasted into a shell: whoever publishes chooses the id."""
-    return f"rotation-worker dead replay {'-- ' if dead_id.startswith('-') else ''}{quote(dead_id)}"
+    return f"rotation-worker dead replay {_word(dead_id)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +211,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """The fleet at one moment. Making one is cheap: what has not changed is shared with the one before."""
+    """The fleet at one moment. While none has changed, `certificates` is the very one of the fleet before."""
 
     at: datetime
     version: int = 0
@@ -202,7 +229,7 @@ class Fleet:
     """Those that this process has parked; soonest first."""
     parked_in_all: int = 0
     """As the broker counts them: others may have parked more."""
-    dead: Sequence[Dead] = ()
+    dead: Sequence[GivenUp] = ()
     """Newest first."""
     dead_in_all: int = 0
     """As the broker counts them: only the first are listed above."""
@@ -258,7 +285,7 @@ class CertificateDetails:
     """Newest first."""
     running: Sequence[Running] = ()
     parked: Sequence[Parked] = ()
-    dead: Sequence[Dead] = ()
+    dead: Sequence[GivenUp] = ()
 
 
 class FleetSource(Protocol):

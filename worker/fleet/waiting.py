@@ -8,7 +8,7 @@ from typing import Final
 from worker.broker.base import EXPOSED
 from worker.broker.base import Dead as Letter
 from worker.fleet.standing import CertificateStanding, Ended
-from worker.fleet.values import Dead, Parked
+from worker.fleet.values import GivenUp, Parked
 
 _MOST: Final = 10_000
 """Of each kind: whoever may send anything at all makes as many as he likes."""
@@ -21,15 +21,15 @@ Key = tuple[str | None, str | None]
 
 
 @dataclass(slots=True)
-class Waiting:
+class WaitingRenewals:
     """As this process parked it, and as events told it; the broker's counts tell whether that is all."""
 
     parked: dict[Key, Parked] = field(default_factory=dict)
-    dead: dict[Key, Dead] = field(default_factory=dict)
+    dead: dict[Key, GivenUp] = field(default_factory=dict)
     """Oldest first."""
     _of: dict[str | None, set[Key]] = field(default_factory=dict)
 
-    def of(self, certificate: str) -> tuple[Sequence[Parked], Sequence[Dead]]:
+    def of(self, certificate: str) -> tuple[Sequence[Parked], Sequence[GivenUp]]:
         keys = self._of.get(certificate, set())
         return (
             sorted((self.parked[key] for key in keys if key in self.parked), key=lambda one: one.until),
@@ -83,11 +83,11 @@ class Waiting:
             self._drop(self.parked, key)
         return [certificate for certificate, _ in late if certificate is not None]
 
-    def _forget_oldest(self, kept: dict[Key, Parked] | dict[Key, Dead]) -> None:
+    def _forget_oldest(self, kept: dict[Key, Parked] | dict[Key, GivenUp]) -> None:
         if len(kept) >= _MOST:
             self._drop(kept, next(iter(kept)))
 
-    def _drop(self, kept: dict[Key, Parked] | dict[Key, Dead], key: Key) -> None:
+    def _drop(self, kept: dict[Key, Parked] | dict[Key, GivenUp], key: Key) -> None:
         kept.pop(key, None)
         if key not in self.parked and key not in self.dead:
             keys = self._of.get(key[0], set())
@@ -96,16 +96,16 @@ class Waiting:
                 self._of.pop(key[0], None)
 
 
-def _given_up(one: Ended) -> Dead:
+def _given_up(one: Ended) -> GivenUp:
     is_exposed = (one.message or "").startswith(EXPOSED)
     is_withheld = is_exposed or one.reason in _WITHHELD
-    return Dead(one.renewal_id or "", one.certificate, one.renewal_id, one.reason, one.at, is_withheld, is_exposed)
+    return GivenUp(one.renewal_id or "", one.certificate, one.renewal_id, one.reason, one.at, is_withheld, is_exposed)
 
 
-def _letter(one: Letter) -> Dead:
-    return Dead(one.id, one.certificate, one.renewal_id, one.reason, one.since, one.is_withheld, one.is_exposed)
+def _letter(one: Letter) -> GivenUp:
+    return GivenUp(one.id, one.certificate, one.renewal_id, one.reason, one.since, one.is_withheld, one.is_exposed)
 
 
-def by_age(kept: Mapping[Key, Dead]) -> Sequence[Dead]:
+def by_age(kept: Mapping[Key, GivenUp]) -> Sequence[GivenUp]:
     """Newest first, as many as are shown."""
     return list(kept.values())[: -SHOWN - 1 : -1]

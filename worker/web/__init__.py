@@ -1,1 +1,1 @@
-"""What an operator's tools ask the worker over HTTP: health and metrics."""
+"""What the worker tells over HTTP: health and metrics to tools, the fleet to people and programs."""

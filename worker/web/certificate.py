@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Final
 
 from worker.fleet.values import BindingStanding, BindingState, CertificateDetails, DeploymentDetails
-from worker.web.grading import Graded, graded
-from worker.web.words import counted
+from worker.web.formatting import counted
+from worker.web.ranking import Graded, graded
 
 MOST_BINDINGS: Final = 100
 MOST_HISTORY: Final = 100
@@ -53,6 +53,11 @@ class CertificatePage:
     @property
     def now(self) -> datetime:
         return self.details.at
+
+    @property
+    def is_still(self) -> bool:
+        """Whether a list is so long that it does not follow what goes on: all of it would be sent at each step."""
+        return any(len(one.listed) > MOST_BINDINGS for one in self.places)
 
     @property
     def name(self) -> str:

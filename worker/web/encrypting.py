@@ -39,7 +39,8 @@ class Encrypting:
             if file is not None:
                 check_regular(file)
         if http.cert_file is not None:
-            context.load_cert_chain(http.cert_file, http.key_file)
+            # Asked for a passphrase, it would read from the terminal.
+            context.load_cert_chain(http.cert_file, http.key_file, password="")
         if http.client_ca_file is not None:
             context.load_verify_locations(http.client_ca_file)
             context.verify_mode = ssl.CERT_OPTIONAL  # whoever probes has none

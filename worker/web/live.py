@@ -9,24 +9,28 @@ from typing import Final
 
 from aiohttp import web
 
+from worker.web.patience import PATIENCE, Patient
+
 MOST_READERS: Final = 32
 """At once: each costs a connection, and some work whenever anything moves."""
 _PACE: Final = 1.0
 """Seconds between news, at least."""
 _REFRESH: Final = 5.0
 """…and at most: what was 2 minutes ago is 3 minutes ago some time."""
-_PATIENCE: Final = 20.0
-"""With a reader that does not read."""
 _LIFETIME: Final = 900.0
 """Seconds, after which a browser connects anew by itself: who may no longer look is not let in again."""
 _AGAIN: Final = b"retry: 1000\n\n"
 """Milliseconds until then."""
+_HEADERS: Final = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "X-Accel-Buffering": "no",  # else a proxy keeps the news until there are many
+}
 _STILL_HERE: Final = b": still here\n\n"
 """A comment: by it a connection that is gone is noticed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class PageSnapshot:
     """A page at one moment."""
 
     version: int
@@ -42,23 +46,26 @@ class Live:
     changed: Callable[[int], Awaitable[int]]
     """Returns once the fleet has another version than that."""
     lifetime: float = _LIFETIME
+    patience: float = PATIENCE
     _readers: set[asyncio.Task[object]] = field(default_factory=set)
 
     async def follow(
-        self, request: web.Request, headers: Mapping[str, str], shown: Callable[[], Awaitable[Shown | None]]
+        self, request: web.Request, headers: Mapping[str, str], shown: Callable[[], Awaitable[PageSnapshot | None]]
     ) -> web.StreamResponse:
         """Until the reader goes away, what it looks at is gone, its time is over, or `close`."""
         task = asyncio.current_task()
         if task is None or len(self._readers) >= MOST_READERS:
             return web.Response(status=503, headers={**headers, "Retry-After": "30"})
         self._readers.add(task)
-        response = web.StreamResponse(headers={**headers, "Content-Type": "text/event-stream; charset=utf-8"})
+        response = web.StreamResponse(headers={**headers, **_HEADERS})
         try:
             await response.prepare(request)
             # Told to end, or nobody there any more.
             with suppress(ConnectionError, TimeoutError):
                 async with asyncio.timeout(self.lifetime):
-                    await self._tell(response, shown)
+                    await self._tell(Patient(request, self.patience), response, shown)
+            with suppress(ConnectionError):
+                await Patient(request, self.patience).of(response.write_eof())
         finally:
             self._readers.discard(task)
         return response
@@ -68,12 +75,13 @@ class Live:
         for one in tuple(self._readers):
             one.cancel()
 
-    async def _tell(self, response: web.StreamResponse, shown: Callable[[], Awaitable[Shown | None]]) -> None:
-        await response.write(_AGAIN)
-        before = Shown(-1, {}, "")
+    async def _tell(
+        self, patient: Patient, response: web.StreamResponse, shown: Callable[[], Awaitable[PageSnapshot | None]]
+    ) -> None:
+        await patient.of(response.write(_AGAIN))
+        before = PageSnapshot(-1, {}, "")
         while (now := await shown()) is not None:
-            async with asyncio.timeout(_PATIENCE):
-                await response.write(news(before, now) or _STILL_HERE)
+            await patient.of(response.write(news(before, now) or _STILL_HERE))
             before = now
             await asyncio.sleep(_PACE)
             with suppress(TimeoutError):
@@ -81,7 +89,7 @@ class Live:
                     await self.changed(now.version)
 
 
-def news(before: Shown, now: Shown) -> bytes:
+def news(before: PageSnapshot, now: PageSnapshot) -> bytes:
     """The events that lead from one to the other; empty where they are alike."""
     parts = {name: html for name, html in now.parts.items() if before.parts.get(name) != html}
     told = _event("parts", parts) if parts else b""

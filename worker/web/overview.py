@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from worker.fleet.grouping import GROUPS, Group
 from worker.fleet.values import Fleet, GatewayStanding, Running
-from worker.web.asked import GROUPS, SPANS, Asked, Group
-from worker.web.grading import Found, Graded, find, sizes
+from worker.web.formatting import counted
 from worker.web.plots import SPAN_NAMES, Box, Plot, chosen, outcome_plot, served_plot
-from worker.web.words import counted
+from worker.web.query import SPANS, PageQuery
+from worker.web.ranking import Found, Ranked
 
 MOST_RUNNING: Final = 8
 MOST_LISTED: Final = 6
@@ -57,7 +58,7 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class PlotRange:
     """A choice of how far back the plots go."""
 
     word: str
@@ -70,12 +71,12 @@ class Overview:
     """The whole page. Its parts are templates, which read this."""
 
     fleet: Fleet
-    asked: Asked
+    asked: PageQuery
     sizes: Mapping[Group, int]
     found: Found
     outcomes: Plot
     served: Plot
-    spans: Sequence[Span]
+    spans: Sequence[PlotRange]
     names: frozenset[str]
     """That have a page of their own."""
 
@@ -145,10 +146,9 @@ class Overview:
         return sorted(self.fleet.gateways, key=lambda one: (one.is_up, one.held_for <= 0, one.name))
 
 
-def overview(fleet: Fleet, ranked: Sequence[Graded], asked: Asked) -> Overview:
-    """`ranked`: the fleet's certificates, worst first."""
+def overview(fleet: Fleet, ranked: Ranked, found: Found, asked: PageQuery) -> Overview:
+    """`ranked`: the fleet's certificates; `found`: those of them that were asked for."""
     series = chosen(fleet.series, asked.span)
-    spans = [Span(SPAN_NAMES[name], asked.over(name).query, name == series.name) for name in SPANS]
-    names = frozenset(one.name for one in fleet.certificates)
+    spans = [PlotRange(SPAN_NAMES[name], asked.over(name).query, name == series.name) for name in SPANS]
     plots = outcome_plot(series), served_plot(series)
-    return Overview(fleet, asked, sizes(ranked), find(ranked, asked), *plots, spans, names)
+    return Overview(fleet, asked, ranked.sizes, found, *plots, spans, ranked.names)

@@ -9,23 +9,25 @@ from typing import Final
 from aiohttp import web
 
 from worker.fleet.values import FleetSource
-from worker.web import guarding
-from worker.web.asked import Asked
+from worker.web import access
 from worker.web.certificate import CertificatePage, certificate_page
-from worker.web.grading import Grading
-from worker.web.live import Live, Shown
+from worker.web.live import Live, PageSnapshot
 from worker.web.overview import Overview, overview
-from worker.web.showing import (
+from worker.web.query import PageQuery
+from worker.web.ranking import Ranking, find
+from worker.web.rendering import (
     STATIC,
     VERSIONS,
     certificate_html,
     certificate_parts,
+    load_templates,
     missing_html,
     overview_html,
     overview_parts,
     path_of,
     static_file,
 )
+from worker.web.sharing import Sharing
 
 _POLICY: Final = {
     "default-src": "'none'",
@@ -38,7 +40,7 @@ _POLICY: Final = {
     "frame-ancestors": "'none'",
 }
 HEADERS: Final[Mapping[str, str]] = {
-    **guarding.HEADERS,
+    **access.HEADERS,
     "Content-Security-Policy": "; ".join(f"{what} {whence}" for what, whence in _POLICY.items()),
 }
 _FOR_LONG: Final = {**HEADERS, "Cache-Control": "public, max-age=31536000, immutable"}
@@ -46,6 +48,7 @@ _FOR_LONG: Final = {**HEADERS, "Cache-Control": "public, max-age=31536000, immut
 
 def add_page(app: web.Application, source: FleetSource) -> None:
     """The page and all that it asks for."""
+    load_templates()
     page = Page(source, Live(source.changed))
     app.add_routes(
         [
@@ -65,42 +68,49 @@ class Page:
 
     source: FleetSource
     live: Live
-    grading: Grading = field(default_factory=Grading)
+    ranking: Ranking = field(default_factory=Ranking)
+    sharing: Sharing = field(default_factory=Sharing)
 
     async def overview(self, request: web.Request) -> web.Response:
-        return _html(overview_html(await self._overview(Asked.of(request.query))))
+        return _html(await overview_html(await self._overview(PageQuery.of(request.query))))
 
     async def overview_news(self, request: web.Request) -> web.StreamResponse:
-        return await self.live.follow(request, HEADERS, partial(self._overview_shown, Asked.of(request.query)))
+        asked = PageQuery.of(request.query)
+        make = partial(self._overview_shown, asked)
+        return await self.live.follow(request, HEADERS, partial(self.sharing.shown, asked, make))
 
     async def certificate(self, request: web.Request) -> web.Response:
         name, is_whole = request.match_info["name"], _is_whole(request)
         view = await self._certificate(name, is_whole=is_whole)
         if view is None:
             return _html(missing_html(name), HTTPStatus.NOT_FOUND)
-        return _html(certificate_html(view, live=f"{path_of(name)}/live{'?bindings=all' if is_whole else ''}"))
+        return _html(await certificate_html(view, live=f"{path_of(name)}/live{'?bindings=all' if is_whole else ''}"))
 
     async def certificate_news(self, request: web.Request) -> web.StreamResponse:
         name, is_whole = request.match_info["name"], _is_whole(request)
         if await self.source.certificate(name) is None:
             return _html(missing_html(name), HTTPStatus.NOT_FOUND)
-        return await self.live.follow(request, HEADERS, partial(self._certificate_shown, name, is_whole=is_whole))
+        make = partial(self._certificate_shown, name, is_whole=is_whole)
+        return await self.live.follow(request, HEADERS, partial(self.sharing.shown, (name, is_whole), make))
 
-    async def _overview(self, asked: Asked) -> Overview:
+    async def _overview(self, asked: PageQuery) -> Overview:
         fleet = await self.source.fleet()
-        return overview(fleet, self.grading.ranked(fleet.certificates, fleet.at), asked)
+        ranked = await self.ranking.ranked(fleet.certificates, fleet.at)
+        return overview(fleet, ranked, await find(ranked, asked), asked)
 
-    async def _overview_shown(self, asked: Asked) -> Shown:
+    async def _overview_shown(self, asked: PageQuery) -> PageSnapshot:
         view = await self._overview(asked)
-        return Shown(view.fleet.version, overview_parts(view), view.said)
+        return PageSnapshot(view.fleet.version, await overview_parts(view), view.said)
 
     async def _certificate(self, name: str, *, is_whole: bool) -> CertificatePage | None:
         details = await self.source.certificate(name)
         return None if details is None else certificate_page(details, is_whole=is_whole)
 
-    async def _certificate_shown(self, name: str, *, is_whole: bool) -> Shown | None:
+    async def _certificate_shown(self, name: str, *, is_whole: bool) -> PageSnapshot | None:
         view = await self._certificate(name, is_whole=is_whole)
-        return None if view is None else Shown(view.details.version, certificate_parts(view), view.said)
+        if view is None:
+            return None
+        return PageSnapshot(view.details.version, await certificate_parts(view, is_news=True), view.said)
 
 
 def _is_whole(request: web.Request) -> bool:

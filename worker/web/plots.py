@@ -10,7 +10,7 @@ from math import ceil, floor, log10
 from typing import Final
 
 from worker.fleet.values import Bucket, Series, SeriesName
-from worker.web.words import counted, lasting
+from worker.web.formatting import counted, duration
 
 HEIGHT: Final = 100.0
 _BAR: Final = 0.72
@@ -156,7 +156,7 @@ def _served_said(series: Series, telling: Sequence[Bucket]) -> str:
     slowest = max(one.slowest or one.p95 or 0.0 for one in telling)
     return (
         f"In the last {span} {counted(served, 'renewal')} came to be served; "
-        f"half of them within about {lasting(middle)}, the slowest within {lasting(slowest)}."
+        f"half of them within about {duration(middle)}, the slowest within {duration(slowest)}."
     )
 
 

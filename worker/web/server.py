@@ -3,9 +3,10 @@
 import asyncio
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Final
 
@@ -20,8 +21,9 @@ from worker.settings import SettingsError
 from worker.settings.http import Http
 from worker.settings.listening import host_of
 from worker.telemetry import Metrics
+from worker.web.access import Guard
 from worker.web.encrypting import Encrypting
-from worker.web.guarding import Guard
+from worker.web.listening import GuardedRunner
 from worker.web.page import add_page
 from worker.web.status import Status
 
@@ -57,6 +59,8 @@ class Health:
     gateways: Callable[[], Mapping[str, GatewayState]] = dict
     is_stopping: Callable[[], bool] = _never
     """Told to stop: it takes nothing more, and finishes what is in hand."""
+    _windows: set[tuple[str, str]] = field(default_factory=set)
+    """Of gateways' budgets, as they were told last: one that was learned may be forgotten."""
 
     async def livez(self, _request: web.Request) -> web.Response:
         """200 while the event loop turns."""
@@ -94,16 +98,25 @@ class Health:
         self.metrics.room.set(state.room)
         self.metrics.parked.set(state.parked)
         self.metrics.dead.set(state.dead)
-        self.metrics.budget.clear()  # a window that was learned may be forgotten
-        self.metrics.budget_used.clear()
-        for name, gateway in self.gateways().items():
-            for one in gateway.budgets:
-                self.metrics.budget.labels(name, f"{one.seconds:g}").set(one.calls)
-                self.metrics.budget_used.labels(name, f"{one.seconds:g}").set(one.used)
+        gateways = self.gateways()
+        self._measure_budgets(gateways)
+        for name, gateway in gateways.items():
             self.metrics.gateway_up.labels(name).set(gateway.is_up)
             self.metrics.gateway_held.labels(name).set(gateway.held_for)
             self.metrics.remaining.labels(name).set(gateway.seconds_left)
         return state
+
+    def _measure_budgets(self, gateways: Mapping[str, GatewayState]) -> None:
+        """Never empty in between: another scrape may be told them in its thread just now."""
+        budgets = {(name, f"{one.seconds:g}"): one for name, gateway in gateways.items() for one in gateway.budgets}
+        for window, one in budgets.items():
+            self.metrics.budget.labels(*window).set(one.calls)
+            self.metrics.budget_used.labels(*window).set(one.used)
+        for gone in self._windows - budgets.keys():
+            self.metrics.budget.remove(*gone)
+            self.metrics.budget_used.remove(*gone)
+        self._windows.clear()
+        self._windows.update(budgets)
 
 
 def _left_alone(gateways: Mapping[str, GatewayState]) -> Mapping[str, object]:
@@ -113,24 +126,35 @@ def _left_alone(gateways: Mapping[str, GatewayState]) -> Mapping[str, object]:
     return {**({"gateways_down": down} if down else {}), **({"gateways_held": held} if held else {})}
 
 
+def check_doors(http: Http) -> ssl.SSLContext | None:
+    """What it listens with, TLS or nothing. Raises SettingsError for a token or certificate that cannot be used."""
+    Guard(http).check()
+    return Encrypting(http).context()
+
+
+def application(health: Health, guard: Guard, fleet: FleetSource) -> web.Application:
+    """All that is served, behind the guard."""
+    app = web.Application(middlewares=[guard.middleware()], client_max_size=_LONGEST_BODY)
+    app.on_response_prepare.append(guard.add_headers)
+    app.add_routes([web.get("/livez", health.livez), web.get("/readyz", health.readyz)])
+    app.add_routes([web.get("/metrics", health.metrics_page), web.get("/status.json", Status(fleet).status)])
+    add_page(app, fleet)
+    return app
+
+
 @asynccontextmanager
 async def serving(health: Health, http: Http, fleet: FleetSource) -> AsyncIterator[int]:
     """Serves inside the block; yields the port, which the system chose where the settings say 0.
 
     Raises SettingsError where it cannot listen, or has no token or certificate that can be used.
     """
-    guard = Guard(http)
-    guard.check()
-    app = web.Application(middlewares=[guard.middleware()], client_max_size=_LONGEST_BODY)
-    app.on_response_prepare.append(guard.add_headers)
-    app.add_routes([web.get("/livez", health.livez), web.get("/readyz", health.readyz)])
-    app.add_routes([web.get("/metrics", health.metrics_page), web.get("/status.json", Status(fleet).status)])
-    add_page(app, fleet)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LEAVING_SECONDS)
+    guard, tls = Guard(http), check_doors(http)
+    app = application(health, guard, fleet)
+    runner = GuardedRunner(app, guard, leaving_seconds=_LEAVING_SECONDS)
     await runner.setup()
     try:
         port = int(http.listen.rpartition(":")[2])
-        site = web.TCPSite(runner, host_of(http.listen), port, ssl_context=Encrypting(http).context())
+        site = web.TCPSite(runner, host_of(http.listen), port, ssl_context=tls)
         await _start(site)
         yield int(runner.addresses[0][1])
     finally:

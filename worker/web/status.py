@@ -1,6 +1,7 @@
 """`/status.json`: the fleet, or one certificate of it, for programs."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -8,6 +9,7 @@ from aiohttp import web
 
 from worker.fleet.shape import details_json, fleet_json
 from worker.fleet.values import FleetSource
+from worker.web.patience import PATIENCE, Patient
 
 _JSON = "application/json"
 
@@ -17,6 +19,7 @@ class Status:
     """Answers from the fleet as it is."""
 
     source: FleetSource
+    patience: float = PATIENCE
 
     async def status(self, request: web.Request) -> web.StreamResponse:
         """The whole fleet; with `?certificate=NAME` that one with its bindings and its past."""
@@ -26,11 +29,13 @@ class Status:
     async def _whole(self, request: web.Request) -> web.StreamResponse:
         """In pieces, with turns for others between them: of ten thousand certificates it is many megabytes."""
         answer = web.StreamResponse(headers={"Content-Type": _JSON})
-        fleet = await self.source.fleet()
+        fleet, patient = await self.source.fleet(), Patient(request, self.patience)
         await answer.prepare(request)
-        for piece in fleet_json(fleet):
-            await answer.write(piece)
-            await asyncio.sleep(0)
+        with suppress(ConnectionError):  # whoever asked has gone, or does not read
+            for piece in fleet_json(fleet):
+                await patient.of(answer.write(piece))
+                await asyncio.sleep(0)
+            await patient.of(answer.write_eof())
         return answer
 
     async def _one(self, name: str) -> web.Response:

@@ -11,7 +11,7 @@ _LONGEST_SERIAL: Final = 12
 _SERIAL_DIGITS: Final = 64
 
 
-def lasting(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """A duration, as exact as anybody wants it: 4.2 s, 42 s, 3 min, 5 h, 12 days."""
     for size, one, many in _SPANS:
         if seconds >= 2 * size:
@@ -25,12 +25,12 @@ def ago(at: datetime, now: datetime) -> str:
     seconds = (now - at).total_seconds()
     if abs(seconds) < _NOW:
         return "now"
-    return f"{lasting(int(seconds))} ago" if seconds > 0 else f"in {lasting(int(-seconds))}"
+    return f"{duration(int(seconds))} ago" if seconds > 0 else f"in {duration(int(-seconds))}"
 
 
 def remaining(days: float) -> str:
     """Until a certificate expires; since when it has."""
-    span = lasting(abs(days) * 86400)
+    span = duration(abs(days) * 86400)
     return f"{span} left" if days > 0 else f"expired {span} ago"
 
 

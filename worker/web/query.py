@@ -2,21 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 from urllib.parse import urlencode
 
+from worker.fleet.grouping import GROUPS, Group
 from worker.fleet.values import SeriesName
 
-Group = Literal["dead", "failed", "expiring", "rotating", "parked", "unknown", "well"]
-GROUPS: Final[tuple[Group, ...]] = get_args(Group)
-"""Worst first; each certificate is in exactly one."""
 SPANS: Final[tuple[SeriesName, ...]] = get_args(SeriesName)
 _LONGEST_TEXT: Final = 200
 _LONGEST_NUMBER: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PageQuery:
     """A search, a group, a page, and how far back the plots go."""
 
     text: str = ""
@@ -25,7 +23,7 @@ class Asked:
     span: SeriesName | None = None
 
     @classmethod
-    def of(cls, query: Mapping[str, str]) -> "Asked":
+    def of(cls, query: Mapping[str, str]) -> "PageQuery":
         """Never raises: strangers type addresses, too."""
         group = next((one for one in GROUPS if one == query.get("state")), None)
         span = next((one for one in SPANS if one == query.get("span")), None)
@@ -45,13 +43,13 @@ class Asked:
         words = urlencode({name: value for name, value in said.items() if value})
         return f"?{words}" if words else ""
 
-    def in_group(self, group: Group | None) -> "Asked":
+    def in_group(self, group: Group | None) -> "PageQuery":
         return replace(self, group=group, page=1)
 
-    def on_page(self, page: int) -> "Asked":
+    def on_page(self, page: int) -> "PageQuery":
         return replace(self, page=page)
 
-    def over(self, span: SeriesName) -> "Asked":
+    def over(self, span: SeriesName) -> "PageQuery":
         return replace(self, span=span)
 
 

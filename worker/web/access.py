@@ -1,7 +1,6 @@
 """Who may see what the worker serves; and headers that let a browser do nothing else with it."""
 
 import base64
-import binascii
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -35,7 +34,8 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 """Where a page needs to allow itself more, it says so."""
 _HSTS: Final = {"Strict-Transport-Security": "max-age=31536000"}
-_ASKED: Final = 'Bearer realm="rotation-worker", Basic realm="rotation-worker", charset="UTF-8"'
+_ASKED: Final = ('Bearer realm="rotation-worker"', 'Basic realm="rotation-worker", charset="UTF-8"')
+"""A header each: in one, Chromium would see the first alone, and ask nobody for a password."""
 _UNGUARDED: Final = "not served here: set http.token_file or http.client_ca_file"
 _OTHER_HOST: Final = "asked for as another host: behind a proxy set http.token_file, and http.listen as it is"
 _Answers = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -83,7 +83,8 @@ class Guard:
             _log.error("http.token_unreadable", error=error.message)
             return False
         given = _given(request.headers.get("Authorization", ""))
-        return hmac.compare_digest(given.encode(), token.encode())
+        # Whoever asks may send any bytes: what is no UTF-8 comes as surrogates.
+        return hmac.compare_digest(given.encode(errors="surrogateescape"), token.encode())
 
     def middleware(self) -> Middleware:
         """Probes are answered whoever asks, but without details to strangers."""
@@ -100,10 +101,20 @@ class Guard:
         return guarded
 
     async def add_headers(self, _request: web.Request, response: web.StreamResponse) -> None:
-        """To whatever is answered; to errors, too."""
+        """To whatever is answered to a request; to errors, too."""
+        self.dress(response)
+
+    def dress(self, response: web.StreamResponse) -> None:
         for name, value in {**HEADERS, **(_HSTS if self.http.cert_file is not None else {})}.items():
             response.headers.setdefault(name, value)
         response.headers["Server"] = "rotation-worker"  # else it says which version of what serves it
+
+    def garbled(self, status: HTTPStatus) -> web.Response:
+        """To what is no request at all, or broke off in the worker: without a word of what was sent."""
+        response = _refused(status, status.description)
+        self.dress(response)
+        response.force_close()
+        return response
 
 
 def _given(authorization: str) -> str:
@@ -115,7 +126,7 @@ def _given(authorization: str) -> str:
         case "basic":
             try:
                 return base64.b64decode(given.strip(), validate=True).decode().partition(":")[2]
-            except (binascii.Error, UnicodeDecodeError):
+            except ValueError:  # no base64, no ASCII, or no text in it
                 return ""
         case _:
             return ""
@@ -131,10 +142,10 @@ def _is_own(host: str) -> bool:
 
 
 def _refused(status: HTTPStatus, why: str) -> web.Response:
-    headers = {"WWW-Authenticate": _ASKED} if status is HTTPStatus.UNAUTHORIZED else None
-    return web.json_response(
-        {"error": {"reason": status.phrase.lower(), "message": why}}, status=status, headers=headers
-    )
+    response = web.json_response({"error": {"reason": status.phrase.lower(), "message": why}}, status=status)
+    for asked in _ASKED if status is HTTPStatus.UNAUTHORIZED else ():
+        response.headers.add("WWW-Authenticate", asked)
+    return response
 
 
 def _without_details(answer: web.StreamResponse) -> web.Response:

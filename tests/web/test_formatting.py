@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from tests.support.fleets import NOW
-from worker.web.words import ago, counted, hexadecimal, lasting, moment, remaining, short_serial
+from worker.web.formatting import ago, counted, duration, hexadecimal, moment, remaining, short_serial
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from worker.web.words import ago, counted, hexadecimal, lasting, moment, remaini
     ],
 )
 def test_a_duration_is_as_exact_as_anybody_wants_it(seconds: float, said: str) -> None:
-    assert lasting(seconds) == said
+    assert duration(seconds) == said
 
 
 def test_a_time_is_told_from_now_on_in_both_directions() -> None:

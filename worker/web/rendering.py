@@ -1,5 +1,6 @@
 """Pages and their parts as HTML. All that comes from elsewhere is escaped: the templates mark nothing as safe."""
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from importlib.resources import files
@@ -9,14 +10,23 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from worker.fleet.values import replay_command
-from worker.web import words
+from worker.fleet.values import Remedy
+from worker.reasons import meanings
+from worker.web import formatting
 from worker.web.certificate import MOST_HISTORY, CertificatePage
 from worker.web.overview import KINDS, MOST_LISTED, Overview
-from worker.web.reasons import meanings
 
 OVERVIEW_PARTS: Final = ("role", "glance", "attention", "running", "latest", "gateways", "history", "table")
 CERTIFICATE_PARTS: Final = ("standing", "now", "deployments", "past")
+_NOT_KEPT: Final = "Its body was not kept, for it may hold a key: there is nothing to replay. Publish the renewal anew:"
+_REMEDIES: Final[Mapping[Remedy, str]] = {
+    "replay": "Once what was wrong is mended, put it back:",
+    "find": "Once what was wrong is mended, put it back. Its id is in this list:",
+    "publish": _NOT_KEPT,
+    "new_key": _NOT_KEPT,
+}
+_AT_ONCE: Final = 1000
+"""Pieces of HTML made in one go: a few milliseconds' work."""
 STATIC: Final[Mapping[str, str]] = {
     "page.css": "text/css",
     "page.js": "text/javascript",
@@ -24,15 +34,15 @@ STATIC: Final[Mapping[str, str]] = {
 }
 """By name, with their type."""
 _WORDS: Final = (
-    words.ago,
-    words.counted,
-    words.hexadecimal,
-    words.lasting,
-    words.machine_time,
-    words.moment,
-    words.remaining,
-    words.short_serial,
-    words.spaced,
+    formatting.ago,
+    formatting.counted,
+    formatting.hexadecimal,
+    formatting.duration,
+    formatting.machine_time,
+    formatting.moment,
+    formatting.remaining,
+    formatting.short_serial,
+    formatting.spaced,
 )
 
 
@@ -50,7 +60,7 @@ def _environment() -> Environment:
     made.filters.update({"key": _key, "path": path_of})
     made.globals.update({"kinds": KINDS, "meanings": meanings(), "versions": VERSIONS})
     made.globals.update({"most_listed": MOST_LISTED, "most_history": MOST_HISTORY})
-    made.globals["replay_command"] = replay_command
+    made.globals["remedies"] = _REMEDIES
     return made
 
 
@@ -79,27 +89,40 @@ VERSIONS: Final = {name: hashlib.sha256(static_file(name)).hexdigest()[:12] for 
 _TEMPLATES: Final = _environment()
 
 
-def overview_parts(view: Overview) -> Mapping[str, str]:
+def load_templates() -> None:
+    """All of them, so that no reader waits for it, and nothing else that goes on."""
+    for name in _TEMPLATES.list_templates():
+        _TEMPLATES.get_template(name)
+
+
+async def overview_parts(view: Overview) -> Mapping[str, str]:
     """HTML by the id of its element."""
-    return {name: _rendered(f"overview/{name}.html", view) for name in OVERVIEW_PARTS}
+    return {name: await _rendered(f"overview/{name}.html", view) for name in OVERVIEW_PARTS}
 
 
-def certificate_parts(view: CertificatePage) -> Mapping[str, str]:
-    """Likewise."""
-    return {name: _rendered(f"certificate/{name}.html", view) for name in CERTIFICATE_PARTS}
+async def certificate_parts(view: CertificatePage, *, is_news: bool = False) -> Mapping[str, str]:
+    """Likewise. Not all of it is told as news."""
+    names = [name for name in CERTIFICATE_PARTS if not (is_news and view.is_still and name == "deployments")]
+    return {name: await _rendered(f"certificate/{name}.html", view) for name in names}
 
 
-def _rendered(template: str, view: Overview | CertificatePage) -> str:
-    return _TEMPLATES.get_template(template).render(view=view).strip()
+async def _rendered(template: str, view: Overview | CertificatePage) -> str:
+    """Others have their turns in between."""
+    pieces: list[str] = []
+    for number, piece in enumerate(_TEMPLATES.get_template(template).generate(view=view)):
+        pieces.append(piece)
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return "".join(pieces).strip()
 
 
-def overview_html(view: Overview) -> str:
-    return _page("overview.html", view, overview_parts(view))
+async def overview_html(view: Overview) -> str:
+    return _page("overview.html", view, await overview_parts(view))
 
 
-def certificate_html(view: CertificatePage, *, live: str) -> str:
+async def certificate_html(view: CertificatePage, *, live: str) -> str:
     """`live`: where the page is told what changes."""
-    return _page("certificate.html", view, certificate_parts(view), live=live)
+    return _page("certificate.html", view, await certificate_parts(view), live=live)
 
 
 def _page(template: str, view: Overview | CertificatePage, parts: Mapping[str, str], **more: object) -> str:

@@ -1,5 +1,6 @@
 """Who may see what the worker serves, and how a browser is told to handle it."""
 
+import asyncio
 import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
@@ -12,6 +13,7 @@ import aiohttp
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from structlog.testing import capture_logs
 
 from tests.support.fleets import StillFleet, sample_fleet
 from worker.broker.base import BrokerState
@@ -20,12 +22,30 @@ from worker.settings import SettingsError
 from worker.settings.http import Http
 from worker.telemetry import Metrics
 from worker.verification import served_chain
-from worker.web.server import Health, serving
+from worker.web.access import HEADERS, PROBES, Guard
+from worker.web.server import Health, application, serving
 
 TOKEN = "an-operators-token-of-some-length"
 AUTHORITY = Authority.create()
 CLIENT = (ExtendedKeyUsageOID.CLIENT_AUTH,)
-PATHS = ("/metrics", "/status.json")
+
+
+def _paths() -> tuple[str, ...]:
+    """All that is served but the probes, as the application knows it."""
+
+    async def nothing() -> BrokerState:
+        raise AssertionError
+
+    app = application(Health(nothing, Metrics()), Guard(Http()), StillFleet(sample_fleet(0)))
+    known = (one.canonical for one in app.router.resources())
+    return tuple(path.format(name=NAMES.get(path, "")) for path in known if path not in PROBES)
+
+
+NAMES = {
+    "/static/{name}": "page.css",
+    **dict.fromkeys(("/certificates/{name}", "/certificates/{name}/live"), "shop-00001"),
+}
+PATHS = _paths()
 
 
 @asynccontextmanager
@@ -43,8 +63,24 @@ async def asked(
 ) -> tuple[int, Any, Mapping[str, str]]:
     url = f"{'http' if tls is None else 'https'}://127.0.0.1:{port}{path}"
     async with aiohttp.ClientSession() as session, session.get(url, headers=headers, ssl=tls or True) as answer:
+        if answer.content_type == "text/event-stream":
+            return answer.status, "", answer.headers
         is_json = answer.content_type == "application/json"
         return answer.status, await (answer.json() if is_json else answer.text()), answer.headers
+
+
+async def sent(port: int, raw: bytes) -> tuple[int, Mapping[str, str], bytes]:
+    """What is answered to these bytes: status, headers, body."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(raw)
+    head, _, rest = (await reader.readuntil(b"\r\n\r\n")).partition(b"\r\n")
+    headers = {
+        name.decode(): value.strip().decode()
+        for name, _, value in (one.partition(b":") for one in rest.split(b"\r\n") if one)
+    }
+    body = b"" if raw.startswith(b"HEAD") else await reader.readexactly(int(headers["Content-Length"]))
+    writer.close()
+    return int(head.split()[1]), headers, body
 
 
 def secret(folder: Path, text: str = TOKEN) -> Path:
@@ -65,6 +101,10 @@ def files(folder: Path, issued: Issued) -> dict[str, Any]:
 
 def basic(password: str) -> str:
     return f"Basic {b64encode(f'anybody:{password}'.encode()).decode()}"
+
+
+def test_all_that_is_served_is_known_here() -> None:
+    assert {"/", "/live", "/metrics", "/status.json", "/static/page.css", "/certificates/shop-00001/live"} <= set(PATHS)
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/nowhere", "/livez"])
@@ -105,15 +145,63 @@ async def test_with_a_token_nobody_else_may_look_not_even_on_loopback(tmp_path: 
         {"Authorization": basic("")},
         {"Authorization": "Basic %%%"},
         {"Authorization": f"Token {TOKEN}"},
-        {"Authorization": "Bearer ä".encode().decode("latin-1")},
     ]
     async with served(token_file=secret(tmp_path)) as port:
         for headers in wrong:
             status, told, answered = await asked(port, path, headers)
             assert (status, TOKEN in str(told)) == (401, False)
             assert answered["WWW-Authenticate"].startswith("Bearer")
+        for method in ("HEAD", "POST", "OPTIONS", "DELETE"):
+            assert (await sent(port, f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()))[0] == 401
         for given in (f"Bearer {TOKEN}", f"bearer {TOKEN}", basic(TOKEN)):
             assert (await asked(port, path, {"Authorization": given, "Host": "worker.example.com"}))[0] == 200
+
+
+@pytest.mark.parametrize("given", [b"Bearer \xff\xfe", b"Basic \xff", b"Basic /////w==", b"\xff", "Bearer ä".encode()])
+async def test_a_token_of_any_bytes_at_all_is_another_token_and_no_bug(tmp_path: Path, given: bytes) -> None:
+    async with served(token_file=secret(tmp_path)) as port:
+        raw = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAuthorization: " + given + b"\r\n\r\n"
+        assert (await sent(port, raw))[0] == 401
+    async with served() as port:
+        raw = b"GET /metrics HTTP/1.1\r\nHost: " + given + b"\r\n\r\n"
+        assert (await sent(port, raw))[0] in (400, 403)
+
+
+GARBAGE = {
+    "no method": b"MARK\r\n\r\n",
+    "no HTTP": b"\x16\x03\x01MARK\r\n\r\n",
+    "another protocol": b"GET /MARK HTTP/9.9\r\n\r\n",
+    "a header without a name": b"GET / HTTP/1.1\r\nHost: localhost\r\n: MARK\r\n\r\n",
+    "a zero in a header": b"GET / HTTP/1.1\r\nHost: localhost\r\nX: MARK\x00\r\n\r\n",
+    "a length that is none": b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: MARK\r\n\r\n",
+    "a header without an end": b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"MARK" * 9000 + b"\r\n\r\n",
+    "an address without an end": b"GET /" + b"MARK" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "another expectation": b"GET / HTTP/1.1\r\nHost: localhost\r\nExpect: MARK\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("what", GARBAGE)
+async def test_what_is_no_request_gets_no_word_of_it_back_nor_of_what_serves_it(what: str) -> None:
+    async with served() as port:
+        with capture_logs() as logged:
+            status, headers, body = await sent(port, GARBAGE[what])
+        assert (await asked(port, "/livez"))[0] == 200
+    assert 400 <= status < 500
+    assert headers["Server"] == "rotation-worker"
+    assert headers.keys() >= HEADERS.keys()
+    assert b"MARK" not in body
+    assert b"aiohttp" not in body
+    assert logged == [], "strangers write no log"
+
+
+async def test_a_bug_is_answered_with_the_headers_too_and_without_a_word_of_it() -> None:
+    async def state() -> BrokerState:
+        raise RuntimeError("MARK")
+
+    async with serving(Health(state, Metrics()), Http(listen="127.0.0.1:0"), StillFleet(sample_fleet(0))) as port:
+        status, headers, body = await sent(port, b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert (status, headers["Server"], b"MARK" in body) == (500, "rotation-worker", False)
+    assert headers.keys() >= HEADERS.keys()
 
 
 async def test_probes_need_no_token_and_tell_no_details_without_one(tmp_path: Path) -> None:
