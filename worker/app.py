@@ -4,8 +4,8 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -13,33 +13,34 @@ from typing import Final
 import structlog
 
 from worker.admission import Admission
+from worker.attempt import Attempts, Policy
 from worker.beside import beside
-from worker.broker import open_broker
+from worker.broker import broker_of
 from worker.broker.base import Broker, Message
-from worker.building import certificates_of, chance, intake_of, utc_now
-from worker.consumer import Consumer, Policy, Sieve
+from worker.building import certificates_of, chance, intake_of
+from worker.consumer import Consumer, Sieve
 from worker.core.backoff import RetryPolicy
 from worker.core.message import identify
 from worker.core.renewal import OWN_PRODUCER
-from worker.fleet.following import keep_up
+from worker.fleet.following import keep_letters, keep_up
 from worker.fleet.gateways import gateway_standings
-from worker.fleet.model import FleetModel, Sight
-from worker.fleet.progress import Progress
+from worker.fleet.model import FleetInputs, FleetModel
+from worker.fleet.progress import RunningRotations
 from worker.fleet.values import GatewayStanding
 from worker.generations import Generation, Generations, first_of
 from worker.intake import Intake
-from worker.notifying import Glance, ServiceManager, Vigil
-from worker.reloading import Background, Reloading
+from worker.notifying import ServiceManager, Watchdog, WorkerSample
+from worker.reloading import Background, Beside, Reloading
 from worker.retiring import Retiring, keeping
 from worker.rotation import Rotator, Unwatched, Watcher
 from worker.settings import Settings
-from worker.settings.resolve import broker_url, lineages
+from worker.settings.resolve import lineages
+from worker.shielding import Shielding, judge_of
 from worker.substitute import Substitute
 from worker.sweep import Sweeper, Sweeping
 from worker.telemetry import Metrics
 from worker.tracing import UNTRACED, Tracing
-from worker.trust.keeping import looked_at
-from worker.trust.opening import TrustPolicy
+from worker.wall_clock import utc_now
 from worker.web.server import GatewayState, Health, serving
 
 _log = structlog.get_logger()
@@ -63,7 +64,9 @@ def gateway_states(rotator: Rotator) -> Mapping[str, GatewayState]:
     }
 
 
-def fleet_of(generations: Generations, broker: Broker, progress: Progress, stopping: asyncio.Event) -> FleetModel:
+def fleet_of(
+    generations: Generations, broker: Broker, progress: RunningRotations, stopping: asyncio.Event
+) -> FleetModel:
     """What is known of the fleet, for whoever looks."""
 
     def standings() -> Sequence[GatewayStanding]:
@@ -71,12 +74,8 @@ def fleet_of(generations: Generations, broker: Broker, progress: Progress, stopp
         kinds = {name: gateway.kind for name, gateway in today.settings.gateways.items()}
         return gateway_standings(today.rotator, kinds, utc_now())
 
-    sight = Sight(broker.state, broker.dead, standings, stopping.is_set, utc_now)
-    return FleetModel(progress.certificates, progress, sight)
-
-
-def broker_of(settings: Settings) -> Broker:
-    return open_broker(settings.broker, broker_url(settings.broker), settings.retry)
+    inputs = FleetInputs(broker.state, broker.dead, standings, stopping.is_set, utc_now)
+    return FleetModel(progress.certificates, progress, inputs)
 
 
 async def run(
@@ -93,70 +92,61 @@ async def run(
     With `read_again`, SIGHUP makes it go by what that returns; a SettingsError from there changes nothing.
     """
     metrics = Metrics()
-    if stopping is None:
-        stopping = asyncio.Event()
-        _stop_on_signals(stopping, manager)
+    stopping = stopping or _stopping_on_signals(manager)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(asyncio.to_thread, tracing.close)
-        progress = Progress(certificates_of(settings), utc_now, also=watcher or Unwatched())
+        progress = RunningRotations(certificates_of(settings), utc_now, also=watcher or Unwatched())
         generations = Generations(first_of(settings, metrics, progress))
         stack.push_async_callback(generations.close)
-        broker = broker_of(settings)
+        broker = broker_of(settings, judge_of(settings))
         stack.push_async_callback(broker.close)
-        health = Health(broker.state, metrics, lambda: gateway_states(generations.today.rotator), stopping.is_set)
         fleet = fleet_of(generations, broker, progress, stopping)
-        bound = await stack.enter_async_context(serving(health, settings.http, fleet))
-        heard = partial(_remember, metrics, fleet)
-        await stack.enter_async_context(beside(keep_up(fleet, broker, heard)))
+        bound = await stack.enter_async_context(_shown(fleet, generations, broker, metrics))
         consumer = _consumer(generations.today, broker, metrics, stopping, tracing)
-        background = Background(generations.today, *_beside(generations.today, consumer))
+        background = Background(generations.today, _beside(generations.today, consumer.attempts))
         await stack.enter_async_context(beside(background.run()))
-        # The copy has the turns of the one that the background knows.
-        consumer = replace(consumer, on_ended=background.ended, onlooker=fleet)
+        consumer.attempts = replace(consumer.attempts, on_ended=background.ended, onlooker=fleet)
         if read_again is not None:
             turn_to = partial(_turn_to, consumer, background, fleet)
             reloading = Reloading(read_again, generations, metrics, turn_to, manager.reloading)
             _reload_on_hangup(reloading.asked, stopping)
             await stack.enter_async_context(beside(reloading.run()))
-        host = settings.http.listen.rpartition(":")[0]
-        _log.info("worker.started", listen=f"{host}:{bound}", certificates=len(settings.certificates))
-        vigil = Vigil(manager, partial(_glance, broker, metrics), stopping)
-        await stack.enter_async_context(beside(vigil.keep()))
+        listen = f"{settings.http.listen.rpartition(':')[0]}:{bound}"
+        _log.info("worker.started", listen=listen, certificates=len(settings.certificates))
+        await stack.enter_async_context(beside(Watchdog(manager, partial(_sample, broker, metrics), stopping).keep()))
         spare_the_collector()
         await consumer.run()
     _log.info("worker.stopped")
 
 
-def consumer_of(
-    settings: Settings, intake: Intake, broker: Broker, rotator: Rotator, metrics: Metrics, stopping: asyncio.Event
-) -> Consumer:
-    return Consumer(
-        broker,
-        intake,
-        rotator,
-        certificates_of(settings),
-        _policy(settings),
-        metrics,
-        utc_now,
-        chance,
-        stopping,
-        Admission(settings.broker.prefetch, is_shared=len(settings.gateways) > 1),
-    )
+@asynccontextmanager
+async def _shown(fleet: FleetModel, generations: Generations, broker: Broker, metrics: Metrics) -> AsyncIterator[int]:
+    """Health, metrics and the fleet, kept up and served inside the block; the port."""
+    health = Health(fleet.state, metrics, lambda: gateway_states(generations.today.rotator), fleet.inputs.is_stopping)
+    async with (
+        serving(health, generations.today.settings.http, fleet) as port,
+        beside(keep_up(fleet, broker, partial(_remember, metrics, fleet))),
+        beside(keep_letters(fleet)),
+    ):
+        yield port
+
+
+def attempts_of(settings: Settings, intake: Intake, broker: Broker, rotator: Rotator, metrics: Metrics) -> Attempts:
+    certificates, policy = certificates_of(settings), _policy(settings)
+    admission = Admission(settings.broker.prefetch, is_shared=len(settings.gateways) > 1)
+    return Attempts(broker, intake, rotator, certificates, policy, metrics, utc_now, chance, admission)
 
 
 def substitute_of(settings: Settings, broker: Broker, rotator: Rotator, names: Collection[str]) -> Substitute:
     """For the sweep's renewals of these certificates."""
 
     def consumer(leaving: asyncio.Event, sieve: Sieve) -> Consumer:
-        return replace(consumer_of(settings, intake_of(settings), broker, rotator, Metrics(), leaving), sieve=sieve)
+        return Consumer(attempts_of(settings, intake_of(settings), broker, rotator, Metrics()), leaving, sieve)
 
     def is_own(message: Message) -> bool:
         return message.user_id == OWN_PRODUCER and identify(message.body)[0] in names
 
-    def is_exposed(message: Message) -> bool:
-        return looked_at(message, TrustPolicy({}, allow_plain_keys=settings.trust.allow_plain_keys)).is_exposed
-
-    return Substitute(broker, consumer, is_own, settings.retry.parking_seconds[0], is_exposed)
+    return Substitute(broker, consumer, is_own, settings.retry.parking_seconds[0], judge_of(settings))
 
 
 def spare_the_collector() -> None:
@@ -170,24 +160,25 @@ def _consumer(
     generation: Generation, broker: Broker, metrics: Metrics, stopping: asyncio.Event, tracing: Tracing
 ) -> Consumer:
     settings, intake, rotator = generation.settings, generation.intake, generation.rotator
-    consumer = consumer_of(settings, intake, broker, rotator, metrics, stopping)
-    return replace(consumer, tracing=tracing, in_use=generation.in_use)
+    attempts = attempts_of(settings, intake, broker, rotator, metrics)
+    return Consumer(replace(attempts, tracing=tracing, in_use=generation.in_use), stopping)
 
 
-def _beside(generation: Generation, consumer: Consumer, before: Sweeping | None = None) -> tuple[Sweeping, Retiring]:
+def _beside(generation: Generation, attempts: Attempts, before: Sweeping | None = None) -> Beside:
     """What goes on beside the consumer. A sweep goes on where the one before it was."""
-    settings, rotator, broker, metrics = generation.settings, generation.rotator, consumer.broker, consumer.metrics
+    settings, rotator, broker, metrics = generation.settings, generation.rotator, attempts.broker, attempts.metrics
     is_active, every = partial(_is_active, broker), settings.sweep.every_seconds
     sweeper = Sweeper(generation.intake, rotator, generation.certificates, lineages(settings))
     sweep = before or Sweeping(sweeper, broker.publish_own, is_active, broker.past, every, utc_now, metrics.swept)
     certificates = keeping(generation.certificates)
-    retiring = Retiring(rotator, certificates, consumer.turn, is_active, broker.past, metrics.retired)
-    return replace(sweep, sweeper=sweeper, every=every), retiring
+    retiring = Retiring(rotator, certificates, attempts.turn, is_active, broker.past, metrics.retired)
+    shielding = Shielding(broker, judge_of(settings))
+    return Beside(replace(sweep, sweeper=sweeper, every=every), retiring, shielding)
 
 
 def _turn_to(consumer: Consumer, background: Background, fleet: FleetModel, generation: Generation) -> None:
     """What comes goes by what was read now."""
-    consumer.admission.is_shared = len(generation.gateways) > 1
+    consumer.attempts.admission.is_shared = len(generation.gateways) > 1
     consumer.hand_over(
         intake=generation.intake,
         rotator=generation.rotator,
@@ -196,7 +187,7 @@ def _turn_to(consumer: Consumer, background: Background, fleet: FleetModel, gene
         in_use=generation.in_use,
     )
     fleet.keep_to(generation.certificates)
-    background.turn_to(generation, *_beside(generation, consumer, background.sweep))
+    background.turn_to(generation, _beside(generation, consumer.attempts, background.work.sweep))
 
 
 def _remember(metrics: Metrics, fleet: FleetModel, event: Mapping[str, object]) -> None:
@@ -204,8 +195,8 @@ def _remember(metrics: Metrics, fleet: FleetModel, event: Mapping[str, object]) 
     metrics.remember(event, fleet.certificates)
 
 
-async def _glance(broker: Broker, metrics: Metrics) -> Glance:
-    return Glance(await broker.state(), metrics.counted(metrics.connects), metrics.counted(metrics.deliveries))
+async def _sample(broker: Broker, metrics: Metrics) -> WorkerSample:
+    return WorkerSample(await broker.state(), metrics.counted(metrics.connects), metrics.counted(metrics.deliveries))
 
 
 async def _is_active(broker: Broker) -> bool:
@@ -217,9 +208,8 @@ def _policy(settings: Settings) -> Policy:
     return Policy(RetryPolicy(retry.parking_seconds, retry.attempts), retry.slice_seconds, retry.drain_seconds)
 
 
-def _stop_on_signals(stopping: asyncio.Event, manager: ServiceManager) -> None:
-    loop = asyncio.get_running_loop()
-    service = asyncio.current_task()
+def _stopping_on_signals(manager: ServiceManager) -> asyncio.Event:
+    stopping, loop, service = asyncio.Event(), asyncio.get_running_loop(), asyncio.current_task()
 
     def stop() -> None:
         if stopping.is_set() and service is not None:
@@ -229,6 +219,7 @@ def _stop_on_signals(stopping: asyncio.Event, manager: ServiceManager) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+    return stopping
 
 
 def _reload_on_hangup(asked: asyncio.Event, stopping: asyncio.Event) -> None:

@@ -1,25 +1,17 @@
 """What the settings make: certificates, rules, gateways, and what rotates with them."""
 
 import random
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from functools import partial
 from typing import Final
 
 from worker.core.certificate import Rules
 from worker.core.deployment import Certificate
 from worker.core.names import is_address, is_domain
-from worker.gateways import open_gateway
-from worker.gateways.asking import Asking
-from worker.gateways.base import Gateway
 from worker.intake import Intake
-from worker.rotation import Rotator, Unwatched, Watcher
 from worker.settings import Settings, SettingsError
 from worker.settings.model import Certificate as Entry
 from worker.settings.resolve import (
-    claims_in,
     deployments_of,
     holds,
     lineages,
@@ -27,18 +19,14 @@ from worker.settings.resolve import (
     schedule_of,
 )
 from worker.settings.roots import trusted_roots
-from worker.telemetry import Metrics
 from worker.trust.kept import KeptSealed, open_kept
 from worker.trust.keys import Recipients, Signers, problem_of
 from worker.trust.opening import TrustPolicy
-from worker.trust.vault import LONGEST_ANSWER, Vault, open_vault
-from worker.verification import Probing, asked_names
+from worker.trust.vault import Vault
+from worker.verification import asked_names
+from worker.wall_clock import utc_now
 
 chance: Final[Callable[[], float]] = random.SystemRandom().random
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 def certificates_of(settings: Settings) -> Mapping[str, Certificate]:
@@ -96,19 +84,6 @@ def rules_of(settings: Settings) -> Rules:
     )
 
 
-@asynccontextmanager
-async def vault_of(settings: Settings) -> AsyncIterator[Vault | None]:
-    """Vault, where the settings have one; closed at the end."""
-    own = settings.trust.vault
-    if own is None:
-        yield None
-        return
-    async with AsyncExitStack() as stack:
-        asking = Asking(own.address, own.ca_file, own.timeout_seconds, longest=LONGEST_ANSWER)
-        stack.push_async_callback(asking.close)
-        yield open_vault(own, asking)
-
-
 def kept_of(settings: Settings, vault: Vault | None) -> Mapping[str, KeptSealed]:
     """By certificate, for those whose last good chain and key are kept."""
     names = [name for name, one in settings.certificates.items() if one.keep_previous]
@@ -140,30 +115,3 @@ def check_keys(settings: Settings) -> None:
     problems = [f"{place}: {problem}" for place, problem in found if problem is not None]
     if problems:
         raise SettingsError(problems)
-
-
-@asynccontextmanager
-async def gateways_of(settings: Settings, metrics: Metrics) -> AsyncIterator[Mapping[str, Gateway]]:
-    """One client per account, closed at the end."""
-    async with AsyncExitStack() as stack:
-        gateways: dict[str, Gateway] = {}
-        for name, gateway in settings.gateways.items():
-            gateways[name] = open_gateway(
-                name,
-                gateway,
-                deadline=settings.retry.deadline_seconds,
-                chance=chance,
-                on_call=partial(metrics.call, name),
-            )
-            stack.push_async_callback(gateways[name].close)
-        yield gateways
-
-
-@asynccontextmanager
-async def rotator_of(settings: Settings, metrics: Metrics, watcher: Watcher | None = None) -> AsyncIterator[Rotator]:
-    """Everything that a rotation needs, without a broker."""
-    async with gateways_of(settings, metrics) as gateways, vault_of(settings) as vault:
-        settle = {name: gateway.settle_seconds for name, gateway in settings.gateways.items()}
-        kept = kept_of(settings, vault)
-        probing, heard = Probing.of(settings, utc_now), watcher or Unwatched()
-        yield Rotator(gateways, probing, settle, heard, claims_in(settings), kept=kept, answering=probing.answering)

@@ -29,7 +29,7 @@ COMMANDS: Final = {
     "history": "past outcomes",
     "check": "settings, broker rights and gateway credentials, each named",
     "topology": "declares the broker objects, or prints them as definitions",
-    "dead": "what was given up and why; puts it back",
+    "dead": "what was given up and why; puts it back, or drops it",
     "keygen": "key pairs for a worker or a producer, as JWK files",
     "sandbox": "simulated clouds on loopback, with real TLS listeners",
     "demo": "sandbox, broker, worker and renewals in one, with a live table",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from worker.core.note import Note
+from worker.core.outcome import Report
 
 
 async def _unfenced() -> None:
@@ -38,6 +39,8 @@ class Effort:
     """What was reached at the clouds: certificates stored or retired, bindings attached."""
     learned: int = 0
     """What was read and is remembered: a later time slice need not read it again."""
+    left: Report | None = None
+    """It was interrupted after something was replaced, by it or before it: what is there, as far as is known."""
     was_queueing: bool = False
     """It was interrupted while one of its steps waited for its turn."""
 

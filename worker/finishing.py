@@ -75,7 +75,8 @@ def finished(outcome: str, **told: object) -> None:
         ending.told()
     reason = told.get("reason")
     current_span().ended(outcome, None if reason is None else str(reason))
-    _log.info("rotation.finished", outcome=outcome, **told)
+    say = _log.warning if outcome == "failed" else _log.info
+    say("rotation.finished", outcome=outcome, **told)
 
 
 def unbegun(message: Message, outcome: str, reason: str) -> None:

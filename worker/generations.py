@@ -5,13 +5,13 @@ was learned and counted of its limits; one that is not used any more is closed w
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
-from worker.building import certificates_of, chance, intake_of, kept_of, utc_now
+from worker.building import certificates_of, chance, intake_of, kept_of
 from worker.core.deployment import Certificate
 from worker.gateways import limits_of, open_gateway, windows_of
 from worker.gateways.asking import Asking
@@ -26,6 +26,7 @@ from worker.settings.resolve import claims_in
 from worker.telemetry import Metrics
 from worker.trust.vault import LONGEST_ANSWER, Vault, open_vault
 from worker.verification import Probing
+from worker.wall_clock import utc_now
 
 _ACCOUNT: Final = {"kind", "endpoint", "project_id", "region"}
 """Of a gateway's settings, what tells whose limits they are, whatever it is called."""
@@ -147,7 +148,8 @@ def _made(
         before,
         gateways={name: one.gateway for name, one in gateways.items()},
         verify=probing,
-        answering=probing.answering,
+        looks=probing.reach,
+        asked=probing.behind,
         settle_seconds={name: one.settle_seconds for name, one in settings.gateways.items()},
         claimed=claims_in(settings),
         kept=kept_of(settings, vault),
@@ -200,3 +202,35 @@ def _vault(settings: Settings, stamps: Stamps, before: OpenedVault | None) -> Op
         return before
     asking = Asking(own.address, own.ca_file, own.timeout_seconds, longest=LONGEST_ANSWER)
     return OpenedVault(made_of, asking, open_vault(own, asking))
+
+
+@asynccontextmanager
+async def gateways_of(settings: Settings, metrics: Metrics) -> AsyncIterator[Mapping[str, Gateway]]:
+    """One client per account, closed at the end."""
+    opened = _gateways(settings, stamps_of(settings), metrics, {})
+    try:
+        yield {name: one.gateway for name, one in opened.items()}
+    finally:
+        for one in opened.values():
+            await one.gateway.close()
+
+
+@asynccontextmanager
+async def vault_of(settings: Settings) -> AsyncIterator[Vault | None]:
+    """Vault, where the settings have one; closed at the end."""
+    opened = _vault(settings, stamps_of(settings), None)
+    try:
+        yield None if opened is None else opened.vault
+    finally:
+        if opened is not None:
+            await opened.asking.close()
+
+
+@asynccontextmanager
+async def rotator_of(settings: Settings, metrics: Metrics, watcher: Watcher | None = None) -> AsyncIterator[Rotator]:
+    """Everything that a rotation needs, without a broker."""
+    generations = Generations(first_of(settings, metrics, watcher))
+    try:
+        yield generations.today.rotator
+    finally:
+        await generations.close()

@@ -1,29 +1,27 @@
 """What the history knows against a renewal: that it comes again, or late, and what was put there since shall stay."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Final
 
 import structlog
 
 from worker.broker.base import Broker, BrokerError, TopologyError
 from worker.core.bundle import Leaf
-from worker.core.errors import PermanentError, RotationError, TransientError
+from worker.core.errors import PermanentError, RefusedError, RotationError, TransientError
+from worker.core.exposed import exposed_by, exposed_in
 from worker.core.outcome import Report
 from worker.core.past import Placed, is_overtaken, is_put_since, is_replayed
 from worker.core.renewal import OWN_PRODUCER, Renewal
 from worker.core.withdrawal import is_withdrawn, taken_back
 from worker.effort import current_effort
+from worker.wall_clock import utc_now
 
 _log = structlog.get_logger()
 WITHDRAWN: Final = "withdrawn"
 REPLAYED: Final = "replayed"
 DOWNGRADE: Final = "downgrade"
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ class Hindsight:
     broker: Broker
     begun: dict[str, Placed] = field(default_factory=dict)
     """By certificate, what this process has put at some places last, and may not have told yet: it may be parked."""
-    utc_now: Callable[[], datetime] = _utc_now
+    utc_now: Callable[[], datetime] = utc_now
 
     async def seen(self, certificate: str) -> "Seen":
         """What was put there, and by this process begun. Where nobody can say, it is not told here."""
@@ -50,7 +48,9 @@ class Hindsight:
         is_last = bool(told) and told[-1].fingerprint_sha256 == begun.fingerprint_sha256
         return told if is_last and begun.renewal_id in told[-1].renewals else (*told, begun)
 
-    async def of(self, renewal: Renewal, leaf: Leaf, rotation: Awaitable[Report]) -> Report:
+    async def of(
+        self, renewal: Renewal, leaf: Leaf, rotation: Awaitable[Report], exposed_keys: tuple[str, ...] = ()
+    ) -> Report:
         """The rotation's report. What it has put anywhere is remembered until its outcome is told."""
         try:
             report = await rotation
@@ -64,11 +64,12 @@ class Hindsight:
                     is_told=False,
                     public_key_sha256=leaf.public_key_sha256,
                     at=self.utc_now(),
+                    exposed_keys=exposed_keys,
                 )
         begun = self.begun.get(renewal.certificate)
         if begun is not None and begun.is_of(renewal.id, leaf) and not any(one.transient for one in report.failures):
             del self.begun[renewal.certificate]
-        return report
+        return replace(report, exposed_keys=exposed_keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,13 @@ class Seen:
             return DOWNGRADE
         is_undoing = renewal.undo_until is not None and not is_put_back
         return DOWNGRADE if is_undoing and is_put_since(self.past, leaf, renewal.signed_at) else None
+
+    def exposed_keys(self, renewal: Renewal, leaf: Leaf) -> tuple[str, ...]:
+        """That the rotation's outcome has to tell. Raises RefusedError where the leaf has one of them."""
+        if leaf.public_key_sha256 in exposed_in(self.past):
+            raise RefusedError("key_reused", "the key was replaced because of a compromise: strangers may have it")
+        is_compromise = renewal.urgency.is_key_exposed
+        return exposed_by(self.past, renewal.id, leaf) if is_compromise else exposed_in(self.past)
 
     def _check_read(self, *, is_needed: bool) -> None:
         """What gateways tell by themselves is compared anyway: there the history is one more look, and no condition.

@@ -11,11 +11,13 @@ from worker.core.bundle import Bundle, UsedKey
 from worker.core.certificate import Known, Rules, check
 from worker.core.clock import is_ahead, slow_clock
 from worker.core.errors import RefusedError
+from worker.core.pem import LONGEST_KEY
+from worker.core.quoting import quotes
 from worker.core.renewal import InFiles, Renewal
 from worker.core.secret import Secret
 from worker.trust.keycheck import KeyCheck
 from worker.trust.keys import Recipients
-from worker.trust.material import material_in, material_of
+from worker.trust.material import Pair, material_in, material_of
 from worker.trust.opening import TrustPolicy, open_message
 from worker.trust.vault import Vault
 
@@ -39,6 +41,7 @@ class Intake:
     async def bundle_of(self, renewal: Renewal, before: Sequence[UsedKey] = ()) -> Bundle | None:
         """The renewal's certificate; None where the platform holds it. `before`: keys used under its name."""
         material = await material_of(renewal, self.roots, self.recipients, self.vault)
+        _compare(renewal, material)
         if material is None:
             return None
         try:
@@ -61,3 +64,11 @@ class Intake:
         if bundle.has_rsa_key:
             await self.key_check(bundle.private_key_pem)
         return bundle
+
+
+def _compare(renewal: Renewal, material: Pair | None) -> None:
+    """Raises RefusedError where the key stands in the renewal's id, which is told to all who hear events."""
+    if material is not None and len(material[1].reveal()) > LONGEST_KEY:
+        return  # the rules refuse it in a moment; until then nobody has compared it
+    if material is not None and quotes(renewal.id, [material[1]]):
+        raise RefusedError("plain_key_refused", "id: the key is in it: treat it as exposed, and issue a new one")

@@ -1,4 +1,4 @@
-"""What a service manager is told (systemd's sd_notify): ready, reloading, stopping, and that the worker gets on."""
+"""What a service manager is told (systemd's sd_notify): ready, reloading, stopping, and that work makes progress."""
 
 import asyncio
 import socket
@@ -14,7 +14,7 @@ from worker.broker.base import BrokerState
 
 _log = structlog.get_logger()
 PATIENCE: Final = 300.0
-"""Seconds without getting on, after which the manager is left to draw its conclusion.
+"""Seconds without progress, after which the manager is left to draw its conclusion.
 
 The consumer itself notices within a minute that it is deaf, and gives up a try to connect: this has escaped it.
 """
@@ -72,7 +72,7 @@ class ServiceManager:
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
+class WorkerSample:
     """What one look at the worker shows."""
 
     state: BrokerState
@@ -91,10 +91,10 @@ class Glance:
         return f"{role}: {state.ready} ready, {state.parked} parked, {state.dead} given up"
 
 
-_NOTHING: Final = Glance(BrokerState(is_connected=False, is_active=False), tries=0, taken=0)
+_NOTHING: Final = WorkerSample(BrokerState(is_connected=False, is_active=False), tries=0, taken=0)
 
 
-def gets_on(before: Glance, now: Glance) -> bool:
+def makes_progress(before: WorkerSample, now: WorkerSample) -> bool:
     """Whether the worker does what it is for, as far as two looks show.
 
     A broker that is away is no reason to begin anew, as long as the worker goes on trying. Nor is a queue that waits
@@ -108,11 +108,11 @@ def gets_on(before: Glance, now: Glance) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Vigil:
+class Watchdog:
     """Looks at the worker from within its event loop, and tells the manager what it sees."""
 
     manager: ServiceManager
-    look: Callable[[], Awaitable[Glance]]
+    look: Callable[[], Awaitable[WorkerSample]]
     stopping: asyncio.Event
 
     async def keep(self) -> None:
@@ -121,27 +121,27 @@ class Vigil:
             return
         clock = asyncio.get_running_loop().time
         before = await self._begun(clock)
-        got_on_at = clock()
+        progress_at = clock()
         while True:
             now = await self._looked()
             if now is not None:
-                if gets_on(before, now):
-                    got_on_at = clock()
-                self._tell(now, idle=clock() - got_on_at)
+                if makes_progress(before, now):
+                    progress_at = clock()
+                self._tell(now, idle=clock() - progress_at)
                 before = now
             await asyncio.sleep(self.manager.look_every)
 
-    async def _begun(self, clock: Callable[[], float]) -> Glance:
+    async def _begun(self, clock: Callable[[], float]) -> WorkerSample:
         """Ready once it is connected: whoever starts the service sees it fail where the broker refuses it."""
-        ends, glance = clock() + START, await self._looked() or _NOTHING
-        while not (glance.state.is_connected or clock() >= ends or self.stopping.is_set()):
+        ends, sample = clock() + START, await self._looked() or _NOTHING
+        while not (sample.state.is_connected or clock() >= ends or self.stopping.is_set()):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.stopping.wait(), _LOOK_AT_FIRST)
-            glance = await self._looked() or _NOTHING
-        self.manager.tell(READY=1, STATUS=glance.status)
-        return glance
+            sample = await self._looked() or _NOTHING
+        self.manager.tell(READY=1, STATUS=sample.status)
+        return sample
 
-    async def _looked(self) -> Glance | None:
+    async def _looked(self) -> WorkerSample | None:
         """None where that failed: one look that does must not be the last, for the manager would kill the worker."""
         try:
             return await self.look()
@@ -149,11 +149,11 @@ class Vigil:
             _log.error("watchdog.crashed", exc_info=bug)
             return None
 
-    def _tell(self, glance: Glance, *, idle: float) -> None:
+    def _tell(self, sample: WorkerSample, *, idle: float) -> None:
         if self.stopping.is_set():
             self.manager.tell(WATCHDOG=1)
         elif idle < PATIENCE:
-            self.manager.tell(WATCHDOG=1, STATUS=glance.status)
+            self.manager.tell(WATCHDOG=1, STATUS=sample.status)
         else:
-            _log.error("watchdog.withheld", idle_seconds=round(idle), status=glance.status)
-            self.manager.tell(STATUS=f"does not get on: {glance.status}")
+            _log.error("watchdog.withheld", idle_seconds=round(idle), status=sample.status)
+            self.manager.tell(STATUS=f"makes no progress: {sample.status}")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Final
@@ -13,6 +14,7 @@ from worker.generations import Generation, Generations, next_of
 from worker.retiring import Retiring
 from worker.settings import Settings, SettingsError
 from worker.settings.changes import changed_files, differences, in_force, stamps_of
+from worker.shielding import Shielding
 from worker.sweep import Sweeping
 from worker.telemetry import Metrics
 
@@ -21,31 +23,40 @@ _MOST_TOLD: Final = 50
 """Names in one line of the log."""
 
 
-@dataclass(slots=True)
-class Background:
-    """What goes on beside the rotations, by the settings as they are."""
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What goes on beside the rotations."""
 
-    generation: Generation
     sweep: Sweeping
     retiring: Retiring
+    shielding: Shielding
+
+
+@dataclass(slots=True)
+class Background:
+    """The same, by the settings as they are."""
+
+    generation: Generation
+    work: Beside
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def turn_to(self, generation: Generation, sweep: Sweeping, retiring: Retiring) -> None:
-        self.generation, self.sweep, self.retiring = generation, sweep, retiring
+    def turn_to(self, generation: Generation, work: Beside) -> None:
+        self.generation, self.work = generation, work
         self._news.set()
 
     async def run(self) -> None:
         """For ever. A look or a deletion that is interrupted is done anew."""
         while True:
             self._news.clear()
+            work = self.work
             with self.generation.in_use():
-                async with beside(self.sweep.run()), beside(self.retiring.run()):
+                async with beside(work.sweep.run()), beside(work.retiring.run()), beside(work.shielding.run()):
                     await self._news.wait()
 
     def ended(self, certificate: str | None, outcome: str) -> None:
         """A renewal of that certificate has its outcome."""
-        self.sweep.ended(certificate, outcome)
-        self.retiring.ended(certificate, outcome)
+        self.work.sweep.ended(certificate, outcome)
+        self.work.retiring.ended(certificate, outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +127,16 @@ class Reloading:
             await self.generations.let_go(old)
         except Exception as bug:  # noqa: BLE001 - a connection that does not close well is no reason to stop
             _log.error("settings.crashed", exc_info=bug)
-        for name in old.gateways.keys() - self.generations.today.gateways.keys():
+        today = self.generations.today
+        for name in old.gateways.keys() - today.gateways.keys():
             self.metrics.forget_gateway(name)
+        for certificate, gateway in _deployed(old) - _deployed(today):
+            self.metrics.forget_certificate(certificate, gateway)
+
+
+def _deployed(generation: Generation) -> AbstractSet[tuple[str, str]]:
+    """Each certificate with each gateway that it is deployed at."""
+    return {(one.name, to.gateway) for one in generation.certificates.values() for to in one.deployments}
 
 
 def _told(name: str, texts: Sequence[str]) -> dict[str, object]:

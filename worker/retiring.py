@@ -165,7 +165,8 @@ class Retiring:
 
     async def _is_gone(self, one: Found, stored: Stored) -> bool:
         gateway = one.deployment.gateway
-        is_gone = await is_retired(self.rotator.gateways[gateway], stored, one.kept.moved)
+        moved = dict.fromkeys(one.kept.moved, one.kept.present.certificate_id)
+        is_gone = await is_retired(self.rotator.gateways[gateway], stored, moved)
         if is_gone:
             self.retired(gateway)
         return is_gone

@@ -1,23 +1,25 @@
 """The use case: observe, plan, replace, attach, read back, verify, report."""
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Final, Protocol, assert_never
 
 import structlog
 
+from worker.canary import arranged
 from worker.carrying import Carrying
 from worker.core.bundle import Bundle, Leaf
-from worker.core.covering import check_covered, check_names
+from worker.core.covering import check_listed
 from worker.core.deployment import Binding, Certificate, Deployment
 from worker.core.errors import Failure, RefusedError, RotationError
 from worker.core.outcome import BindingResult, DeploymentReport, Report
 from worker.core.past import Placed
 from worker.core.planning import Modify, Plan, Superseded
 from worker.core.progress import Progress
-from worker.core.proof import Answering, Shortfall, Verifier, nobody, unverified
+from worker.core.proof import NOT_LOOKED, Asked, Looking, Reach, Shortfall, Verifier, nobody, unverified
 from worker.core.recognition import recognised
 from worker.core.reporting import not_planned
 from worker.core.schedule import Schedule
@@ -25,18 +27,20 @@ from worker.core.snapshot import Snapshot
 from worker.core.strategies import plan
 from worker.core.urgency import ORDINARY, Urgency
 from worker.core.waiting import Gate, Step, at_once
-from worker.dating import dated_at
 from worker.effort import current_effort, spending
+from worker.expiry_lookup import with_expiry
 from worker.forecast import Forecast, Work
 from worker.gateways.base import Gateway, OnResult
 from worker.gateways.in_parts import give_way
 from worker.gateways.together import together
 from worker.going_back import WayBack, unkept
 from worker.kept import Kept
+from worker.looking_back import LookingBack
 from worker.proving import Carried, Proving, crashed
 from worker.reminding import reminding
 from worker.settling import Settling
 from worker.snapshots import Snapshots
+from worker.wall_clock import utc_now
 
 _log = structlog.get_logger()
 NOT_KEPT: Final = "previous_not_kept"
@@ -72,9 +76,11 @@ class Rotator:
     forecast: Forecast = field(default_factory=Forecast)
     kept: Mapping[str, Kept] = field(default_factory=dict)
     """By certificate, for those whose proven material is kept, to be put back."""
-    utc_now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    answering: Answering = nobody
-    """Looks before a change that may have to go back."""
+    utc_now: Callable[[], datetime] = utc_now
+    looks: Looking = nobody
+    """Before a change that may have to go back."""
+    asked: Asked | None = None
+    """None: nobody knows what an endpoint is asked for."""
     _snapshots: Snapshots = field(default_factory=Snapshots)
 
     async def rotate(
@@ -92,7 +98,11 @@ class Rotator:
         """
         effort = current_effort()
         with spending(effort):
-            report = await self._rotate(certificate, bundle, urgency, gate, past)
+            try:
+                report = await self._rotate(certificate, bundle, urgency, gate, past)
+            except asyncio.CancelledError:
+                effort.left = self._snapshots.left(certificate, None if bundle is None else bundle.leaf)
+                raise
         if not any(failure.transient for failure in report.failures):
             self._snapshots.forget(certificate)
         later = {one.deployment.gateway for one in report.deployments if any(each.transient for each in one.failures)}
@@ -118,15 +128,32 @@ class Rotator:
         except RefusedError as error:
             return Report.refused(Failure.of(error), leaf)
         gate(steps)
-        proving = Proving(self.verify, certificate, bundle, steps, self.answering, urgency)
+        proving = await self._proving(certificate, bundle, steps, urgency)
         carried = await together(
             [
                 self._carried(deployment, step, proving)
-                for deployment, step in zip(certificate.deployments, steps, strict=True)
+                for deployment, step in zip(certificate.deployments, proving.steps, strict=True)
             ]
         )
         report = await proving.concluded(carried)
+        self._snapshots.learn(leaf, report.deployments, proving.proven_for_good(carried))
+        self._snapshots.learn_short(leaf, report)
         return await self._with_kept(certificate, bundle, report) if report.outcome == "succeeded" else report
+
+    async def _proving(
+        self, certificate: Certificate, bundle: Bundle | None, steps: Sequence[Step], urgency: Urgency
+    ) -> Proving:
+        """Once for all deployments, because what one of them changes may be asked for another.
+
+        What does not answer is nothing to begin with.
+        """
+        proving = Proving(self.verify, certificate, bundle, steps, self.looks, urgency, asked=self.asked)
+        is_kept = certificate.name in self.kept
+        has_looked = any(isinstance(step, Plan) and _is_looked_at(step, is_kept=is_kept) for step in steps)
+        if not has_looked:
+            return proving
+        reach = await proving.reach_before()
+        return replace(proving, reach=reach, steps=self.arranged(certificate, steps, reach))
 
     async def plans(
         self,
@@ -139,13 +166,17 @@ class Rotator:
 
         Raises RefusedError(`name_not_covered`) for what needs no reading.
         """
-        _check_listed_names(certificate, leaf)
+        check_listed(certificate, leaf)
         steps = await self._planned(certificate, leaf, urgency, past)
         if urgency.undo_until is not None and any(_is_superseded(step) for step in steps):
             # A certificate that was issued after those to be undone is there. Gateways that tell no beginnings may
             # have it too, and cannot be asked.
-            return await self._planned(certificate, leaf, replace(urgency, undo_until=None), past)
-        return steps
+            steps = await self._planned(certificate, leaf, replace(urgency, undo_until=None), past)
+        return self.arranged(certificate, steps)
+
+    def arranged(self, certificate: Certificate, steps: Sequence[Step], reach: Reach = NOT_LOOKED) -> Sequence[Step]:
+        """What can be proven first."""
+        return steps if self.asked is None else arranged(certificate, steps, self.asked, reach)
 
     async def _planned(
         self, certificate: Certificate, leaf: Leaf | None, urgency: Urgency, past: Sequence[Placed]
@@ -161,18 +192,18 @@ class Rotator:
         schedule: Schedule,
         past: Sequence[Placed],
     ) -> Step:
-        gateway = self._gateway(deployment)
+        gateway, snapshot = self._gateway(deployment), self._snapshots.of(deployment, leaf)
         try:
             with reminding(lambda: self._unplanned(deployment)):
-                observed = await gateway.observe(deployment, leaf)
+                observed = await gateway.observe(deployment, leaf, known=snapshot.certificates)
             await give_way(len(observed.bound))
-            snapshot = self._snapshots.of(deployment, leaf)
             seen, known = snapshot.before(observed), snapshot.known_to(urgency)
             if leaf is not None and urgency.undo_until is None and not gateway.tells_beginnings:
                 seen = recognised(seen, past, leaf, snapshot)
-            step = plan(deployment, seen, leaf, urgency=known, claimed=self.claimed)
+            is_short = self._snapshots.is_short(deployment, leaf)
+            step = plan(deployment, seen, leaf, urgency=known, claimed=self.claimed, is_short=is_short)
             await give_way(len(observed.bound))
-            step = await dated_at(gateway, deployment, step, observed, schedule)
+            step = await with_expiry(gateway, deployment, step, observed, schedule)
             return snapshot.told(step, urgency)
         except RotationError as error:
             return error
@@ -204,7 +235,8 @@ class Rotator:
     async def _carried(self, deployment: Deployment, step: Step, proving: Proving) -> Carried:
         match step:
             case RotationError() as error:
-                return not_planned(deployment, Failure.of(error)), None
+                before = self._snapshots.replaced(deployment, proving.leaf)
+                return not_planned(deployment, Failure.of(error), before), None
             case Superseded(stored):
                 return DeploymentReport(deployment, "superseded", "downgrade", stored.certificate_id), None
             case Plan():
@@ -223,10 +255,11 @@ class Rotator:
         await give_way(len(todo.attach))
         is_kept = proving.certificate.name in self.kept
         has_looked = _is_looked_at(todo, is_kept=is_kept)
-        answered = await proving.answering_before(todo) if has_looked else todo.answered
+        reach = proving.reach if has_looked else todo.reach
+        noted = proving.reach_noted(todo) if has_looked else todo.reach
         if not todo.bad:
             with current_effort().queueing():  # a broker that takes no note is no standstill of the gateway's
-                await self._snapshots.keep(deployment, proving.leaf, todo, answered, is_kept=is_kept)
+                await self._snapshots.keep(deployment, proving.leaf, todo, noted, is_kept=is_kept)
         gateway = self._gateway(deployment)
         with self.forecast.of(gateway, deployment, todo) as work:
             self._tell(deployment, todo, work)
@@ -235,9 +268,11 @@ class Rotator:
                 work.left += 1 if result.state == "rolled_back" else -1
                 self.watcher.bound(deployment, result)
 
-            begun = Progress(todo, answered=answered, has_looked=has_looked)
+            proven = self._snapshots.proven(deployment, proving.leaf, todo)
+            begun = Progress(todo, reach=reach, has_looked=has_looked, proven=proven)
             carrying = self._carrying(deployment, begun, proving, heard)
-            with reminding(lambda: _stand(deployment, work)):
+            so_far = self._snapshots.so_far(deployment, proving.leaf, lambda: carrying.progress)
+            with reminding(lambda: _stand(deployment, work)), so_far:
                 return await proving.forth(carrying), carrying
 
     def _carrying(self, deployment: Deployment, begun: Progress, proving: Proving, heard: OnResult) -> Carrying:
@@ -247,7 +282,8 @@ class Rotator:
         settling = Settling(self._gateway(deployment), deployment, leaf, seconds)
         last_good = partial(self.kept[name].last, name) if name in self.kept else unkept
         condemn = partial(self._condemn, deployment, proving.leaf)
-        way = WayBack(settling, last_good, condemn, heard, self.utc_now, proving.urgency)
+        looks = LookingBack(self.verify, self.asked, proving.certificate, deployment, proving.steps, proving.leaf)
+        way = WayBack(settling, last_good, condemn, heard, self.utc_now, proving.urgency, looks)
         return Carrying(settling, proving.bundle, proving, way, heard, begun)
 
     def _unplanned(self, deployment: Deployment) -> Mapping[str, object]:
@@ -285,6 +321,8 @@ class Rotator:
                 calls=work.calls,
                 seconds=seconds,
             )
+        if todo.is_canary_asked is False:
+            _log.warning("canary.unproven", gateway=deployment.gateway, bindings=len(todo.rounds[0]))
 
 
 def _stand(deployment: Deployment, work: Work) -> Mapping[str, object]:
@@ -302,16 +340,6 @@ def _is_looked_at(todo: Plan, *, is_kept: bool) -> bool:
 
 def _is_superseded(step: Step) -> bool:
     return isinstance(step, Superseded) or (isinstance(step, Plan) and step.superseded_by is not None)
-
-
-def _check_listed_names(certificate: Certificate, leaf: Leaf | None) -> None:
-    """What the settings list needs no call to be known."""
-    if leaf is None:
-        return
-    check_covered(certificate.name, certificate.names, leaf)
-    for deployment in certificate.deployments:
-        if deployment.strategy != "per_domain":
-            check_names(deployment, deployment.bindings or (), leaf)
 
 
 def _refuse_uncovered(steps: Sequence[Step]) -> None:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar, assert_never
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from worker.broker.base import EXPOSED, About, Broker, BrokerError, BrokerLostError, Delivery, Message, TopologyError
 from worker.broker.facts import Told
@@ -19,6 +20,7 @@ from worker.core.events import event_ids, outcome_event, rfc3339, shown
 from worker.core.message import identify
 from worker.core.note import Note
 from worker.core.outcome import Disposition, Done, GiveUp, ParkFor, Report, Timing, dispose
+from worker.core.renewal import Renewal
 from worker.core.schedule import Wait
 from worker.core.snapshot import Snapshot
 from worker.finishing import finished, unbegun
@@ -55,9 +57,18 @@ class Identity:
     @classmethod
     def of(cls, message: Message) -> "Identity":
         certificate, renewal_id = identify(message.body)
-        digest = hashlib.sha256(message.body).hexdigest()
+        digest = digest_of(message)
         sent = [digest, message.user_id, message.content_type, message.content_encoding or ""]
         return cls(certificate, renewal_id, digest, json.dumps(sent))
+
+    def opened(self, renewal: Renewal) -> "Identity":
+        """Whatever its certificate is called: the settings call it so."""
+        return replace(self, certificate=renewal.certificate, is_opened=True)
+
+    def unnamed(self) -> "Identity":
+        """Of one in whose id its own key was found: from here on nobody is told that id, nor is the log."""
+        bind_contextvars(renewal_id=None)
+        return replace(self, renewal_id=None)
 
     @property
     def event_source(self) -> str:
@@ -85,7 +96,7 @@ class Settlement:
     async def conclude(self, delivery: Delivery, identity: Identity, report: Report, timing: Timing) -> None:
         """Exactly one `rotation.finished`."""
         disposition = dispose(report, attempt=timing.attempt, policy=self.retry)
-        look = self._look_at(delivery) if _stays(disposition, identity) else UNSEEN
+        look = self._look_at(delivery, report.reason) if _stays(disposition, identity) else UNSEEN
         if isinstance(disposition, ParkFor) and not look.may_keep:
             report = Report.refused(UNOPENED)
             disposition = GiveUp(report.reason)
@@ -103,7 +114,9 @@ class Settlement:
                 assert_never(disposition)
         self._book(identity, report, timing, disposition)
 
-    async def postpone(self, delivery: Delivery, wait: Wait, *, opened_at: datetime, now: datetime) -> None:
+    async def postpone(
+        self, delivery: Delivery, identity: Identity, wait: Wait, *, opened_at: datetime, now: datetime
+    ) -> None:
         """As `conclude`, for what waits for its time: that is no attempt, however often it comes again.
 
         A step at a time, and rather a short one more than one that ends too late: windows close.
@@ -113,12 +126,12 @@ class Settlement:
         first = message.opened_at or opened_at
         _log.info("rotation.postponed", until=rfc3339(wait.until), why=wait.why)
         await self.insist(lambda: delivery.park(seconds, attempt=message.attempt, opened_at=first))
-        self._show_parked(Identity.of(message), (wait.why, None), now, seconds, message.attempt)
+        self._show_parked(identity, (wait.why, None), now, seconds, message.attempt)
         finished("parked", reason=wait.why, parked_seconds=seconds)
 
     def may_wait(self, delivery: Delivery) -> bool:
         """Whether it may lie in a queue of parked messages, although nobody has vouched for it yet."""
-        return self._look_at(delivery).may_keep
+        return looked_at(delivery.message, self.trust).may_keep
 
     async def put_off(self, delivery: Delivery, reason: str) -> None:
         """As `conclude`, for what is not worked on now, and has not been: that is no attempt."""
@@ -140,7 +153,7 @@ class Settlement:
 
         Never raises for the broker: whoever loses it is cancelled, as is whoever waits here.
         """
-        own = replace(note, message_sha256=Identity.of(delivery.message).body_sha256)
+        own = replace(note, message_sha256=digest_of(delivery.message))
 
         async def publish() -> None:
             await delivery.fence()
@@ -177,14 +190,19 @@ class Settlement:
     async def repeat(self, delivery: Delivery, identity: Identity, told: Told) -> None:
         """As `conclude`, for what the world has heard of."""
         if told.outcome == "failed":
-            await self._bury(delivery, identity, told.reason, told.at, self._look_at(delivery))
+            look = self._look_at(delivery, told.reason)
+            if told.reason == UNOPENED.reason and not look.is_exposed:
+                identity = identity.unnamed()
+            await self._bury(delivery, identity, told.reason, told.at, look)
         else:
             await self.insist(delivery.ack)
         self.on_ended(identity.certificate, told.outcome)
         finished(told.outcome, reason=told.reason, told_before=True)
 
-    def _look_at(self, delivery: Delivery) -> Look:
-        return looked_at(delivery.message, self.trust)
+    def _look_at(self, delivery: Delivery, reason: str) -> Look:
+        """Where its key was found in what it says of itself, nothing of it is kept."""
+        look = looked_at(delivery.message, self.trust)
+        return replace(look, may_keep=False) if reason == UNOPENED.reason else look
 
     async def _bury(self, delivery: Delivery, identity: Identity, reason: str, told_at: str, look: Look) -> None:
         about = About(certificate=identity.certificate, renewal_id=identity.renewal_id, told_at=told_at)
@@ -250,6 +268,7 @@ class Settlement:
                     reason=report.reason,
                     duration_seconds=round(timing.duration_seconds, 3),
                     gateway_calls=report.gateway_calls,
+                    **_first_failure(report),
                 )
             case _:
                 assert_never(disposition)
@@ -270,6 +289,25 @@ class Settlement:
             _log.error("metrics.crashed", exc_info=bug)
 
 
+def _first_failure(report: Report) -> dict[str, object]:
+    """Where it failed first, and why: whoever reads the log need not look for the event."""
+    if report.outcome != "failed":
+        return {}
+    if report.failure is not None:
+        return {"message": shown(report.failure.message)}
+    for one in report.deployments:
+        if one.failure is not None:
+            return _failed_at(one.deployment.key, one.failure)
+        for result in one.bindings:
+            if result.failure is not None:
+                return _failed_at(result.binding.name, result.failure)
+    return {}
+
+
+def _failed_at(place: str, failure: Failure) -> dict[str, object]:
+    return {"failed_at": shown(place), "failed_reason": failure.reason, "message": shown(failure.message)}
+
+
 def _warned(report: Report) -> Report:
     """Whatever was wrong with it otherwise: somebody has to issue a new key."""
     if report.reason == UNOPENED.reason:
@@ -281,6 +319,11 @@ def _warned(report: Report) -> Report:
 def _stays(disposition: Disposition, identity: Identity) -> bool:
     """Whether the message is going to lie somewhere without anybody having vouched for it, or for good."""
     return isinstance(disposition, GiveUp) or (isinstance(disposition, ParkFor) and not identity.is_opened)
+
+
+def digest_of(message: Message) -> str:
+    """Of its body, in hex."""
+    return hashlib.sha256(message.body).hexdigest()
 
 
 def comes_again(message: Message) -> bool:

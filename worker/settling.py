@@ -1,7 +1,7 @@
 """Attaching and deleting at one deployment, and reading until what was accepted is shown."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -14,7 +14,7 @@ from worker.core.planning import Observed, Stored
 from worker.core.readback import is_complete
 from worker.core.reporting import unconfirmed
 from worker.effort import current_effort
-from worker.gateways.base import Gateway, OnResult
+from worker.gateways.base import NOWHERE, Gateway, OnResult
 from worker.gateways.in_parts import give_way
 
 _log = structlog.get_logger()
@@ -44,8 +44,15 @@ async def attached(
     return tuple(await gateway.attach(deployment, to, bindings, bundle, heard)) if bindings else ()
 
 
-async def is_retired(gateway: Gateway, stored: Stored, moved: Collection[Binding] = ()) -> bool:
-    """Deleted, if nothing else than `moved` is bound to it. What does not come off is told by the log alone."""
+async def detached(gateway: Gateway, stored: Stored, bindings: Sequence[Binding]) -> Sequence[BindingResult]:
+    """As the gateway answers; each that succeeds is booked to the effort."""
+    results = await gateway.detach(stored, bindings)
+    current_effort().changes += sum(one.state != "failed" for one in results)
+    return results
+
+
+async def is_retired(gateway: Gateway, stored: Stored, moved: Mapping[Binding, str] = NOWHERE) -> bool:
+    """Deleted, if nothing is bound to it alone. What does not come off is told by the log alone."""
     try:
         is_gone = await gateway.retire(stored, moved)
     except RotationError as error:
@@ -67,13 +74,21 @@ class Settling:
     """How long it may take until what the gateway accepted can be read."""
 
     async def settled(
-        self, results: tuple[BindingResult, ...], judge: Judge, *, elsewhere: bool = False
+        self,
+        results: tuple[BindingResult, ...],
+        judge: Judge,
+        *,
+        elsewhere: bool = False,
+        known: Collection[str] = (),
     ) -> tuple[BindingResult, ...]:
-        """Reads until all is as it shall be, or the gateway has had its time: it may show changes late."""
+        """Reads until all is as it shall be, or the gateway has had its time: it may show changes late.
+
+        `elsewhere` and `known` as the gateway's `observe` has them.
+        """
         pause, waited, longest = 1.0, 0.0, self.seconds
         while True:
             try:
-                observed = await self.gateway.observe(self.deployment, self.leaf, elsewhere=elsewhere)
+                observed = await self.gateway.observe(self.deployment, self.leaf, elsewhere=elsewhere, known=known)
             except RotationError as error:
                 return unconfirmed(results, Failure.of(error))
             await give_way(len(results))

@@ -4,15 +4,19 @@ Where a change may move what nothing else tells, they are kept with the broker t
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from worker.core.bundle import Leaf
 from worker.core.deployment import Binding, Certificate, Deployment
 from worker.core.note import Note
-from worker.core.planning import Plan
-from worker.core.proof import Shortfall
+from worker.core.outcome import DeploymentReport, Report, conclude
+from worker.core.planning import Create, Modify, Plan
+from worker.core.progress import Progress
+from worker.core.proof import Reach, Shortfall
+from worker.core.reporting import ROLLED_BACK, STANDSTILL, left_off
 from worker.core.snapshot import Snapshot, is_at_risk
 from worker.effort import current_effort
 from worker.limits.clock import now as _now
@@ -29,6 +33,10 @@ class _Kept:
     snapshot: Snapshot
     noted: Snapshot | None = None
     """What a note tells of it already."""
+    replaced: DeploymentReport | None = None
+    """The last attempt of this process that left another certificate there than had been before."""
+    proven: frozenset[Binding] = frozenset()
+    """What attempts of this process have seen served as it shall be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,8 @@ class Snapshots:
 
     seconds: float = LONGEST_MEMORY
     _kept: OrderedDict[str, _Kept] = field(default_factory=OrderedDict)
+    _short: dict[str, str | None] = field(default_factory=dict)
+    """Leaves, by their fingerprints, that were there already and are served without their whole chain."""
 
     def of(self, deployment: Deployment, leaf: Leaf | None) -> Snapshot:
         """Of this renewal's earlier attempts; an empty one where there is none."""
@@ -48,16 +58,15 @@ class Snapshots:
         deployment: Deployment,
         leaf: Leaf | None,
         todo: Plan,
-        answered: frozenset[str] = frozenset(),
+        reach: Reach | None = None,
         *,
         is_kept: bool = False,
     ) -> None:
         """Before the plan's first change. Where that puts anything at risk, returns once a note of it is kept.
 
-        `answered`: endpoints that answer a handshake before it. `is_kept`: the material that is replaced is kept, and
-        may come back.
+        `reach`: of endpoints, before it. `is_kept`: the material that is replaced is kept, and may come back.
         """
-        kept, snapshot = self._of(deployment.key, leaf), self.of(deployment, leaf).with_plan(todo, answered)
+        kept, snapshot = self._of(deployment.key, leaf), self.of(deployment, leaf).with_plan(todo, reach)
         noted = None if kept is None else kept.noted
         self._put(deployment.key, leaf, snapshot, noted)
         if leaf is not None and snapshot != noted and is_at_risk(snapshot, deployment, todo, is_kept=is_kept):
@@ -86,8 +95,66 @@ class Snapshots:
             elif snapshot.bad is not None and known.snapshot.bad is None:
                 self._put(key, leaf, replace(known.snapshot, bad=snapshot.bad), None)
 
+    def learn(
+        self,
+        leaf: Leaf | None,
+        reports: Iterable[DeploymentReport],
+        proven: Iterable[tuple[Deployment, frozenset[Binding]]] = (),
+    ) -> None:
+        """What an attempt has replaced: a later one may not come as far as to see it. And what was `proven` of it."""
+        for one in reports:
+            kept = self._of(one.deployment.key, leaf)
+            if kept is not None and (one.replaced or one.reason == ROLLED_BACK):
+                self._kept[one.deployment.key] = replace(kept, replaced=one if one.replaced else None)
+        for deployment, bindings in proven:
+            kept = self._of(deployment.key, leaf)
+            if kept is not None:
+                self._kept[deployment.key] = replace(kept, proven=bindings)
+
+    @contextmanager
+    def so_far(self, deployment: Deployment, leaf: Leaf | None, progress: Callable[[], Progress]) -> Iterator[None]:
+        """However the block ends, what was reached in it is known."""
+        try:
+            yield
+        finally:
+            if (told := progress().so_far(deployment)) is not None:
+                self.learn(leaf, [told])
+
+    def left(self, certificate: Certificate, leaf: Leaf | None) -> Report | None:
+        """Of a rotation that does not come to its end; None where it has replaced nothing, as far as is known."""
+        known = [(one, self.replaced(one, leaf)) for one in certificate.deployments]
+        if all(before is None for _, before in known):
+            return None
+        return conclude(leaf, [left_off(one, STANDSTILL, before) for one, before in known])
+
+    def learn_short(self, leaf: Leaf | None, report: Report) -> None:
+        """Whether clients miss a part of the chain of what was there already: it may have been stored so."""
+        for one in report.deployments:
+            failures = (*one.failures, *(() if report.failure is None else (report.failure,)))
+            if one.replaced:
+                self._short.pop(one.deployment.key, None)
+            elif any(each.reason == "chain_incomplete" for each in failures):
+                self._short[one.deployment.key] = _key(leaf)
+
+    def is_short(self, deployment: Deployment, leaf: Leaf | None) -> bool:
+        """As an attempt before has found it."""
+        return leaf is not None and self._short.get(deployment.key) == _key(leaf)
+
+    def replaced(self, deployment: Deployment, leaf: Leaf | None) -> DeploymentReport | None:
+        """As the last attempt has told that replaced anything."""
+        kept = self._of(deployment.key, leaf)
+        return None if kept is None else kept.replaced
+
+    def proven(self, deployment: Deployment, leaf: Leaf | None, todo: Plan) -> frozenset[Binding]:
+        """By earlier attempts, of what the plan does not change again."""
+        kept = self._of(deployment.key, leaf)
+        if kept is None or isinstance(todo.replacement, Create | Modify):
+            return frozenset()
+        return kept.proven.difference(todo.attach)
+
     def _put(self, key: str, leaf: Leaf | None, snapshot: Snapshot, noted: Snapshot | None) -> None:
-        self._kept[key] = _Kept(_key(leaf), _now(), snapshot, noted)
+        known = self._of(key, leaf) or _Kept(_key(leaf), _now(), snapshot)
+        self._kept[key] = replace(known, at=_now(), snapshot=snapshot, noted=noted)
         self._kept.move_to_end(key)
 
     def _of(self, key: str, leaf: Leaf | None) -> _Kept | None:
@@ -99,6 +166,7 @@ class Snapshots:
         """There is nothing to try again."""
         for deployment in certificate.deployments:
             self._kept.pop(deployment.key, None)
+            self._short.pop(deployment.key, None)
 
     def _forget_old(self) -> None:
         while self._kept and next(iter(self._kept.values())).at < _now() - self.seconds:

@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from worker.beside import beside
-from worker.broker.base import Broker, BrokerError, BrokerLostError, Delivery, Message
+from worker.broker.base import Broker, BrokerError, BrokerLostError, Delivery, Exposes, Message
 from worker.consumer import Consumer, Sieve
 from worker.finishing import unbegun
 
@@ -36,8 +36,8 @@ class Substitute:
     is_own: Callable[[Message], bool]
     put_off: float
     """Seconds for which the renewals of others are parked."""
-    is_exposed: Callable[[Message], bool] = lambda _message: False
-    """A key in the open was seen in it, which must lie in no other queue: it is refused, whoever has sent it."""
+    exposes: Exposes
+    """What must not be kept must lie in no other queue either: it is left to the consumer, whoever has sent it."""
     _open: int = 0
     _is_needed: asyncio.Event = field(default_factory=asyncio.Event)
     _leaving: asyncio.Event = field(default_factory=asyncio.Event)
@@ -102,10 +102,10 @@ class Substitute:
                 yield delivery
             else:
                 has_others = True
-                if self.is_exposed(delivery.message):
-                    yield delivery
-                else:
+                if self.exposes(delivery.message) is None:
                     await self._put_off(delivery)
+                else:
+                    yield delivery
             if has_others:
                 later(_GIVES_WAY_AFTER if has_own else _GIVES_UP_AFTER, giving_way.set)
 

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -18,6 +18,8 @@ from worker import __version__
 from worker.core.deployment import Certificate
 from worker.core.outcome import Report, Timing
 from worker.core.past import deployments_in, moment
+from worker.core.serving import Put, Serving, serving_after, whole_reason
+from worker.instruments import instruments
 from worker.stderr import make_stderr_unfailing
 
 _PEM: Final = re.compile(r"-----BEGIN[^-]*-----.*?(-----END[^-]*-----|$)", re.DOTALL)
@@ -183,126 +185,8 @@ class Metrics:
     def __post_init__(self) -> None:
         ProcessCollector(registry=self.registry)
         Info("rotation_build", "Which version it is", registry=self.registry).info({"version": __version__})
-        for name, metric in {**self._of_rotations(), **self._of_the_queue(), **self._of_gateways()}.items():
+        for name, metric in instruments(self.registry).items():
             object.__setattr__(self, name, metric)
-
-    def _of_rotations(self) -> Mapping[str, object]:
-        registry = self.registry
-        return {
-            "renewals": Counter(
-                "rotation_renewals", "Renewals that ended, by outcome", ["outcome", "reason"], registry=registry
-            ),
-            "duration": Histogram(
-                "rotation_duration_seconds",
-                "Time from delivery to outcome",
-                buckets=(0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600),
-                registry=registry,
-            ),
-            "served": Histogram(
-                "rotation_served_seconds",
-                "Time from the renewal to where it is served",
-                buckets=(1, 5, 15, 60, 300, 900, 3600, 14400, 86400),
-                registry=registry,
-            ),
-            "bindings": Counter(
-                "rotation_bindings", "Bindings, by what became of them", ["gateway", "outcome"], registry=registry
-            ),
-            "last_success": Gauge(
-                "rotation_last_success_timestamp_seconds",
-                "When a rotation last succeeded: all bound, and verified where that is asked for; 0 for never",
-                registry=registry,
-            ),
-            "in_flight": Gauge("rotation_in_flight", "Rotations under way", registry=registry),
-            "expiry": Gauge(
-                "rotation_certificate_expiry_timestamp_seconds",
-                "When the certificate last put into service expires",
-                ["certificate", "gateway"],
-                registry=registry,
-            ),
-            "sweeps": Counter(
-                "rotation_sweeps",
-                "Certificates looked at by the sweep, by what was found",
-                ["state"],
-                registry=registry,
-            ),
-            "retirements": Counter(
-                "rotation_retirements",
-                "Old stored certificates deleted after they had been kept for as long as they should",
-                ["gateway"],
-                registry=registry,
-            ),
-        }
-
-    def _of_the_queue(self) -> Mapping[str, object]:
-        registry = self.registry
-        return {
-            "deliveries": Counter(
-                "rotation_deliveries", "Renewals taken from the queue, again and again counted", registry=registry
-            ),
-            "connects": Counter(
-                "rotation_broker_connects", "Tries to connect to the broker and consume", registry=registry
-            ),
-            "connected": Gauge(
-                "rotation_broker_connected", "1 while this worker consumes or stands by", registry=registry
-            ),
-            "ready": Gauge("rotation_ready", "Renewals in the queue that no worker has been given", registry=registry),
-            "room": Gauge(
-                "rotation_room", "Renewals that this worker would take now, beside those in its hand", registry=registry
-            ),
-            "parked": Gauge("rotation_parked", "Renewals that wait for their next try", registry=registry),
-            "dead": Gauge("rotation_dead", "Renewals in the dead queue, given up", registry=registry),
-            "reloads": Counter(
-                "rotation_settings_reloads", "Settings read again, by what came of it", ["state"], registry=registry
-            ),
-            "consumer_active": Gauge(
-                "rotation_consumer_active", "1 while this worker is the active consumer", registry=registry
-            ),
-        }
-
-    def _of_gateways(self) -> Mapping[str, object]:
-        registry = self.registry
-        return {
-            "gateway_calls": Counter(
-                "rotation_gateway_calls", "HTTP calls sent", ["gateway", "operation", "status"], registry=registry
-            ),
-            "gateway_wait": Histogram(
-                "rotation_gateway_wait_seconds",
-                "Time a call waited for its turn under the gateway's limits",
-                ["gateway"],
-                buckets=(0.01, 0.1, 1, 10, 60, 300, 3600),
-                registry=registry,
-            ),
-            "remaining": Gauge(
-                "rotation_remaining_seconds",
-                "Estimate until the rotations under way at a gateway have ended, by its limits",
-                ["gateway"],
-                registry=registry,
-            ),
-            "budget": Gauge(
-                "rotation_gateway_budget_calls",
-                "Calls that a gateway takes in any span of so many seconds",
-                ["gateway", "window_seconds"],
-                registry=registry,
-            ),
-            "budget_used": Gauge(
-                "rotation_gateway_budget_used_calls",
-                "Calls of the last span, those under way included",
-                ["gateway", "window_seconds"],
-                registry=registry,
-            ),
-            "gateway_up": Gauge(
-                "rotation_gateway_up",
-                "0 while a gateway does not answer and is left alone",
-                ["gateway"],
-                registry=registry,
-            ),
-            "gateway_held": Gauge(
-                "rotation_gateway_held_seconds",
-                "Time until anything is sent to a gateway that has asked to be left alone",
-                ["gateway"],
-                registry=registry,
-            ),
-        }
 
     def call(self, gateway: str, operation: str, status: int | str, wait_seconds: float) -> None:
         # Looked up once for each: finding a child by its labels costs as much as a call's whole turn under the limits.
@@ -328,6 +212,11 @@ class Metrics:
         for gauge in (self.gateway_up, self.gateway_held, self.remaining):
             gauge.remove(gateway)
 
+    def forget_certificate(self, certificate: str, gateway: str) -> None:
+        """Of one that the settings deploy there no more: when it ends is nobody's concern."""
+        self._told_at.pop(self.expiry.labels(certificate, gateway), None)
+        self.expiry.remove(certificate, gateway)
+
     def swept(self, state: str) -> None:
         self.sweeps.labels(state).inc()
 
@@ -344,8 +233,9 @@ class Metrics:
             gateway = deployment.deployment.gateway
             for state, number in collections.Counter(binding.state for binding in deployment.bindings).items():
                 self.bindings.labels(gateway, state).inc(number)
-            if deployment.outcome == "succeeded" and report.leaf is not None and certificate is not None:
-                self._book(self.expiry.labels(certificate, gateway), report.leaf.not_after, timing.finished_at)
+        if certificate is not None:
+            for gateway, ends in _first_ends(_ends_reported(report)).items():
+                self._book(self.expiry.labels(certificate, gateway), ends, timing.finished_at)
         if report.outcome == "succeeded":
             self._book(self.last_success, timing.finished_at, timing.finished_at)
 
@@ -359,15 +249,43 @@ class Metrics:
             return
         if told.get("outcome") == "succeeded":
             self._book(self.last_success, at, at)
-        leaf = told.get("leaf")
-        ends = moment(leaf.get("not_after")) if isinstance(leaf, dict) else None
-        there = {str(one.get("gateway")) for one in deployments_in(told) if one.get("outcome") == "succeeded"}
-        if ends is not None and isinstance(certificate, str):
-            for gateway in there.intersection(to.gateway for to in certificates[certificate].deployments):
-                self._book(self.expiry.labels(certificate, gateway), ends, at)
+        if isinstance(certificate, str):
+            known = {to.gateway for to in certificates[certificate].deployments}
+            for gateway, ends in _first_ends(_ends_told(told)).items():
+                if gateway in known:
+                    self._book(self.expiry.labels(certificate, gateway), ends, at)
 
     def _book(self, gauge: Gauge, shown: datetime, at: datetime) -> None:
         known = self._told_at.get(gauge)
         if known is None or at >= known:
             self._told_at[gauge] = at
             gauge.set(shown.timestamp())
+
+
+def _ends_reported(report: Report) -> Iterator[tuple[str, datetime]]:
+    """When what is served now ends: by the same rule as on the page."""
+    leaf = Serving.of(report.leaf)
+    whole = whole_reason(report.outcome, report.reason, report.failure)
+    for one in report.deployments:
+        yield from _end(one.deployment.gateway, serving_after(Put.of(one), leaf, whole))
+
+
+def _ends_told(told: Mapping[str, Any]) -> Iterator[tuple[str, datetime]]:
+    """The same, as an outcome event has it."""
+    leaf = Serving.told(told.get("leaf"))
+    whole = whole_reason(told.get("outcome"), told.get("reason"), told.get("message"))
+    for one in deployments_in(told):
+        yield from _end(str(one.get("gateway")), serving_after(Put.told(one), leaf, whole))
+
+
+def _end(gateway: str, served: Serving | None) -> Iterator[tuple[str, datetime]]:
+    if served is not None and served.not_after is not None:
+        yield gateway, served.not_after
+
+
+def _first_ends(found: Iterable[tuple[str, datetime]]) -> Mapping[str, datetime]:
+    """By gateway: of several deployments there, the one that ends first."""
+    first: dict[str, datetime] = {}
+    for gateway, ends in found:
+        first[gateway] = min(ends, first.get(gateway, ends))
+    return first

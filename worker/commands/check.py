@@ -4,17 +4,16 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from worker.app import broker_of
-from worker.broker import embedded_file
+from worker.broker import broker_of, embedded_file
 from worker.broker.base import Broker, BrokerError, TopologyError
 from worker.broker.base import Right as BrokerRight
 from worker.broker.ownership import check_ownership
-from worker.building import certificates_of, check_keys, gateways_of, intake_of, kept_of, vault_of
+from worker.building import certificates_of, check_keys, intake_of, kept_of
 from worker.commands.exits import OK, WRONG_SETTINGS
 from worker.commands.loading import log_level, settings_of
 from worker.commands.next_steps import by_text, next_step, next_step_after
@@ -23,13 +22,18 @@ from worker.commands.refusals import in_json
 from worker.core.deployment import Deployment
 from worker.core.errors import RotationError
 from worker.gateways.base import Gateway, Right
+from worker.gateways.together import together
+from worker.generations import gateways_of, vault_of
 from worker.settings import Settings, SettingsError
 from worker.settings.loading import check_named_files
 from worker.settings.resolve import broker_url
+from worker.settings.tracing import are_traces_wanted
+from worker.shielding import judge_of
 from worker.telemetry import Metrics, configure_logs
 from worker.trust.vault import Vault
 from worker.trust.vault.rights import ReadRight, read_rights
 from worker.verification import hostless
+from worker.web.server import check_doors
 
 _GRANT: Final = "grant the account what is named; docs/least-privilege.md has the rights ready to paste"
 _FOLDER: Final = "make the folder of broker.url, for the user who runs the worker"
@@ -88,6 +92,8 @@ def _findings(args: argparse.Namespace) -> Sequence[Finding]:
         certificates_of(settings)
         intake_of(settings)
         broker_url(settings.broker)
+        check_doors(settings.http)
+        are_traces_wanted(os.environ)
     except SettingsError as error:
         others = (Finding.skipped(what, "the settings come first") for what in ("broker", "gateways"))
         return [*(_of_settings(problem, error) for problem in error.problems), *others]
@@ -147,12 +153,17 @@ def _of_reading(right: ReadRight) -> Finding:
     return Finding(f"vault: read {right.path}", is_good, right.message, is_known, what_next)
 
 
-def _deployments_at(settings: Settings, gateway: str) -> Sequence[Deployment]:
-    everything = (one for certificate in certificates_of(settings).values() for one in certificate.deployments)
-    return [one for one in everything if one.gateway == gateway]
+def _deployments_at(settings: Settings, gateway: str) -> Mapping[str, Deployment]:
+    """By their place in the settings."""
+    return {
+        f"certificates.{name}.deployments.{number}": one
+        for name, certificate in certificates_of(settings).items()
+        for number, one in enumerate(certificate.deployments)
+        if one.gateway == gateway
+    }
 
 
-async def _of_gateway(gateway: Gateway, deployments: Sequence[Deployment]) -> Sequence[Finding]:
+async def _of_gateway(gateway: Gateway, deployments: Mapping[str, Deployment]) -> Sequence[Finding]:
     """Credentials first: where they are refused, no right need be tried, and no account be locked by it.
 
     Whoever may not list has shown who it is all the same; whether its deployments need lists, their rights tell.
@@ -163,8 +174,29 @@ async def _of_gateway(gateway: Gateway, deployments: Sequence[Deployment]) -> Se
     except RotationError as error:
         if error.reason != "forbidden" or not deployments:
             return [Finding.of(what, error), Finding.skipped(f"{what}: rights", "the gateway is not usable as it is")]
-    rights = await gateway.rights(deployments)
-    return [Finding(what, is_good=True), *(_of_right(what, one) for one in rights)]
+    rights = [_of_right(what, one) for one in await gateway.rights(tuple(deployments.values()))]
+    return [Finding(what, is_good=True), *rights, *await _of_stored(gateway, deployments)]
+
+
+async def _of_stored(gateway: Gateway, deployments: Mapping[str, Deployment]) -> Sequence[Finding]:
+    """Each that is named by its id alone: what has a name besides is created where it is not there."""
+    named = {place: one.certificate_id for place, one in deployments.items() if one.name is None}
+    found = await together(_shown(gateway, place, wanted) for place, wanted in named.items() if wanted is not None)
+    told = [one for one in found if one.message]
+    return [Finding(f"gateway {gateway.name}: stored certificates", is_good=True)] if found and not told else told
+
+
+async def _shown(gateway: Gateway, place: str, certificate_id: str) -> Finding:
+    what = f"{place}.certificate_id"
+    try:
+        await gateway.show(certificate_id)
+    except RotationError as error:
+        if error.reason != "not_found":  # whether it may be shown, and the gateway is there, is told of the gateway
+            return Finding(what, True, f"not known: {error.reason}: {error.message}", is_known=False)
+        message = f"not_found: no certificate with this id is stored at {gateway.name}"
+        step = f"name one that is there: `rotation-worker discover {gateway.name}` prints the settings of each"
+        return Finding(what, is_good=False, message=message, next=step)
+    return Finding(what, is_good=True)
 
 
 def _of_right(what: str, right: Right) -> Finding:
@@ -176,7 +208,7 @@ async def _of_broker(settings: Settings) -> Sequence[Finding]:
     file = embedded_file(broker_url(settings.broker))
     if file is not None and not file.exists():
         return [_to_be_made(file)]
-    broker = broker_of(settings)
+    broker = broker_of(settings, judge_of(settings))
     try:
         topology = await _tried("broker: topology", broker.declare())
         return [Finding("broker: connect", is_good=True), topology, *await _rights(broker)]

@@ -1,4 +1,4 @@
-"""`rotation-worker dead list` and `dead replay`: what was given up, and putting it back."""
+"""`rotation-worker dead list`, `dead replay` and `dead drop`: what was given up, putting it back, or away for good."""
 
 import argparse
 import asyncio
@@ -6,38 +6,37 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import Final
 
 from worker.awaiting import Awaited
 from worker.beside import beside
-from worker.broker.base import EXPOSED, Broker, BrokerError, Dead, Message
+from worker.broker.base import EXPOSED, Broker, BrokerError, Dead
 from worker.broker.facts import Told
 from worker.commands.arguments import seconds
-from worker.commands.exits import FAILED, OK
+from worker.commands.exits import FAILED, OK, WRONG_USE
 from worker.commands.loading import log_level, settings_of
 from worker.commands.material import certificate_named
 from worker.commands.next_steps import next_step_after
 from worker.commands.output import print_json, print_table, shown
 from worker.commands.progress import Shown, progress
 from worker.commands.reading import broker_to_read
-from worker.commands.refusals import complain, in_json, say_next
+from worker.commands.refusals import complain, in_json, refused, say_next
 from worker.core.events import rfc3339
 from worker.core.past import moment
 from worker.settings import Settings
 from worker.settlement import Identity
+from worker.shielding import judge_of
 from worker.telemetry import configure_logs
-from worker.trust.keeping import looked_at
-from worker.trust.opening import TrustPolicy
 
 _BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
+_PAUSES: Final = (0.5, 1.0)
 _UNKNOWN: Final = Told("unknown", "not_told")
 _WHICH: Final = "`rotation-worker dead list` shows which there are"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("list", "replay"))
-    parser.add_argument("ids", nargs="*", default=(), metavar="ID", help="only these (default: all)")
+    parser.add_argument("action", choices=("list", "replay", "drop"))
+    parser.add_argument("ids", nargs="*", default=(), metavar="ID", help="only these (default: all; of drop: none)")
     parser.add_argument("--certificate", help="only this certificate's")
     parser.add_argument(
         "--wait", type=seconds, help="of replay: seconds to wait for what becomes of each (default: it does not wait)"
@@ -47,6 +46,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     configure_logs(log_level(args))
+    if args.action == "drop" and not args.ids:
+        return refused(args, WRONG_USE, "usage", "dead drop: name the ids of what is to be dropped", _WHICH)
     with in_json(args):
         return asyncio.run(_with_broker(settings_of(args), args))
 
@@ -54,19 +55,25 @@ def execute(args: argparse.Namespace) -> int:
 async def _with_broker(settings: Settings, args: argparse.Namespace) -> int:
     broker = broker_to_read(settings)
     try:
-        await broker.shield(partial(_exposes, settings))
-        dead = sorted((one for one in await broker.dead() if args.certificate in (None, one.certificate)), key=_age)
+        await broker.shield(judge_of(settings))
+        dead = await _asked_for(broker, args)
         if args.certificate is not None and not dead:
             certificate_named(settings, args.certificate)
-        return await _replay(broker, dead, args) if args.action == "replay" else _list(dead, args)
+        if args.action == "list":
+            return _list(dead, args)
+        return await (_replay if args.action == "replay" else _drop)(broker, dead, args)
     finally:
         await broker.close()
 
 
-def _exposes(settings: Settings, message: Message) -> bool | None:
-    """The worker's own rule, for what no worker has seen."""
-    look = looked_at(message, TrustPolicy({}, allow_plain_keys=settings.trust.allow_plain_keys))
-    return None if look.may_keep else look.is_exposed
+async def _asked_for(broker: Broker, args: argparse.Namespace) -> Sequence[Dead]:
+    """In order of time. While a worker at work looks at them, RabbitMQ gives nobody else any: then after a pause."""
+    for pause in (*_PAUSES, None):
+        dead = [one for one in await broker.dead() if args.certificate in (None, one.certificate)]
+        if pause is None or (dead and not _chosen(dead, args)[1]) or not await broker.is_served():
+            break
+        await asyncio.sleep(pause)
+    return sorted(dead, key=_age)
 
 
 def _age(dead: Dead) -> datetime:
@@ -131,6 +138,19 @@ class Replay:
     def what_next(self) -> str:
         """Empty where all is well."""
         return next_step_after(self.bad[0].reason) if self.bad else _WHICH if self.unknown else ""
+
+
+async def _drop(broker: Broker, dead: Sequence[Dead], args: argparse.Namespace) -> int:
+    chosen, unknown = _chosen(dead, args)
+    gone = set(await broker.drop([one.id for one in chosen]) if chosen else ())
+    dropped = [one for one in chosen if one.id in gone]
+    if args.json:
+        print_json({"dropped": [_described(one) for one in dropped], "unknown": unknown})
+    for one in () if args.json else dropped:
+        print(shown(f"dropped {one.id}: {one.certificate or 'no certificate known'}, {one.reason}"))
+    if unknown:
+        complain([_not_found(unknown)], _WHICH)
+    return FAILED if unknown else OK
 
 
 async def _replay(broker: Broker, dead: Sequence[Dead], args: argparse.Namespace) -> int:

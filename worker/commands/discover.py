@@ -4,7 +4,6 @@ import argparse
 import asyncio
 from collections.abc import Sequence
 
-from worker.building import gateways_of
 from worker.commands.exits import FAILED, OK
 from worker.commands.loading import log_level, settings_of
 from worker.commands.material import unknown
@@ -14,6 +13,7 @@ from worker.commands.pasting import as_settings
 from worker.commands.refusals import complain, in_json
 from worker.core.errors import RotationError
 from worker.gateways.base import Discovered
+from worker.generations import gateways_of
 from worker.settings import Settings
 from worker.telemetry import Metrics, configure_logs
 

@@ -1,17 +1,21 @@
 """How commands print: JSON for machines, tables and lines for people."""
 
 import json
+import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 _MOST_NAMES: Final = 10
 _WIDE: Final = 200
+_GAP: Final = 2
+_FRACTION: Final = re.compile(r"\b(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d+")
 
 
 def print_json(result: object) -> None:
@@ -33,15 +37,45 @@ def remaining(seconds: float) -> str:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Iterable[object]], *, empty: str) -> None:
-    """A table on stdout, or `empty` where there is no row."""
-    shown = [tuple("" if cell is None else str(cell) for cell in row) for row in rows]
-    if not shown:
+    """A table on stdout, or `empty` where there is no row; on a terminal that it is too wide for, a block for each row.
+
+    Nothing is cut: ids and commands are there to be copied.
+    """
+    cells = [tuple(map(_cell, row)) for row in rows]
+    if not cells:
         print(empty)
         return
+    told = console(sys.stdout)
+    wide = sum(max(map(cell_len, column)) + _GAP for column in zip(columns, *cells, strict=True))
+    if wide <= told.width or not told.is_terminal:
+        told.width = max(wide, told.width)
+        told.print(_table(columns, cells))
+    else:
+        print("\n".join(line for row in cells for line in _block(columns, row, told.width)))
+
+
+def _cell(value: object) -> str:
+    """Times to the second: what is finer is in the JSON."""
+    return "" if value is None else _FRACTION.sub(r"\1", shown(str(value)))
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     table = Table(*columns, box=None, pad_edge=False)
-    for row in shown:
-        table.add_row(*(escape(cell) for cell in row))
-    console(sys.stdout).print(table)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
+
+
+def _block(columns: Sequence[str], row: Sequence[str], width: int) -> Iterator[str]:
+    """The first cell, and below it the others by name, as many on a line as there is room for."""
+    line, *others = (f"{name}: {cell}" for name, cell in zip(columns, row, strict=True) if cell or name == columns[0])
+    for one in others:
+        if cell_len(f"{line}  {one}") <= width:
+            line = f"{line}  {one}"
+        else:
+            yield line
+            line = f"  {one}"
+    yield line
 
 
 def console(stream: TextIO) -> Console:

@@ -6,15 +6,17 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final, assert_never
 
-from worker.building import certificates_of, intake_of, rotator_of, utc_now
+from worker.building import certificates_of, intake_of
 from worker.commands.exits import FAILED, OK
 from worker.commands.loading import log_level, settings_of
 from worker.commands.material import Material, add_material, certificate_named, material_of_lineage, named_material
 from worker.commands.next_steps import next_step
 from worker.commands.output import print_json, remaining, shown
 from worker.commands.refusals import in_json, say_next
+from worker.commands.remembered import Remembered, remembered
 from worker.commands.steps import Asked, Described, Proofs, described_steps, few, lines_of_steps, name_of
 from worker.commands.supposing import described_stored, is_supposed, supposed
+from worker.core.bundle import Bundle
 from worker.core.deployment import Certificate, Deployment
 from worker.core.errors import RotationError
 from worker.core.events import rfc3339
@@ -23,11 +25,13 @@ from worker.core.uploads import base_name
 from worker.core.waiting import Step, held_back
 from worker.effort import Effort, spending
 from worker.gateways.base import Gateway
+from worker.generations import rotator_of
 from worker.proving import Proving
 from worker.rotation import Rotator
 from worker.settings import Settings
 from worker.telemetry import Metrics, configure_logs
 from worker.verification import Probing
+from worker.wall_clock import utc_now
 
 _MOST_LINES: Final = 10
 
@@ -48,7 +52,7 @@ def execute(args: argparse.Namespace) -> int:
         with in_json(args):
             material = named or material_of_lineage(settings, args.certificate)
             with spending(effort := Effort()):
-                described = asyncio.run(_plan(settings, args.certificate, material))
+                described = asyncio.run(_plan(settings, args.certificate, material, is_own=named is None))
     except RotationError as error:
         if not args.json:
             print(shown(f"refused: {error.reason}: {error.message}"))
@@ -59,40 +63,73 @@ def execute(args: argparse.Namespace) -> int:
     else:
         print("\n".join(shown(line) for one in described for line in lines_of(one)))
         print(f"costs besides: the {effort.calls} calls that have just read all this; a rotation makes them first")
+    _say_next_where_one_fails(described)
     return OK
 
 
-async def _plan(settings: Settings, name: str, material: Material | None) -> Sequence[Described]:
+def _say_next_where_one_fails(described: Sequence[Described]) -> None:
+    """By what fails first. It was planned as well as can be: that is no failure of this command."""
+    for one in described:
+        if one["does"] == "fails":
+            say_next(str(one["next"]))
+            return
+
+
+async def _plan(settings: Settings, name: str, material: Material | None, *, is_own: bool) -> Sequence[Described]:
+    """`is_own`: what lies on disk, as the sweep would bring it."""
     certificate = certificates_of(settings)[name]
     bundle = None if material is None else await intake_of(settings).checked(*material)
     asked = Probing.of(settings, utc_now).asked
     async with rotator_of(settings, Metrics()) as rotator:
         if bundle is None:
             return await _without_leaf(rotator, certificate, asked)
-        steps = await rotator.plans(certificate, bundle.leaf)
-        proofs = Proofs(Proving(rotator.verify, certificate, bundle, steps), asked)
-        warned = {"warnings": list(bundle.warnings)} if bundle.warnings else {}
-        waits = _waiting(certificate, steps)
-        return [
-            {**_described(rotator.gateways[deployment.gateway], deployment, step, proofs), **warned, **waits}
-            for deployment, step in zip(certificate.deployments, steps, strict=True)
-        ]
+        known = await remembered(settings, name, bundle.leaf)
+        is_told = rotator.tells_beginnings(certificate)
+        objection = known.objection(name, bundle.leaf, tells_beginnings=is_told, is_own=is_own)
+        if objection is not None:
+            return [
+                {**_head(one), "does": "nothing: superseded", "reason": objection} for one in certificate.deployments
+            ]
+        return await _with_leaf(rotator, certificate, bundle, known, asked)
+
+
+async def _with_leaf(
+    rotator: Rotator, certificate: Certificate, bundle: Bundle, known: Remembered, asked: Asked
+) -> Sequence[Described]:
+    rotator.recall(bundle.leaf, known.notes)
+    steps = await rotator.plans(certificate, bundle.leaf, past=known.past)
+    proofs = Proofs(Proving(rotator.verify, certificate, bundle, steps), asked)
+    beside = {**_beside(bundle, known), **_waiting(certificate, steps)}
+    return [
+        {**_described(rotator.gateways[deployment.gateway], deployment, step, proofs), **beside}
+        for deployment, step in zip(certificate.deployments, steps, strict=True)
+    ]
+
+
+def _beside(bundle: Bundle, known: Remembered) -> Described:
+    """Of the certificate as a whole, where there is any of it."""
+    told: Described = {
+        "warnings": list(bundle.warnings),
+        "was_rolled_back": known.was_rolled_back(bundle.leaf),
+        "history_unread": known.unread,
+    }
+    return {name: value for name, value in told.items() if value}
 
 
 async def _without_leaf(rotator: Rotator, certificate: Certificate, asked: Asked) -> Sequence[Described]:
     """What is stored and bound, and what a renewed certificate would cause."""
     found = await supposed(rotator.gateways, certificate, utc_now(), rotator.claimed)
-    steps = [one.step for one in found]
+    steps = rotator.arranged(certificate, [one.step for one in found])
     proofs = Proofs(Proving(rotator.verify, certificate, None, steps), asked)
     waits = _waiting(certificate, steps)
     return [
         {
-            **_described(rotator.gateways[deployment.gateway], deployment, one.step, proofs),
+            **_described(rotator.gateways[deployment.gateway], deployment, step, proofs),
             **waits,
             "is_supposed": deployment.strategy != "rebind",
             **({} if one.observed is None else _as_it_is(one.observed)),
         }
-        for deployment, one in zip(certificate.deployments, found, strict=True)
+        for deployment, one, step in zip(certificate.deployments, found, steps, strict=True)
     ]
 
 
@@ -114,13 +151,21 @@ def _as_it_is(observed: Observed) -> Described:
     }
 
 
+def _head(deployment: Deployment) -> Described:
+    return {"gateway": deployment.gateway, "strategy": deployment.strategy}
+
+
 def _described(gateway: Gateway, deployment: Deployment, step: Step, proofs: Proofs) -> Described:
-    head: Described = {"gateway": deployment.gateway, "strategy": deployment.strategy}
+    head = _head(deployment)
     match step:
         case RotationError() as error:
-            return {**head, "does": "fails", "reason": error.reason, "message": error.message}
+            told = {"reason": error.reason, "message": error.message, "next": next_step(error)}
+            return {**head, "does": "fails", **told}
         case Superseded(stored):
             return {**head, "does": "nothing: superseded", "certificate_id": stored.certificate_id}
+        case Plan() if step.bad:
+            why = step.bad[0].failure
+            return {**head, "does": "goes back", "reason": why.reason, "message": why.message}
         case Plan():
             may_retire = proofs.may_retire(step)
             calls = [one for one in gateway.calls(deployment, step) if may_retire or one.step != "retire"]
@@ -132,6 +177,7 @@ def _described(gateway: Gateway, deployment: Deployment, step: Step, proofs: Pro
                 "unchanged": [name_of(binding) for binding in step.unchanged],
                 "retire": [stored.certificate_id for stored in step.retire if may_retire],
                 "waves": list(step.waves),
+                **({} if step.is_canary_asked is None else {"is_canary_asked": step.is_canary_asked}),
                 "steps": described_steps(step, calls, proofs),
                 "calls": len(calls),
                 "seconds": round(gateway.account.seconds_for(len(calls)), 1),
@@ -157,10 +203,9 @@ def _replacement(how: Replacement) -> str:
 def lines_of(described: Described) -> Iterator[str]:
     head = f"{described['gateway']} ({described['strategy']}): "
     head += "supposing a renewed certificate: " if described.get("is_supposed") else ""
-    if described["does"] == "fails":
-        yield f"{head}fails: {described['reason']}: {described['message']}"
-    else:
-        yield f"{head}{described['does']}"
+    yield ": ".join(
+        [f"{head}{described['does']}", *(str(described[it]) for it in ("reason", "message") if it in described)]
+    )
     yield from _lines_of_what_is(described)
     for fact in ("warnings", "replacement", "attach", "retire"):
         value = described.get(fact)
@@ -171,7 +216,13 @@ def lines_of(described: Described) -> Iterator[str]:
         yield f"  waits until {until}, when its window opens"
     if latest := described.get("begins_by"):
         yield f"  begins by {latest}: it is spread"
+    if described.get("was_rolled_back"):
+        yield "  was rolled back before: the sweep does not bring it again"
+    if unread := described.get("history_unread"):
+        yield f"  not known: what the history says of it: {unread}"
     steps, waves = described.get("steps"), described.get("waves")
+    if described.get("is_canary_asked") is False:
+        yield "  unproven: no endpoint is asked for anything of the first wave"
     if isinstance(steps, list) and isinstance(waves, list):
         yield from lines_of_steps(steps, len(waves))
     if calls := described.get("calls"):

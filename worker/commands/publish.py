@@ -24,6 +24,7 @@ from worker.publishing import Published, Wish, publish
 from worker.settings import Settings, SettingsError
 from worker.settings.loading import load_for_publishing
 from worker.settings.resolve import broker_url
+from worker.shielding import judge_of
 from worker.spool import SpoolError
 
 _BY_HAND: Final = "rotation-worker publish CERT --chain fullchain.pem --key privkey.pem"
@@ -124,7 +125,8 @@ def _settings(args: argparse.Namespace) -> tuple[Settings, Sequence[str]]:
 
 
 def _broker(settings: Settings) -> Broker:
-    return open_broker(settings.broker, broker_url(settings.broker), settings.retry, producer=settings.publish.producer)
+    url, judge, producer = broker_url(settings.broker), judge_of(settings), settings.publish.producer
+    return open_broker(settings.broker, url, settings.retry, exposes=judge, producer=producer)
 
 
 def _told(published: Published, *, as_json: bool) -> int:

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from worker.building import certificates_of, intake_of, rotator_of, utc_now
+from worker.building import certificates_of, intake_of
 from worker.commands.exits import FAILED, OK, TRY_AGAIN
 from worker.commands.loading import log_level, settings_of
 from worker.commands.material import Material, add_material, certificate_named, material_of_lineage, named_material
@@ -20,8 +20,10 @@ from worker.core.events import outcome_data, rfc3339
 from worker.core.outcome import BindingResult, Report, Timing
 from worker.core.window import is_open, opens_at
 from worker.forecast import Work
+from worker.generations import rotator_of
 from worker.settings import Settings
 from worker.telemetry import Metrics, configure_logs
+from worker.wall_clock import utc_now
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

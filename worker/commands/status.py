@@ -3,34 +3,65 @@
 import argparse
 import asyncio
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from worker.commands.exits import FAILED, OK, UNAVAILABLE
 from worker.commands.loading import log_level, settings_of
 from worker.commands.output import print_json, print_table, remaining, shown
 from worker.commands.refusals import in_json, refused
 from worker.core.errors import RotationError
-from worker.fleet.values import replay_command
+from worker.core.past import moment
+from worker.fleet.grouping import GROUPS
 from worker.gateways.asking import Asking
+from worker.reasons import meanings
 from worker.settings import SettingsError
 from worker.settings.credentials import read_secret
 from worker.settings.http import Http
-from worker.settings.listening import host_of
+from worker.settings.listening import host_of, is_loopback
 from worker.telemetry import configure_logs
+from worker.tls import Identity, verifying
 
 _LONGEST: Final = 256 * 1024 * 1024
 _SECONDS: Final = 30.0
-_WORST_FIRST: Final = ("dead", "failed", "parked", "rotating", "unknown", "served")
+_NEVER: Final = float("inf")
 _MOST: Final = 200
 _EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - to be replaced by loopback
 _UP: Final = "see whether `rotation-worker run` is at work there; --url names another place"
-_GRANTED: Final = "name the file that its http.token_file is, with --token-file"
+_GRANTED: Final = (
+    "name a file with its token with --token-file, or a certificate of its http.client_ca_file with --cert-file and"
+    " --key-file"
+)
+_IN_THE_OPEN: Final = "ask by https://, or over a tunnel to loopback; --insecure sends it all the same"
 _WHICH: Final = "`rotation-worker status` lists those that there are"
 Facts = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """Where one is asked, and by whom."""
+
+    url: str
+    ca_file: Path | None
+    token_file: Path | None
+    identity: Identity | None
+
+    def asking(self) -> Asking:
+        return Asking(self.url, self.ca_file, _SECONDS, longest=_LONGEST, identity=self.identity)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        if self.token_file is None:
+            return {}
+        try:
+            return {"Authorization": f"Bearer {read_secret(self.token_file, '--token-file').reveal()}"}
+        except RotationError as error:
+            raise SettingsError([error.message]) from None
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,21 +69,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help=f"more than the {_MOST} certificates that fare worst")
     parser.add_argument("--url", help="where the worker serves its page (default: http.listen of the settings)")
     parser.add_argument("--token-file", type=Path, help="its token (default: http.token_file of the settings)")
+    parser.add_argument("--cert-file", type=Path, help="instead of a token: a certificate of its http.client_ca_file")
+    parser.add_argument("--key-file", type=Path, help="the key of --cert-file")
     parser.add_argument("--ca-file", type=Path, help="whom to trust for https:// (default: the system's CAs)")
+    parser.add_argument("--insecure", action="store_true", help="send the token over http://, for all to read")
     parser.epilog = "example: rotation-worker status shop"
 
 
 def execute(args: argparse.Namespace) -> int:
     configure_logs(log_level(args))
     with in_json(args):
-        url, token_file = _place(args)
-        headers = _headers(token_file)
+        worker = _worker(args)
+        headers = worker.headers
     try:
-        status, told = asyncio.run(_asked(url, args, headers))
+        status, told = asyncio.run(_asked(worker, args.certificate, headers))
     except RotationError as error:
-        return refused(args, UNAVAILABLE, error.reason, f"{url}: {error.message}", _UP)
+        return refused(args, UNAVAILABLE, error.reason, f"{worker.url}: {error.message}", _UP)
     if status != HTTPStatus.OK or not isinstance(told, dict):
-        return _refused(args, url, status, told)
+        return _refused(args, worker.url, status, told)
     if args.json:
         print_json(told)
     elif args.certificate is None:
@@ -62,14 +96,40 @@ def execute(args: argparse.Namespace) -> int:
     return OK
 
 
-def _place(args: argparse.Namespace) -> tuple[str, Path | None]:
+def _worker(args: argparse.Namespace) -> _Worker:
     """Whoever names the place needs no settings."""
-    if args.url is not None:
-        if not args.url.startswith(("http://", "https://")):
-            raise SettingsError(["--url: http://HOST:PORT or https://HOST:PORT is the form"])
-        return args.url.rstrip("/"), args.token_file
-    http = settings_of(args).http
-    return _url_of(http), args.token_file or http.token_file
+    if args.url is None:
+        http = settings_of(args).http
+        url, token_file = _url_of(http), args.token_file or http.token_file
+    else:
+        url, token_file = args.url.rstrip("/"), args.token_file
+        _check_url(url, is_token_sent=token_file is not None and not args.insecure)
+    identity = _identity(args)
+    if identity is not None and url.startswith("http://"):
+        raise SettingsError(["--cert-file: only https:// knows client certificates"])
+    _check_usable("--ca-file", args.ca_file, None)
+    _check_usable("--cert-file, --key-file", None, identity)
+    return _Worker(url, args.ca_file, token_file, identity)
+
+
+def _check_usable(named: str, ca_file: Path | None, identity: Identity | None) -> None:
+    try:
+        verifying(ca_file, identity)
+    except OSError as error:
+        raise SettingsError([f"{named}: cannot be used ({type(error).__name__})"]) from None
+
+
+def _check_url(url: str, *, is_token_sent: bool) -> None:
+    if not url.startswith(("http://", "https://")):
+        raise SettingsError(["--url: http://HOST:PORT or https://HOST:PORT is the form"])
+    if is_token_sent and url.startswith("http://") and not is_loopback(urlsplit(url).hostname or ""):
+        raise SettingsError(["--url: the token would cross the network in the open"], next_step=_IN_THE_OPEN)
+
+
+def _identity(args: argparse.Namespace) -> Identity | None:
+    if (args.cert_file is None) != (args.key_file is None):
+        raise SettingsError(["--cert-file: goes with --key-file, and neither without the other"])
+    return None if args.cert_file is None else Identity(args.cert_file, args.key_file)
 
 
 def _url_of(http: Http) -> str:
@@ -80,18 +140,9 @@ def _url_of(http: Http) -> str:
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def _headers(token_file: Path | None) -> Mapping[str, str]:
-    if token_file is None:
-        return {}
-    try:
-        return {"Authorization": f"Bearer {read_secret(token_file, '--token-file').reveal()}"}
-    except RotationError as error:
-        raise SettingsError([error.message]) from None
-
-
-async def _asked(url: str, args: argparse.Namespace, headers: Mapping[str, str]) -> tuple[int, object]:
-    asking = Asking(url, args.ca_file, _SECONDS, longest=_LONGEST)
-    named = "" if args.certificate is None else f"?certificate={quote(args.certificate, safe='')}"
+async def _asked(worker: _Worker, certificate: str | None, headers: Mapping[str, str]) -> tuple[int, object]:
+    asking = worker.asking()
+    named = "" if certificate is None else f"?certificate={quote(certificate, safe='')}"
     try:
         return await asking("GET", f"/status.json{named}", headers, b"")
     finally:
@@ -103,7 +154,7 @@ def _refused(args: argparse.Namespace, url: str, status: int, told: object) -> i
     is_ours = isinstance(error, dict) and {"reason", "message"} <= set(error)
     reason, message = (error["reason"], error["message"]) if error and is_ours else ("unexpected_answer", "")
     if status == HTTPStatus.UNAUTHORIZED:
-        return refused(args, UNAVAILABLE, "unauthorized", f"{url}: it wants another token", _GRANTED)
+        return refused(args, UNAVAILABLE, "unauthorized", f"{url}: it does not know who asks", _GRANTED)
     if reason == "unknown_certificate":
         return refused(args, FAILED, reason, f"{shown(args.certificate)}: not in that worker's settings", _WHICH)
     return refused(args, UNAVAILABLE, reason, f"{url}: answered {status}: {shown(message)}".rstrip(": "), _UP)
@@ -111,7 +162,7 @@ def _refused(args: argparse.Namespace, url: str, status: int, told: object) -> i
 
 def _print_fleet(fleet: Facts, *, is_all: bool) -> None:
     """What is to be looked at comes last, where it is seen."""
-    every = sorted(fleet["certificates"], key=_worst_last)
+    every = sorted(fleet["certificates"], key=_worst_first, reverse=True)
     certificates = every if is_all else every[-_MOST:]
     if len(certificates) < len(every):
         print(f"{len(every) - len(certificates):,} more fare better: --all lists them, too")
@@ -123,16 +174,22 @@ def _print_fleet(fleet: Facts, *, is_all: bool) -> None:
     _print_sum(fleet)
 
 
-def _worst_last(one: Facts) -> tuple[int, float, str]:
-    days = one["days_left"]
-    return -_WORST_FIRST.index(one["state"]), 0.0 if days is None else -days, one["name"]
+def _worst_first(one: Facts) -> tuple[int, float, str]:
+    """As on the page."""
+    ends = moment(one["not_after"])
+    return GROUPS.index(one["group"]), _NEVER if ends is None else ends.timestamp(), one["name"]
 
 
 def _row(one: Facts) -> Sequence[object]:
     last, days = one["last"] or {}, one["days_left"]
     told = last.get("outcome"), last.get("reason"), last.get("at")
     left = "" if days is None else str(int(days)) + ("" if one["level"] in ("good", "soon") else f" ({one['level']})")
-    return (one["name"], one["state"], ", ".join(one["serial_numbers"]), left, _bound(one["bindings"]), *told)
+    return (one["name"], one["state"], _serials(one), left, _bound(one["bindings"]), *told)
+
+
+def _serials(one: Facts) -> str:
+    told, unknown = one["serial_numbers"], one.get("serials_unknown", 0)
+    return ", ".join([*told, *([f"{unknown} not known"] if told and unknown else [])])
 
 
 def _bound(counts: Facts) -> str:
@@ -170,11 +227,9 @@ def _print_waiting(told: Facts) -> None:
 
 
 def _what_next(dead: Facts) -> str:
-    if dead["is_exposed"]:
+    if dead["remedy"] == "new_key":
         return "issue a new key and publish it: this one was sent in the open"
-    if dead["is_withheld"] or not dead["id"]:
-        return "publish the renewal anew" if dead["is_withheld"] else "rotation-worker dead list"
-    return replay_command(dead["id"])
+    return "publish the renewal anew" if dead["remedy"] == "publish" else str(dead["command"])
 
 
 def _print_gateways(gateways: Sequence[Facts]) -> None:
@@ -192,9 +247,10 @@ def _gateway(one: Facts) -> Sequence[object]:
 
 
 def _print_sum(fleet: Facts) -> None:
-    states = ", ".join(f"{fleet['states'][state]:,} {state}" for state in _WORST_FIRST if state in fleet["states"])
+    sizes = Counter(one["group"] for one in fleet["certificates"])
+    groups = ", ".join(f"{sizes[group]:,} {group}" for group in GROUPS if sizes[group])
     queue = f"{fleet['ready']:,} in the queue, {fleet['parked_in_all']:,} parked, {fleet['dead_in_all']:,} given up"
-    print(f"\n{fleet['role']}; {len(fleet['certificates']):,} certificates: {states or 'none'}; {queue}")
+    print(f"\n{fleet['role']}; {len(fleet['certificates']):,} certificates: {groups or 'none'}; {queue}")
     for warning in _warnings(fleet):
         sys.stderr.write(f"rotation-worker: {shown(warning)}\n")
 
@@ -206,9 +262,29 @@ def _warnings(fleet: Facts) -> Iterator[str]:
         yield f"what was told before the worker started is missing: {fleet['history_problem']}"
 
 
+def _print_meaning(told: Facts) -> None:
+    """Of each reason why it failed, once: what it means, and what to do."""
+    last = told["certificate"]["last"] or {}
+    failed = [last["reason"]] if last.get("outcome") == "failed" else []
+    failed += [it["reason"] for one in told["deployments"] for it in one["bindings"] if it["reason"] is not None]
+    if failed and last.get("message"):
+        print(f"\n{shown(last['message'])}")
+    for reason in dict.fromkeys(failed):
+        if (known := meanings().get(reason)) is not None:
+            print(
+                f"\n{reason}: {known.text}\n  what to do: {known.advice}. Tried again by itself: {known.comes_again}."
+            )
+
+
+def _gist(reason: str) -> str:
+    known = meanings().get(reason)
+    return reason if known is None else known.gist
+
+
 def _print_certificate(told: Facts) -> None:
     columns = ("certificate", "state", "serial", "days left", "bindings", "outcome", "reason", "at")
     print_table(columns, [_row(told["certificate"])], empty="")
+    _print_meaning(told)
     for deployment in told["deployments"]:
         print()
         standing, listed = deployment["standing"], deployment["bindings"]
@@ -217,6 +293,8 @@ def _print_certificate(told: Facts) -> None:
         print_table((standing["key"], "instance", "state", "reason", "message"), rows, empty=nothing)
     _print_running(told["running"])
     _print_waiting(told)
+    for parked in told["parked"]:
+        print(f"\n{parked['certificate']} waits: {shown(parked['message'] or _gist(parked['reason']))}")
     print()
     past = (
         (one["at"], one["outcome"], one["reason"], one["serial_number"], f"{one['duration']:.1f}", one["renewal_id"])

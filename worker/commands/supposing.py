@@ -15,7 +15,7 @@ from worker.core.schedule import Schedule
 from worker.core.strategies import plan
 from worker.core.uploads import fingerprint_in
 from worker.core.waiting import Step
-from worker.dating import dated_at
+from worker.expiry_lookup import with_expiry
 from worker.gateways.base import Gateway
 from worker.gateways.together import together
 
@@ -46,7 +46,7 @@ async def supposed(
 async def _dated(gateway: Gateway, deployment: Deployment, one: Supposed, schedule: Schedule) -> Supposed:
     if one.observed is None or isinstance(one.step, RotationError):
         return one
-    return replace(one, step=await dated_at(gateway, deployment, one.step, one.observed, schedule))
+    return replace(one, step=await with_expiry(gateway, deployment, one.step, one.observed, schedule))
 
 
 async def _observed(gateway: Gateway, deployment: Deployment) -> Observed | RotationError:

@@ -15,7 +15,6 @@ from worker.awaiting import Awaited
 from worker.beside import beside
 from worker.broker.base import Broker, BrokerError
 from worker.broker.facts import Told
-from worker.building import rotator_of, utc_now
 from worker.commands.arguments import seconds
 from worker.commands.exits import FAILED, OK
 from worker.commands.loading import log_level, settings_of
@@ -29,12 +28,14 @@ from worker.core.errors import Failure, failure_of
 from worker.core.events import rfc3339
 from worker.core.past import Placed
 from worker.core.renewal import OWN_PRODUCER
+from worker.generations import rotator_of
 from worker.rotation import Rotator
 from worker.settings import Settings, SettingsError
 from worker.settlement import Identity
 from worker.substitute import Substitute
 from worker.sweep import Finding, Sweeper
 from worker.telemetry import Metrics, configure_logs
+from worker.wall_clock import utc_now
 
 _log = structlog.get_logger()
 _AT_ONCE: Final = 8

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 from urllib.parse import unquote, urlsplit
 
-from worker.app import broker_of
+from worker.broker import broker_of
 from worker.broker.topology import definitions
 from worker.commands.exits import OK
 from worker.commands.loading import log_level, settings_of
@@ -12,6 +12,7 @@ from worker.commands.output import print_json
 from worker.commands.refusals import in_json
 from worker.settings import Settings
 from worker.settings.resolve import broker_url, unsigned_producers
+from worker.shielding import judge_of
 from worker.telemetry import configure_logs
 
 
@@ -47,7 +48,7 @@ def _vhost(settings: Settings) -> str:
 async def _apply(settings: Settings) -> None:
     # Asked for by name, it is done, also where a worker only checks.
     declaring = settings.broker.model_copy(update={"declare_": True})
-    broker = broker_of(settings.model_copy(update={"broker": declaring}))
+    broker = broker_of(settings.model_copy(update={"broker": declaring}), judge_of(settings))
     try:
         await broker.declare()
     finally:

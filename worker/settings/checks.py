@@ -13,7 +13,7 @@ from worker.settings.gateways import AkSkAuth, ApiKeyAuth, ByCloud, Gateway, Pas
 from worker.settings.listening import http_problems, is_loopback
 from worker.settings.model import Broker, Certificate, Deployment, Domain, Lineage, Publish, Settings, Trust
 from worker.settings.moving import moving_problems
-from worker.settings.proving import endpoint_problems, verify_problems
+from worker.settings.proving import endpoint_problems, proof_problems, verify_problems
 from worker.settings.timed import window_problems
 from worker.settings.vault import Vault, VaultAppRole
 
@@ -161,6 +161,8 @@ def _certificate(settings: Settings, name: str, certificate: Certificate) -> Ite
     for number, deployment in enumerate(certificate.deployments):
         yield from _deployment(settings, f"{place}.deployments.{number}", deployment)
     yield from verify_problems(f"{place}.verify", certificate.verify_)
+    if _is_looked_at(certificate):
+        yield from proof_problems(f"{place}.verify", certificate.verify_, settings.retry.slice_seconds)
     for number, one in enumerate(certificate.names):
         if not is_domain(one.lower()):
             yield f"{place}.names.{number}: not a domain name"
@@ -171,6 +173,13 @@ def _certificate(settings: Settings, name: str, certificate: Certificate) -> Ite
     if certificate.keep_previous:
         yield from _kept(f"{place}.keep_previous", settings.trust, name, certificate)
     yield from window_problems(place, certificate, settings.retry.parking_seconds)
+
+
+def _is_looked_at(certificate: Certificate) -> bool:
+    """Whether anything is asked for what it serves."""
+    listeners = (one for deployment in certificate.deployments for one in deployment.listeners)
+    said = certificate.verify_
+    return bool(said.endpoints) or said.domains or any(one.endpoint is not None for one in listeners)
 
 
 def _kept(place: str, trust: Trust, name: str, certificate: Certificate) -> Iterator[str]:

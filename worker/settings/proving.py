@@ -28,6 +28,12 @@ def verify_problems(place: str, verify: Verify) -> Iterator[str]:
         yield from (f"{place}.{key}: only with domains = true" for key in without)
 
 
+def proof_problems(place: str, verify: Verify, time_slice: float) -> Iterator[str]:
+    """Of a certificate that anything is asked for. What is not proven within `time_slice` is looked at all anew."""
+    if verify.within_seconds > time_slice / 2:
+        yield f"{place}.within_seconds: longer than half of retry.slice_seconds: no proof might come to its end"
+
+
 def _host(place: str, wildcard: str, host: str) -> Iterator[str]:
     if not wildcard.startswith("*.") or not is_domain(wildcard):
         yield f"{place}: has a key that is no wildcard"

@@ -55,10 +55,7 @@ def _text(file: Path) -> str:
 
 
 def _where_to(error: OSError) -> str:
-    is_there = not isinstance(error, FileNotFoundError | NotADirectoryError)
-    return (
-        "" if is_there else "name your settings with --config FILE or ROTATION_CONFIG; config/worker.toml is an example"
-    )
+    return _NAMED if isinstance(error, FileNotFoundError | NotADirectoryError) else ""
 
 
 def _place(message: str, text: str) -> str:

@@ -26,4 +26,4 @@ class Verify(Model):
     hosts: dict[str, str] = Field(default_factory=dict)
     """By the wildcard that covers it, the name that is asked for in its stead."""
     within_seconds: Seconds = 60
-    """Until each serves the new certificate."""
+    """Until each serves the new certificate. At most half of `retry.slice_seconds`."""
