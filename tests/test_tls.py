@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.gateways import AUTHORITY
+from tests.support.judging import kept_by_all
 from worker.broker import open_broker
 from worker.broker.base import BrokerError
 from worker.core.secret import Secret
@@ -30,6 +31,6 @@ async def test_a_broker_is_not_connected_to_with_what_is_no_file(tmp_path: Path,
     (tmp_path / "root.pem").write_text(AUTHORITY.root_pem)
     files = {"ca_file": tmp_path / "root.pem", "cert_file": tmp_path / "root.pem", key: endless}
     url = "amqps://worker@127.0.0.1:1/"
-    broker = open_broker(Settings.model_validate({"url": url, **files}), Secret(url), Retry())
+    broker = open_broker(Settings.model_validate({"url": url, **files}), Secret(url), Retry(), exposes=kept_by_all)
     with pytest.raises(BrokerError, match="cannot be used"):
         await broker.declare()

@@ -14,6 +14,7 @@ from tests.bite.faults_of_reading import OF_READING
 from tests.bite.faults_of_sight import OF_SIGHT
 from tests.bite.faults_of_telling import OF_TELLING
 from tests.bite.faults_of_the_page import OF_THE_PAGE
+from tests.bite.faults_of_the_way_back import OF_THE_WAY_BACK
 from tests.bite.faults_of_time import OF_TIME
 from tests.bite.faults_of_trust import OF_TRUST
 from tests.bite.faults_of_vault import OF_VAULT
@@ -36,4 +37,5 @@ FAULTS: Final = (
     *OF_READING,
     *OF_SIGHT,
     *OF_THE_PAGE,
+    *OF_THE_WAY_BACK,
 )

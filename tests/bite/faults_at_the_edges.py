@@ -28,16 +28,16 @@ ASKING: Final = (
     ),
     Fault(
         "what is bound is deleted",
-        "gateways/huawei_apig/__init__.py",
-        "                return False\n            await self._detach(stored, bound)\n",
-        "                pass\n            await self._detach(stored, bound)\n",
+        "gateways/huawei_apig/detaching.py",
+        "        if rows and not await self._is_free(stored, rows, moved):\n            return False\n",
+        "        if rows:\n            await self.client.detach(stored.certificate_id, list(map(_with_flag, rows)))\n",
         "gateways/test_huawei_changes.py::test_only_what_nothing_is_bound_to_is_retired",
     ),
     Fault(
         "one bad domain fails its whole chunk",
         "gateways/huawei_apig/attaching.py",
-        "if len(chunk) == 1 or not (_may_be_of_one(tried) or (is_broken and halvings)):",
-        "if len(chunk) == 1 or not (is_broken and halvings):",
+        "if len(chunk) == 1 or not (_may_be_of_one(error) or (is_broken and reach.halvings)):",
+        "if len(chunk) == 1 or not (is_broken and reach.halvings):",
         "gateways/test_huawei_changes.py::test_bad_domains_are_found_by_halving",
     ),
     Fault(
@@ -233,7 +233,7 @@ HANDING_OVER: Final = (
     ),
     Fault(
         "the embedded broker settles after its consumer has stopped",
-        "broker/sqlite.py",
+        "broker/sqlite_deliveries.py",
         "        self.in_hand.check()\n        await self.broker.write(",
         "        await self.broker.write(",
         "broker/test_contract.py::test_nothing_is_settled_after_the_consumer_has_stopped[sqlite]",

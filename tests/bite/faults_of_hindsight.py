@@ -88,9 +88,9 @@ OF_HINDSIGHT: Final = (
     ),
     Fault(
         "what was begun in one session is believed in the next",
-        "consumer.py",
-        "            self._begun.clear()",
-        "            # self._begun.clear()",
+        "attempt.py",
+        "        self._begun.clear()",
+        "        pass",
         "worker/test_hindsight.py::"
         "test_what_was_put_at_some_places_by_a_renewal_that_is_parked_is_not_undone_by_an_older_one",
     ),
@@ -141,7 +141,7 @@ OF_HINDSIGHT: Final = (
         "broker/facts.py",
         'key = _key(str(event.get("id")), certificate, digest)',
         'key = _key(str(event.get("id")), certificate, None)',
-        "worker/test_consumer.py::test_a_renewal_whose_id_was_used_before_is_rotated_when_its_copy_comes",
+        "worker/test_told_before.py::test_a_renewal_whose_id_was_used_before_is_rotated_when_its_copy_comes",
     ),
     Fault(
         "what was taken back is forgotten when the same is brought often",

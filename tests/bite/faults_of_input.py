@@ -16,6 +16,20 @@ OF_INPUT: Final = (
         _CRAFTED,
     ),
     Fault(
+        "keys of any algorithm are loaded",
+        "core/key_kind.py",
+        "if not algorithm[1].startswith(_TAKEN):",
+        "if not algorithm[1]:",
+        _CRAFTED,
+    ),
+    Fault(
+        "a key of any length is compared with the id",
+        "intake.py",
+        "len(material[1].reveal()) > LONGEST_KEY",
+        "len(material[1].reveal()) < 0",
+        "bad_inputs/test_crafted_keys.py::test_a_key_that_is_too_long_is_compared_with_no_id",
+    ),
+    Fault(
         "an algorithm is looked up by its hash",
         "trust/signing.py",
         '_ACCEPTED: Final = (_ALGORITHM, "EdDSA")',

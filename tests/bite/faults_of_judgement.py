@@ -70,7 +70,7 @@ PLANNING: Final = (
     ),
     Fault(
         "names that the settings ask for are not compared",
-        "rotation.py",
+        "core/covering.py",
         "    check_covered(certificate.name, certificate.names, leaf)\n",
         "",
         "rotation/test_rotation.py::test_a_name_that_the_settings_ask_for_is_covered_where_only_listeners_are_bound",
@@ -206,7 +206,7 @@ JUDGING: Final = (
     ),
     Fault(
         "an old key in a new certificate is not noticed",
-        "consumer.py",
+        "attempt.py",
         "self.intake.bundle_of(renewal, used_keys(seen.past))",
         "self.intake.bundle_of(renewal, ())",
         "worker/test_key_memory.py::test_a_renewal_with_the_key_of_the_one_before_is_told_with_a_warning",

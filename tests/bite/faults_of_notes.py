@@ -10,13 +10,14 @@ _SWEPT: Final = (
 _BACK: Final = (
     "reliability/test_crash_rolled_back.py::test_whatever_effect_of_it_a_worker_dies_at_everything_is_back_in_the_end"
 )
+_AT_ONCE: Final = "rotation/test_proven_at_once.py::"
 _GOING_BACK: Final = "rotation/test_going_back.py::"
 
 OF_NOTES: Final = (
     Fault(
         "no note is left before the change",
         "rotation.py",
-        """            await self._snapshots.keep(deployment, proving.leaf, todo, answered, is_kept=is_kept)
+        """            await self._snapshots.keep(deployment, proving.leaf, todo, noted, is_kept=is_kept)
         gateway = self._gateway(deployment)
 """,
         """            pass
@@ -26,7 +27,7 @@ OF_NOTES: Final = (
     ),
     Fault(
         "notes are never read",
-        "consumer.py",
+        "attempt.py",
         "        self.rotator.recall(leaf, kept)\n",
         "        self.rotator.recall(leaf, {} and kept)\n",
         f"{_SWEPT}[flags moved by the PUT]",
@@ -92,7 +93,7 @@ OF_NOTES: Final = (
     Fault(
         "what an earlier life moved stays where it is",
         "core/snapshot.py",
-        "tuple(binding for binding in came if binding not in step.back_to)",
+        "tuple(binding for binding in came if binding not in step.back_to or binding in adrift)",
         "()",
         f"{_BACK}[blue green, from a certificate of another name]",
     ),
@@ -106,7 +107,7 @@ OF_NOTES: Final = (
     Fault(
         "what went back leaves the bad one behind",
         "going_back.py",
-        "            await is_retired(self.settling.gateway, done.stored, done.moved)\n",
+        "            await is_retired(self.settling.gateway, done.stored, _where(done))\n",
         "            pass\n",
         f"{_BACK}[blue green, bad at wave 1]",
     ),
@@ -149,8 +150,22 @@ OF_NOTES: Final = (
     Fault(
         "nothing is proven where another deployment failed",
         "proving.py",
-        "return is_bad or not any(failure.transient for failure in report.failures)",
-        'return is_bad or report.outcome == "succeeded"',
-        f"{_GOING_BACK}test_what_went_well_is_proven_although_another_deployment_failed_for_good",
+        "return is_well or (progress.has_changed and bool(progress.unproven))",
+        "return is_well",
+        f"{_AT_ONCE}test_what_is_bad_goes_back_although_another_deployment_is_to_be_tried_again",
+    ),
+    Fault(
+        "what was proven is proven again at every attempt",
+        "snapshots.py",
+        "return kept.proven.difference(todo.attach)",
+        "return frozenset()",
+        f"{_AT_ONCE}test_what_was_proven_in_one_attempt_is_not_proven_again_until_all_is_well",
+    ),
+    Fault(
+        "what comes later is never proven",
+        "proving.py",
+        "each.good if is_whole else each.unproven",
+        "each.good if is_whole else each.unproven if not each.proven else ()",
+        f"{_AT_ONCE}test_what_comes_later_is_all_that_is_proven_later",
     ),
 )

@@ -7,6 +7,7 @@ from tests.bite.fault import Fault
 _CANARY: Final = "rotation/test_canary.py::"
 _EXPOSED: Final = "rotation/test_exposed_key.py::"
 _BEFORE: Final = "verification/test_before.py::"
+_SOCKETS: Final = "rotation/test_canary_on_sockets.py::"
 _MOVED_BEFORE: Final = "rotation/test_moved_before.py::"
 _SHARING: Final = "verification/test_sharing.py::"
 OF_PROOF: Final = (
@@ -92,31 +93,124 @@ OF_PROOF: Final = (
     ),
     Fault(
         "what is served elsewhere never ends",
-        "dating.py",
+        "expiry_lookup.py",
         "return dated(step, observed, elsewhere)",
         "return dated(step, observed)",
-        "rotation/test_dating.py::test_what_ends_soon_where_a_binding_is_now_waits_for_no_window",
+        "rotation/test_expiry_lookup.py::test_what_ends_soon_where_a_binding_is_now_waits_for_no_window",
     ),
     Fault(
         "what a certificate broke is the worker's own network",
         "verification/probing.py",
-        "return not any(one.is_there and one.probe.key in answered for one in verdicts)",
+        "return not any(one.is_there for one in known)",
         "return True",
         f"{_BEFORE}test_the_only_endpoint_that_the_new_certificate_breaks_is_the_certificates_fault",
     ),
     Fault(
         "the worker's own network is what a certificate broke",
         "verification/probing.py",
-        "one.is_there and one.probe.key in answered",
-        "one.probe.key in answered",
+        "return not any(one.is_there for one in known)",
+        "return not known",
         f"{_BEFORE}test_what_answered_and_cannot_be_found_any_more_may_be_the_workers_own_network",
+    ),
+    Fault(
+        "what was dead before is the worker's own network",
+        "verification/probing.py",
+        "return not answered or not all(one.is_as_before for one in verdicts)",
+        "return True",
+        f"{_SOCKETS}test_a_deployment_of_which_nothing_answers_moves_where_another_one_does",
+    ),
+    Fault(
+        "a dead endpoint is a canary",
+        "canary.py",
+        "if not reach.is_dead(one)))",
+        "if reach or one))",
+        f"{_SOCKETS}test_a_dead_endpoint_is_no_canary_and_keeps_no_other_domain_from_being_renewed",
+    ),
+    Fault(
+        "what was not seen opens the next wave",
+        "carrying.py",
+        "(not self.progress.is_dark or self.todo.is_canary_asked is False)",
+        "True",
+        "rotation/test_as_before.py::test_all_waves_move_and_the_end_says_what_could_not_be_seen",
+    ),
+    Fault(
+        "a wave that nobody came to look at before is not looked at",
+        "proving.py",
+        "(done.has_looked and all(map(done.reach.knows, asked)))",
+        "done.has_looked",
+        f"{_SOCKETS}test_a_canary_that_breaks_goes_back_wherever_its_endpoint_stands[-1.0-1]",
+    ),
+    Fault(
+        "a note has what answered first, whoever's it is",
+        "core/proof.py",
+        "answered = [*mine, *sorted(self.answered.difference(mine))]",
+        "answered = [*sorted(self.answered.difference(mine)), *mine]",
+        f"{_SOCKETS}test_the_second_deployments_canary_that_breaks_goes_back[True]",
     ),
     Fault(
         "who takes over does not know what answered before",
         "core/note.py",
-        "answered=sorted(note.snapshot.answered)",
+        "answered=sorted(note.snapshot.reach.answered)",
         "answered=[]",
         "core/test_note.py::test_a_note_is_read_as_it_was_written",
+    ),
+    Fault(
+        "what moves first is whatever comes first",
+        "canary.py",
+        "(one.name != name, one not in provable)",
+        "False",
+        "worker/test_proof.py::test_a_domain_that_is_asked_for_moves_first_and_if_it_is_bad_alone",
+    ),
+    Fault(
+        "a worker does not know what it will ask",
+        "generations.py",
+        "        asked=probing.behind,\n",
+        "",
+        "worker/test_proof.py::test_a_domain_that_is_asked_for_moves_first_and_if_it_is_bad_alone",
+    ),
+    Fault(
+        "what an attempt that is forgotten has stored replaces nothing",
+        "core/reporting.py",
+        "isinstance(todo.replacement, UploadEach) or todo.previous is not None)",
+        "isinstance(todo.replacement, UploadEach))",
+        "rotation/test_attempts.py::test_what_moves_has_replaced_what_was_there_whoever_stored_it",
+    ),
+    Fault(
+        "a newer certificate that is left alone is what was replaced",
+        "core/moving.py",
+        "_previous(rows, green,",
+        "_previous(observed.bound, green,",
+        "core/test_moving.py::test_a_domain_that_serves_a_newer_certificate_of_somebody_is_left_alone",
+    ),
+    Fault(
+        "a last attempt that sees nothing tells of nothing",
+        "rotation.py",
+        "        self._snapshots.learn(leaf, report.deployments, proving.proven_for_good(carried))\n",
+        "",
+        "rotation/test_attempts.py::"
+        "test_a_last_attempt_that_sees_nothing_any_more_tells_what_those_before_have_replaced",
+    ),
+    Fault(
+        "what was dead before takes everything back",
+        "verification/looking.py",
+        "is_as_before = failure is not None and not self._is_worse",
+        "is_as_before = False",
+        "worker/test_proof.py::"
+        "test_an_address_that_was_dead_before_takes_nothing_back_in_whichever_attempt_and_is_told",
+    ),
+    Fault(
+        "who takes over does not know what was dead before",
+        "core/note.py",
+        "unreached=sorted(note.snapshot.reach.unreached)",
+        "unreached=[]",
+        "core/test_note.py::test_a_note_is_read_as_it_was_written",
+    ),
+    Fault(
+        "what is worse than before goes unseen beside what is not",
+        "carrying.py",
+        "if any(not one.is_as_before for one in found):",
+        "if all(not one.is_as_before for one in found):",
+        "rotation/test_as_before.py::test_whatever_is_worse_beside_it_takes_everything_back",
     ),
     Fault(
         "an endpoint of two certificates is one's alone",
@@ -171,7 +265,7 @@ OF_PROOF: Final = (
     Fault(
         "a worker does not look before it changes anything",
         "generations.py",
-        "answering=probing.answering,",
+        "looks=probing.reach,",
         "",
         "worker/test_proof.py::test_the_only_domain_that_comes_to_no_handshake_any_more_goes_back_and_so_clients_see",
     ),

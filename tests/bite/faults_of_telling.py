@@ -4,6 +4,7 @@ from typing import Final
 
 from tests.bite.fault import Fault
 
+_PLAN: Final = "commands/test_plan_remembers.py::"
 OF_TELLING: Final = (
     Fault(
         "a deaf worker is kept alive by its watchdog",
@@ -24,7 +25,7 @@ OF_TELLING: Final = (
         "notifying.py",
         "state.ready > 0 and state.room > 0",
         "state.ready > 0",
-        "worker/test_notifying.py::test_a_worker_gets_on_unless_it_leaves_what_it_could_take_or_tries_no_more",
+        "worker/test_notifying.py::test_a_worker_makes_progress_unless_it_leaves_what_it_could_take_or_tries_no_more",
     ),
     Fault(
         "an older end takes the place of a newer one after a restart",
@@ -61,5 +62,26 @@ OF_TELLING: Final = (
         "step = step_for(delay, self.retry.parking)",
         "step = delay",
         "worker/test_settlement.py::test_the_log_tells_for_how_long_it_is_parked_and_apart_from_that_what_was_asked",
+    ),
+    Fault(
+        "a plan does not know what was put there since",
+        "commands/plan.py",
+        "        if objection is not None:\n",
+        "        if objection == name:\n",
+        f"{_PLAN}test_what_was_put_there_since_supersedes_it_before_any_gateway_is_asked",
+    ),
+    Fault(
+        "a plan does not know what is to go back",
+        "commands/plan.py",
+        "rotator.recall(bundle.leaf, known.notes)",
+        "rotator.recall(bundle.leaf, {})",
+        f"{_PLAN}test_what_a_worker_has_found_bad_goes_back",
+    ),
+    Fault(
+        "a plan does not say that it knows of no history",
+        "commands/plan.py",
+        '"history_unread": known.unread',
+        '"history_unread": None',
+        f"{_PLAN}test_where_the_history_cannot_be_read_that_is_told_with_what_is_planned",
     ),
 )

@@ -49,7 +49,7 @@ OF_TIME: Final = (
     ),
     Fault(
         "a newer certificate is not seen before the window opens",
-        "consumer.py",
+        "attempt.py",
         "        self._postponed.forget(renewal.certificate)\n",
         "",
         "worker/test_postponing.py::test_an_older_renewal_that_waits_is_superseded_when_it_wakes_after_a_newer_one",

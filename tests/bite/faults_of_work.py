@@ -4,6 +4,7 @@ from typing import Final
 
 from tests.bite.fault import Fault
 
+_LEFT: Final = "worker/test_slices.py::test_what_earlier_slices_have_replaced_is_told_when_nothing_more_is_reached"
 SETTLING: Final = (
     Fault(
         "ack before publish",
@@ -46,19 +47,19 @@ SETTLING: Final = (
         "settlement.py",
         "if self.is_opened and self.renewal_id is not None else",
         "if self.renewal_id is not None else",
-        "worker/test_consumer.py::test_what_a_stranger_claims_does_not_take_the_place_of_the_renewal_itself",
+        "worker/test_told_before.py::test_what_a_stranger_claims_does_not_take_the_place_of_the_renewal_itself",
     ),
     Fault(
         "a redelivery does not ask the history",
         "settlement.py",
         "        if not comes_again(message):\n            return None\n",
         "        if message.redeliveries >= 0:\n            return None\n",
-        "worker/test_consumer.py::test_what_was_told_before_and_not_settled_is_settled_as_it_was_told",
+        "worker/test_told_before.py::test_what_was_told_before_and_not_settled_is_settled_as_it_was_told",
     ),
     Fault(
         "the history is not asked again inside the turn",
-        "consumer.py",
-        """        if (told := await self._settlement.told(message, identity)) is not None:
+        "attempt.py",
+        """        if (told := await self.settlement.told(message, identity)) is not None:
             return told
 """,
         "",
@@ -69,18 +70,18 @@ SETTLING: Final = (
         "settlement.py",
         'if told.outcome == "failed":',
         'if told.outcome == "never":',
-        "worker/test_consumer.py::test_what_was_told_before_and_not_settled_is_settled_as_it_was_told",
+        "worker/test_told_before.py::test_what_was_told_before_and_not_settled_is_settled_as_it_was_told",
     ),
     Fault(
         "what is put back is taken out first",
         "broker/rabbitmq.py",
-        """                    await self.copy(AGAIN, again(opened(one, self.user)))
-                    async with guarded("settling", self.timeout):
-                        await one.ack()
+        """                await self.copy(AGAIN, again(opened(one, self.user)))
+                async with guarded("settling", self.timeout):
+                    await one.ack()
 """,
-        """                    async with guarded("settling", self.timeout):
-                        await one.ack()
-                    await self.copy(AGAIN, again(opened(one, self.user)))
+        """                async with guarded("settling", self.timeout):
+                    await one.ack()
+                await self.copy(AGAIN, again(opened(one, self.user)))
 """,
         "reliability/test_process_dead.py::test_a_replay_that_does_not_come_to_its_end_loses_nothing",
     ),
@@ -113,18 +114,32 @@ CONSUMING: Final = (
         "consumer.py",
         "task = group.create_task(work)",
         "task = asyncio.create_task(work)",
-        "worker/test_consumer.py::test_a_lost_broker_cancels_what_is_in_hand",
+        "worker/test_connections.py::test_a_lost_broker_cancels_what_is_in_hand",
     ),
     Fault(
         "slices for ever",
-        "consumer.py",
+        "attempt.py",
         "if idle > _MOST_IDLE_SLICES or not effort.is_getting_on:",
         "if not effort.is_getting_on:",
         "worker/test_slices.py::test_slices_in_which_it_only_waits_are_an_attempt_after_a_handful",
     ),
     Fault(
+        "who stands still tells nothing of what is there",
+        "attempt.py",
+        "told = effort.left or Report.refused(STANDSTILL)",
+        "told = Report.refused(STANDSTILL)",
+        f"{_LEFT}[True]",
+    ),
+    Fault(
+        "what an interrupted attempt has reached is forgotten",
+        "snapshots.py",
+        "                self.learn(leaf, [told])\n",
+        "                pass\n",
+        f"{_LEFT}[False]",
+    ),
+    Fault(
         "the last delivery is tried",
-        "consumer.py",
+        "attempt.py",
         "        if message.is_last_delivery:\n            return Report.refused(TOO_OFTEN)\n",
         "",
         "worker/test_consumer.py::test_the_last_delivery_that_the_broker_gives_is_told_and_buried_untried",
@@ -153,14 +168,14 @@ CONSUMING: Final = (
     Fault(
         "nothing in hand is waited for at the end",
         "consumer.py",
-        "await asyncio.wait(tasks, timeout=self._heir.policy.drain_seconds)",
+        "await asyncio.wait(tasks, timeout=self.attempts.policy.drain_seconds)",
         "await asyncio.wait(tasks, timeout=0)",
         "worker/test_several_in_hand.py::test_what_is_in_hand_is_finished_before_the_end_as_long_as_it_may_take",
     ),
     Fault(
         "what does not finish in time is waited for",
         "consumer.py",
-        "await asyncio.wait(tasks, timeout=self._heir.policy.drain_seconds)",
+        "await asyncio.wait(tasks, timeout=self.attempts.policy.drain_seconds)",
         "await asyncio.wait(tasks)",
         "worker/test_several_in_hand.py::test_what_is_in_hand_is_finished_before_the_end_as_long_as_it_may_take",
     ),
@@ -184,7 +199,7 @@ ROTATING: Final = (
     Fault(
         "no read-back",
         "carrying.py",
-        "            self.progress = replace(self.progress, results=await self._read_back(results))\n",
+        "            self.progress = replace(self.progress, results=shown)\n",
         "            pass\n",
         "rotation/test_rotation.py::test_an_accepted_replacement_without_effect_is_never_a_success",
     ),
@@ -261,8 +276,8 @@ ROTATING: Final = (
     Fault(
         "a failed proof is passed over",
         "proving.py",
-        "        if shortfalls or any(",
-        "        if not shortfalls and any(",
+        "        if is_worse or any(",
+        "        if not is_worse and any(",
         "rotation/test_rotation.py::test_a_proof_that_fails_makes_the_rotation_fail",
     ),
     Fault(

@@ -282,7 +282,7 @@ files = ["."]
         "typo",
         "dead replya",
         2,
-        "argument action: no such one: 'replya' (choose from 'list', 'replay')",
+        "argument action: no such one: 'replya' (choose from 'list', 'replay', 'drop')",
         "did you mean replay?",
     ),
     Mistake("typo", "rotate shop --chian x", 2, "unrecognized arguments: --chian x", "did you mean --chain?"),

@@ -12,6 +12,7 @@ from tests.broker.places import event, renewal, retry
 from tests.commands.processes import run
 from tests.settings.files import APIG, certificate, in_place, written
 from tests.support.fake_vault import FakeVault, serving
+from tests.support.judging import kept_by_all
 from tests.support.rabbit import broker_settings, running
 from tests.support.service import toml, write_settings
 from worker.broker import open_broker
@@ -57,7 +58,7 @@ def worker(folder: Path, node: RabbitNode, settings: Settings, user: str, **righ
 async def test_every_right_at_the_broker_is_tried_and_nothing_comes_of_it(tmp_path: Path) -> None:
     with running(tmp_path / "node") as node:
         settings = broker_settings(url=node.url, timeout_seconds=10)
-        broker = open_broker(settings, Secret(node.url), retry())
+        broker = open_broker(settings, Secret(node.url), retry(), exposes=kept_by_all)
         await broker.declare()
         await broker.publish_event(event())
         await broker.publish_renewal(renewal())
@@ -237,8 +238,10 @@ NAMES = [
     "broker: connect",
     "gateway apig",
     *(f"gateway apig: {right}" for right in AT_APIG.values()),
+    "gateway apig: stored certificates",
     "gateway bycloud",
     *(f"gateway bycloud: {right}" for right in AT_BYCLOUD.values()),
+    "gateway bycloud: stored certificates",
 ]
 
 
@@ -281,6 +284,21 @@ async def test_every_right_that_deployments_need_at_a_cloud_is_tried_and_what_is
             },
         )
         assert not sandbox.world.changes
+
+
+async def test_a_certificate_that_is_not_stored_is_told_with_its_place_in_the_settings(tmp_path: Path) -> None:
+    async with Sandbox() as sandbox:
+        path = deployed(sandbox, tmp_path)
+        sandbox.world.certificates.clear()
+        status, said, _ = await run("check", "--config", path)
+        assert not sandbox.world.changes
+    lines = said.splitlines()
+    told = "certificates.shop.deployments.0.certificate_id: not_found: no certificate with this id is stored at apig"
+    at = lines.index(f"FAILED  {told}")
+    assert (status, [line for line in lines if "FAILED" in line]) == (78, [lines[at]])
+    assert "next: " in lines[at + 1]
+    assert "`rotation-worker discover apig`" in lines[at + 1]
+    assert "ok      gateway bycloud: stored certificates" in lines
 
 
 async def test_a_wildcard_that_nobody_can_ask_for_is_told_and_is_no_failure(tmp_path: Path) -> None:

@@ -2,16 +2,19 @@
 
 import argparse
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
 from tests.support.clouds import renewal
 from tests.support.gateways import AUTHORITY
+from tests.support.virtual_time import run_virtual
 from worker.broker.base import EXPOSED, Dead, Message, withheld
-from worker.commands.dead import _age, _exposes, _list
+from worker.commands.dead import _age, _asked_for, _list
 from worker.settings import Settings
+from worker.shielding import exposes
 
 ISSUED = AUTHORITY.issue(["a.example.com"])
 EARLY = datetime(2026, 11, 20, 10, tzinfo=UTC)
@@ -69,4 +72,41 @@ def test_of_one_that_held_a_key_in_the_open_it_is_told(
 )
 def test_what_no_worker_has_seen_is_judged_as_a_worker_does(body: bytes, is_exposed: object, *, allowed: bool) -> None:
     settings = Settings.model_validate({"trust": {"allow_plain_keys": allowed}})
-    assert _exposes(settings, Message(body, "application/cloudevents+json")) is is_exposed
+    assert (
+        exposes(Message(body, "application/cloudevents+json"), allow_plain_keys=settings.trust.allow_plain_keys)
+        is is_exposed
+    )
+
+
+@dataclass
+class Looked:
+    """A broker whose dead letters are in another's hands for a while."""
+
+    looks: list[list[Dead]]
+    is_at_work: bool = True
+
+    async def dead(self) -> list[Dead]:
+        return self.looks.pop(0)
+
+    async def is_served(self) -> bool:
+        return self.is_at_work
+
+
+@pytest.mark.parametrize(
+    ("looks", "ids", "is_at_work", "left"),
+    [
+        ([[], ALL], (), True, 0),
+        ([ALL[:1], ALL[:2]], ("a",), True, 0),
+        ([[], [], [], ALL], (), True, 1),
+        ([[], ALL], (), False, 1),
+        ([ALL, ALL], (), True, 1),
+    ],
+)
+def test_while_a_worker_looks_at_them_nobody_is_told_that_they_are_not_there(
+    looks: list[list[Dead]], ids: tuple[str, ...], *, is_at_work: bool, left: int
+) -> None:
+    broker: Any = Looked(list(looks), is_at_work)
+    args = argparse.Namespace(ids=ids, certificate=None)
+    found = run_virtual(_asked_for(broker, args))
+    assert len(broker.looks) == left
+    assert [one.id for one in found] == [one.id for one in sorted(looks[-left - 1], key=_age)]

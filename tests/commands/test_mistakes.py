@@ -68,7 +68,7 @@ LOWLY: Sequence[str] = ("setpriv", "--bounding-set=-dac_override,-dac_read_searc
         ("worker.toml", "history", 78, "{folder}/worker.toml: Permission denied", "run it as a user who may"),
         (
             *("archive/shop/privkey.pem", f"publish shop {FILES}", 65),
-            *("file_permissions: key: Permission denied", "give the file to the user who runs this, with chmod 600"),
+            *("file_permissions: key: Permission denied", "give the file to the user who reads it, with chmod 600"),
         ),
         ("live", f"rotate shop {FILES}", 65, "file_permissions: --chain: Permission denied", "give the file"),
         ("live", f"plan shop {FILES}", 65, "file_permissions: --chain: Permission denied", "give the file"),

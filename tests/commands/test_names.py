@@ -7,6 +7,7 @@ import pytest
 
 from tests.commands.processes import run
 from tests.settings.files import APIG, certificate, in_place, written
+from tests.support.judging import kept_by_all
 from worker.broker import open_broker
 from worker.broker.base import Broker, Message
 from worker.core.events import outcome_event
@@ -26,7 +27,9 @@ def at(folder: Path, *names: str) -> Path:
 
 def opened(path: Path) -> Broker:
     settings = load(path, {})
-    return open_broker(settings.broker, Secret(f"sqlite:///{path.parent}/queue.db"), settings.retry)
+    return open_broker(
+        settings.broker, Secret(f"sqlite:///{path.parent}/queue.db"), settings.retry, exposes=kept_by_all
+    )
 
 
 @pytest.mark.parametrize("command", COMMANDS)

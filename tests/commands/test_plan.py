@@ -32,6 +32,7 @@ async def test_without_files_it_shows_what_is_there_and_supposes_a_renewed_certi
         status, said, _ = await run(*words)
     assert (status, "apig (in_place): supposing a renewed certificate: rotates\n" in said) == (0, True)
     assert f"serial {stored.serial_number}, expires " in said
+    assert said.count("  unproven: no endpoint is asked for anything of the first wave\n") == 1
     assert f"  bound to it: www.example.com on {told['instance']}\n" in said
 
 
@@ -72,9 +73,11 @@ async def test_what_is_not_there_is_told_and_hides_nothing_of_the_rest(tmp_path:
     async with Sandbox() as sandbox:
         told = await Playground(sandbox, tmp_path).laid_out()
         del sandbox.world.certificates[str(told["apig_certificate"])]
-        status, said, _ = await run("plan", "shop", "--config", str(told["settings"]), "--json")
+        status, said, complained = await run("plan", "shop", "--config", str(told["settings"]), "--json")
     apig, bycloud = json.loads(said)
     assert (status, apig["does"], apig["reason"], bycloud["does"]) == (0, "fails", "not_found", "rotates")
+    assert apig["next"].startswith("correct the deployment in the settings")
+    assert complained == f"next: {apig['next']}\n"
 
 
 async def test_what_discover_prints_of_an_upload_is_replaced(tmp_path: Path) -> None:
@@ -121,5 +124,6 @@ async def test_its_steps_are_what_the_rotation_then_does(tmp_path: Path) -> None
     assert [sum(len(one["calls"]) for one in each["steps"]) for each in (apig, bycloud)] == [
         apig["calls"], bycloud["calls"]
     ]  # fmt: skip
+    assert ("is_canary_asked" in apig, bycloud["is_canary_asked"]) == (False, False), "the endpoint is the domain's"
     [bind] = bycloud["steps"][1]["calls"]
     assert bind["path"] == "/v1/certificates/{new certificate}/bindings"

@@ -51,6 +51,23 @@ async def test_what_is_not_told_in_time_is_unknown_and_where_nobody_is_at_work_t
     assert complained.count("next: start `rotation-worker run`") == 2
 
 
+async def test_what_is_not_worth_it_is_dropped_by_its_id_and_only_so(tmp_path: Path) -> None:
+    async with staged(tmp_path, embedded(tmp_path), ("shop", "blog"), retry=RETRY) as stage:
+        async with stage.worker():
+            await given_up(stage, "shop", "blog")
+        shop, blog = sorted(await stage.dead(2), key=lambda one: str(one.certificate), reverse=True)
+        status, said, complained = await run("dead", "drop", "--config", stage.settings)
+        assert (status, said, len(await stage.dead(2))) == (64, "", 2)
+        status, said, complained = await run("dead", "drop", shop.id, "x", "--config", stage.settings)
+        assert (status, said) == (1, f"dropped {shop.id}: shop, {shop.reason}\n")
+        next_step = "next: `rotation-worker dead list` shows which there are\n"
+        assert complained == "rotation-worker: not found: x\n" + next_step
+        [left] = await stage.dead(1)
+        status, said, _ = await run("dead", "drop", str(blog.renewal_id), "--json", "--config", stage.settings)
+        assert (left.id, status, [one["id"] for one in json.loads(said)["dropped"]]) == (blog.id, 0, [blog.id])
+        assert await stage.door.dead() == []
+
+
 @pytest.mark.parametrize(("words", "status", "told"), [((), 0, "Nothing to put back.\n"), (("x",), 1, "")])
 async def test_where_nothing_was_given_up_there_is_nothing_to_wait_for(
     tmp_path: Path, words: tuple[str, ...], status: int, told: str

@@ -4,32 +4,47 @@ import json
 import shlex
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.commands.processes import run
 from tests.settings.files import written
 from tests.support.fleets import StillFleet, sample_fleet
+from tests.support.pages import tree
 from tests.support.ports import free_port
 from worker.broker.base import BrokerState
-from worker.fleet.values import replay_command
+from worker.fleet.values import Fleet, replay_command
+from worker.reasons import meanings
+from worker.sandbox.ca import Authority, Issued
 from worker.settings.http import Http
 from worker.telemetry import Metrics
 from worker.web.server import Health, serving
 
 TOKEN = "an-operators-token-of-some-length"
+ELSEWHERE = "0.0.0.0"  # noqa: S104 - nobody listens
+"""This machine by a name that is none of loopback."""
+ENCRYPTED = (
+    ec.generate_private_key(ec.SECP256R1())
+    .private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"words"))
+    .decode()
+)
 
 
 @asynccontextmanager
-async def served(number: int = 50, **settings: Any) -> AsyncIterator[str]:
+async def served(number: int = 50, fleet: Fleet | None = None, **settings: Any) -> AsyncIterator[str]:
     async def state() -> BrokerState:
         return BrokerState(is_connected=True, is_active=True)
 
     http = Http.model_validate({"listen": "127.0.0.1:0", **settings})
-    async with serving(Health(state, Metrics()), http, StillFleet(sample_fleet(number))) as port:
-        yield f"http://127.0.0.1:{port}"
+    async with serving(Health(state, Metrics()), http, StillFleet(fleet or sample_fleet(number))) as port:
+        yield f"{'https' if http.cert_file else 'http'}://127.0.0.1:{port}"
 
 
 async def test_the_fleet_is_printed_with_what_is_worst_last() -> None:
@@ -44,8 +59,35 @@ async def test_the_fleet_is_printed_with_what_is_worst_last() -> None:
     for told in ("2/3, 1 failed", "attaching", "down, asked again in 12 s", "held for 95 s", "2100/3000 in 300 s"):
         assert told in said
     assert lines[-1].startswith(
-        "consuming; 50 certificates: 1 dead, 2 failed, 1 parked, 2 rotating, 1 unknown, 43 served"
+        "consuming; 50 certificates: 1 dead, 2 failed, 9 expiring, 2 rotating, 1 parked, 1 unknown, 34 well"
     )
+
+
+async def test_the_order_is_the_pages_the_other_way_round() -> None:
+    async with served(250) as url:
+        _, said, _ = await run("status", "--url", url, "--all")
+        async with aiohttp.ClientSession() as session:
+            shown: list[str] = []
+            while len(shown) < 250:
+                async with session.get(f"{url}/?page={len(shown) // 50 + 1}") as answer:
+                    rows = tree(await answer.text()).one(id="table").one("tbody").all("tr")
+                    shown += [row.all("a")[0].text for row in rows]
+    listed = [line.split()[0] for line in said.splitlines() if line.startswith("shop-")]
+    assert listed[:250] == shown[::-1]
+
+
+async def test_what_has_expired_is_printed_however_many_wait_or_run() -> None:
+    fleet = sample_fleet(1000)
+    waiting = [
+        replace(one, state="parked" if number % 2 else "rotating") for number, one in enumerate(fleet.certificates)
+    ]
+    days = {one.name: one.days_left(fleet.at) for one in fleet.certificates}
+    gone = min((one for one in fleet.certificates if days[one.name] is not None), key=lambda one: days[one.name] or 0)
+    mixed = [gone if one.name == gone.name else one for one in waiting]
+    assert (gone.state, gone.level(fleet.at)) == ("served", "expired")
+    async with served(fleet=replace(fleet, certificates=mixed)) as url:
+        _, said, _ = await run("status", "--url", url)
+    assert f"\n{gone.name} " in said
 
 
 async def test_of_very_many_only_the_worst_are_printed_unless_all_are_asked_for() -> None:
@@ -76,6 +118,17 @@ async def test_one_certificate_is_printed_with_its_bindings_and_its_past() -> No
     assert (unknown[0], json.loads(unknown[1])["error"]["reason"]) == (1, "unknown_certificate")
 
 
+async def test_of_one_certificate_it_is_said_what_its_reasons_mean_and_what_to_do_and_why_it_waits() -> None:
+    fleet = sample_fleet(50)
+    waiting = fleet.parked[0]
+    async with served(fleet=fleet) as url:
+        _, failed, _ = await run("status", "shop-00024", "--url", url)
+        _, parked, _ = await run("status", str(waiting.certificate), "--url", url)
+    known = meanings()["not_found"]
+    assert f"not_found: {known.text}\n  what to do: {known.advice}." in failed
+    assert f"{waiting.certificate} waits: {waiting.message or meanings()[waiting.reason].gist}" in parked
+
+
 async def test_for_machines_it_is_the_document_that_the_worker_serves() -> None:
     async with served() as url:
         status, said, _ = await run("status", "--json", "--url", url)
@@ -99,6 +152,47 @@ async def test_where_and_with_which_token_is_in_the_settings(tmp_path: Path) -> 
         assert (await run("status", "--url", url, "--token-file", token))[0] == 0
         status, _, complained = await run("status", "--url", url)
         assert (status, "--token-file" in complained) == (69, True)
+
+
+def certified(folder: Path, name: str, issued: Issued) -> tuple[Path, Path]:
+    """Files with a certificate and its key."""
+    return written(folder, issued.chain_pem, f"{name}.pem"), written(folder, issued.private_key_pem, f"{name}.key")
+
+
+async def test_where_client_certificates_are_asked_for_one_is_enough(tmp_path: Path) -> None:
+    hosts, operators = Authority.create("Hosts"), Authority.create("Operators")
+    chain, key = certified(tmp_path, "http", hosts.issue(["127.0.0.1"]))
+    mine, my_key = certified(
+        tmp_path, "me", operators.issue(["me.example.com"], usage=[ExtendedKeyUsageOID.CLIENT_AUTH])
+    )
+    ca, operators_ca = (
+        written(tmp_path, one.root_pem, f"{name}-ca.pem") for name, one in (("h", hosts), ("o", operators))
+    )
+    async with served(cert_file=chain, key_file=key, client_ca_file=operators_ca) as url:
+        place = ("status", "--url", url, "--ca-file", ca)
+        status, said, _ = await run(*place, "--cert-file", mine, "--key-file", my_key)
+        assert (status, "50 certificates" in said) == (0, True)
+        status, _, complained = await run(*place)
+        assert (status, "--cert-file" in complained) == (69, True)
+        lines = [f'listen = "{url.removeprefix("https://")}"', f'cert_file = "{chain}"', f'key_file = "{key}"']
+        settings = written(tmp_path, "[http]\n" + "\n".join([*lines, f'client_ca_file = "{operators_ca}"']))
+        by_settings = ("status", "--config", settings, "--ca-file", ca)
+        assert (await run(*by_settings, "--cert-file", mine, "--key-file", my_key))[0] == 0
+    encrypted = written(tmp_path, ENCRYPTED, "encrypted.key")
+    for cert_file, key_file in ((mine, key), (mine, encrypted), (tmp_path / "none", my_key)):
+        status, _, complained = await run(*place, "--cert-file", cert_file, "--key-file", key_file)
+        assert (status, "--cert-file, --key-file: cannot be used" in complained) == (78, True)
+    assert (await run(*place, "--cert-file", mine))[0] == 78
+    assert (await run("status", "--url", "http://127.0.0.1:1", "--cert-file", mine, "--key-file", my_key))[0] == 78
+
+
+async def test_a_token_is_not_sent_in_the_open_to_another_host_unless_that_is_meant(tmp_path: Path) -> None:
+    token = written(tmp_path, TOKEN, "token")
+    there = f"http://{ELSEWHERE}:{free_port()}"
+    status, _, complained = await run("status", "--url", there, "--token-file", token)
+    assert (status, "in the open" in complained, "--insecure" in complained) == (78, True, True)
+    assert (await run("status", "--url", there, "--token-file", token, "--insecure"))[0] == 69, "it was asked"
+    assert (await run("status", "--url", there))[0] == 69, "there is nothing to be read on the way"
 
 
 @pytest.mark.parametrize("is_json", [False, True])

@@ -103,7 +103,12 @@ def test_values_reach_the_pods() -> None:
 def test_without_its_policy_the_notes_say_what_that_means() -> None:
     made = rendered({"networkPolicy": {"enabled": False}})
     assert not made["networkpolicy.yaml"].strip()
-    assert "There is no NetworkPolicy" in made["NOTES.txt"]
+    told = " ".join(made["NOTES.txt"].split())
+    assert (
+        "There is no NetworkPolicy: whoever reaches the pods may ask them. Status page and metrics are then guarded"
+        in told
+    )
+    assert "with neither, nothing but /livez and /readyz is served." in told
     assert "There is no NetworkPolicy" not in rendered()["NOTES.txt"]
 
 

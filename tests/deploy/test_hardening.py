@@ -54,7 +54,7 @@ def test_the_unit_waits_longer_than_a_drain_lasts_and_leaves_wrong_settings_alon
     lines = UNIT.read_text(encoding="utf-8").splitlines()
     [stop] = [int(line.partition("=")[2]) for line in lines if line.startswith("TimeoutStopSec=")]
     assert stop > Settings().retry.drain_seconds
-    assert "RestartPreventExitStatus=78" in lines
+    assert "RestartPreventExitStatus=78 243" in lines
 
 
 def test_what_is_kept_for_putting_back_lies_below_the_units_state_and_is_none_of_its_links() -> None:

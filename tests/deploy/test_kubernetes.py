@@ -33,6 +33,10 @@ def test_the_probes_ask_for_what_is_served() -> None:
     assert served["targetPort"] == port["name"]
 
 
+def test_whoever_reads_the_page_stays_with_one_replica() -> None:
+    assert kubernetes("Service")["spec"]["sessionAffinity"] == "ClientIP"
+
+
 def test_replicas_are_spread_and_their_memory_has_an_end() -> None:
     pod = kubernetes("Deployment")["spec"]["template"]["spec"]
     keys = [one["topologyKey"] for one in pod["topologySpreadConstraints"]]

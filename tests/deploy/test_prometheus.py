@@ -83,6 +83,29 @@ def test_what_the_dashboard_asks_is_what_prometheus_understands(tmp_path: Path) 
     assert f"{len(rules)} rules found" in promtool("check", "rules", tmp_path / "panels.yml")
 
 
+def test_when_certificates_end_is_what_the_active_replica_tells_and_any_where_it_tells_nothing(tmp_path: Path) -> None:
+    day = 86400
+    ends = {("a", "shop"): 10, ("b", "shop"): 80, ("b", "billing"): 30}
+    told = {f'rotation_consumer_active{{job="rotation",instance="{one}"}}': int(one == "a") for one in "ab"} | {
+        "rotation_certificate_expiry_timestamp_seconds"
+        f'{{job="rotation",instance="{one}",certificate="{name}",gateway="g"}}': days * day
+        for (one, name), days in ends.items()
+    }
+    [soonest, table] = [one.replace("$job", "rotation") for one in shown() if "_expiry_" in one]
+    each = [
+        {"labels": f'{{certificate="{name}",gateway="g"}}', "value": days * day}
+        for name, days in (("shop", 10), ("billing", 30))
+    ]
+    asked = [
+        {"expr": soonest, "eval_time": "0s", "exp_samples": [{"labels": "{}", "value": 10 * day}]},
+        {"expr": table, "eval_time": "0s", "exp_samples": each},
+    ]
+    inputs = [{"series": name, "values": str(value)} for name, value in told.items()]
+    case = {"interval": "1m", "input_series": inputs, "promql_expr_test": asked}
+    (tmp_path / "panels.test.yml").write_text(json.dumps({"rule_files": [], "tests": [case]}))
+    assert "SUCCESS" in promtool("test", "rules", tmp_path / "panels.test.yml")
+
+
 def test_the_dashboards_panels_have_places_of_their_own_and_a_source_that_can_be_chosen() -> None:
     taken: set[tuple[int, int]] = set()
     for panel in DASHBOARD["panels"]:

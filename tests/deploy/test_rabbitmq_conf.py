@@ -6,6 +6,7 @@ import pytest
 
 from tests.broker.places import renewal, retry
 from tests.deploy.test_hardening import kubernetes
+from tests.support.judging import kept_by_all
 from tests.support.rabbit import broker_settings
 from worker.broker import open_broker
 from worker.broker.base import TooLargeError
@@ -33,7 +34,7 @@ async def test_the_broker_takes_the_longest_renewal_and_nothing_huge(tmp_path: P
         conf.write(CONF.read_text("ascii"))
     node.start()
     try:
-        broker = open_broker(broker_settings(url=node.url), Secret(node.url), retry())
+        broker = open_broker(broker_settings(url=node.url), Secret(node.url), retry(), exposes=kept_by_all)
         await broker.declare()
         await broker.publish_renewal(renewal(b"x" * LONGEST_BODY))
         with pytest.raises(TooLargeError):

@@ -7,6 +7,7 @@ The programs on its PATH call the real ones, and tell them where that outside wo
 import asyncio
 import json
 import os
+import re
 import shlex
 import signal
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import aiohttp
 from cryptography import x509
 
 from tests.docs.pages import Block, section
@@ -27,6 +29,7 @@ from worker.sandbox.ca import Authority
 from worker.verification import served_chain
 
 NAME: Final = "www.example.com"
+_RELOADS: Final = re.compile(r'^rotation_settings_reloads_total\{state="(\w+)"\} (\S+)$', re.MULTILINE)
 _PLACES: Final = {
     "/etc/rotation-worker": "etc",
     "/var/lib/rotation-worker": "lib",
@@ -129,6 +132,9 @@ class Host:
         self.said.append(output.decode())
 
     async def _manage(self, verb: str) -> None:
+        if verb == "reload":
+            await self._reload()
+            return
         assert verb in ("start", "stop", "restart")
         if verb != "start":
             await self.stop()
@@ -137,11 +143,28 @@ class Host:
 
     async def start(self) -> None:
         listen = f"127.0.0.1:{free_port()}"
-        environ = {**os.environ, **self.environ, "ROTATION_HTTP__LISTEN": listen}
+        self.environ["ROTATION_HTTP__LISTEN"] = listen
+        environ = {**os.environ, **self.environ}
         self.worker = await asyncio.create_subprocess_exec(SCRIPT, "run", "-v", env=environ)
         listening = self.folder / "listening.toml"
         listening.write_text(f'[http]\nlisten = "{listen}"\n', encoding="utf-8")
         await up(listening)
+
+    async def _reload(self) -> None:
+        """What it reads has to be in order."""
+        assert self.worker is not None
+        applied, refused = await self._reloads()
+        self.worker.send_signal(signal.SIGHUP)
+        while (now := await self._reloads()) == (applied, refused):
+            await asyncio.sleep(0.05)
+        assert now == (applied + 1, refused)
+
+    async def _reloads(self) -> tuple[float, float]:
+        """How many were applied, and how many refused."""
+        url = f"http://{self.environ['ROTATION_HTTP__LISTEN']}/metrics"
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            told = dict(_RELOADS.findall(await answer.text()))
+        return float(told.get("applied", 0)), float(told.get("refused", 0))
 
     async def stop(self) -> None:
         """In order, as a service manager does it."""

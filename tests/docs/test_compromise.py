@@ -2,13 +2,18 @@
 
 import asyncio
 import json
+import sys
 from pathlib import Path
 from typing import Final
 
+import aio_pika
 import pytest
 
-from tests.docs.host import NAME, Host, installed
+from tests.docs.host import NAME, Host, host, installed
 from tests.docs.pages import blocks, read, section
+from tests.docs.test_quickstart import of_its_own
+from tests.support.rabbit import running
+from worker.sandbox.rabbit_node import RabbitNode
 
 pytestmark = pytest.mark.acme
 PAGE: Final = "docs/compromise.md"
@@ -119,8 +124,54 @@ async def test_a_new_credential_for_a_cloud_counts_without_a_restart(tmp_path: P
         assert "already current" in there.said[-1]
 
 
+def administered(there: Host, node: RabbitNode) -> None:
+    """`rabbitmqctl` is that node's, as on its own host."""
+    there.program(
+        "rabbitmqctl",
+        f"#!{sys.executable}\nimport sys\nfrom pathlib import Path, PosixPath\n"
+        f"from worker.sandbox.rabbit_node import RabbitNode\nprint({node!r}.ctl(*sys.argv[1:]), end='')\n",
+    )
+
+
+async def lets_in(url: str) -> bool:
+    try:
+        await (await aio_pika.connect(url)).close()
+    except aio_pika.exceptions.AMQPConnectionError:
+        return False
+    return True
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.usefixtures("rabbit")
+async def test_a_leaked_password_of_the_broker_lets_nobody_in_and_the_worker_goes_on(tmp_path: Path) -> None:
+    with running(tmp_path / "node") as node:
+        for words in (("add_user", "rotation-worker", "leaked"), ("set_permissions", "rotation-worker", *[".*"] * 3)):
+            node.ctl(*words)
+        leaked = node.url.replace("guest:guest", "rotation-worker:leaked")
+        async with host(tmp_path, **of_its_own(leaked, tmp_path)) as there:
+            there.says['url = "sqlite:////var/lib/rotation-worker/broker.sqlite"'] = 'url_file = "amqp-url"'
+            # A producer is known by its user here, which is the worker's own.
+            there.says['"acme-1"'] = '"rotation-worker"'
+            there.says = dict(reversed(there.says.items()))
+            await there.follow("README.md", "Install: five minutes")
+            administered(there, node)
+            for name, text in (("amqp-url.new", leaked.replace("leaked", "another")), ("new-password", "another\n")):
+                (tmp_path / "etc" / name).touch(mode=0o600)
+                (tmp_path / "etc" / name).write_text(text, encoding="utf-8")
+            thief, is_out = await aio_pika.connect(leaked), asyncio.Event()
+            thief.close_callbacks.add(lambda *_: is_out.set())
+            changed, seen, swept = section(PAGE, "A password of the broker has leaked")
+            await there.carry_out(changed)
+            await is_out.wait()
+            assert not await lets_in(leaked)
+            await there.carry_out(seen)
+            await there.carry_out(swept)
+            await there.follow(*FIRST)
+            await there.succeeds(1)
+
+
 def test_every_section_is_carried_out_here() -> None:
     followed = Path(__file__).read_text(encoding="utf-8")
     told = {block.heading for block in blocks(read(PAGE))}
-    assert len(told) == 4
+    assert len(told) == 5
     assert [heading for heading in told if f'"{heading}"' not in followed] == []

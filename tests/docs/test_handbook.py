@@ -31,11 +31,15 @@ async def test_a_failed_renewal_is_found_understood_mended_and_replayed(tmp_path
     async with installed(tmp_path) as there:
         await failed(there)
         assert (await there.command("check"))[0] == 78
-        await there.carry_out(section(PAGE, "A renewal has failed")[0])
+        shown, event, mended = section(PAGE, "A renewal has failed")
+        await there.carry_out(shown)
+        assert "forbidden" in there.said[-1]
+        assert "rotation-worker dead replay" in there.said[-1]
+        await there.carry_out(event)
         [told] = json.loads(there.said[-1])
         assert told["data"]["deployments"][0]["reason"] == "forbidden"
         there.sandbox.world.faults.clear()
-        await there.carry_out(section(PAGE, "A renewal has failed")[1])
+        await there.carry_out(mended)
         await there.follow(PAGE, "Operations handbook", "Is all well?")
         assert "forbidden" in there.said[-1]
         await there.follow(PAGE, "Replay a dead letter")

@@ -13,10 +13,11 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.support.clouds import renewal
+from tests.support.judging import kept_by_all
 from tests.support.leaks import assert_nothing_came_out
 from tests.support.rabbit import broker_table
 from tests.support.service import outcomes, service, write_settings
-from worker.app import broker_of
+from worker.broker import broker_of
 from worker.broker.base import Message
 from worker.sandbox import Sandbox
 from worker.sandbox.ca import Authority
@@ -47,7 +48,7 @@ async def shop(
 
 
 async def publish(settings: Path, sent: Message) -> None:
-    door = broker_of(load(settings, {}))
+    door = broker_of(load(settings, {}), kept_by_all)
     try:
         await door.publish_renewal(sent)
     finally:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.publish.lineages import Lineage, renewed, settings
+from tests.support.judging import kept_by_all
 from tests.support.ports import free_port
 from worker.broker import open_broker
 from worker.core.message import parse
@@ -41,7 +42,7 @@ async def run(*words: str | Path, env: Mapping[str, str] | None = None) -> tuple
 async def queued(folder: Path, count: int) -> list[tuple[str, str | None]]:
     """Certificate and producer of the first messages in the embedded broker."""
     by = settings(folder)
-    broker = open_broker(by.broker, Secret(by.broker.url), by.retry)
+    broker = open_broker(by.broker, Secret(by.broker.url), by.retry, exposes=kept_by_all)
     found: list[tuple[str, str | None]] = []
     try:
         async with asyncio.timeout(30), broker.deliveries() as deliveries:
@@ -249,7 +250,7 @@ async def test_while_another_process_sends_a_call_waits_for_its_turn(tmp_path: P
 async def test_what_another_process_has_sent_meanwhile_counts_as_sent(tmp_path: Path) -> None:
     """The one that holds the spool sends what others wrote: they find it gone, and all is well."""
     lineage, by = renewed(tmp_path), settings(tmp_path, roots=[tmp_path])
-    broker = open_broker(by.broker, Secret(by.broker.url), by.retry, producer="acme-1")
+    broker = open_broker(by.broker, Secret(by.broker.url), by.retry, producer="acme-1", exposes=kept_by_all)
     try:
         both = (publish(lineage.wish(name), by, broker, datetime.now(UTC)) for name in ("a", "b"))
         ended = await asyncio.gather(*both)
@@ -264,9 +265,11 @@ async def test_what_another_process_has_sent_meanwhile_counts_as_sent(tmp_path: 
     [
         ("worker.hooks", ("pydantic", "cryptography", "asyncio")),
         ("worker.publishing", ("aiohttp", "aio_pika", "aiosqlite", "structlog", "rich")),
+        ("worker.commands.history", ("aiohttp", "aio_pika", "aiosqlite", "jinja2", "worker.rotation")),
+        ("worker.commands.dead", ("aiohttp", "aio_pika", "aiosqlite", "jinja2", "worker.rotation")),
     ],
 )
-async def test_a_hook_does_not_wait_for_imports_that_it_does_not_need(module: str, heavy: tuple[str, ...]) -> None:
+async def test_a_command_does_not_wait_for_imports_that_it_does_not_need(module: str, heavy: tuple[str, ...]) -> None:
     code = f"import sys, {module}; sys.exit(', '.join(set({heavy!r}) & set(sys.modules)))"
     child = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stderr=asyncio.subprocess.PIPE)
     _, loaded = await child.communicate()
@@ -283,7 +286,7 @@ async def test_a_hook_that_is_traced_hands_its_trace_on_also_through_the_spool(t
     assert [one.message.traceparent for one in waiting if isinstance(one, Waiting)] == [traceparent, None]
     assert (await run(*words[:-1], configuration(tmp_path)))[0] == 0
     by = settings(tmp_path)
-    broker = open_broker(by.broker, Secret(by.broker.url), by.retry)
+    broker = open_broker(by.broker, Secret(by.broker.url), by.retry, exposes=kept_by_all)
     try:
         async with broker.deliveries() as deliveries:
             assert (await anext(deliveries)).message.traceparent == traceparent

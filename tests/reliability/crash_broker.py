@@ -11,6 +11,7 @@ from typing import Any, Unpack
 
 from tests.reliability.crash_life import Life
 from tests.support.facts import facts_of
+from tests.support.judging import kept_by_all
 from worker.broker.base import About, BrokerState, Delivery, Message, redelivered
 from worker.broker.facts import Told as Known
 from worker.broker.sqlite import SqliteBroker
@@ -172,7 +173,7 @@ class InHand:
 
 
 def sqlite(path: Path) -> SqliteBroker:
-    return SqliteBroker(path, Settings(), Retry(), "acme")
+    return SqliteBroker(path, Settings(), Retry(), "acme", exposes=kept_by_all)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What a worker in memory proves by, and where it keeps what was proven: both outlive it."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -9,8 +9,11 @@ from tests.reliability.crash_life import Life
 from worker.core.bundle import Bundle
 from worker.core.deployment import Binding
 from worker.core.errors import Failure
-from worker.core.proof import Served, Shortfall
+from worker.core.proof import Reach, Served, Shortfall
 from worker.sandbox.world import World
+from worker.verification.looking import Probe
+from worker.verification.looking import Verdict as Seen
+from worker.verification.probing import has_seen_nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class Look:
 Judgement = Callable[[Look], bool]
 """Whether what is served is bad."""
 _OLD: Final = Failure("still_old", "at its place", transient=True)
+_DEAD: Final = Failure("not_reachable", "at its place", transient=True)
 _BAD: Final = Failure("other_certificate", "at its place", transient=True)
 
 
@@ -44,6 +48,10 @@ def place_of(binding: Binding) -> str:
     )
 
 
+def _probe(binding: Binding) -> Probe:
+    return Probe("127.0.0.1", 443, binding.name)
+
+
 @dataclass(slots=True)
 class Eyes:
     """Sees what the world serves; finds the last binding bad where that is the judgement."""
@@ -54,6 +62,16 @@ class Eyes:
     is_bad: Judgement
     end: Callable[[Look], Awaitable[None]]
     """Does not return where the worker dies at this look."""
+    dead: str = ""
+    """The name of a binding that nobody can reach, before and after."""
+
+    def behind(self, served: Served) -> Mapping[str, Collection[Binding]]:
+        return {_probe(one).key: [one] for one in served.bindings}
+
+    async def reach(self, served: Served, /) -> Reach:
+        asked = [_probe(one) for one in served.bindings]
+        answered = frozenset(one.key for one in asked if one.server_name != self.dead)
+        return Reach(answered, frozenset(one.at("") for one in asked if one.key not in answered))
 
     async def __call__(self, served: Served, /) -> Sequence[Shortfall]:
         if served.bundle is None or not served.bindings:
@@ -65,7 +83,19 @@ class Eyes:
         if self.is_bad(Look(self.life, serial, len(served.bindings))):
             found.append(Shortfall(_BAD, served.bindings[-1], served.bindings[-1].name))
         self.verdicts.append(Verdict(serial, moment, len(served.bindings), is_good=not found))
-        return found
+        return [*self._unreached(served), *found]
+
+    def _unreached(self, served: Served) -> Sequence[Shortfall]:
+        """As handshakes would tell of it: blind where nothing else is asked, and none is known to have answered."""
+        seen = [self._look(_probe(one), served.reach) for one in served.bindings]
+        is_blind = has_seen_nothing(seen, served.reach.answered)
+        dead = [(one, it) for one, it in zip(served.bindings, seen, strict=True) if it.failure is not None]
+        return [Shortfall(_DEAD, one, one.name, is_blind=is_blind, is_as_before=it.is_as_before) for one, it in dead]
+
+    def _look(self, probe: Probe, reach: Reach) -> Seen:
+        if probe.server_name != self.dead:
+            return Seen(probe, None, has_answered=True, is_there=True)
+        return Seen(probe, _DEAD, is_as_before=reach.is_dead(probe.key))
 
 
 @dataclass(slots=True)

@@ -17,8 +17,9 @@ from tests.reliability.crash_life import Life
 from tests.reliability.crash_proof import Eyes, Judgement, Look, Shelf, never_bad
 from tests.reliability.oracle import broken_promises, canaries
 from tests.support.clouds import renewal
+from worker.attempt import Attempts, Policy
 from worker.broker.base import Broker, Message
-from worker.consumer import Consumer, Policy
+from worker.consumer import Consumer
 from worker.core.backoff import RetryPolicy
 from worker.core.certificate import Rules
 from worker.core.deployment import Binding, Certificate, Deployment, Strategy
@@ -91,6 +92,8 @@ class Stage:
     may_be_told_twice: set[str] = field(default_factory=set)
     is_bad: Judgement = never_bad
     dies_looking: Judgement = never_bad
+    dead: str = ""
+    """The name of a binding that nobody can reach."""
     verdicts: list[Verdict] = field(default_factory=list)
     shelf: Shelf | None = None
     """Where the settings keep what was proven last."""
@@ -197,7 +200,7 @@ def worker(stage: Stage, life: Life, broker: object = None) -> Consumer:
     gateway = _apig(stage, life) if stage.deployment.gateway == "apig" else _bycloud(stage, life)
     holds = frozenset({"shop"}) if stage.strategy == "rebind" else frozenset[str]()
     trust = TrustPolicy({"shop": frozenset({"acme"})}, allow_plain_keys=True, holds=holds)
-    return Consumer(
+    attempts = Attempts(
         cast("Broker", broker or Desk(stage.store, life, stage.world)),
         Intake(trust, Rules(), (), _utc_now),
         _rotator(stage, life, gateway),
@@ -207,6 +210,7 @@ def worker(stage: Stage, life: Life, broker: object = None) -> Consumer:
         _utc_now,
         lambda: 0.0,
     )
+    return Consumer(attempts)
 
 
 def _rotator(stage: Stage, life: Life, gateway: Gateway) -> Rotator:
@@ -214,12 +218,13 @@ def _rotator(stage: Stage, life: Life, gateway: Gateway) -> Rotator:
         if stage.dies_looking(at):
             await life.ends()
 
-    eyes = Eyes(stage.world, stage.verdicts, len(stage.lives), stage.is_bad, look)
+    eyes = Eyes(stage.world, stage.verdicts, len(stage.lives), stage.is_bad, look, stage.dead)
     kept = {}
     if stage.shelf is not None:
         stage.shelf.life = life
         kept["shop"] = stage.shelf
-    return Rotator({gateway.name: gateway}, verify=eyes, settle_seconds={gateway.name: 4}, kept=kept)
+    settle = {gateway.name: 4.0}
+    return Rotator({gateway.name: gateway}, eyes, settle, kept=kept, looks=eyes.reach, asked=eyes.behind)
 
 
 def _utc_now() -> datetime:

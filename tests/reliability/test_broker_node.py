@@ -56,6 +56,7 @@ async def test_nothing_is_lost_when_the_broker_goes_and_comes_back(
     async with busy(tmp_path, own_node) as (_stage, worker):
         await asyncio.to_thread(own_node.kill9 if how == "killed" else own_node.stop)
         await worker.tells("consumer.disconnected")
+        await worker.is_unready()
         assert (await worker.ready())[1]["reasons"] == ["the broker is not connected"]
         await asyncio.to_thread(own_node.start)
         await worker.is_up()

@@ -262,3 +262,26 @@ def test_listeners_go_back_to_an_upload_of_any_name() -> None:
 
     stage = run_virtual(scenario())
     assert ([one["reason"] for one in told(stage)], stage.served()) == (["rolled_back"], {OLD})
+
+
+def dim(*dies_at: int, name: str) -> Stage:
+    """Nothing is bad, and the first binding was dead before."""
+
+    async def scenario() -> Stage:
+        stage = WAYS[name].stage()
+        stage.is_bad, stage.dead = never_bad, stage.deployment.bindings[0].name if stage.deployment.bindings else ""
+        stage.send()
+        return await until_idle(stage, *dies_at)
+
+    return run_virtual(scenario())
+
+
+@pytest.mark.parametrize("name", ["blue green, bad at wave 3", "replace, bad at wave 2"])
+def test_for_what_was_dead_before_nothing_goes_back_whatever_effect_a_worker_dies_at(name: str) -> None:
+    effects = dim(name=name).lives[0].effects
+    for effect in range(1, len(effects) + 1):
+        stage = dim(effect, name=name)
+        broken = [one for one in stage.broken_promises() if not one.startswith("left behind")]
+        assert broken == [], stage.lives[0].effects  # the old one stays until all is proven
+        assert stage.served() == {RENEWED}
+        assert {one.event["data"]["reason"] for one in stage.store.told} == {"not_reachable"}

@@ -12,8 +12,9 @@ import pytest
 
 from tests.support.clouds import QUICK, Running, renewal, running, settings_for
 from tests.support.gateways import AUTHORITY
+from tests.support.judging import kept_by_all
 from tests.support.rabbit import broker_settings, remove
-from worker.app import broker_of
+from worker.broker import broker_of
 from worker.broker.base import Message
 from worker.sandbox import Sandbox, SandboxConfig
 from worker.sandbox.ca import Issued
@@ -111,7 +112,7 @@ async def opened(
         }
         shop = {"shop": tuple(deployments[one] for one in clouds)}
         settings = settings_for(sandbox, AUTHORITY, folder, shop, broker=broker, trust=trust)
-        door = broker_of(settings)
+        door = broker_of(settings, kept_by_all)
         await door.declare()
         await door.close()
         yield Shop(sandbox, settings, domain, listener, folder / "keys")

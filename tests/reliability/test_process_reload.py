@@ -89,6 +89,23 @@ async def test_a_file_with_a_mistake_changes_nothing_and_the_log_says_where_it_i
             assert 'rotation_settings_reloads_total{state="refused"} 5.0' in await answer.text()
 
 
+async def test_when_a_certificate_ends_is_told_only_of_where_it_is_deployed(tmp_path: Path) -> None:
+    shown = 'rotation_certificate_expiry_timestamp_seconds{certificate="%s",gateway="apig"}'
+    async with stage_of(tmp_path, "shop", "blog") as stage, stage.worker() as worker:
+        for name in ("shop", "blog"):
+            await stage.renew(name)
+        await stage.ended()
+        told = await metrics(worker)
+        assert all(shown % name in told for name in ("shop", "blog"))
+        both = {name: deployed(stage, name) for name in ("shop", "blog")}
+        line = next(line for line in stage.settings.read_text().splitlines() if line.startswith("certificates = "))
+        rewrite(stage, {line: f"certificates = {toml({'blog': both['blog']})}"})
+        await reload(worker)
+        while shown % "shop" in await metrics(worker):
+            await asyncio.sleep(0.05)
+        assert shown % "blog" in await metrics(worker)
+
+
 async def test_a_limit_that_is_changed_holds_from_then_on(tmp_path: Path) -> None:
     names = ["a", "b", "c", "d"]
     async with stage_of(tmp_path, *names) as stage, stage.worker() as worker:
@@ -123,6 +140,7 @@ async def test_what_is_in_hand_ends_by_the_settings_that_it_began_with(tmp_path:
             await worker.tells("rotation.finished", outcome="succeeded")
             while 'rotation_gateway_up{gateway="apig"}' in await metrics(worker):
                 await asyncio.sleep(0.05)
+            assert 'certificate="shop"' not in await metrics(worker), "when it ends is nobody's concern any more"
             assert (await worker.ready())[0] == 200
         await stage.idle()
         assert stage.calls("modify_certificate") == 1

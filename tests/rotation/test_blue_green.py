@@ -3,7 +3,7 @@
 import errno
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from tests.support.gateways import AUTHORITY, apig, checked
 from worker.core.deployment import Binding, Certificate, Deployment
 from worker.core.errors import Failure
 from worker.core.outcome import DeploymentReport, Report
-from worker.core.proof import Served, Shortfall
+from worker.core.proof import Reach, Served, Shortfall
 from worker.gateways.base import Gateway
 from worker.rotation import Rotator
 from worker.sandbox import Sandbox
@@ -115,6 +115,39 @@ async def test_a_bad_wave_puts_everything_back_and_leaves_nothing(tmp_path: Path
         assert [domain.name for domain in one.world.domains.values() if domain.client_verification] == [MANY[3]]
 
 
+@pytest.mark.parametrize(("first", "moved"), [(3, 1), (0, 4), (10, 40)])
+async def test_a_domain_that_loses_client_verification_for_good_takes_everything_back(
+    tmp_path: Path, first: int, moved: int
+) -> None:
+    async with stage(tmp_path) as one:
+        one.world.flagless.add(one.green)
+        report = await one.rotate(bindings=(*one.bindings[first:], *one.bindings[:first]))
+        states = [result.state for result in report.bindings]
+        assert (report.reason, states.count("rolled_back"), one.bound()) == ("rolled_back", moved, {"shop": 40})
+        assert [why.reason for why in report.failures] == ["client_verification_changed"]
+        assert [domain.name for domain in one.world.domains.values() if domain.client_verification] == [MANY[3]]
+
+
+async def test_client_verification_that_was_off_before_is_no_reason_to_go_back(tmp_path: Path) -> None:
+    async with stage(tmp_path) as one:
+        one.world.flagless.add(one.green)
+        one.world.domains = {it.id: replace(it, client_verification=False) for it in one.world.domains.values()}
+        wanted = tuple(it.with_flag(True) if it.name == MANY[3] else it for it in one.bindings)
+        report = await one.rotate(bindings=wanted)
+        assert (report.reason, one.bound()) == ("client_verification_changed", {"shop": 0, one.green: 40})
+
+
+@pytest.mark.parametrize("bad", [1, 2, 3])
+@pytest.mark.parametrize("others", [0, 40])
+async def test_a_domain_that_had_nothing_before_has_nothing_again(tmp_path: Path, bad: int, others: int) -> None:
+    async with stage(tmp_path, Eyes(lambda wave, _served: wave == min(bad, 1 + others))) as one:
+        fresh = one.world.domains[one.world.add_domain(one.world.add_group(one.instance), "fresh.example.com")]
+        report = await one.rotate(bindings=(Binding("domain", fresh.name), *one.bindings[:others]))
+        states = {result.state for result in report.bindings}
+        assert (report.reason, report.replaced, one.bound()) == ("rolled_back", False, {"shop": 40})
+        assert (fresh.certificate_id, states <= {"rolled_back", "unchanged"}) == (None, True)
+
+
 async def test_domains_go_back_to_a_certificate_of_any_name(tmp_path: Path) -> None:
     async with stage(tmp_path, Eyes(lambda wave, _served: wave == 2), name="by_hand") as one:
         assert (await one.rotate()).reason == "rolled_back"
@@ -130,20 +163,20 @@ async def test_a_sick_domain_stays_where_it_is_and_stops_no_other(tmp_path: Path
         assert one.eyes.waves == [1, 4, 40]
 
 
-@pytest.mark.parametrize("found", [frozenset[str](), frozenset({"shop:443"})])
-async def test_before_each_wave_of_each_attempt_is_looked_once_whatever_was_found(
-    tmp_path: Path, found: frozenset[str]
+@pytest.mark.parametrize("found", [Reach(), Reach(frozenset({"shop:443"}))])
+async def test_before_the_first_change_is_looked_at_all_and_by_later_attempts_before_each_wave(
+    tmp_path: Path, found: Reach
 ) -> None:
     looks = list[int]()
 
-    async def answering(served: Served, /) -> frozenset[str]:
+    async def look(served: Served, /) -> Reach:
         looks.append(len(served.bindings))
         return found
 
     async with stage(tmp_path) as one:
         one.world.faults.append(Fault("attach_domains", status=403, body={"error_code": "APIG.1005"}, times=1))
-        rotator = Rotator({"apig": one.gateway}, verify=one.eyes, settle_seconds={"apig": 0}, answering=answering)
-        for outcome, expected in (("failed", [1, 1, 3, 39]), ("succeeded", [40])):
+        rotator = Rotator({"apig": one.gateway}, verify=one.eyes, settle_seconds={"apig": 0}, looks=look)
+        for outcome, expected in (("failed", [40]), ("succeeded", [40])):
             looks.clear()
             report = await rotator.rotate(Certificate("shop", [one.deployment()]), NEW)
             assert (report.outcome, looks) == (outcome, expected)
@@ -197,6 +230,27 @@ async def test_what_is_shown_with_both_is_detached_before_the_old_one_goes(tmp_p
         one.world.attach_adds = True
         assert (await one.rotate()).outcome == "succeeded"
         assert one.bound() == {one.green: 40}
+
+
+@pytest.mark.parametrize("adds", [False, True])
+async def test_what_somebody_put_back_to_the_old_one_keeps_it_and_is_never_left_with_none(
+    tmp_path: Path, *, adds: bool
+) -> None:
+    async with stage(tmp_path) as one:
+        one.world.attach_adds = adds
+        put_back = next(it for it in one.world.domains.values() if it.name == MANY[0])
+
+        def finds(wave: int, _served: Served) -> Sequence[Shortfall]:
+            if wave == 3:
+                one.world.bind(one.blue, put_back.id)
+            return ()
+
+        one.eyes.finds = finds
+        await one.rotate()
+        assert put_back.certificate_id == one.blue
+        assert one.bound()[one.green] == 39
+        assert not [call for call in one.world.calls("detach_domains") if MANY[0] in str(call.facts)]
+        assert {it.certificate_id for it in one.world.domains.values()} <= one.world.certificates.keys()
 
 
 async def test_the_old_one_stays_while_anything_else_is_bound_to_it(tmp_path: Path) -> None:

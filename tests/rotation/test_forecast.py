@@ -1,14 +1,19 @@
 """How long what is under way still takes."""
 
+import asyncio
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
 
+from tests.limits.sending import together
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import deployment, domain, stored
+from tests.support.virtual_time import run_virtual
 from worker.core.errors import NotAskedError
 from worker.core.planning import Keep, Modify, Plan
-from worker.forecast import Forecast
+from worker.forecast import Forecast, sent_until
+from worker.limits import Limits, Window
 from worker.rotation import Rotator
 
 
@@ -37,6 +42,32 @@ def test_a_small_one_beside_a_large_one_waits_for_as_many_calls_as_it_has_itself
         assert large.seconds_left() == pytest.approx(505)
         assert forecast.seconds_left("apig") == pytest.approx(505)
     assert forecast.seconds_left("apig") == 0
+
+
+def test_every_other_turn_is_the_eldests() -> None:
+    """Three of a hundred calls each: the eldest has half of the turns until it ends, and then the next one has."""
+    with ExitStack() as works:
+        forecast = Forecast()
+        three = [works.enter_context(forecast.of(GATEWAY, deployment(), planned(98))) for _ in range(3)]
+        assert [one.seconds_left() for one in three] == [100, 150, 150]
+        three[0].left = 49
+        assert three[0].seconds_left() == 50
+
+
+def test_the_estimate_of_many_is_what_it_takes() -> None:
+    """But for the first calls of each, which pass as those of small rotations do."""
+    calls = [200, 600, 350, 150, 400]
+
+    async def rotate(limits: Limits, count: int) -> float:
+        await together(limits, count)
+        return asyncio.get_running_loop().time()
+
+    async def scenario() -> list[float]:
+        limits = Limits([Window(20, 1)], 8)
+        return await asyncio.gather(*(rotate(limits, count) for count in calls))
+
+    for number, took in enumerate(run_virtual(scenario())):
+        assert sent_until(calls, number) / 20 == pytest.approx(took, rel=0.1, abs=16 * len(calls) / 20)
 
 
 def test_a_plan_of_nothing_takes_no_time() -> None:

@@ -49,11 +49,11 @@ class Slices:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.gateway, name)
 
-    async def observe(self, deployment: Deployment, leaf: Any, *, elsewhere: bool = True) -> Observed:
+    async def observe(self, deployment: Deployment, leaf: Any, **how: Any) -> Observed:
         if self.blind and any(to == "shop" for to, _ in self.attached):
             self.blind -= 1
             raise TransientError("gateway_unavailable", "away")
-        return await self.gateway.observe(deployment, leaf, elsewhere=elsewhere)
+        return await self.gateway.observe(deployment, leaf, **how)
 
     async def attach(
         self,
@@ -294,12 +294,14 @@ def test_what_went_well_is_proven_although_something_newer_was_found_elsewhere()
 
 
 @pytest.mark.parametrize("is_transient", [False, True])
-def test_only_what_was_proven_lets_its_old_uploads_go(*, is_transient: bool) -> None:
+@pytest.mark.parametrize("is_blind", [False, True])
+def test_only_what_was_proven_lets_its_old_uploads_go(*, is_transient: bool, is_blind: bool) -> None:
     gateway, asked = cloud(), list[Served]()
 
     async def verify(served: Served, /) -> Sequence[Shortfall]:
         asked.append(served)
-        return ()
+        failure = Failure("not_reachable", "at it", transient=True)
+        return [Shortfall(failure, domain(), "a.example.com:443", is_blind=True)] if is_blind else ()
 
     todo = Plan(UploadEach(), (domain(),), (), retire=(stored(certificate_id="c8"),))
     proving = Proving(verify, certificate(deployment(), deployment(gateway="b")), bundle())
@@ -308,14 +310,7 @@ def test_only_what_was_proven_lets_its_old_uploads_go(*, is_transient: bool) -> 
     failed = not_planned(deployment(gateway="b"), Failure("sick", "", transient=is_transient))
     told = DeploymentReport(deployment(), "succeeded", "rotated")
     run_virtual(proving.concluded([(told, uploaded), (failed, None)]))
-    assert (len(asked), gateway.retired) == ((0, []) if is_transient else (1, ["c8"]))
-
-
-def test_what_is_to_be_tried_again_is_proven_then() -> None:
-    away = cloud(errors={"replace": [TransientError("gateway_unavailable")]})
-    second = cloud(name="b")
-    report, asked = at_two(away, second)
-    assert ([one.reason for one in report.deployments], asked) == (["gateway_unavailable", "rotated"], [])
+    assert (len(asked), gateway.retired) == (1, [] if is_blind else ["c8"])
 
 
 def test_what_another_worker_found_bad_goes_back_although_this_one_began_it() -> None:

@@ -56,6 +56,17 @@ def late(*, lag: float, settle: dict[str, float] | None = None) -> tuple[Report,
     return report, cloud.looked_at[1:]
 
 
+def test_where_every_binding_is_in_doubt_what_is_shown_decides_at_once() -> None:
+    async def scenario() -> tuple[Report, float]:
+        busy = {"a.example.com": Failure("busy", "", transient=True)}
+        cloud = FakeGateway(stored(), {"a.example.com": False}, sick=busy)
+        report = await Rotator({"apig": cloud}).rotate(certificate(), bundle())
+        return report, asyncio.get_running_loop().time()
+
+    report, took = run_virtual(scenario())
+    assert (report.outcome, took) == ("succeeded", 0)
+
+
 def test_what_a_gateway_shows_late_is_waited_for_and_not_for_ever() -> None:
     report, looks = late(lag=10)
     assert (report.outcome, looks) == ("succeeded", [0, 1, 3, 7, 15])

@@ -24,10 +24,10 @@ class Slow(FakeGateway):
     reading: float = 0.0
     storing: float = 0.0
 
-    async def observe(self, deployment: Deployment, leaf: Leaf | None, *, elsewhere: bool = True) -> Observed:
+    async def observe(self, deployment: Deployment, leaf: Leaf | None, **how: Any) -> Observed:
         await asyncio.sleep(self.reading)
         self.reading = 0.0
-        return await FakeGateway.observe(self, deployment, leaf, elsewhere=elsewhere)
+        return await FakeGateway.observe(self, deployment, leaf, **how)
 
     async def replace(self, deployment: Deployment, how: Modify | Create, bundle: Any) -> Stored:
         await asyncio.sleep(self.storing)

@@ -62,3 +62,25 @@ def test_where_a_listener_is_looked_at_has_host_and_port(tmp_path: Path, endpoin
     deployment = f'gateway = "bycloud-sp"\nstrategy = "replace"\nname = "shop-2026"\n{listeners}'
     place = "certificates.shop.deployments.0.listeners.0.endpoint"
     assert problems(tmp_path, GATEWAYS + certificate(deployment)) == ([] if problem is None else [place + problem])
+
+
+@pytest.mark.parametrize(
+    ("listener", "verify", "is_refused"),
+    [
+        ("", 'endpoints = ["a.example.com:443"]\nwithin_seconds = 451', True),
+        ("", 'endpoints = ["a.example.com:443"]\nwithin_seconds = 450', False),
+        ("", "domains = true\nwithin_seconds = 900", True),
+        (', endpoint = "10.0.0.7:443"', "within_seconds = 1000", True),
+        ("", "within_seconds = 1000", False),
+    ],
+)
+def test_a_proof_that_a_time_slice_might_never_let_end_is_refused_where_anything_is_asked(
+    tmp_path: Path, listener: str, verify: str, *, is_refused: bool
+) -> None:
+    listeners = LISTENER.replace("}]", f"{listener}}}]")
+    bound = f'gateway = "bycloud-sp"\nstrategy = "replace"\nname = "shop-2026"\n{listeners}'
+    text = GATEWAYS + certificate(bound, more=f"[certificates.shop.verify]\n{verify}")
+    told = "longer than half of retry.slice_seconds: no proof might come to its end"
+    expected = [f"certificates.shop.verify.within_seconds: {told}"] if is_refused else []
+    assert problems(tmp_path, text) == expected
+    assert problems(tmp_path, f"[retry]\nslice_seconds = 2000\n{text}") == []

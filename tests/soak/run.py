@@ -27,9 +27,10 @@ from tests.soak.nodes import USERS, Nodes
 from tests.soak.schedule import schedule
 from tests.soak.workers import Workers
 from tests.support.cluster import clustered
+from tests.support.judging import kept_by_all
 from tests.support.ledger import headers_of
 from tests.support.service import toml
-from worker.app import broker_of
+from worker.broker import broker_of
 from worker.broker.base import Broker, BrokerError
 from worker.sandbox.ca import Authority
 from worker.sandbox.world import Call, Change
@@ -174,7 +175,7 @@ async def standing(plan: Plan) -> AsyncIterator[Scene]:
 
 
 async def _opened(stack: AsyncExitStack, settings: Path, url: str) -> Broker:
-    broker = broker_of(load(settings, {"ROTATION_BROKER__URL": url}))
+    broker = broker_of(load(settings, {"ROTATION_BROKER__URL": url}), kept_by_all)
     stack.push_async_callback(broker.close)
     return broker
 

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace import Span
 
 from tests.support.keys_made import MADE, Key, is_told
 from worker.broker.rabbitmq import RabbitDelivery
-from worker.broker.sqlite import SqliteDelivery
+from worker.broker.sqlite_deliveries import SqliteDelivery
 from worker.core.events import OutcomeEvent
 from worker.sandbox import SandboxConfig
 from worker.sandbox.credentials import TOKEN_BEGINS

@@ -59,7 +59,12 @@ class Tab:
     """Errors and warnings of the console, refused content included, and exceptions."""
     requests: list[str] = field(default_factory=list)
     """Every address that was asked for."""
+    passwords: list[str] = field(default_factory=list)
+    """What its reader types, one each time that the browser asks for one; then the reader gives up."""
+    asked_for: list[Mapping[str, Any]] = field(default_factory=list)
+    """The challenges that the browser has asked its reader about."""
     _loaded: asyncio.Event = field(default_factory=asyncio.Event)
+    _typing: set[asyncio.Task[Any]] = field(default_factory=set)
 
     async def call(self, method: str, **params: object) -> dict[str, Any]:
         return await self.browser.call(method, session=self.session, **params)
@@ -69,6 +74,23 @@ class Tab:
         self._loaded.clear()
         await self.call("Page.navigate", url=url)
         await self._loaded.wait()
+
+    async def with_a_reader_who_types(self, *passwords: str) -> None:
+        """From now on."""
+        self.passwords = list(passwords)
+        await self.call("Fetch.enable", handleAuthRequests=True)
+
+    def _soon(self, method: str, **params: object) -> None:
+        task = asyncio.create_task(self.call(method, **params))
+        self._typing.add(task)
+        task.add_done_callback(self._typing.discard)
+
+    def _answer(self, params: Mapping[str, Any]) -> None:
+        self.asked_for.append(params["authChallenge"])
+        answer = {"response": "CancelAuth"}
+        if self.passwords:
+            answer = {"response": "ProvideCredentials", "username": "anybody", "password": self.passwords.pop(0)}
+        self._soon("Fetch.continueWithAuth", requestId=params["requestId"], authChallengeResponse=answer)
 
     async def run(self, script: str) -> Any:
         """An expression's value, or what its promise brings."""
@@ -98,6 +120,10 @@ class Tab:
                 self._loaded.set()
             case "Network.requestWillBeSent":
                 self.requests.append(params["request"]["url"])
+            case "Fetch.requestPaused":
+                self._soon("Fetch.continueRequest", requestId=params["requestId"])
+            case "Fetch.authRequired":
+                self._answer(params)
             case "Runtime.exceptionThrown":
                 self.troubles.append(json.dumps(params["exceptionDetails"]))
             case "Runtime.consoleAPICalled" if params["type"] in _TROUBLE:

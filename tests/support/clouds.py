@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from worker.app import broker_of, run
+from tests.support.judging import kept_by_all
+from worker.app import run
+from worker.broker import broker_of
 from worker.broker.base import Broker, Dead, Message
 from worker.sandbox import Sandbox
 from worker.sandbox.ca import Authority, Issued
@@ -133,7 +135,7 @@ class Running:
 async def running(settings: Settings) -> AsyncIterator[Running]:
     stopping = asyncio.Event()
     worker = asyncio.create_task(run(settings, stopping=stopping))
-    broker = broker_of(settings)
+    broker = broker_of(settings, kept_by_all)
     try:
         yield Running(broker)
     finally:

@@ -17,20 +17,18 @@ def clustered(home: Path, count: int) -> Iterator[Sequence[RabbitNode]]:
     others = [
         replace(RabbitNode.below(home / str(number)), epmd_port=first.epmd_port) for number in range(2, count + 1)
     ]
-    started: list[RabbitNode] = []
+    nodes = (first, *others)
+    first.start()
     try:
-        for node in (first, *others):
-            if node is not first:
-                _share_cookie(first, node)
-            node.start()
-            started.append(node)
-            node.ctl("await_startup")
-            if node is not first:
-                _join(first, node)
-        yield started
+        for node in others:
+            _share_cookie(first, node)
+            _acquaint(node, nodes)
+        start_again(*others)
+        yield nodes
     finally:
-        for node in reversed(started):
-            node.stop()
+        for node in others:
+            end(node, signal.SIGTERM)
+        first.stop()
 
 
 def _share_cookie(first: RabbitNode, node: RabbitNode) -> None:
@@ -39,10 +37,12 @@ def _share_cookie(first: RabbitNode, node: RabbitNode) -> None:
     cookie.chmod(0o400)
 
 
-def _join(first: RabbitNode, node: RabbitNode) -> None:
-    node.ctl("stop_app")
-    node.ctl("join_cluster", first.name)
-    node.ctl("start_app")
+def _acquaint(node: RabbitNode, nodes: Sequence[RabbitNode]) -> None:
+    """It joins them as it starts for the first time."""
+    with (node.home / "rabbitmq.conf").open("a", encoding="ascii") as file:
+        file.writelines(
+            f"cluster_formation.classic_config.nodes.{number} = {one.name}\n" for number, one in enumerate(nodes, 1)
+        )
 
 
 def end(node: RabbitNode, number: signal.Signals = signal.SIGKILL) -> None:

@@ -1,6 +1,6 @@
 """One stateful cloud in memory behind the Gateway protocol: what is stored, what is bound, and what went wrong."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -8,10 +8,10 @@ from typing import Any
 from worker.core.bundle import Bundle, Leaf
 from worker.core.calls import PlannedCall, one_after_another, parcels
 from worker.core.deployment import Binding, Deployment
-from worker.core.errors import Failure, NotAskedError, RotationError
+from worker.core.errors import Failure, NotAskedError, PermanentError, RotationError
 from worker.core.outcome import BindingResult
 from worker.core.planning import Bound, Create, Modify, Observed, Plan, Stored
-from worker.gateways.base import Discovered, OnResult, Right
+from worker.gateways.base import NOWHERE, Discovered, OnResult, Right
 from worker.gateways.breaker import Outage
 from worker.limits import Usage
 
@@ -40,6 +40,7 @@ class FakeGateway:
     is_down: bool = False
     held_for: float = 0.0
     tells_beginnings: bool = True
+    detaches: bool = True
 
     @property
     def account(self) -> "FakeGateway":
@@ -74,7 +75,9 @@ class FakeGateway:
         if waiting:
             raise waiting.pop(0)
 
-    async def observe(self, deployment: Deployment, leaf: Leaf | None, *, elsewhere: bool = True) -> Observed:
+    async def observe(
+        self, deployment: Deployment, leaf: Leaf | None, *, elsewhere: bool = True, known: Collection[str] = ()
+    ) -> Observed:
         self._called("observe")
         wanted = [Binding("domain", name, "i1") for name in self.rows]
         if deployment.bindings is not None:
@@ -123,13 +126,25 @@ class FakeGateway:
             on_result(results[-1])
         return results
 
-    async def retire(self, stored: Stored, moved: Collection[Binding] = ()) -> bool:
+    async def detach(self, stored: Stored, bindings: Sequence[Binding]) -> Sequence[BindingResult]:
+        self._called("detach")
+        for one in bindings:
+            self.rows.pop(one.name, None)
+        return [BindingResult(one, "attached") for one in bindings]
+
+    async def retire(self, stored: Stored, moved: Mapping[Binding, str] = NOWHERE) -> bool:
         self._called("retire")
         self.retired.append(stored.certificate_id)
         return True
 
     async def discover(self) -> Sequence[Discovered]:
         return ()
+
+    async def show(self, certificate_id: str) -> Stored:
+        self._called("show")
+        if self.stored is None or self.stored.certificate_id != certificate_id:
+            raise PermanentError("not_found", "nothing is stored there")
+        return self.stored
 
     async def check(self) -> None:
         self._called("check")

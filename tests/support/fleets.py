@@ -13,10 +13,10 @@ from worker.fleet.values import (
     Bucket,
     Budget,
     CertificateDetails,
-    Dead,
     DeploymentDetails,
     Fleet,
     GatewayStanding,
+    GivenUp,
     Parked,
     Running,
     Series,
@@ -176,8 +176,8 @@ def _parked(standing: CertificateStanding, at: datetime) -> Parked:
     return Parked(standing.name, f"next-{standing.name}", "gateway_unavailable", since, until, 2)
 
 
-def _dead(standing: CertificateStanding, at: datetime) -> Dead:
-    return Dead(
+def _dead(standing: CertificateStanding, at: datetime) -> GivenUp:
+    return GivenUp(
         f"dead-{standing.name}", standing.name, f"renewal-{standing.name}", "not_found", at - timedelta(hours=5)
     )
 

@@ -16,13 +16,15 @@ from tests.reliability.oracle import broken_promises, canaries
 from tests.support import ledger
 from tests.support.acme import SCRIPT
 from tests.support.clouds import apig_gateway, renewal
+from tests.support.judging import kept_by_all
 from tests.support.ledger import Moments
 from tests.support.odd_cloud import OddSandbox
 from tests.support.ports import free_port
 from tests.support.rabbit import broker_settings
 from tests.support.service import write_settings
 from tests.support.worker_process import Worker, until
-from worker.app import broker_of, run
+from worker.app import run
+from worker.broker import broker_of
 from worker.broker.base import Broker, BrokerError, Dead, Message
 from worker.broker.connection import counted
 from worker.broker.rabbitmq import RabbitBroker
@@ -259,7 +261,7 @@ async def staged(
         stored = _laid_out(sandbox, names)
         settings = _written(sandbox, folder, broker, stored, gateway or {}, more)
         loaded = load(settings, {} if door is None else {"ROTATION_BROKER__URL": door})
-        entrance = broker_of(loaded)
+        entrance = broker_of(loaded, kept_by_all)
         stack.push_async_callback(entrance.close)
         await entrance.declare()
         yield Stage(sandbox, folder, settings, stored, entrance)

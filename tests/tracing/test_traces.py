@@ -16,7 +16,9 @@ from structlog.testing import capture_logs
 from tests.support.clouds import Running, renewal, settings_for
 from tests.support.fake_vault import FakeVault, serving
 from tests.support.gateways import AUTHORITY
-from worker.app import broker_of, run
+from tests.support.judging import kept_by_all
+from worker.app import run
+from worker.broker import broker_of
 from worker.sandbox import Sandbox
 from worker.sandbox.world import Fault
 from worker.settings import Settings
@@ -38,7 +40,7 @@ TOLD_OF_ROTATIONS = {
 @asynccontextmanager
 async def traced(settings: Settings, spans: InMemorySpanExporter) -> AsyncIterator[Running]:
     """A worker whose spans are all there once the block was left."""
-    stopping, broker = asyncio.Event(), broker_of(settings)
+    stopping, broker = asyncio.Event(), broker_of(settings, kept_by_all)
     worker = asyncio.create_task(run(settings, stopping=stopping, tracing=exporting(spans)))
     try:
         yield Running(broker)

@@ -2,32 +2,26 @@
 
 import asyncio
 import errno
-import json
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Unpack
 
-import pytest
-from structlog.testing import capture_logs
-
 from tests.support.clouds import message, renewal
-from tests.support.facts import facts_of
+from tests.support.consumers import changed
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import certificate, deployment, leaf, stored
-from tests.support.virtual_time import run_virtual
-from worker.broker.base import About, BrokerError, BrokerLostError, Message, TopologyError
+from worker.attempt import Attempts, Policy
+from worker.broker.base import About, BrokerError, Message
 from worker.broker.facts import Told
-from worker.consumer import Consumer, Policy
+from worker.consumer import Consumer
 from worker.core.backoff import RetryPolicy
 from worker.core.certificate import Rules
 from worker.core.errors import PermanentError, TransientError
 from worker.core.events import event_id
-from worker.core.message import identify
 from worker.core.note import Note
 from worker.core.outcome import Report
 from worker.core.past import Placed
@@ -57,6 +51,8 @@ class Inbox:
     """What was told of it before."""
     is_exposed: bool = False
     """It was buried as one that held a key in the open."""
+    buried_as: str | None = None
+    """The renewal's id, as its dead letter tells it."""
 
     @asynccontextmanager
     async def deliveries(self) -> AsyncGenerator[AsyncIterator["Inbox"]]:
@@ -109,13 +105,13 @@ class Inbox:
 
     async def bury(self, reason: str, *, keep_body: bool, **about: Unpack[About]) -> None:
         self._settled(f"bury {reason} of {about.get('certificate')} {'kept' if keep_body else 'withheld'}")
-        self.is_exposed = about.get("is_exposed", False)
+        self.is_exposed, self.buried_as = about.get("is_exposed", False), about.get("renewal_id")
 
 
 def consumer_of(inbox: Any, gateway: FakeGateway) -> Consumer:
     """`inbox` has of a broker what a consumer uses."""
     trust = TrustPolicy({"shop": frozenset({"acme"})}, allow_plain_keys=True)
-    return Consumer(
+    attempts = Attempts(
         inbox,
         Intake(trust, Rules(), (), lambda: datetime.now(UTC)),
         Rotator({"apig": gateway}),
@@ -124,8 +120,8 @@ def consumer_of(inbox: Any, gateway: FakeGateway) -> Consumer:
         Metrics(),
         lambda: datetime.now(UTC),
         lambda: 0.99,
-        inbox.stopping,
     )
+    return Consumer(attempts, inbox.stopping)
 
 
 async def settled(sent: Message, gateway: FakeGateway | None = None, **overrides: Any) -> Inbox:
@@ -185,14 +181,6 @@ async def test_the_last_delivery_that_the_broker_gives_is_told_and_buried_untrie
     assert cloud.journal == []
 
 
-async def test_what_was_told_before_and_not_settled_is_settled_as_it_was_told() -> None:
-    cloud, again = FakeGateway(stored(), {}), replace(good(), redeliveries=1)
-    assert (await settled(again, cloud, known=Told("superseded", "downgrade", "then"))).log == ["ack"]
-    failed = Told("failed", "forbidden", "then")
-    assert (await settled(again, cloud, known=failed)).log == ["bury forbidden of shop kept"]
-    assert cloud.journal == []
-
-
 async def test_what_may_be_in_other_hands_is_not_told() -> None:
     class Overtaken(Inbox):
         async def fence(self) -> None:
@@ -202,7 +190,7 @@ async def test_what_may_be_in_other_hands_is_not_told() -> None:
 
     inbox = Overtaken(good(), asyncio.Event())
     consumer = consumer_of(inbox, FakeGateway(stored(), {"a.example.com": False}))
-    await replace(consumer, policy=replace(consumer.policy, drain_seconds=0.01)).run()
+    await changed(consumer, policy=replace(consumer.attempts.policy, drain_seconds=0.01)).run()
     assert inbox.log == ["fence"]
 
 
@@ -223,71 +211,9 @@ async def test_a_renewal_of_the_sweep_waits_while_nobody_can_say_whether_it_was_
     cloud = FakeGateway(stored(), {"a.example.com": False})
     inbox = Forgetful(replace(renewal(issued, material=files), user_id=OWN_PRODUCER), asyncio.Event())
     usual = consumer_of(inbox, cloud)
-    trust = replace(usual.intake.trust, lineages={"shop": InFiles("chain.pem", "key.pem")})
-    await replace(usual, intake=replace(usual.intake, trust=trust, roots=(tmp_path,))).run()
+    trust = replace(usual.attempts.intake.trust, lineages={"shop": InFiles("chain.pem", "key.pem")})
+    await changed(usual, intake=replace(usual.attempts.intake, trust=trust, roots=(tmp_path,))).run()
     assert (inbox.log, cloud.journal) == (["park 30 as 2"], [])
-
-
-class Remembering(Inbox):
-    """Knows what was told in the events that it has."""
-
-    async def told(
-        self, event_ids: Collection[str], certificate: str | None, but: str | None, digest: str
-    ) -> Told | None:
-        return facts_of(self.events).find(event_ids, certificate, but, digest)
-
-
-async def test_two_certificates_whose_renewals_have_one_id_are_both_rotated_and_each_known_as_told() -> None:
-    def of(name: str) -> Message:
-        event = json.loads(renewal(AUTHORITY.issue(NAMES), name).body)
-        return replace(good(), body=json.dumps({**event, "id": "r1"}).encode(), redeliveries=1)
-
-    async def came(sent: Message, events: Sequence[Mapping[str, Any]]) -> Inbox:
-        inbox = Remembering(sent, asyncio.Event(), events=list(events))
-        one = consumer_of(inbox, FakeGateway(stored(), {"a.example.com": False}))
-        trust = TrustPolicy({name: frozenset({"acme"}) for name in ("shop", "blog")}, allow_plain_keys=True)
-        certificates = {name: certificate(deployment()) for name in ("shop", "blog")}
-        await replace(one, intake=replace(one.intake, trust=trust), certificates=certificates).run()
-        return inbox
-
-    shop, blog = of("shop"), of("blog")
-    first = await came(shop, [])
-    second = await came(blog, first.events)
-    assert (first.log, second.log) == (["event", "ack"], ["event", "ack"])
-    assert [event["subject"] for event in second.events] == ["shop", "blog"]
-    assert len({event["id"] for event in second.events}) == 1
-    for sent in (shop, blog):
-        assert (await came(sent, second.events)).log == ["ack"], "told already"
-
-
-async def test_a_renewal_whose_id_was_used_before_is_rotated_when_its_copy_comes() -> None:
-    """Each is known as told by its own outcome, and by none of the other's."""
-    first, second = (
-        replace(one, body=json.dumps(json.loads(one.body) | {"id": "renewal-of-shop"}).encode())
-        for one in (renewal(AUTHORITY.issue(NAMES)) for _ in range(2))
-    )
-    events = (await settled(first)).events
-    copy = Remembering(replace(second, is_copy=True), asyncio.Event(), events=list(events))
-    await consumer_of(copy, FakeGateway(stored(), {"a.example.com": False})).run()
-    assert copy.log == ["event", "ack"]
-    for one in (first, second):
-        again = Remembering(replace(one, redeliveries=1), asyncio.Event(), events=list(copy.events))
-        await consumer_of(again, FakeGateway(stored(), {})).run()
-        assert again.log == ["ack"], "told already"
-
-
-async def test_what_a_stranger_claims_does_not_take_the_place_of_the_renewal_itself() -> None:
-    real = replace(good(), redeliveries=1)
-    claim = b'{"id": "%s", "data": {"certificate": "shop"}}' % str(identify(real.body)[1]).encode()
-    for strange in (replace(real, user_id="mallory"), replace(real, body=claim)):
-        refused = await settled(replace(strange, redeliveries=0))
-        assert refused.events[0]["causationid"] == identify(real.body)[1]
-        inbox = Remembering(real, asyncio.Event(), events=list(refused.events))
-        await consumer_of(inbox, FakeGateway(stored(), {"a.example.com": False})).run()
-        assert inbox.log == ["event", "ack"]
-        again = Remembering(real, asyncio.Event(), events=list(inbox.events))
-        await consumer_of(again, FakeGateway(stored(), {})).run()
-        assert again.log == ["ack"], "its own outcome is known"
 
 
 async def test_a_renewal_that_fails_once_it_was_opened_is_told_under_its_id() -> None:
@@ -296,132 +222,12 @@ async def test_a_renewal_that_fails_once_it_was_opened_is_told_under_its_id() ->
     assert inbox.events[0]["id"] == event_id(str(inbox.events[0]["causationid"]), "failed")
 
 
-async def test_only_what_came_before_asks_whether_it_was_told() -> None:
-    known = Told("succeeded", "rotated", "then")
-    assert (await settled(good(), known=known)).log == ["event", "ack"]
-    assert (await settled(replace(good(), is_copy=True), known=known)).log == ["ack"]
-
-
-async def test_a_history_that_cannot_be_read_costs_a_second_look_and_no_more() -> None:
-    class Forgetful(Inbox):
-        async def told(self, *_what: object) -> Told | None:
-            raise TopologyError("no right to read it")
-
-    inbox = Forgetful(replace(good(), redeliveries=1), asyncio.Event())
-    await consumer_of(inbox, FakeGateway(stored(), {"a.example.com": False})).run()
-    assert inbox.log == ["event", "ack"]
-
-
-def test_a_history_that_is_away_is_waited_for() -> None:
-    class Away(Inbox):
-        tries = 0
-
-        async def told(self, *_what: object) -> Told | None:
-            self.tries += 1
-            if self.tries < 3:
-                raise BrokerLostError("away")
-            return Told("succeeded", "rotated", "then")
-
-    async def scenario() -> Away:
-        inbox = Away(replace(good(), redeliveries=1), asyncio.Event())
-        await consumer_of(inbox, FakeGateway(stored(), {"a.example.com": False})).run()
-        return inbox
-
-    inbox = run_virtual(scenario())
-    assert (inbox.log, inbox.tries) == (["ack"], 3)
-
-
 async def test_a_machine_without_room_is_nobodys_fault() -> None:
     class Exhausted(FakeGateway):
         async def observe(self, *_what: object, **_how: object) -> Any:
             raise RuntimeError from OSError(errno.EMFILE, "Too many open files")
 
     assert (await settled(good(), Exhausted(stored(), {}))).log == ["park 30 as 2"]
-
-
-async def test_who_is_told_to_stop_does_not_wait_for_a_broker_that_says_nothing() -> None:
-    class Silent(Inbox):
-        @asynccontextmanager
-        async def deliveries(self) -> AsyncGenerator[AsyncIterator[Inbox]]:
-            self.stopping.set()
-            await asyncio.Event().wait()
-            yield self._one()
-
-    inbox = Silent(good(), asyncio.Event())
-    await consumer_of(inbox, FakeGateway(stored(), {})).run()
-    assert inbox.log == []
-
-
-@dataclass
-class Moody(Inbox):
-    """Answers one connection after the other: what it raises, or None for a session that is lost at once."""
-
-    answers: list[BrokerError | None] = field(default_factory=list)
-    asked_at: list[float] = field(default_factory=list)
-
-    @asynccontextmanager
-    async def deliveries(self) -> AsyncGenerator[AsyncIterator[Inbox]]:
-        self.asked_at.append(asyncio.get_running_loop().time())
-        answer = self.answers.pop(0)
-        if not self.answers:
-            self.stopping.set()
-        if answer is not None:
-            raise answer
-        yield self._nothing()
-
-    async def _nothing(self) -> AsyncGenerator[Inbox]:
-        """A session that ends is one that was lost."""
-        none: list[Inbox] = []
-        for one in none:
-            yield one
-
-
-def moody(*answers: BrokerError | None) -> Moody:
-    inbox = Moody(good(), asyncio.Event(), answers=list(answers))
-    run_virtual(consumer_of(inbox, FakeGateway(stored(), {})).run())
-    return inbox
-
-
-def test_a_broker_that_refuses_the_first_connection_ends_the_service() -> None:
-    with pytest.raises(TopologyError):
-        moody(TopologyError("queue: exists with other arguments"), None)
-    with pytest.raises(BrokerError, match="ca_file"):
-        moody(BrokerLostError("away"), BrokerError("ca_file"), None)
-
-
-def test_a_broker_that_refuses_a_later_connection_is_tried_again_less_and_less_often() -> None:
-    with capture_logs() as told:
-        inbox = moody(None, TopologyError("queue: is missing"), BrokerError("ca_file"), BrokerLostError("away"), None)
-    waits = [after - before for before, after in pairwise(inbox.asked_at)]
-    assert waits == sorted(waits)
-    assert waits[0] > 0
-    assert waits[-1] > waits[0]
-    kinds = [one["event"].removeprefix("consumer.") for one in told]
-    assert kinds == ["connected", "disconnected", "refused", "refused", "disconnected", "connected"]
-
-
-async def test_a_lost_broker_cancels_what_is_in_hand() -> None:
-    reached, cancelled = asyncio.Event(), asyncio.Event()
-
-    class Slow(FakeGateway):
-        async def observe(self, *_what: object, **_how: object) -> Any:
-            reached.set()
-            try:
-                await asyncio.Event().wait()
-            finally:
-                cancelled.set()
-
-    class Losing(Inbox):
-        async def _one(self) -> AsyncGenerator[Inbox]:
-            yield self
-            await reached.wait()
-            self.stopping.set()
-            raise BrokerLostError("gone")
-
-    inbox = Losing(good(), asyncio.Event())
-    await consumer_of(inbox, Slow(stored(), {})).run()
-    assert cancelled.is_set()
-    assert inbox.log == []
 
 
 async def test_an_event_that_cannot_be_built_is_told_in_short() -> None:
@@ -440,7 +246,7 @@ async def test_an_event_that_cannot_be_built_is_told_in_short() -> None:
 
     inbox = Inbox(good(), asyncio.Event())
     broken: Any = Broken()
-    await replace(consumer_of(inbox, FakeGateway(stored(), {})), rotator=broken).run()
+    await changed(consumer_of(inbox, FakeGateway(stored(), {})), rotator=broken).run()
     assert inbox.log == ["event", "ack"]
     assert inbox.events[0]["data"]["reason"] == "internal_error"
 

@@ -12,7 +12,9 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from tests.support.clouds import message, renewal
+from tests.support.consumers import changed
 from tests.support.fake_gateway import FakeGateway
+from tests.support.judging import kept_by_all
 from tests.support.values import certificate, deployment, stored
 from tests.support.virtual_time import run_virtual
 from tests.worker.test_consumer import AUTHORITY, NAMES, Inbox, consumer_of, good
@@ -108,8 +110,9 @@ async def given(
     """Until the consumer ends, or has lost its broker once."""
     inbox = Given(good(), asyncio.Event(), all=messages, then=then)
     consumer = consumer_of(inbox, gateway or Hanging(stored(), {}))
-    intake = replace(consumer.intake, trust=replace(consumer.intake.trust, allow_plain_keys=plain))
-    running = replace(consumer, policy=replace(consumer.policy, **policy), now=lambda: datetime.now(UTC), intake=intake)
+    intake, policy_of = consumer.attempts.intake, consumer.attempts.policy
+    intake = replace(intake, trust=replace(intake.trust, allow_plain_keys=plain))
+    running = changed(consumer, intake=intake, policy=replace(policy_of, **policy))
     with suppress(TimeoutError):
         async with asyncio.timeout(policy.get("slice_seconds", 10) * 2.5):
             await losing_once(running)
@@ -117,11 +120,11 @@ async def given(
 
 async def losing_once(consumer: Consumer) -> None:
     """The next connection is none."""
-    first = consumer.broker.deliveries
+    first = consumer.attempts.broker.deliveries
 
     @asynccontextmanager
     async def once() -> AsyncGenerator[AsyncIterator[Any]]:
-        consumer.broker.deliveries = none  # type: ignore[method-assign]
+        consumer.attempts.broker.deliveries = none  # type: ignore[method-assign]
         async with first() as deliveries:
             yield deliveries
 
@@ -129,7 +132,7 @@ async def losing_once(consumer: Consumer) -> None:
         consumer.stopping.set()
         raise BrokerLostError("gone for good")
 
-    consumer.broker.deliveries = once  # type: ignore[method-assign]
+    consumer.attempts.broker.deliveries = once  # type: ignore[method-assign]
     await consumer.run()
 
 
@@ -161,7 +164,7 @@ async def when_its_window_is_closed() -> None:
     closed = Schedule([parse_window(f"{tomorrow} 00:00-23:00 UTC")])
     shop = replace(certificate(deployment()), schedule=closed)
     cloud_ = FakeGateway(stored(not_after=at + timedelta(days=30)), {"a.example.com": False})
-    await replace(consumer_of(inbox, cloud_), certificates={"shop": shop}).run()
+    await changed(consumer_of(inbox, cloud_), certificates={"shop": shop}).run()
 
 
 async def when_the_process_is_told_twice_to_stop() -> None:
@@ -207,7 +210,7 @@ async def when_it_is_not_for_this_one() -> None:
 
     done = asyncio.Event()
     none: Any = None
-    substitute = Substitute(none, none, lambda _message: False, 30)
+    substitute = Substitute(none, none, lambda _message: False, 30, kept_by_all)
     async for _own in substitute._sieved(asyncio.Event(), until(done, nothing())):
         raise AssertionError("it is not its own")
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.calls import counted
 from tests.support.clouds import message, renewal
+from tests.support.consumers import changed
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import stored
 from tests.worker.test_consumer import AUTHORITY, NAMES, Inbox, consumer_of
@@ -23,8 +24,8 @@ SEALED: Final = {"kind": "sealed", "chain_pem": ISSUED.chain_pem, "private_key_j
 async def settled(sent: Message, *, allowed: bool = False) -> Inbox:
     inbox = Inbox(sent, asyncio.Event())
     usual = consumer_of(inbox, FakeGateway(stored(), {}))
-    trust = replace(usual.intake.trust, allow_plain_keys=allowed)
-    await replace(usual, intake=replace(usual.intake, trust=trust)).run()
+    trust = replace(usual.attempts.intake.trust, allow_plain_keys=allowed)
+    await changed(usual, intake=replace(usual.attempts.intake, trust=trust)).run()
     return inbox
 
 

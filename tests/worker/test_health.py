@@ -10,9 +10,12 @@ import aiohttp
 import pytest
 
 from tests.support.clouds import QUICK, renewal, settings_for
+from tests.support.judging import kept_by_all
 from tests.support.ports import free_port
-from worker.app import broker_of, run
+from worker.app import run
+from worker.broker import broker_of
 from worker.broker.base import BrokerState
+from worker.limits import Used
 from worker.sandbox import Sandbox
 from worker.sandbox.ca import Authority
 from worker.sandbox.world import Fault
@@ -65,7 +68,7 @@ async def test_a_worker_that_is_told_to_stop_says_so_while_it_finishes_what_is_i
         deployment = {"gateway": "apig", "certificate_id": certificate_id, "domains": "attached"}
         more = {"http": {"listen": f"127.0.0.1:{port}"}, "retry": {**QUICK, "drain_seconds": 2}}
         settings, stopping = settings_for(sandbox, authority, tmp_path, {"shop": [deployment]}, **more), asyncio.Event()
-        worker, broker = asyncio.create_task(run(settings, stopping=stopping)), broker_of(settings)
+        worker, broker = asyncio.create_task(run(settings, stopping=stopping)), broker_of(settings, kept_by_all)
         await broker.publish_renewal(renewal(authority.issue(["a.example.com"])))
         while not world.calls("show_certificate"):
             await asyncio.sleep(0.02)
@@ -74,6 +77,24 @@ async def test_a_worker_that_is_told_to_stop_says_so_while_it_finishes_what_is_i
             assert (answer.status, (await answer.json())["reasons"]) == (503, ["draining"])
         await worker
         await broker.close()
+
+
+async def test_a_window_of_a_gateways_budget_is_told_as_long_as_it_is_there_and_never_left_out_in_between() -> None:
+    gateways = {"apig": GatewayState(True, 0.0, budgets=[Used(1.0, 20, 7), Used(60.0, 100, 9)])}
+
+    async def state() -> BrokerState:
+        return BrokerState(is_connected=True, is_active=True)
+
+    health, request = Health(state, Metrics(), lambda: gateways), None
+    told = health.metrics.registry.get_sample_value
+    await health.readyz(request)  # type: ignore[arg-type]
+    kept = health.metrics.budget.labels("apig", "1")
+    gateways["apig"] = GatewayState(True, 0.0, budgets=[Used(1.0, 20, 8)])
+    await health.readyz(request)  # type: ignore[arg-type]
+    assert health.metrics.budget.labels("apig", "1") is kept, "a scrape in its thread saw it all the time"
+    windows = [{"gateway": "apig", "window_seconds": seconds} for seconds in ("1", "60")]
+    assert [told("rotation_gateway_budget_used_calls", one) for one in windows] == [8.0, None]
+    assert [told("rotation_gateway_budget_calls", one) for one in windows] == [20.0, None]
 
 
 async def test_a_gateway_that_is_held_is_named_with_the_seconds_that_are_left_and_is_no_reason() -> None:

@@ -31,7 +31,8 @@ from worker.sandbox.ca import Issued
 from worker.sweep import Sweeper
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-GOING_BACK: dict[str, Any] = {"reason": "key_compromise", "allow_shorter_validity": True}
+GOING_BACK: dict[str, Any] = {"reason": "ca_incident", "allow_shorter_validity": True}
+COMPROMISED: dict[str, Any] = {"reason": "key_compromise", "allow_shorter_validity": True}
 
 
 def sent(*, days_ago: float, days: int = 90, **overrides: Any) -> Message:
@@ -168,6 +169,10 @@ def test_what_an_urgent_renewal_undid_does_not_come_back_with_a_parked_copy() ->
     assert told([spoilt, older, spoilt]) == ["park 30 as 2", "rotated", "withdrawn"], "and with its first sending"
     anew = replace(spoilt, body=json.dumps(json.loads(spoilt.body) | {"id": "anew", "time": None}).encode())
     assert told([spoilt, older, anew]) == ["park 30 as 2", "rotated", "rotated"]
+    compromised = sent(days_ago=9, **COMPROMISED)
+    assert told([spoilt, compromised, spoilt]) == ["park 30 as 2", "rotated", "withdrawn"]
+    refused = told([spoilt, compromised, anew])[2:]
+    assert refused[0] == "key_reused", "but not where strangers may have its key"
 
 
 async def test_however_much_is_refused_what_was_taken_back_stays_away_from_the_sweep() -> None:

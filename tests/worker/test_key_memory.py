@@ -11,12 +11,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from structlog.testing import capture_logs
 
 from tests.support.clouds import renewal, running, settings_for
+from tests.support.consumers import changed
 from tests.support.facts import facts_of
 from tests.support.fake_gateway import FakeGateway
-from tests.support.values import day, stored
+from tests.support.values import day, leaf, stored
 from tests.worker.test_consumer import AUTHORITY, NAMES, Inbox, consumer_of
+from worker.broker.facts import EACH
 from worker.core.bundle import UsedKey
+from worker.core.errors import Failure, RefusedError
+from worker.core.outcome import Report
 from worker.core.past import Placed, used_keys
+from worker.core.renewal import Held, Renewal
+from worker.effort import Effort, current_effort, spending
+from worker.hindsight import Hindsight, Seen
 from worker.sandbox import Sandbox
 from worker.sandbox.ca import Key
 
@@ -57,8 +64,8 @@ async def came(issued: Any, cloud: FakeGateway, known: list[Mapping[str, Any]], 
     stances = overrides.pop("stances", {"no_sct": "allow"})
     inbox = Knowing(renewal(issued, **overrides), asyncio.Event(), events=known)
     consumer = consumer_of(inbox, cloud)
-    rules = replace(consumer.intake.rules, stances=stances)
-    await replace(consumer, intake=replace(consumer.intake, rules=rules)).run()
+    intake = consumer.attempts.intake
+    await changed(consumer, intake=replace(intake, rules=replace(intake.rules, stances=stances))).run()
     return inbox
 
 
@@ -114,3 +121,49 @@ async def test_a_worker_that_was_started_again_knows_the_keys_of_before(tmp_path
     assert "warnings" not in first
     assert second["warnings"] == ["key_reused"]
     assert first["leaf"]["public_key_sha256"] == second["leaf"]["public_key_sha256"]
+
+
+async def test_a_key_that_was_replaced_because_of_a_compromise_does_not_come_back_with_an_ordinary_renewal() -> None:
+    """However many renewals later, and however often it is tried."""
+    cloud, known = FakeGateway(stored(), {NAMES[0]: False}), list[Mapping[str, Any]]()
+
+    async def told(own: Key | None = None, **overrides: Any) -> tuple[str, str]:
+        await came(AUTHORITY.issue(NAMES, key=own), cloud, known, **overrides)
+        data = known[-1]["data"]
+        return data["outcome"], data["reason"]
+
+    await told(KEY)
+    assert (await told(reason="key_compromise"))[0] == "succeeded"
+    changes = list(cloud.journal)
+    for reason in ("renewal", "manual", "ca_incident", "key_compromise"):
+        assert await told(KEY, reason=reason, stances={"no_sct": "allow", "key_reused": "allow"}) == (
+            "failed",
+            "key_reused",
+        )
+    assert cloud.journal == changes
+    for _ in range(2 * EACH):
+        assert (await told())[0] == "succeeded"
+    assert await told(KEY) == ("failed", "key_reused")
+    assert "exposed_keys" not in known[0]["data"]
+
+
+async def test_what_a_compromise_has_replaced_in_part_is_known_before_its_outcome_is_told() -> None:
+    """It may be parked, and something ordinary come meanwhile."""
+    old, new = leaf(public_key_sha256="aa" * 32), leaf(fingerprint_sha256="cd" * 32, public_key_sha256="bb" * 32)
+    past = [Placed("r1", old.fingerprint_sha256, day(1), day(9), public_key_sha256="aa" * 32)]
+    urgent = Renewal("r2", "shop", "acme", Held(), "key_compromise")
+    exposed = Seen(past).exposed_keys(urgent, new)
+    assert exposed == ("aa" * 32,)
+
+    async def half() -> Report:
+        current_effort().changes += 1
+        return Report.refused(Failure("gateway_unavailable", "away", transient=True), new)
+
+    nobody: Any = Inbox(renewal(AUTHORITY.issue(NAMES)), asyncio.Event())
+    hindsight = Hindsight(nobody)
+    with spending(Effort()):
+        await hindsight.of(urgent, new, half(), exposed)
+    seen = await hindsight.seen("shop")
+    with pytest.raises(RefusedError, match="compromise"):
+        seen.exposed_keys(Renewal("r3", "shop", "acme", Held()), old)
+    assert seen.exposed_keys(Renewal("r3", "shop", "acme", Held()), new) == exposed

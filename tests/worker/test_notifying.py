@@ -16,9 +16,9 @@ from structlog.testing import capture_logs
 from tests.support.acme import SCRIPT
 from tests.support.virtual_time import run_virtual
 from worker.broker.base import BrokerState
-from worker.notifying import PATIENCE, START, Glance, ServiceManager, Vigil, gets_on
+from worker.notifying import PATIENCE, START, ServiceManager, Watchdog, WorkerSample, makes_progress
 
-AT_REST = Glance(BrokerState(is_connected=True, is_active=True, room=128), tries=1, taken=5)
+AT_REST = WorkerSample(BrokerState(is_connected=True, is_active=True, room=128), tries=1, taken=5)
 WAITED_FOR = replace(AT_REST, state=replace(AT_REST.state, ready=3))
 FULL = replace(WAITED_FOR, state=replace(WAITED_FOR.state, room=0))
 STANDBY = replace(WAITED_FOR, state=replace(WAITED_FOR.state, is_active=False))
@@ -43,11 +43,11 @@ class Heard(ServiceManager):
         return [at for at, fields in self.said if name in fields]
 
 
-def kept(look: Callable[[], Glance], seconds: float, *, stop_at: float | None = None) -> Heard:
-    """What is heard in so many seconds of a vigil."""
+def kept(look: Callable[[], WorkerSample], seconds: float, *, stop_at: float | None = None) -> Heard:
+    """What is heard of a watchdog in so many seconds."""
     heard = Heard()
 
-    async def looked() -> Glance:
+    async def looked() -> WorkerSample:
         return look()
 
     async def keep() -> None:
@@ -55,7 +55,7 @@ def kept(look: Callable[[], Glance], seconds: float, *, stop_at: float | None = 
         if stop_at is not None:
             asyncio.get_running_loop().call_later(stop_at, stopping.set)
         async with asyncio.timeout(seconds):
-            await Vigil(heard, looked, stopping).keep()
+            await Watchdog(heard, looked, stopping).keep()
 
     with pytest.raises(TimeoutError):
         run_virtual(keep())
@@ -74,10 +74,10 @@ def kept(look: Callable[[], Glance], seconds: float, *, stop_at: float | None = 
         (AWAY, replace(AWAY, tries=2), True),
     ],
 )
-def test_a_worker_gets_on_unless_it_leaves_what_it_could_take_or_tries_no_more(
-    before: Glance, now: Glance, *, is_well: bool
+def test_a_worker_makes_progress_unless_it_leaves_what_it_could_take_or_tries_no_more(
+    before: WorkerSample, now: WorkerSample, *, is_well: bool
 ) -> None:
-    assert gets_on(before, now) is is_well
+    assert makes_progress(before, now) is is_well
 
 
 def test_it_is_ready_once_it_is_connected_and_heard_of_three_times_in_a_watchdogs_minute() -> None:
@@ -110,7 +110,7 @@ def test_a_worker_that_drains_is_left_to_it() -> None:
 def test_looks_that_fail_are_logged_and_the_next_one_tells() -> None:
     looks = count()
 
-    def look() -> Glance:
+    def look() -> WorkerSample:
         if next(looks) in (0, 5, 6):
             raise RuntimeError("odd")
         return AT_REST
@@ -123,10 +123,10 @@ def test_looks_that_fail_are_logged_and_the_next_one_tells() -> None:
 
 
 def test_where_nobody_listens_nothing_is_looked_at() -> None:
-    async def look() -> Glance:
+    async def look() -> WorkerSample:
         raise AssertionError
 
-    run_virtual(Vigil(ServiceManager(), look, asyncio.Event()).keep())
+    run_virtual(Watchdog(ServiceManager(), look, asyncio.Event()).keep())
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from tests.support.clouds import renewal
+from tests.support.consumers import changed
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import stored
 from tests.worker.test_consumer import AUTHORITY, NAMES, Inbox, consumer_of, good
@@ -56,9 +57,9 @@ class Lost(Inbox):
 async def looked_on(inbox: Inbox, gateway: FakeGateway, **about: Any) -> tuple[Notes, float]:
     """What was heard, and how many renewals the metrics have counted."""
     notes = Notes(**about)
-    consumer = replace(consumer_of(inbox, gateway), onlooker=notes)
+    consumer = changed(consumer_of(inbox, gateway), onlooker=notes)
     await consumer.run()
-    [counted] = list(consumer.metrics.renewals.collect())
+    [counted] = list(consumer.attempts.metrics.renewals.collect())
     return notes, sum(one.value for one in counted.samples if one.name.endswith("_total"))
 
 

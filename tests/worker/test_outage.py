@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from tests.gateways.test_breaker import LOST
 from tests.gateways.test_transport_repeats import GET, FarEnd, refusal, transport
+from tests.support.consumers import changed
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import stored
 from tests.support.virtual_time import run_virtual
@@ -22,12 +23,12 @@ def test_a_renewal_outlives_an_outage_without_an_attempt_counted() -> None:
     async def scenario() -> list[str]:
         account = transport(far, deadline=120)
         message, log = good(), []
-        rotator = consumer_of(Inbox(message, asyncio.Event()), FakeGateway(stored(), {})).rotator
+        rotator = consumer_of(Inbox(message, asyncio.Event()), FakeGateway(stored(), {})).attempts.rotator
         rotator = replace(rotator, gateways={"apig": HuaweiApig("apig", account, "p1", 20, lambda: 0.0)})
         assert gateway_states(rotator)["apig"].is_up
         for _ in range(50):
             inbox = Inbox(message, asyncio.Event())
-            await replace(consumer_of(inbox, FakeGateway(stored(), {})), rotator=rotator).run()
+            await changed(consumer_of(inbox, FakeGateway(stored(), {})), rotator=rotator).run()
             log += inbox.log
             await asyncio.sleep(30)
         assert not gateway_states(rotator)["apig"].is_up
@@ -72,7 +73,7 @@ def test_a_gateway_that_wants_to_be_left_alone_is_seen_to_be_held_and_what_is_pa
         rotator = Rotator({"apig": HuaweiApig("apig", account, "p1", 20, lambda: 0.0)})
         inbox = Inbox(message, asyncio.Event())
         assert gateway_states(rotator)["apig"].held_for == 0
-        await replace(consumer_of(inbox, FakeGateway(stored(), {})), rotator=rotator).run()
+        await changed(consumer_of(inbox, FakeGateway(stored(), {})), rotator=rotator).run()
         state = gateway_states(rotator)["apig"]
         assert (state.is_up, state.held_for, state.seconds_left) == (True, 3600, 3600)
         await asyncio.sleep(3600)

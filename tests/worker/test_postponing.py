@@ -13,14 +13,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.clouds import message, renewal
+from tests.support.consumers import changed
 from tests.support.facts import facts_of
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import deployment, stored
 from tests.support.virtual_time import run_virtual
 from worker.admission import Admission
+from worker.attempt import Attempts, Policy
 from worker.broker.base import About, Message
 from worker.broker.facts import Told
-from worker.consumer import Consumer, Policy
+from worker.consumer import Consumer
 from worker.core.backoff import RetryPolicy, step_for
 from worker.core.certificate import Rules
 from worker.core.deployment import Certificate
@@ -130,7 +132,7 @@ class Handed:
 def consumer_of(post: Any, cloud: FakeGateway, schedule: Schedule = WEEKDAYS, **trust: Any) -> Consumer:
     names = sorted({str(json.loads(one.body)["subject"]) for _, one in post.sent if one.body[:1] == b"{"} | {"shop"})
     policy = TrustPolicy({name: frozenset({"acme"}) for name in names}, allow_plain_keys=True, **trust)
-    return Consumer(
+    attempts = Attempts(
         post,
         Intake(policy, Rules(), (), post.now),
         Rotator({"apig": cloud}),
@@ -139,8 +141,8 @@ def consumer_of(post: Any, cloud: FakeGateway, schedule: Schedule = WEEKDAYS, **
         Metrics(),
         post.now,
         lambda: 0.99,
-        post.stopping,
     )
+    return Consumer(attempts, post.stopping)
 
 
 def issued(days: float = 0) -> Issued:
@@ -324,9 +326,10 @@ def test_a_renewal_that_waits_takes_nobodys_place() -> None:
     post = Post(sent=[(FRIDAY, waiting), (FRIDAY, urgent)], expected=2)
 
     async def scenario() -> None:
-        consumer = replace(consumer_of(post, shop()), admission=Admission(1))
-        always = {"shop": replace(consumer.certificates["shop"], schedule=Schedule())}
-        await replace(consumer, certificates={**consumer.certificates, **always}).run()
+        consumer = consumer_of(post, shop())
+        certificates = consumer.attempts.certificates
+        always = replace(certificates["shop"], schedule=Schedule())
+        await changed(consumer, admission=Admission(1), certificates={**certificates, "shop": always}).run()
 
     run_virtual(scenario())
     assert [event["subject"] for event in post.events] == ["shop", "blog"]

@@ -192,3 +192,40 @@ async def test_the_only_domain_that_comes_to_no_handshake_any_more_goes_back_and
     [one] = event["data"]["deployments"]
     assert (event["data"]["reason"], one["bindings"]["rolled_back"]) == ("rolled_back", 1)
     assert [failure["reason"] for failure in one["failures"]] == ["not_reachable"]
+
+
+async def test_an_address_that_was_dead_before_takes_nothing_back_in_whichever_attempt_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve(monkeypatch, HOST, *TWO.addresses)
+    async with Sandbox(TWO) as sandbox:
+        shop, issued = Shop(sandbox), new()
+        port = (await sandbox.open_listeners())[shop.instance]
+        dead = sandbox.world.spoil(Flaw("no_handshake", name=NAMES[1], address=TWO.addresses[1]))
+        deployment = shop.deployment(strategy="blue_green", name="shop", domains=NAMES, waves=(1, 1.0))
+        del deployment["certificate_id"]
+        at: dict[str, Any] = {"domains": True, "domains_at": f"{HOST}:{port}", "retry": {**QUICK, "attempts": 2}}
+        async with running(proving(sandbox, tmp_path, deployment, **at)) as worker:
+            event = await worker.outcome(renewal(issued))
+        sandbox.world.flaws.clear()
+        assert {await served_serial(sandbox, shop.instance, name) for name in NAMES} == {issued.serial_number}
+    [one] = event["data"]["deployments"]
+    assert (event["data"]["reason"], event["data"]["attempt"], one["replaced"]) == ("not_reachable", 2, True)
+    assert one["bindings"] == {"total": 3, "attached": 0, "unchanged": 2, "failed": 1, "rolled_back": 0}
+    assert [(told["name"], told["reason"]) for told in one["failures"]] == [(NAMES[1], "not_reachable")]
+    assert dead.shown > 2
+
+
+async def test_a_domain_that_is_asked_for_moves_first_and_if_it_is_bad_alone(tmp_path: Path) -> None:
+    async with Sandbox() as sandbox:
+        shop, world = Shop(sandbox), sandbox.world
+        port = (await sandbox.open_listeners())[shop.instance]
+        world.spoil(Flaw("leaf_only", name=NAMES[-1]))
+        deployment = shop.deployment(strategy="blue_green", name="shop", domains=NAMES, waves=(1, 1.0))
+        del deployment["certificate_id"]
+        endpoint = {"address": f"127.0.0.1:{port}", "server_name": NAMES[-1]}
+        async with running(proving(sandbox, tmp_path, deployment, endpoints=(endpoint,))) as worker:
+            event = await worker.outcome(renewal(new()))
+    [one] = event["data"]["deployments"]
+    assert (one["reason"], one["bindings"]["rolled_back"], one["bindings"]["unchanged"]) == ("rolled_back", 1, 2)
+    assert [told["name"] for told in one["failures"]] == [NAMES[-1]]

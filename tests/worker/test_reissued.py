@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.clouds import renewal
+from tests.support.consumers import changed
 from tests.support.gateways import AUTHORITY, bycloud
 from tests.worker.test_consumer import NAMES, Inbox, consumer_of
 from worker.broker.base import Message
@@ -50,7 +51,7 @@ class Place:
         """The outcome of one delivery; `parked` where it has none yet."""
         inbox = Inbox(sent, asyncio.Event())
         usual: Consumer = consumer_of(inbox, None)  # type: ignore[arg-type] # replaced right here
-        await replace(usual, rotator=self.rotator, certificates={"shop": self.target}).run()
+        await changed(usual, rotator=self.rotator, certificates={"shop": self.target}).run()
         if not inbox.events:
             return {"outcome": "parked"}
         data: Any = inbox.events[0]["data"]

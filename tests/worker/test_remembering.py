@@ -4,18 +4,26 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
+
+import pytest
 
 from tests.fleet.test_following import History
 from tests.fleet.told import model_of
 from tests.support.clouds import renewal, running, settings_for
-from tests.support.values import certificate, deployment
+from tests.support.judging import kept_by_all
+from tests.support.values import certificate, deployment, leaf
 from tests.support.virtual_time import run_virtual
 from tests.worker.test_sweep import AUTHORITY, Shop, issued
-from worker.app import broker_of
 from worker.beside import beside
+from worker.broker import broker_of
 from worker.broker.base import Batch, Broker, BrokerError, BrokerLostError, TopologyError
 from worker.building import certificates_of
+from worker.core.deployment import Binding
+from worker.core.errors import Failure
+from worker.core.events import outcome_event
+from worker.core.outcome import BindingResult, DeploymentReport, Previous, Report, Timing
 from worker.fleet.following import keep_up
 from worker.sandbox import Sandbox
 from worker.telemetry import Metrics
@@ -88,6 +96,61 @@ def test_what_succeeded_at_one_place_counts_there_and_what_the_platform_holds_ha
     assert days(metrics, SUCCESS) == 6
 
 
+HELD = {"shop": certificate(deployment(strategy="rebind"), deployment(strategy="rebind", certificate_id="c2"))}
+
+
+def test_when_what_the_platform_holds_ends_is_what_the_platform_tells_the_first_of_several() -> None:
+    placed = [
+        {"gateway": "apig", "strategy": "rebind", "outcome": "succeeded", "not_after": f"1970-01-{day}T00:00:00Z"}
+        for day in (27, 26)
+    ]
+    metrics = Metrics()
+    metrics.remember(told(6, 29, leaf=None, deployments=placed), HELD)
+    assert days(metrics, EXPIRY, certificate="shop", gateway="apig") == 26
+    untold = [{"gateway": "apig", "strategy": "rebind", "outcome": "succeeded"}]
+    metrics.remember(told(7, 29, deployments=untold), HELD)
+    assert days(metrics, EXPIRY, certificate="shop", gateway="apig") == 26, "the leaf is not what it holds"
+
+
+def test_so_it_is_when_this_process_itself_has_bound_it() -> None:
+    first, second = HELD["shop"].deployments
+    ends = [datetime(1970, 1, day, tzinfo=UTC) for day in (27, 26)]
+    reports = [
+        DeploymentReport(to, "succeeded", "rotated", not_after=at) for to, at in zip((first, second), ends, strict=True)
+    ]
+    metrics, now = Metrics(), datetime(1970, 1, 6, tzinfo=UTC)
+    metrics.ended("shop", Report("succeeded", "rotated", None, reports), Timing(now, now, 1.0))
+    assert days(metrics, EXPIRY, certificate="shop", gateway="apig") == 26
+
+
+@pytest.mark.parametrize(("reason", "ends"), [("still_old", 9), ("not_reachable", 9), ("not_found", 30)])
+def test_what_was_put_and_not_proven_is_no_end_to_rely_on_neither_now_nor_after_a_restart(
+    reason: str, ends: int
+) -> None:
+    """Until then an older one ends, which may be served still."""
+    now, to = datetime(1970, 1, 6, tzinfo=UTC), SHOP["shop"].deployments[0]
+    renewed = leaf(not_before=now, not_after=datetime(1970, 1, 30, tzinfo=UTC))
+    results = [BindingResult(Binding("domain", "a"), "failed", Failure(reason, "told", transient=True))]
+    previous = Previous("1", datetime(1970, 1, 9, tzinfo=UTC))
+    put = DeploymentReport(to, "failed", reason, "c1", replaced=True, previous=previous, bindings=results)
+    report, timing = Report("failed", reason, renewed, [put]), Timing(now, now, 1.0)
+    itself, restarted = Metrics(), Metrics()
+    itself.ended("shop", report, timing)
+    restarted.remember(outcome_event(report, "r1", "shop", timing, None, id_source="r1"), SHOP)
+    assert [days(one, EXPIRY, certificate="shop", gateway="apig") for one in (itself, restarted)] == [ends, ends]
+
+
+def test_a_certificate_that_was_taken_out_is_forgotten_and_known_anew_when_it_comes_again() -> None:
+    metrics = Metrics()
+    metrics.remember(told(8, 28), SHOP)
+    metrics.forget_certificate("shop", "apig")
+    metrics.forget_certificate("shop", "nowhere")
+    assert days(metrics, EXPIRY, certificate="shop", gateway="apig") is None
+    metrics.remember(told(5, 25), SHOP)
+    assert days(metrics, EXPIRY, certificate="shop", gateway="apig") == 25
+    assert days(metrics, EXPIRY, certificate="shop", gateway="nowhere") is None
+
+
 def test_what_the_settings_do_not_have_is_nobodys_label() -> None:
     elsewhere = [{"gateway": "gone", "outcome": "succeeded"}]
     metrics = remembered(told(9, 29, "stranger"), told(8, 28, deployments=elsewhere), {"data": "odd"}, {})
@@ -114,7 +177,7 @@ async def test_a_new_process_knows_of_ends_what_the_one_before_has_told(tmp_path
         settings = settings_for(sandbox, AUTHORITY, tmp_path, {"shop": (deployment,)})
         async with running(settings) as worker:
             await worker.outcome(renewal(renewed))
-        metrics, broker, known = Metrics(), broker_of(settings), certificates_of(settings)
+        metrics, broker, known = Metrics(), broker_of(settings, kept_by_all), certificates_of(settings)
         labels = {"certificate": "shop", "gateway": "apig"}
         async with (
             asyncio.timeout(30),

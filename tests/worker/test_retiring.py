@@ -1,7 +1,7 @@
 """What is kept for a while after it was replaced: deleted when that is over. In virtual time, and at the sandbox."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -21,6 +21,7 @@ from worker.core.errors import TransientError
 from worker.core.past import Placed
 from worker.core.planning import Observed, Stored
 from worker.effort import Effort, current_effort
+from worker.gateways.base import NOWHERE
 from worker.limits import KeyedLock
 from worker.retiring import Retiring, keeping
 from worker.rotation import Rotator
@@ -55,13 +56,13 @@ class Cloud(FakeGateway):
         self.deleted: list[tuple[str, float]] = []
         self.is_bound_elsewhere = self.hangs = False
 
-    async def observe(self, deployment: Deployment, leaf: Any, *, elsewhere: bool = True) -> Observed:
+    async def observe(self, deployment: Deployment, leaf: Any, **how: Any) -> Observed:
         self.looks.append((now(), current_effort().is_background))
         self._called("observe")
         at = BEGAN + timedelta(seconds=now())
         return Observed(self.own[0], (bound(domain(), stored=self.serving),), self.own[1:], at=at)
 
-    async def retire(self, stored: Stored, moved: Collection[Binding] = ()) -> bool:
+    async def retire(self, stored: Stored, moved: Mapping[Binding, str] = NOWHERE) -> bool:
         self._called("retire")
         await current_effort().fence()
         if self.hangs:

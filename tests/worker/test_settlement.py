@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.clouds import message
+from tests.support.consumers import changed
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import stored
 from tests.support.virtual_time import run_virtual
@@ -19,14 +20,15 @@ from tests.worker.test_slices import REBIND
 from worker.broker.base import BrokerError, BrokerLostError, Message
 from worker.consumer import Consumer
 from worker.core.backoff import RetryPolicy
+from worker.core.deployment import Binding
 from worker.core.errors import Failure
 from worker.core.events import event_ids
-from worker.core.outcome import DeploymentReport, Outcome, Report, Timing
+from worker.core.outcome import BindingResult, DeploymentReport, Outcome, Report, Timing
 from worker.settlement import Identity, Settlement
 
 
 def settlement_of(consumer: Consumer) -> Settlement:
-    return consumer._settlement
+    return consumer.attempts.settlement
 
 
 @dataclass
@@ -73,14 +75,14 @@ async def ended(
     """What becomes of a delivery whose rotation ended so: its inbox, the log, and whom the sweep hears of."""
     heard: list[str | None] = []
     inbox = Inbox(sent, asyncio.Event(), **overrides)
-    consumer = replace(
+    consumer = changed(
         consumer_of(inbox, FakeGateway(stored(), {})), on_ended=lambda name, _outcome: heard.append(name)
     )
-    timing = Timing(consumer.now(), consumer.now(), 1.5, sent.attempt)
+    timing = Timing(consumer.attempts.now(), consumer.attempts.now(), 1.5, sent.attempt)
     with capture_logs() as told:
         await settlement_of(consumer).conclude(inbox, identity or Identity.of(sent), report, timing)
     labels = {"outcome": report.outcome, "reason": report.reason}
-    booked = consumer.metrics.registry.get_sample_value("rotation_renewals_total", labels)
+    booked = consumer.attempts.metrics.registry.get_sample_value("rotation_renewals_total", labels)
     assert (booked or 0) == len(heard), "it is booked when it has ended, and only then"
     return inbox, [dict(one) for one in told], heard
 
@@ -110,6 +112,26 @@ async def test_a_delivery_ends_in_exactly_one_line_and_is_booked_once(
         ("rotation.finished", outcome, report.reason)
     ]
     assert ended_for == heard
+
+
+async def test_a_failure_is_a_warning_that_names_the_place_which_failed_first_and_why() -> None:
+    bad = Failure("not_found", "no such domain", transient=False)
+    results = [
+        BindingResult(Binding("domain", "a.example.com"), "attached"),
+        BindingResult(Binding("domain", "b.example.com"), "failed", bad),
+    ]
+    failed = [DeploymentReport(REBIND, "failed", "binding_failed", bindings=results)]
+    _, [line], _ = await ended(held("r1", "shop"), Report("failed", "binding_failed", None, failed))
+    assert line["log_level"] == "warning"
+    assert (line["failed_at"], line["failed_reason"], line["message"]) == (
+        "b.example.com",
+        "not_found",
+        "no such domain",
+    )
+    _, [refused], _ = await ended(held("r2", "shop"), Report.refused(Failure("malformed", "no id", transient=False)))
+    assert (refused["log_level"], refused["message"]) == ("warning", "no id")
+    _, [well], _ = await ended(held("r3", "shop"), of("succeeded", "rotated"))
+    assert (well["log_level"], "failed_at" in well) == ("info", False)
 
 
 async def test_messages_without_an_id_are_told_apart_by_their_bytes() -> None:
@@ -162,8 +184,8 @@ async def test_the_history_is_asked_for_the_renewals_own_events() -> None:
 async def test_what_may_hold_a_key_is_kept_only_where_keys_may_travel_in_the_open(allowed: bool, kept: str) -> None:
     inbox = Inbox(message(b"garbage"), asyncio.Event())
     consumer = consumer_of(inbox, FakeGateway(stored(), {}))
-    trust = replace(consumer.intake.trust, allow_plain_keys=allowed)
-    await replace(consumer, intake=replace(consumer.intake, trust=trust)).run()
+    intake = consumer.attempts.intake
+    await changed(consumer, intake=replace(intake, trust=replace(intake.trust, allow_plain_keys=allowed))).run()
     assert inbox.log == ["event", f"bury malformed of None {kept}"]
 
 
@@ -193,7 +215,7 @@ def test_the_log_tells_for_how_long_it_is_parked_and_apart_from_that_what_was_as
         inbox = Inbox(sent, asyncio.Event())
         consumer = consumer_of(inbox, FakeGateway(stored(), {}))
         settlement = replace(settlement_of(consumer), retry=RetryPolicy((2, 4, 6)))
-        timing, failed = Timing(consumer.now(), consumer.now(), 1.5, 1), replace(DOWN, hold=hold)
+        timing, failed = Timing(consumer.attempts.now(), consumer.attempts.now(), 1.5, 1), replace(DOWN, hold=hold)
         with capture_logs() as lines:
             identity = replace(Identity.of(sent), is_opened=True)
             await settlement.conclude(inbox, identity, of("failed", "throttled", failed), timing)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.clouds import message
+from tests.support.consumers import changed
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import deployment, listener, stored
 from tests.support.virtual_time import run_virtual
@@ -65,10 +66,11 @@ class Slow(FakeGateway):
 
 def consuming(inbox: Inbox, gateway: FakeGateway) -> Consumer:
     consumer = consumer_of(inbox, gateway)
-    trust = replace(consumer.intake.trust, holds=frozenset(NAMES), producers=dict.fromkeys(NAMES, frozenset({"acme"})))
+    intake = consumer.attempts.intake
+    trust = replace(intake.trust, holds=frozenset(NAMES), producers=dict.fromkeys(NAMES, frozenset({"acme"})))
     target = deployment(strategy="rebind", bindings=(listener(),))
     certificates = {name: Certificate(name, (replace(target, certificate_id=name),)) for name in NAMES}
-    return replace(consumer, intake=replace(consumer.intake, trust=trust), certificates=certificates)
+    return changed(consumer, intake=replace(intake, trust=trust), certificates=certificates)
 
 
 def worked_on(*messages: Message, gateway: Slow, stop_at: float) -> tuple[list[str], float]:
@@ -79,7 +81,7 @@ def worked_on(*messages: Message, gateway: Slow, stop_at: float) -> tuple[list[s
         asyncio.get_running_loop().call_later(stop_at, inbox.stopping.set)
         consumer = consuming(inbox, gateway)
         await consumer.run()
-        assert not len(consumer._turns), "of what has ended nothing is kept"
+        assert not len(consumer.attempts._turns), "of what has ended nothing is kept"
         return inbox.log, asyncio.get_running_loop().time()
 
     return run_virtual(scenario())
@@ -113,7 +115,7 @@ def test_an_urgent_one_alone_is_urgent_and_hastens_nobody() -> None:
 
 
 def test_what_else_takes_a_certificates_turn_is_waited_for_and_hastened_by_an_urgent_one() -> None:
-    """Also where a copy of the consumer works on it."""
+    """Also where the settings have been read again."""
     effort = Effort()
 
     async def scenario() -> list[str]:
@@ -121,8 +123,8 @@ def test_what_else_takes_a_certificates_turn_is_waited_for_and_hastened_by_an_ur
         inbox = Several(urgent, asyncio.Event(), all=(urgent,))
         consumer = consuming(inbox, slow())
         asyncio.get_running_loop().call_later(100, inbox.stopping.set)
-        async with consumer.turn("shop", effort):
-            running = asyncio.create_task(replace(consumer, on_ended=lambda *_: None).run())
+        async with consumer.attempts.turn("shop", effort):
+            running = asyncio.create_task(changed(consumer, on_ended=lambda *_: None).run())
             await asyncio.sleep(50)
         await running
         return inbox.log
@@ -180,9 +182,8 @@ def test_while_no_gateway_can_be_asked_a_renewal_is_parked_and_its_certificate_n
     async def scenario() -> list[str]:
         inbox = Inbox(held("r1", "shop"), asyncio.Event())
         consumer = consuming(inbox, Closed(stored(), {}))
-        known = consumer.intake
-        intake = Untouched(known.trust, known.rules, known.roots, known.now)
-        await replace(consumer, intake=intake).run()
+        known = consumer.attempts.intake
+        await changed(consumer, intake=Untouched(known.trust, known.rules, known.roots, known.now)).run()
         return inbox.log
 
     assert run_virtual(scenario()) == ["park 45 as 1"]

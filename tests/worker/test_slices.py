@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from tests.support.clouds import message
+from tests.support.consumers import changed
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import certificate, deployment, listener, stored
 from tests.support.virtual_time import run_virtual
-from tests.worker.test_consumer import Inbox, consumer_of
+from tests.worker.test_consumer import Inbox, consumer_of, good
 from worker.admission import Admission
 from worker.broker.base import BrokerLostError, Message
 from worker.consumer import Consumer
+from worker.core.proof import Served, Shortfall
 from worker.effort import current_effort
 
 REBIND = deployment(strategy="rebind", bindings=(listener(),))
@@ -31,8 +33,9 @@ def held() -> Message:
 
 def rebinding(inbox: Any, gateway: FakeGateway) -> Consumer:
     consumer = consumer_of(inbox, gateway)
-    trust = replace(consumer.intake.trust, holds=frozenset({"shop"}))
-    return replace(consumer, intake=replace(consumer.intake, trust=trust), certificates={"shop": certificate(REBIND)})
+    intake = consumer.attempts.intake
+    trust = replace(intake.trust, holds=frozenset({"shop"}))
+    return changed(consumer, intake=replace(intake, trust=trust), certificates={"shop": certificate(REBIND)})
 
 
 class Waiting(FakeGateway):
@@ -80,7 +83,7 @@ def test_slices_in_which_it_only_waits_are_an_attempt_after_a_handful() -> None:
         consumer = rebinding(Inbox(held(), asyncio.Event()), Waiting(stored(), {}))
         for _ in range(7):
             inbox: Any = Inbox(held(), asyncio.Event())
-            await replace(consumer, broker=inbox, stopping=inbox.stopping, admission=Admission(8)).run()
+            await changed(consumer, broker=inbox, stopping=inbox.stopping, admission=Admission(8)).run()
             log += inbox.log
         return log
 
@@ -112,7 +115,7 @@ def test_slices_in_which_something_is_reached_or_nothing_was_to_be_asked_go_on_f
         consumer = rebinding(Inbox(held(), asyncio.Event()), kind(stored(), {}))
         for _ in range(9):
             inbox: Any = Inbox(held(), asyncio.Event())
-            await replace(consumer, broker=inbox, stopping=inbox.stopping, admission=Admission(8)).run()
+            await changed(consumer, broker=inbox, stopping=inbox.stopping, admission=Admission(8)).run()
             log += inbox.log
         return log
 
@@ -160,3 +163,44 @@ def test_sessions_that_die_at_once_are_opened_ever_more_seldom() -> None:
 
 def test_a_session_that_lasted_is_opened_again_soon() -> None:
     assert pauses(lasting=60) == [0.25] * 4
+
+
+class Silent(FakeGateway):
+    """From some time on it never answers."""
+
+    is_silent = False
+
+    async def observe(self, *what: Any, **hints: Any) -> Any:
+        if self.is_silent:
+            await asyncio.Event().wait()
+        return await FakeGateway.observe(self, *what, **hints)
+
+
+async def _never(_served: Served, /) -> Sequence[Shortfall]:
+    await asyncio.Event().wait()
+    return ()
+
+
+@pytest.mark.parametrize("is_silent", [False, True])
+def test_what_earlier_slices_have_replaced_is_told_when_nothing_more_is_reached(*, is_silent: bool) -> None:
+    """Whether the last of them ends while it proves, or before it has seen anything."""
+    sent, gateway = good(), Silent(stored(), {"a.example.com": False})
+
+    async def scenario() -> Sequence[Inbox]:
+        consumer, inboxes = consumer_of(Inbox(sent, asyncio.Event()), gateway), []
+        proving = replace(consumer.attempts.rotator, verify=_never)
+        for attempt in (1, 3):
+            inbox: Any = Inbox(replace(sent, attempt=attempt), asyncio.Event())
+            parts: dict[str, Any] = {"broker": inbox, "rotator": proving, "admission": Admission(8)}
+            await changed(consumer, stopping=inbox.stopping, **parts).run()
+            gateway.is_silent = is_silent
+            inboxes.append(inbox)
+        return inboxes
+
+    first, last = run_virtual(scenario())
+    assert (first.log[-1], last.log) == ("park 0 as 1", ["event", "bury gateway_unavailable of shop kept"])
+    told = last.events[0]["data"]
+    [one] = told["deployments"]
+    assert (told["reason"], one["outcome"], one["replaced"]) == ("gateway_unavailable", "failed", True)
+    assert (one["certificate_id"], one["previous"]["serial_number"]) == ("c1", str(stored().serial_number))
+    assert (one["bindings"]["total"], told["leaf"] is not None) == (1, True)

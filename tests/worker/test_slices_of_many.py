@@ -15,6 +15,7 @@ from tests.reliability.crash_cloud import PROJECT, Cloud, Told
 from tests.reliability.crash_life import Life
 from tests.reliability.crash_stage import Key, Wireless
 from tests.support.clouds import renewal
+from tests.support.consumers import changed
 from tests.support.values import certificate, deployment
 from tests.support.virtual_time import run_virtual
 from tests.worker.test_consumer import AUTHORITY, Inbox, consumer_of
@@ -94,7 +95,7 @@ class Estate:
         consumer, sent = self._consumer(calls), renewal(NEW)
         while (not self.log or self.log[-1].startswith("park")) and len(self.log) < MOST_SLICES:
             inbox: Any = Inbox(sent, asyncio.Event())
-            await replace(consumer, broker=inbox, stopping=inbox.stopping, admission=Admission(8)).run()
+            await changed(consumer, broker=inbox, stopping=inbox.stopping, admission=Admission(8)).run()
             self.log += inbox.log
             self.events += inbox.events
             self.between(self)
@@ -103,10 +104,10 @@ class Estate:
     def _consumer(self, calls: int) -> Consumer:
         gateway: Any = HuaweiApig("apig", self._transport(calls), PROJECT, 20, lambda: 0.0)
         target = deployment(strategy="per_domain", certificate_id=None, name="shop_single", bindings=self.bindings)
-        consumer = replace(
+        consumer = changed(
             consumer_of(Inbox(renewal(NEW), asyncio.Event()), gateway), certificates={"shop": certificate(target)}
         )
-        return replace(consumer, rotator=Rotator({"apig": gateway}))
+        return changed(consumer, rotator=Rotator({"apig": gateway}))
 
     def _transport(self, calls: int) -> Wireless:
         cloud, life = Cloud(self.world, 0.1), Tireless()

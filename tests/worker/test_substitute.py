@@ -6,10 +6,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import pytest
+
 from tests.support.virtual_time import run_virtual
 from worker.broker.base import Message
 from worker.consumer import Sieve
 from worker.substitute import Substitute
+
+JUDGED = {b"theirs, a key in the open": True, b"theirs, and unreadable": False}
 
 
 @dataclass
@@ -87,7 +91,7 @@ def stood_in(queue: Any, seconds: float) -> list[tuple[float, str]]:
             consumer,
             lambda message: message.body.startswith(b"own"),
             30,
-            lambda message: message.body.endswith(b"exposed"),
+            lambda message: JUDGED.get(message.body),
         )
         async with substitute.at_hand():
             with substitute.needed():
@@ -110,11 +114,12 @@ def test_it_works_on_its_own_and_lets_others_in_when_what_it_has_in_hand_has_end
     assert log[5][1] == "leaves"
 
 
-def test_a_key_in_the_open_is_put_into_no_other_queue_but_given_to_who_refuses_it() -> None:
-    assert stood_in(Queue([(0, "own 1"), (2, "theirs exposed")]), 13.5)[:3] == [
+@pytest.mark.parametrize("what", JUDGED)
+def test_what_must_not_be_kept_is_put_into_no_other_queue_but_given_to_who_refuses_it(what: bytes) -> None:
+    assert stood_in(Queue([(0, "own 1"), (2, what.decode())]), 13.5)[:3] == [
         (0, "begins"),
         (0, "own 1"),
-        (2, "theirs exposed"),
+        (2, what.decode()),
     ]
 
 

@@ -14,10 +14,10 @@ from tests.support.clouds import Running, renewal, running, settings_for
 from tests.support.virtual_time import run_virtual
 from worker.app import sweeper_of
 from worker.broker.base import Message
-from worker.building import rotator_of
 from worker.core.bundle import Leaf
 from worker.core.past import Placed
 from worker.core.renewal import InFiles
+from worker.generations import rotator_of
 from worker.sandbox import Sandbox
 from worker.sandbox.ca import Authority, Issued
 from worker.sandbox.world import Fault, World

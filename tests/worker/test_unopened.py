@@ -12,6 +12,7 @@ import pytest
 from joserfc.jwk import ECKey
 
 from tests.support.clouds import message, renewal
+from tests.support.consumers import changed
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import stored
 from tests.worker.test_consumer import AUTHORITY, NAMES, Inbox, consumer_of
@@ -47,8 +48,8 @@ async def came_of(body: bytes, folder: Path, why: str, *, allowed: bool = False)
 async def settled(sent: Message, signers: Signers, *, allowed: bool) -> Inbox:
     inbox = Inbox(sent, asyncio.Event())
     usual = consumer_of(inbox, FakeGateway(stored(), {}))
-    trust = replace(usual.intake.trust, allow_plain_keys=allowed, signers=signers)
-    await replace(usual, intake=replace(usual.intake, trust=trust)).run()
+    trust = replace(usual.attempts.intake.trust, allow_plain_keys=allowed, signers=signers)
+    await changed(usual, intake=replace(usual.attempts.intake, trust=trust)).run()
     return inbox
 
 

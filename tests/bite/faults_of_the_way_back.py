@@ -1,0 +1,93 @@
+"""Deliberate faults: in what goes back, and in what may be deleted."""
+
+from typing import Final
+
+from tests.bite.fault import Fault
+
+OF_THE_WAY_BACK: Final = (
+    Fault(
+        "a domain may lose its client verification for good",
+        "carrying.py",
+        "self._without_flag() or await self._unproven(is_last=wave.is_last)",
+        "await self._unproven(is_last=wave.is_last)",
+        "rotation/test_blue_green.py::test_a_domain_that_loses_client_verification_for_good_takes_everything_back",
+    ),
+    Fault(
+        "what somebody put back to the old certificate is left with none",
+        "gateways/huawei_apig/detaching.py",
+        "            if await self._bare(chunk, other):\n",
+        "            if not chunk:\n",
+        "rotation/test_blue_green.py::test_what_somebody_put_back_to_the_old_one_keeps_it_and_is_never_left_with_none",
+    ),
+    Fault(
+        "what has nothing else after all stays so",
+        "gateways/huawei_apig/detaching.py",
+        "await self._attach_again(stored, bare)",
+        "pass",
+        "gateways/test_huawei_detaching.py::test_what_turns_out_to_have_nothing_else_gets_it_again_with_its_flag",
+    ),
+    Fault(
+        "what was bad before hides where listeners are bound",
+        "gateways/bycloud/finding.py",
+        "            asked += one.bindings is None\n            if one.bindings is None and asked",
+        "            asked += 1\n            if asked",
+        "rotation/test_many_uploads.py::test_after_many_bad_uploads_listeners_go_back_to_where_they_were_all_the_same",
+    ),
+    Fault(
+        "where listeners were is not asked",
+        "gateways/bycloud/finding.py",
+        " and one.id not in before:",
+        ":",
+        "rotation/test_many_uploads.py::test_where_the_list_tells_no_bindings_what_is_known_from_before_is_asked_too",
+    ),
+    Fault(
+        "reading back does not say what it looks for",
+        "going_back.py",
+        "known=known)",
+        "known=())",
+        "rotation/test_many_uploads.py::test_the_way_back_asks_for_what_it_leads_to",
+    ),
+    Fault(
+        "what had nothing before keeps what is bad",
+        "going_back.py",
+        "            return await detached(gateway, bad, bindings)\n",
+        '            return [BindingResult(one, "unchanged") for one in bindings]\n',
+        "rotation/test_blue_green.py::test_a_domain_that_had_nothing_before_has_nothing_again",
+    ),
+    Fault(
+        "what is no longer on the bad one is told as back",
+        "core/snapshot.py",
+        "returned = tuple(one for one in moved if self._is_as_before(step.back_to[one]))",
+        "returned = tuple(moved)",
+        "rotation/test_going_on_back.py::test_what_somebody_has_detached_meanwhile_goes_back_like_the_others",
+    ),
+    Fault(
+        "what somebody has given another certificate is taken from it",
+        "core/snapshot.py",
+        "strayed = tuple(one for one in moved if self._is_elsewhere(step.back_to[one]))",
+        "strayed = tuple[Binding, ...]()",
+        "rotation/test_going_on_back.py"
+        "::test_what_somebody_has_given_another_certificate_is_left_there_and_told_as_failed",
+    ),
+    Fault(
+        "what went back is told as such by an API's word alone",
+        "going_back.py",
+        "        is_served = await self.looks(served)\n",
+        "        is_served = True\n",
+        "rotation/test_looking_back.py::test_whether_the_one_before_is_served_again_is_told",
+    ),
+    Fault(
+        "the bad one may be taken for the one before",
+        "verification/expected.py",
+        " or str(other.serial_number) in self.bad_serials:",
+        ":",
+        "rotation/test_looking_back.py::test_it_is_known_by_its_serial_number_or_its_end_and_is_never_the_bad_one",
+    ),
+    Fault(
+        "what is stored without its whole chain stays so",
+        "core/strategies.py",
+        "        step = _written_again(deployment, step)\n",
+        "        step = replace(step)\n",
+        "rotation/test_chain_again.py::test_what_is_served_without_its_whole_chain_is_written_again",
+    ),
+)

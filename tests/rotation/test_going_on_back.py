@@ -1,0 +1,79 @@
+"""A worker goes on with what another has begun to take back, and somebody was there in between."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.rotation.test_blue_green import MANY, OLD, Eyes, Stage, stage
+from tests.rotation.test_going_back import Attempts
+from worker.core.errors import Failure
+from worker.core.note import Note
+from worker.core.outcome import BindingResult, DeploymentReport
+from worker.sandbox.world import Domain
+
+
+class Dying(Attempts):
+    """Its worker dies as soon as it has noted that what has moved is bad."""
+
+    async def keep(self, note: Note) -> None:
+        await super().keep(note)
+        if note.snapshot.bad is not None:
+            raise asyncio.CancelledError
+
+    async def resumed(self, meddle: Callable[[], object]) -> DeploymentReport:
+        with pytest.raises(asyncio.CancelledError):
+            await self.rotate()
+        meddle()
+        self.begin()
+        [told] = (await self.rotate()).deployments
+        return told
+
+
+def result_of(told: DeploymentReport, name: str) -> BindingResult:
+    return next(one for one in told.bindings if one.binding.name == name)
+
+
+def domain(one: Stage, name: str) -> Domain:
+    return next(it for it in one.world.domains.values() if it.name == name)
+
+
+def bad_at_the_second(_wave: int, served: object) -> bool:
+    return len(getattr(served, "bindings", ())) > 1
+
+
+@pytest.mark.parametrize("name", [MANY[0], MANY[3]])
+async def test_what_somebody_has_detached_meanwhile_goes_back_like_the_others(tmp_path: Path, name: str) -> None:
+    async with stage(tmp_path, Eyes(bad_at_the_second)) as one:
+        it = domain(one, name)
+        told = await Dying(one, one.gateway).resumed(lambda: setattr(it, "certificate_id", None))
+        assert (told.reason, result_of(told, name).state, one.bound()) == ("rolled_back", "rolled_back", {"shop": 40})
+        assert domain(one, MANY[3]).client_verification
+
+
+async def test_what_somebody_has_put_back_without_its_flag_gets_it_again(tmp_path: Path) -> None:
+    async with stage(tmp_path, Eyes(bad_at_the_second)) as one:
+        it = domain(one, MANY[3])
+
+        def put_back() -> None:
+            it.certificate_id, it.client_verification = one.blue, False
+
+        told = await Dying(one, one.gateway).resumed(put_back)
+        assert (told.reason, it.client_verification, one.bound()) == ("rolled_back", True, {"shop": 40})
+
+
+@pytest.mark.parametrize("count", [1, 4])
+async def test_what_somebody_has_given_another_certificate_is_left_there_and_told_as_failed(
+    tmp_path: Path, count: int
+) -> None:
+    async with stage(tmp_path, Eyes(bad_at_the_second)) as one:
+        third, names = one.world.add_certificate(OLD, "third"), MANY[:count]
+        ids = [domain(one, name).id for name in names]
+        told = await Dying(one, one.gateway).resumed(lambda: one.world.bind(third, *ids))
+        assert one.bound() == {"shop": 40 - count, "third": count}
+        failures = [result_of(told, name).failure for name in names]
+        assert {(it.reason, it.transient) for it in failures if isinstance(it, Failure)} == {("binding_failed", False)}
+        states = [it.state for it in told.bindings]
+        assert (states.count("failed"), states.count("rolled_back")) == (count, 4 - count)
+        assert (told.reason, told.certificate_id) == ("rolled_back", one.blue)

@@ -1,0 +1,86 @@
+"""A renewal's own key in its id, which all who hear events are told: it is refused, and the id told to nobody."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from structlog.testing import capture_logs
+
+from tests.support.clouds import message, renewal
+from tests.support.consumers import changed
+from tests.support.fake_gateway import FakeGateway
+from tests.support.values import stored
+from tests.worker.test_consumer import AUTHORITY, NAMES, Inbox, consumer_of
+from tests.worker.test_told_before import Remembering
+from worker.core.renewal import InFiles
+from worker.sandbox.ca import Issued
+
+KEY: Final = ec.generate_private_key(ec.SECP256R1())
+D: Final = KEY.private_numbers().private_value.to_bytes(32).hex()
+DIGEST: Final = sha256(b"a build").hexdigest()
+SHOP: Final = InFiles("chain.pem", "key.pem")
+
+
+def issued() -> Issued:
+    return AUTHORITY.issue(NAMES, key=KEY)
+
+
+def told_as(renewal_id: str, **overrides: Any) -> bytes:
+    """Of files: the message itself has no key in it."""
+    material = {"kind": "file", "chain": SHOP.chain, "private_key": SHOP.private_key}
+    return json.dumps({**json.loads(renewal(issued(), material=material, **overrides).body), "id": renewal_id}).encode()
+
+
+async def came_of(
+    body: bytes, folder: Path, *, user_id: str = "acme", events: Sequence[Mapping[str, Any]] = (), redeliveries: int = 0
+) -> tuple[Inbox, list[Any]]:
+    one = issued()
+    (folder / SHOP.chain).write_text(one.chain_pem)
+    (folder / SHOP.private_key).touch(mode=0o600)
+    (folder / SHOP.private_key).write_text(one.private_key_pem)
+    sent = message(body, user_id=user_id, redeliveries=redeliveries)
+    inbox = Remembering(sent, asyncio.Event(), events=list(events))
+    usual = consumer_of(inbox, FakeGateway(stored(), {NAMES[0]: False}))
+    trust = replace(usual.attempts.intake.trust, allow_plain_keys=False)
+    with capture_logs() as log:
+        await changed(usual, intake=replace(usual.attempts.intake, trust=trust, roots=(folder,))).run()
+    return inbox, log
+
+
+QUOTED: Final = {"whole": D, "its half": D[:32], "in a word": f"build-{D[20:52]}"}
+
+
+@pytest.mark.parametrize("how", QUOTED)
+async def test_an_id_in_which_the_renewals_own_key_stands_is_refused_and_told_nowhere(how: str, tmp_path: Path) -> None:
+    quoted = QUOTED[how]
+    inbox, log = await came_of(told_as(quoted), tmp_path)
+    [event] = inbox.events
+    data: Any = event["data"]
+    assert (data["reason"], data["renewal_id"], "causationid" in event) == ("plain_key_refused", None, False)
+    assert inbox.log == ["event", "bury plain_key_refused of shop withheld"]
+    assert quoted not in repr((event, log))
+
+
+@pytest.mark.parametrize("how", QUOTED)
+async def test_neither_is_it_told_nor_its_body_kept_when_only_the_settlement_is_left(how: str, tmp_path: Path) -> None:
+    """The process died between the event and the broker's answer: the message comes again, and is known as told."""
+    body = told_as(QUOTED[how])
+    before, _log = await came_of(body, tmp_path)
+    inbox, log = await came_of(body, tmp_path, events=before.events, redeliveries=1)
+    assert (inbox.log, inbox.buried_as) == (["bury plain_key_refused of shop withheld"], None)
+    assert QUOTED[how] not in repr(log)
+
+
+@pytest.mark.parametrize("producer", ["acme", "mallory"])
+async def test_an_id_that_looks_like_a_digest_is_told_and_what_it_names_can_be_replayed(
+    producer: str, tmp_path: Path
+) -> None:
+    inbox, _log = await came_of(told_as(DIGEST), tmp_path, user_id=producer)
+    assert inbox.events[0]["causationid"] == DIGEST
+    assert inbox.log[-1] == ("ack" if producer == "acme" else "bury unauthorized_producer of shop kept")
