@@ -8,7 +8,7 @@ from typing import Final
 
 from benchmarks.report import Row, show, write
 
-ALL: Final = ("limit", "growth", "scale", "lag", "hostile", "memory", "floor", "peers")
+ALL: Final = ("limit", "growth", "scale", "lag", "page", "hostile", "memory", "floor", "peers")
 
 
 def main() -> int:

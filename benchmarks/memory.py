@@ -22,9 +22,10 @@ from typing import Final, Unpack
 from benchmarks.report import Row, at_most
 from benchmarks.standin import Standin, running
 from benchmarks.subject import PRODUCER, Account, certificate, gateway, issue, memory, renewal
+from worker.attempt import Attempts, Policy
 from worker.broker.base import About, Batch, BrokerState, Dead, Delivery, Message, Right, unheard
 from worker.broker.facts import Facts, Told
-from worker.consumer import Consumer, Policy
+from worker.consumer import Consumer
 from worker.core.certificate import Rules
 from worker.core.deployment import Certificate
 from worker.core.note import Note
@@ -147,6 +148,9 @@ class Queue:
     async def shield(self, _exposes: Callable[[Message], bool | None], /) -> int:
         raise NotImplementedError
 
+    async def drop(self, ids: Sequence[str]) -> Sequence[str]:
+        raise NotImplementedError
+
     async def replay(self, ids: Sequence[str], heard: Callable[[str], None] = unheard) -> Sequence[str]:
         raise NotImplementedError
 
@@ -199,7 +203,7 @@ async def _consume(standin: Standin, count: int) -> Tally:
         # What is sick has a gateway of its own: it shall not hold the others.
         accounts = {"apig": Account(deadline=10.0), _SICK: Account(deadline=0.001)}
         opened = {name: await stack.enter_async_context(gateway(standin, one, name)) for name, one in accounts.items()}
-        await Consumer(
+        attempts = Attempts(
             Queue(_renewals(names, count), tally, stopping),
             Intake(trust, Rules(), (), _now),
             Rotator(opened),
@@ -208,8 +212,8 @@ async def _consume(standin: Standin, count: int) -> Tally:
             Metrics(),
             _now,
             lambda: 0.5,
-            stopping,
-        ).run()
+        )
+        await Consumer(attempts, stopping).run()
     return tally
 
 

@@ -25,6 +25,7 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from benchmarks.standin import PROJECT, TOKEN, ZONE, Standin, running
+from tests.support.judging import kept_by_all
 from worker.broker import open_broker
 from worker.core.secret import Secret
 from worker.sandbox.ca import Authority
@@ -145,7 +146,7 @@ def _broker(folder: Path) -> Iterator[str]:
 
 
 async def _declare(objects: Broker, amqp: str) -> None:
-    broker = open_broker(objects, Secret(amqp), Retry())
+    broker = open_broker(objects, Secret(amqp), Retry(), exposes=kept_by_all)
     await broker.declare()
     await broker.close()
 

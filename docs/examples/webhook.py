@@ -25,7 +25,7 @@ async def taken(http: aiohttp.ClientSession, event: aio_pika.abc.AbstractIncomin
         headers = {"Content-Type": event.content_type or "application/cloudevents+json"}
         async with http.post(os.environ["WEBHOOK_URL"], data=event.body, headers=headers) as answer:
             return answer.ok
-    except aiohttp.ClientError:
+    except (aiohttp.ClientError, TimeoutError):
         return False
 
 
