@@ -32,7 +32,6 @@ demo: .venv/.demo
 
 test: .venv/.test
 	.ci/services
-	.ci/axe
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 # The pictures of the status page that the README shows, of what the tests look at.
