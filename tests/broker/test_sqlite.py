@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from tests.broker.places import event, place_at, renewal
 from tests.broker.test_contract_past import placed, put
+from tests.support.worker_process import until
 from worker.broker.base import BrokerError, BrokerLostError
 from worker.broker.naming import own_name
 from worker.broker.statements import KEPT, PAST, TOLD
@@ -194,6 +196,29 @@ async def test_a_file_that_is_no_database_is_named_as_such(tmp_path: Path) -> No
     async with place_at(f"sqlite:///{path}") as place:
         with pytest.raises(BrokerLostError, match="not a database"):
             await place.broker().declare()
+
+
+async def test_a_stop_while_the_file_is_being_opened_leaves_nothing_at_it(tmp_path: Path) -> None:
+    path = tmp_path / "broker.db"
+    async with place_at(f"sqlite:///{path}") as place:
+        await place.broker().declare()
+        before = threads_of_files()
+        with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+            writer.execute("BEGIN IMMEDIATE")
+            opening = asyncio.create_task(place.broker().declare())
+            while threads_of_files() <= before:
+                await asyncio.sleep(0.01)
+            await asyncio.wait([opening], timeout=0.2)  # it waits for the writer by now, if not before
+            opening.cancel()
+            writer.execute("ROLLBACK")
+            with pytest.raises(asyncio.CancelledError):
+                await opening
+        await until(lambda: threads_of_files() == before)
+
+
+def threads_of_files() -> int:
+    """aiosqlite keeps one for each file that it has open."""
+    return sum("_connection_worker_thread" in one.name for one in threading.enumerate())
 
 
 async def test_the_producer_is_who_publishes_unless_named(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ async def _prepared(connection: aiosqlite.Connection) -> aiosqlite.Connection:
         await _grown(connection)
         # What a kill may have left of a body that must not be kept.
         await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
-    except sqlite3.Error:
+    except BaseException:  # a stop among them: its thread would hold the file for ever
         await connection.close()
         raise
     return connection
