@@ -29,14 +29,18 @@ def require_axe() -> None:
         lack("axe-core is not installed: .ci/services")
 
 
+def keep(name: str, picture: bytes) -> None:
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    (PICTURES / f"{name}.png").write_bytes(picture)
+
+
 @pytest.mark.parametrize("name", SCENES)
 async def test_it_looks_like_this_asks_nobody_else_and_complains_of_nothing(browser: Chromium, name: str) -> None:
     scene = SCENES[name]
     async with seen(browser, scene) as (tab, _):
         picture = await tab.picture()
         width = await tab.run("document.documentElement.scrollWidth")
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    (PICTURES / f"{name}.png").write_bytes(picture)
+    keep(name, picture)
     assert len(picture) > 8000, "there is something on it"
     assert strangers(tab) == []
     assert [one for one in tab.troubles if "404" not in one or name != "missing"] == []
@@ -70,7 +74,7 @@ async def test_a_running_rotation_is_seen_to_advance_and_the_readers_own_things_
         for done in (125, 250, 500):
             source.show(under_way(source.now, done))
             seen_values.append(await tab.until(f"document.querySelector('#running progress').value === {done}"))
-            PICTURES.joinpath(f"live-{done}.png").write_bytes(await tab.picture())
+            keep(f"live-{done}", await tab.picture())
         assert seen_values == [True, True, True]
         assert await tab.run("window.kept === document.querySelector('#running progress')"), (
             "it moves, it does not jump"
