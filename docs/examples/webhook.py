@@ -1,8 +1,9 @@
 """Posts every outcome event to a webhook: AMQP_URL, WEBHOOK_URL; EXCHANGE, QUEUE where they are not the usual ones."""
-# ruff: noqa: INP001 - a script
+# ruff: noqa: INP001, T201 - a script
 
 import asyncio
 import os
+import sys
 
 import aio_pika
 import aiohttp
@@ -21,11 +22,13 @@ async def main(exchange: str, queue: str) -> None:
 
 
 async def taken(http: aiohttp.ClientSession, event: aio_pika.abc.AbstractIncomingMessage) -> bool:
+    headers = {"Content-Type": event.content_type or "application/cloudevents+json"}
     try:
-        headers = {"Content-Type": event.content_type or "application/cloudevents+json"}
-        async with http.post(os.environ["WEBHOOK_URL"], data=event.body, headers=headers) as answer:
-            return answer.ok
-    except (aiohttp.ClientError, TimeoutError):
+        async with http.post(os.environ["WEBHOOK_URL"], data=event.body, headers=headers, raise_for_status=True):
+            return True
+    except (aiohttp.ClientError, TimeoutError) as error:
+        what = getattr(error, "status", type(error).__name__)
+        print(f"The webhook does not take an event, which is tried again: {what}", file=sys.stderr)
         return False
 
 

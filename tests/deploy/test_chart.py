@@ -100,6 +100,20 @@ def test_values_reach_the_pods() -> None:
     assert [port["port"] for port in chart["NetworkPolicy"]["spec"]["egress"][1]["ports"]] == [5671, 443, 8200]
 
 
+def test_the_operator_of_prometheus_scrapes_every_replica_where_it_is_asked_to() -> None:
+    told = {"enabled": True, "interval": "1m", "labels": {"release": "prometheus"}}
+    [monitor] = [one for one in documents({"podMonitor": told}, "edge") if one["kind"] == "PodMonitor"]
+    chart = {one["kind"]: one for one in documents({}, "edge")}
+    pods = chart["Deployment"]["spec"]["template"]
+    [port] = [one["name"] for one in pods["spec"]["containers"][0]["ports"]]
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= pods["metadata"]["labels"].items()
+    token = {"credentials": {"name": VALUES["secret"], "key": "http-token"}}
+    [endpoint] = monitor["spec"]["podMetricsEndpoints"]
+    assert endpoint == {"port": port, "path": "/metrics", "interval": "1m", "authorization": token}
+    assert "PodMonitor" not in chart
+
+
 def test_without_its_policy_the_notes_say_what_that_means() -> None:
     made = rendered({"networkPolicy": {"enabled": False}})
     assert not made["networkpolicy.yaml"].strip()
@@ -135,6 +149,7 @@ def test_helm_has_nothing_against_it() -> None:
         ({"settings": "-----BEGIN EC PRIVATE KEY-----"}, "settings"),
         ({"networkPolicy": {"ports": [0]}}, "networkPolicy.ports.0"),
         ({"secret": "Not A Name"}, "secret"),
+        ({"podMonitor": {"interval": "often"}}, "podMonitor.interval"),
         ({"resources": {"limits": {"memory": "much"}}}, "resources.limits.memory"),
     ],
 )

@@ -17,6 +17,7 @@ from worker.commands.progress import progress
 from worker.commands.refusals import refused, say_next
 from worker.sandbox.demo import CALLS_PER_SECOND, Board, Demo, started
 from worker.sandbox.demo_broker import DemoBroker, demo_broker
+from worker.sandbox.demo_world import STAGED
 from worker.telemetry import quiet_logs
 
 _ANOTHER_BROKER = "start the broker of ROTATION_TEST_AMQP_URL, or unset it: then the demo brings one of its own"
@@ -43,6 +44,7 @@ def execute(args: argparse.Namespace) -> int:
         try:
             broker = stack.enter_context(demo_broker(folder))
             told.print(f"Broker: {broker.about}. APIG allows {CALLS_PER_SECOND} calls a second.")
+            told.print(STAGED)
             demo = asyncio.run(_show(folder, broker))
         except KeyboardInterrupt:
             told.print("Interrupted; everything is stopped.")

@@ -3,8 +3,11 @@
 import argparse
 import asyncio
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from worker.building import certificates_of, intake_of
 from worker.commands.exits import FAILED, OK, TRY_AGAIN
@@ -24,6 +27,8 @@ from worker.generations import rotator_of
 from worker.settings import Settings
 from worker.telemetry import Metrics, configure_logs
 from worker.wall_clock import utc_now
+
+_MOST_LINES: Final = 20
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -114,10 +119,19 @@ def _print(certificate: str, report: Report) -> None:
     if report.failure is not None:
         print(shown(f"  {report.failure.message}"))
     for deployment in report.deployments:
-        print(f"  {deployment.deployment.gateway}: {deployment.outcome} ({deployment.reason})")
-        for result in deployment.bindings:
+        counts = Counter(result.state for result in deployment.bindings)
+        summed = "".join(f", {count:,} {state.replace('_', ' ')}" for state, count in counts.items())
+        print(f"  {deployment.deployment.gateway}: {deployment.outcome} ({deployment.reason}){summed}")
+        for result in _worth_a_line(deployment.bindings):
             told = "" if result.failure is None else f": {result.failure.reason}: {result.failure.message}"
             print(shown(f"    {result.binding.name}: {result.state}{told}"))
+
+
+def _worth_a_line(results: Sequence[BindingResult]) -> Sequence[BindingResult]:
+    """Few are named one by one; of many, those with which something is wrong."""
+    if len(results) <= _MOST_LINES:
+        return results
+    return [one for one in results if one.failure is not None or one.state == "rolled_back"]
 
 
 def _status(report: Report) -> int:

@@ -17,6 +17,10 @@ from worker.settings.loading import load
 _BAD: Final = 3
 """Of the second wave."""
 _CERTIFICATES, _DOMAINS, _LISTENER_CERTIFICATES, _LISTENERS = 20, 10, 2, 5
+STAGED: Final = (
+    f"Three renewals are made to end otherwise: shop-{_CERTIFICATES:02} names a domain that is not there and fails,"
+    " what bad-wave-01 brings is served without its chain and goes back, stale-01 is older than what is stored."
+)
 
 
 @dataclass(frozen=True, slots=True)
