@@ -96,7 +96,7 @@ def test_a_number_of_five_thousand_digits_is_an_error_and_no_crash(tmp_path: Pat
         ("[retry]\ndeadline_seconds = nan", "retry.deadline_seconds: Input should be a finite number"),
         ("[retry]\nparking_seconds = [1, inf]", "retry.parking_seconds.1: Input should be a finite number"),
         ('[broker]\nprefetch = "hunter2"', "broker.prefetch: Input should be a valid integer, unable to parse string"),
-        (APIG.replace('"huawei_apig"', '"hunter2"'), "gateways.apig-main: kind: not one of those that there are"),
+        (APIG.replace('"huawei_apig"', '"hunter2"'), "gateways.apig-main: kind: must be 'huawei_apig' or 'bycloud'"),
         (
             "[certificates]\nshop = 1",
             "certificates.shop: Input should be a valid dictionary or instance of Certificate",

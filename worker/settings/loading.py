@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from worker.core.errors import unchained
 from worker.settings.checks import EMBEDDED, problems_in, sends_password
@@ -27,7 +28,6 @@ _SPOOLING: Final = (("publish", "spool"), ("publish", "names"), ("publish", "pla
 # These quote a value in their own words.
 _OUR_WORDS: Final = {
     "extra_forbidden": "unknown key",
-    "union_tag_invalid": "kind: not one of those that there are",
     "union_tag_not_found": "kind: is missing",
     "missing": "is missing",
 }
@@ -165,17 +165,20 @@ def _only_certificates(file: Path) -> Tree:
 def _described(error: ValidationError, tree: Tree) -> Sequence[str]:
     """One line a key; where a value could have been one of several things, only what was wrong deepest inside."""
     found: dict[str, str] = {}
-    for one in error.errors(include_url=False, include_context=False, include_input=False):
+    for one in error.errors(include_url=False, include_input=False):
         path = _path(one["loc"], tree, is_key_there=one["type"] not in ("missing", "extra_forbidden"))
-        found.setdefault(path, _in_words(one["type"], one["msg"], one["loc"]))
+        found.setdefault(path, _in_words(one))
     return [
         f"{path}: {message}" for path, message in found.items() if not any(key.startswith(f"{path}.") for key in found)
     ]
 
 
-def _in_words(kind: str, message: str, loc: Sequence[str | int]) -> str:
-    meant = meant_by(loc) if kind == "extra_forbidden" else None
-    return _OUR_WORDS.get(kind, message) + (f" (did you mean {meant}?)" if meant else "")
+def _in_words(problem: ErrorDetails) -> str:
+    kind = problem["type"]
+    if kind == "union_tag_invalid":
+        return f"kind: must be {str(problem['ctx']['expected_tags']).replace(', ', ' or ')}"
+    meant = meant_by(problem["loc"]) if kind == "extra_forbidden" else None
+    return _OUR_WORDS.get(kind, problem["msg"]) + (f" (did you mean {meant}?)" if meant else "")
 
 
 def _path(loc: Sequence[str | int], tree: Tree, *, is_key_there: bool) -> str:
