@@ -81,6 +81,13 @@ async def test_it_shows_every_deployment_with_every_binding_and_why_one_failed()
     assert len(whole.all("span", data_from="/certificates/shop/live?bindings=all")) == 1
 
 
+async def test_what_the_head_of_the_page_explains_is_not_explained_again_below_it() -> None:
+    letters = [GivenUp(reason, "shop", "r", reason, NOW) for reason in (LAST.reason, "conflict")]
+    page = await shown(details(dead=letters))
+    explained = {part: page.one(id=part).text.count("What to do:") for part in ("standing", "now")}
+    assert explained == {"standing": 1, "now": 1}
+
+
 async def test_a_list_of_very_many_bindings_stands_still_while_the_rest_of_the_page_goes_on() -> None:
     many = [BindingStanding("domain", f"www-{number}.example.com", None, "attached") for number in range(3000)]
     one = details(deployments=[DeploymentDetails(PLACE, many, is_complete=True)])

@@ -64,6 +64,12 @@ class CertificatePage:
         return self.details.standing.name
 
     @property
+    def explained(self) -> str | None:
+        """The reason that the head of the page explains; below it that need not be said again."""
+        last = self.details.standing.last
+        return last.reason if last is not None and last.outcome == "failed" else None
+
+    @property
     def said(self) -> str:
         """The whole in one sentence, for those who hear the page."""
         counts = self.graded.bindings
