@@ -7,15 +7,14 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-_ROW: Final = re.compile(r"^\| `([a-z_0-9]+)` \| (.+?) \| (.+?) \| (.+?) \|$", re.MULTILINE)
+GIVEN_UP: Final = "It was given up: nothing tries it again by itself."
+_ROW: Final = re.compile(r"^\| `([a-z_0-9]+)` \| .+? \| (.+?) \| (.+?) \|$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
     """Of one reason, for people."""
 
-    comes_again: str
-    """Whether the renewal is tried again by itself."""
     step: str
     """What to do, with commands between backticks."""
     text: str
@@ -44,8 +43,8 @@ def _document() -> Path:
 
 
 def _read(text: str) -> Iterator[tuple[str, Meaning]]:
-    for reason, comes_again, step, told in _ROW.findall(text):
-        yield reason, Meaning(_plain(comes_again), step.strip(), _plain(told))
+    for reason, step, told in _ROW.findall(text):
+        yield reason, Meaning(step.strip(), _plain(told))
 
 
 def _plain(text: str) -> str:

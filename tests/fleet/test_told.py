@@ -190,6 +190,15 @@ def test_what_was_served_before_is_no_longer_named_where_nobody_knows_and_its_en
     assert (place.serial_number, place.not_after) == (None, day(29))
 
 
+def test_what_was_refused_because_something_newer_is_stored_is_not_what_is_served_although_it_was_before() -> None:
+    """Somebody rotated by hand since then."""
+    leaf = {"serial_number": "3", "not_before": rfc3339(day(20)), "not_after": rfc3339(day(30))}
+    first = event("r1", "succeeded", day(20), told_deployment(), leaf=leaf)
+    newer = {"outcome": "superseded", "reason": "downgrade", "replaced": False, "previous": None, "bindings": {}}
+    standing, _ = after(first, event("r2", "superseded", day(21), told_deployment(**newer), leaf=leaf))
+    assert (standing.serial_numbers, standing.serials_unknown, standing.not_after) == ((), 1, day(30))
+
+
 def test_where_something_newer_is_stored_the_whole_does_not_show_only_what_the_others_serve() -> None:
     places = (deployment(), deployment(certificate_id="c2"))
     first = event("r1", "succeeded", day(18), told_deployment(), told_deployment(certificate_id="c2"))

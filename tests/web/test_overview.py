@@ -92,7 +92,17 @@ async def test_the_first_line_says_how_many_somebody_has_to_look_at() -> None:
     well = [replace(one, state="rotating") for one in fleet.certificates]
     assert (await shown(replace(fleet, certificates=well))).one("h1").text == "No certificate needs attention"
     (one,) = [replace(one, state="failed") for one in fleet.certificates[:1]]
-    assert (await shown(replace(fleet, certificates=[one]))).one("h1").text == "1 of 1 certificate needs attention"
+    assert (await shown(replace(fleet, certificates=[one], dead=()))).one("h1").text == "1 of 1 certificate needs attention"
+
+
+async def test_the_first_line_tells_of_what_was_given_up_for_no_certificate_here() -> None:
+    fleet = sample_fleet(50)
+    well = [replace(one, state="rotating") for one in fleet.certificates]
+    lost = [GivenUp("7f0c", "shpo", "r", "unknown_certificate", NOW)]
+    for certificates, number in ((well, "1 renewal"), ([], "2 renewals")):
+        dead = lost * int(number[0])
+        page = await shown(replace(fleet, certificates=certificates, dead=dead, dead_in_all=len(dead)))
+        assert page.one("h1").text == f"{number} given up for what the settings do not have"
 
 
 async def test_all_certificates_are_listed_worst_first_each_once() -> None:

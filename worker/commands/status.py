@@ -19,7 +19,7 @@ from worker.core.errors import RotationError
 from worker.core.past import moment
 from worker.fleet.grouping import GROUPS
 from worker.gateways.asking import Asking
-from worker.reasons import meanings
+from worker.reasons import GIVEN_UP, meanings
 from worker.settings import SettingsError
 from worker.settings.credentials import read_secret
 from worker.settings.http import Http
@@ -250,7 +250,8 @@ def _print_sum(fleet: Facts) -> None:
     sizes = Counter(one["group"] for one in fleet["certificates"])
     groups = ", ".join(f"{sizes[group]:,} {group}" for group in GROUPS if sizes[group])
     queue = f"{fleet['ready']:,} in the queue, {fleet['parked_in_all']:,} parked, {fleet['dead_in_all']:,} given up"
-    print(f"\n{fleet['role']}; {len(fleet['certificates']):,} certificates: {groups or 'none'}; {queue}")
+    number = len(fleet["certificates"])
+    print(f"\n{fleet['role']}; {number:,} certificate{'s' if number != 1 else ''}: {groups or 'none'}; {queue}")
     for warning in _warnings(fleet):
         sys.stderr.write(f"rotation-worker: {shown(warning)}\n")
 
@@ -271,9 +272,7 @@ def _print_meaning(told: Facts) -> None:
         print(f"\n{shown(last['message'])}")
     for reason in dict.fromkeys(failed):
         if (known := meanings().get(reason)) is not None:
-            print(
-                f"\n{reason}: {known.text}\n  what to do: {known.advice}. Tried again by itself: {known.comes_again}."
-            )
+            print(f"\n{reason}: {known.text}\n  what to do: {known.advice}. {GIVEN_UP}")
 
 
 def _gist(reason: str) -> str:

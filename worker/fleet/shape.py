@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from math import floor
 from typing import Any, Final, Self
 
 from pydantic import TypeAdapter
@@ -49,7 +50,7 @@ class CertificateShape:
     @classmethod
     def of(cls, one: CertificateStanding, now: datetime) -> Self:
         days = one.days_left(now)
-        left = None if days is None else round(days, 2)
+        left = None if days is None else floor(days * 100) / 100  # never more than there is
         level = one.level(now)
         served = one.serial_numbers, one.serials_unknown, one.not_after, left, one.bindings
         return cls(one.name, one.state, level, group_of(one, level), *served, one.last, one.deployments)

@@ -109,8 +109,8 @@ def _serving(known: DeploymentStanding, told: OutcomeEvent, facts: Facts) -> Dep
 def _may_be_newer(known: DeploymentStanding, leaf: Serving) -> bool:
     """Whether it may be that which was found there, and is newer than the leaf."""
     if known.not_before is None or leaf.not_before is None:
-        return known.not_after is not None and leaf.not_after is not None and known.not_after >= leaf.not_after
-    return known.not_before >= leaf.not_before
+        return known.not_after is not None and leaf.not_after is not None and known.not_after > leaf.not_after
+    return (known.not_before, known.not_after or known.not_before) > (leaf.not_before, leaf.not_after or leaf.not_before)
 
 
 def _shown(known: DeploymentStanding) -> tuple[str | None, datetime | None]:

@@ -57,7 +57,7 @@ class Board:
 
     def bound(self, deployment: Deployment, result: BindingResult) -> None:
         line, is_back = self.lines[self.certificate_of[deployment.key]], result.state == "rolled_back"
-        line.handled += -1 if is_back else 1
+        line.handled += -1 if is_back else result.state != "failed"
         line.state = "going back" if is_back else line.state
 
     def ended(self, event: Mapping[str, Any]) -> None:

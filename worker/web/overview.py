@@ -95,12 +95,20 @@ class Overview:
 
     @property
     def headline(self) -> str:
-        if not self.number:
-            return "No certificate is set up"
         wrong = sum(self.sizes[group] for group in TROUBLE)
-        if not wrong:
-            return "No certificate needs attention"
-        return f"{wrong:,} of {counted(self.number, 'certificate')} {'needs' if wrong == 1 else 'need'} attention"
+        told = []
+        if wrong:
+            told = [f"{wrong:,} of {counted(self.number, 'certificate')} {'needs' if wrong == 1 else 'need'} attention"]
+        if strange := self._strangers:
+            told.append(f"{counted(strange, 'renewal')} given up for what the settings do not have")
+        if told:
+            return ", ".join(told)
+        return "No certificate needs attention" if self.number else "No certificate is set up"
+
+    @property
+    def _strangers(self) -> int:
+        """Renewals that were given up, and are of no certificate here: a hook with a wrong name, for one."""
+        return sum(one.certificate not in self.names for one in self.fleet.dead)
 
     @property
     def said(self) -> str:
