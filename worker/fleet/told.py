@@ -110,7 +110,8 @@ def _may_be_newer(known: DeploymentStanding, leaf: Serving) -> bool:
     """Whether it may be that which was found there, and is newer than the leaf."""
     if known.not_before is None or leaf.not_before is None:
         return known.not_after is not None and leaf.not_after is not None and known.not_after > leaf.not_after
-    return (known.not_before, known.not_after or known.not_before) > (leaf.not_before, leaf.not_after or leaf.not_before)
+    begins, ends = known.not_before, known.not_after or known.not_before
+    return (begins, ends) > (leaf.not_before, leaf.not_after or leaf.not_before)
 
 
 def _shown(known: DeploymentStanding) -> tuple[str | None, datetime | None]:
