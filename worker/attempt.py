@@ -30,7 +30,7 @@ from worker.postponing import Appointment, Postponed
 from worker.rotation import Rotator
 from worker.settlement import UNOPENED, Identity, Settlement, comes_again
 from worker.telemetry import Metrics
-from worker.tracing import UNTRACED, Subject, Tracing
+from worker.tracing import UNTRACED, Subject, Tracing, current_span
 from worker.turns import Turns
 
 _log = structlog.get_logger()
@@ -112,7 +112,9 @@ class Attempts:
         opened = self._opened(delivery.message) if refused is None else Report.refused(refused)
         if isinstance(opened, Renewal):
             identity = identity.opened(opened)
-            report = await self._report(opened, delivery, identity, turn)
+            effort = Effort(fence=delivery.fence)
+            report = await self._report(opened, delivery, identity, effort, turn)
+            identity = replace(identity, is_compared=effort.is_compared)
             if isinstance(report, Report) and report.reason == UNOPENED.reason:
                 identity = identity.unnamed()
         else:
@@ -148,11 +150,11 @@ class Attempts:
             return Report.refused(failure_of(bug))
 
     async def _report(
-        self, renewal: Renewal, delivery: Delivery, identity: Identity, turn: AsyncExitStack
+        self, renewal: Renewal, delivery: Delivery, identity: Identity, effort: Effort, turn: AsyncExitStack
     ) -> Report | Told | Wait | None:
         """What came of it, now or before; None when its time slice is over and it shall go on later."""
         digest = identity.body_sha256
-        effort, idle = Effort(fence=delivery.fence), self._idle_slices.pop(digest, 0)
+        idle = self._idle_slices.pop(digest, 0)
         time_slice = asyncio.timeout(self.policy.slice_seconds)
         try:
             async with time_slice:
@@ -201,17 +203,24 @@ class Attempts:
             # Before the certificate is looked at, which costs more than all the rest while a gateway is away.
             appointment.check_reachable(partial(self.rotator.check_open, gateways))
             with self.metrics.in_flight.track_inprogress(), spending(effort):
-                report = await self._brought(renewal, certificate, message, appointment)
+                report = await self._brought(renewal, certificate, message, appointment, effort)
         self._postponed.forget(renewal.certificate)
         return report
 
     async def _brought(
-        self, renewal: Renewal, certificate: Certificate, message: Message, appointment: Appointment
+        self,
+        renewal: Renewal,
+        certificate: Certificate,
+        message: Message,
+        appointment: Appointment,
+        effort: Effort,
     ) -> Report:
         """What came of the renewal's material. Raises PostponedError where it is too early for it."""
         hindsight = Hindsight(self.broker, self._begun, self.now)
         seen = await hindsight.seen(renewal.certificate)
         bundle = await self.intake.bundle_of(renewal, used_keys(seen.past))
+        effort.is_compared = True
+        current_span().named(renewal.id)
         urgency, gate = renewal.urgency, appointment.check_steps
         rotation = partial(self.rotator.rotate, certificate, urgency=urgency, gate=gate, past=seen.past)
         if bundle is None:

@@ -33,6 +33,8 @@ class Effort:
     """Awaited right before anything is changed: does not return once another worker may be at this rotation."""
     keep: Callable[[Note], Awaitable[None]] = _unkept
     """Leaves a note to whoever takes this rotation over; when it returns, the note outlives this process."""
+    is_compared: bool = False
+    """Its renewal's id quotes no key that was opened: others than the log may be told that id."""
     calls: int = 0
     """Gateway calls sent."""
     changes: int = 0

@@ -53,6 +53,8 @@ class Identity:
     """Tells the message apart from every other, also from one of the same bytes that somebody else has sent."""
     is_opened: bool = False
     """Somebody who may do so vouched for it."""
+    is_compared: bool = False
+    """Its id was, with the key that it is for."""
 
     @classmethod
     def of(cls, message: Message) -> "Identity":
@@ -196,6 +198,7 @@ class Settlement:
             await self._bury(delivery, identity, told.reason, told.at, look)
         else:
             await self.insist(delivery.ack)
+        current_span().named(identity.renewal_id)
         self.on_ended(identity.certificate, told.outcome)
         finished(told.outcome, reason=told.reason, told_before=True)
 
@@ -231,6 +234,7 @@ class Settlement:
             await self.broker.publish_event(event)
 
         await self.insist(publish)
+        current_span().named(identity.renewal_id)
         # Here, and not once the delivery is settled: what is counted is what the world was told.
         self._measure(identity, report, timing, event)
         return str(event["time"])
@@ -278,7 +282,8 @@ class Settlement:
     ) -> None:
         (reason, message), until = why, now + timedelta(seconds=seconds)
         told = None if message is None else shown(message)
-        self.onlooker.parked(Parked(identity.certificate, identity.renewal_id, reason, now, until, attempt, told))
+        one = Parked(identity.certificate, identity.renewal_id, reason, now, until, attempt, told)
+        self.onlooker.parked(one, is_named=identity.is_compared)
 
     def _measure(self, identity: Identity, report: Report, timing: Timing, event: Mapping[str, object]) -> None:
         """The outcome is told: a bug in the books must not end the others."""

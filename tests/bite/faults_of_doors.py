@@ -209,6 +209,27 @@ OF_DOORS: Final = (
         "worker/test_quoted_key.py::test_an_id_in_which_the_renewals_own_key_stands_is_refused_and_told_nowhere",
     ),
     Fault(
+        "a span tells an id before it was compared with its key",
+        "tracing/exporting.py",
+        '"rotation.attempt": subject.attempt,',
+        '"rotation.attempt": subject.attempt, "rotation.renewal_id": subject.renewal_id,',
+        "worker/test_quoted_key.py::test_neither_does_a_trace_tell_it_in_the_first_life_or_the_second",
+    ),
+    Fault(
+        "a page shows an id before it was compared with its key",
+        "fleet/progress.py",
+        "self.renewal_id if self.effort.is_compared else None",
+        "self.renewal_id",
+        "worker/test_quoted_key.py::test_no_page_shows_the_id_of_what_waits_for_a_place_before_its_key_was_read",
+    ),
+    Fault(
+        "what is parked shows an id that was not compared with its key",
+        "fleet/waiting.py",
+        "one if is_named else replace(one, renewal_id=None)",
+        "one",
+        "fleet/test_model.py::test_the_id_of_what_is_parked_is_shown_only_where_it_may_be_and_known_again_all_the_same",
+    ),
+    Fault(
         "what quotes its key is kept when it is settled in a second life",
         "settlement.py",
         "return replace(look, may_keep=False) if reason == UNOPENED.reason else look",

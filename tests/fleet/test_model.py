@@ -105,7 +105,7 @@ def test_a_certificates_state_follows_what_becomes_of_its_renewals() -> None:
         yield await state_of(model)
         with model.rotating("shop", "r1", 1, Effort()):
             yield await state_of(model)
-        model.parked(parked())
+        model.parked(parked(), is_named=True)
         yield await state_of(model)
         with model.rotating("shop", "r1", 2, Effort()):
             yield await state_of(model)
@@ -194,10 +194,19 @@ def test_a_key_in_the_open_is_told_as_such_and_not_offered_to_be_replayed() -> N
     assert (dead.is_withheld, dead.is_exposed) == (True, True)
 
 
+def test_the_id_of_what_is_parked_is_shown_only_where_it_may_be_and_known_again_all_the_same() -> None:
+    model = model_of()
+    model.parked(parked("r1"), is_named=True)
+    model.parked(parked("r2"), is_named=False)
+    assert [one.renewal_id for one in run_virtual(model.fleet()).parked] == ["r1", None]
+    with model.rotating("shop", "r2", 2, Effort()):
+        assert [one.renewal_id for one in run_virtual(model.fleet()).parked] == ["r1"]
+
+
 def test_what_should_have_come_again_long_ago_is_another_workers() -> None:
     outside = Outside()
     model = model_of(outside)
-    model.parked(parked())
+    model.parked(parked(), is_named=True)
 
     async def states() -> list[str]:
         before = await state_of(model)

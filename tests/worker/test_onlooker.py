@@ -13,7 +13,7 @@ from tests.support.fake_gateway import FakeGateway
 from tests.support.values import stored
 from tests.worker.test_consumer import AUTHORITY, NAMES, Inbox, consumer_of, good
 from worker.broker.base import BrokerLostError
-from worker.core.errors import PermanentError, TransientError
+from worker.core.errors import NotAskedError, PermanentError, TransientError
 from worker.core.outcome import Report
 from worker.effort import Effort
 from worker.fleet.values import Parked
@@ -25,6 +25,8 @@ class Notes:
 
     heard: list[str] = field(default_factory=list)
     waiting: list[Parked] = field(default_factory=list)
+    named: list[bool] = field(default_factory=list)
+    """Whether the ids of these may be told."""
     events: list[Mapping[str, Any]] = field(default_factory=list)
     is_sick: bool = False
 
@@ -40,9 +42,10 @@ class Notes:
         if self.is_sick:
             raise RuntimeError
 
-    def parked(self, one: Parked) -> None:
+    def parked(self, one: Parked, *, is_named: bool) -> None:
         self.heard.append("parked")
         self.waiting.append(one)
+        self.named.append(is_named)
 
 
 class Lost(Inbox):
@@ -52,6 +55,13 @@ class Lost(Inbox):
         self.log.append("lost")
         self.stopping.set()
         raise BrokerLostError("the broker is gone")
+
+
+class Away(FakeGateway):
+    """Known to be down: it is not asked anything."""
+
+    def refusal(self) -> NotAskedError:
+        return NotAskedError("gateway_unavailable")
 
 
 async def looked_on(inbox: Inbox, gateway: FakeGateway, **about: Any) -> tuple[Notes, float]:
@@ -87,10 +97,16 @@ async def test_what_is_parked_is_no_outcome_and_says_why_and_until_when() -> Non
     before = datetime.now(UTC)
     notes, counted = await looked_on(inbox(), shop(errors={"observe": [TransientError("throttled", "too many")]}))
     [one] = notes.waiting
+    assert notes.named == [True], "its key was read before the gateway was asked"
     assert (notes.heard, counted) == (["begun shop 1", "parked", "over"], 0)
     assert (one.certificate, one.reason, one.message, one.attempt) == ("shop", "throttled", "too many", 1)
     assert (one.until - one.since).total_seconds() == 30
     assert one.since >= before
+
+
+async def test_what_is_parked_before_its_key_was_read_is_not_named() -> None:
+    notes, _ = await looked_on(inbox(), Away(stored(), {}))
+    assert (notes.heard, notes.named) == (["begun shop 1", "parked", "over"], [False])
 
 
 async def test_what_is_refused_before_anything_is_done_is_told_and_never_under_way() -> None:

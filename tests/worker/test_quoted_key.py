@@ -10,16 +10,21 @@ from typing import Any, Final
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from structlog.testing import capture_logs
 
+from tests.fleet.told import model_of
 from tests.support.clouds import message, renewal
 from tests.support.consumers import changed
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import stored
 from tests.worker.test_consumer import AUTHORITY, NAMES, Inbox, consumer_of
 from tests.worker.test_told_before import Remembering
+from worker.admission import Admission
 from worker.core.renewal import InFiles
+from worker.effort import Effort
 from worker.sandbox.ca import Issued
+from worker.tracing.exporting import exporting
 
 KEY: Final = ec.generate_private_key(ec.SECP256R1())
 D: Final = KEY.private_numbers().private_value.to_bytes(32).hex()
@@ -38,8 +43,15 @@ def told_as(renewal_id: str, **overrides: Any) -> bytes:
 
 
 async def came_of(
-    body: bytes, folder: Path, *, user_id: str = "acme", events: Sequence[Mapping[str, Any]] = (), redeliveries: int = 0
+    body: bytes,
+    folder: Path,
+    *,
+    user_id: str = "acme",
+    events: Sequence[Mapping[str, Any]] = (),
+    redeliveries: int = 0,
+    **parts: Any,
 ) -> tuple[Inbox, list[Any]]:
+    """`parts`: of the consumer's attempts."""
     one = issued()
     (folder / SHOP.chain).write_text(one.chain_pem)
     (folder / SHOP.private_key).touch(mode=0o600)
@@ -49,7 +61,7 @@ async def came_of(
     usual = consumer_of(inbox, FakeGateway(stored(), {NAMES[0]: False}))
     trust = replace(usual.attempts.intake.trust, allow_plain_keys=False)
     with capture_logs() as log:
-        await changed(usual, intake=replace(usual.attempts.intake, trust=trust, roots=(folder,))).run()
+        await changed(usual, intake=replace(usual.attempts.intake, trust=trust, roots=(folder,)), **parts).run()
     return inbox, log
 
 
@@ -75,6 +87,39 @@ async def test_neither_is_it_told_nor_its_body_kept_when_only_the_settlement_is_
     inbox, log = await came_of(body, tmp_path, events=before.events, redeliveries=1)
     assert (inbox.log, inbox.buried_as) == (["bury plain_key_refused of shop withheld"], None)
     assert QUOTED[how] not in repr(log)
+
+
+async def traced(renewal_id: str, folder: Path, **sent: Any) -> tuple[Inbox, list[object]]:
+    """And the renewal's id, or None, of every span."""
+    exporter = InMemorySpanExporter()
+    tracing = exporting(exporter)
+    inbox, _log = await came_of(told_as(renewal_id), folder, tracing=tracing, **sent)
+    tracing.close()
+    return inbox, [(one.attributes or {}).get("rotation.renewal_id") for one in exporter.get_finished_spans()]
+
+
+@pytest.mark.parametrize("how", QUOTED)
+async def test_neither_does_a_trace_tell_it_in_the_first_life_or_the_second(how: str, tmp_path: Path) -> None:
+    before, spans = await traced(QUOTED[how], tmp_path)
+    _inbox, again = await traced(QUOTED[how], tmp_path, events=before.events, redeliveries=1)
+    assert (spans, again) == ([None], [None])
+
+
+@pytest.mark.parametrize("producer", ["acme", "mallory"])
+async def test_a_trace_tells_the_id_that_the_event_tells(producer: str, tmp_path: Path) -> None:
+    before, spans = await traced(DIGEST, tmp_path, user_id=producer)
+    _inbox, again = await traced(DIGEST, tmp_path, user_id=producer, events=before.events, redeliveries=1)
+    assert (spans, again) == ([DIGEST], [DIGEST])
+
+
+async def test_no_page_shows_the_id_of_what_waits_for_a_place_before_its_key_was_read(tmp_path: Path) -> None:
+    model, admission = model_of(), Admission(1)
+    async with asyncio.TaskGroup() as tasks, admission.place(Effort(), frozenset()):
+        tasks.create_task(came_of(told_as(D), tmp_path, onlooker=model, admission=admission))
+        while "shop" not in model.progress:
+            await asyncio.sleep(0)
+        [running] = (await model.fleet()).running
+        assert running.renewal_id is None
 
 
 @pytest.mark.parametrize("producer", ["acme", "mallory"])

@@ -96,8 +96,8 @@ class FleetModel:
         with self.progress.rotating(certificate, renewal_id, attempt, effort):
             yield
 
-    def parked(self, one: Parked) -> None:
-        self._waiting.park(one)
+    def parked(self, one: Parked, *, is_named: bool) -> None:
+        self._waiting.park(one, is_named=is_named)
         self._look_again(one.certificate)
 
     def told(self, event: Mapping[str, object], report: Report) -> None:

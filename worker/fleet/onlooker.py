@@ -13,15 +13,18 @@ class Onlooker(Protocol):
     """Never raises, and takes no time worth speaking of."""
 
     def rotating(self, certificate: str, renewal_id: str, attempt: int, effort: Effort) -> AbstractContextManager[None]:
-        """A renewal is worked on inside the block, the time included in which it waits for a place."""
+        """A renewal is worked on inside the block, the time included in which it waits for a place.
+
+        Its id is for nobody until the effort says that it was compared: it may quote the key.
+        """
         ...
 
     def told(self, event: Mapping[str, object], report: Report) -> None:
         """The world has heard of an outcome."""
         ...
 
-    def parked(self, one: Parked) -> None:
-        """It comes again."""
+    def parked(self, one: Parked, *, is_named: bool) -> None:
+        """It comes again. `is_named`: its id may be told."""
         ...
 
 
@@ -35,4 +38,4 @@ class Nobody:
 
     def told(self, _event: Mapping[str, object], _report: Report) -> None: ...
 
-    def parked(self, _one: Parked) -> None: ...
+    def parked(self, _one: Parked, *, is_named: bool) -> None: ...

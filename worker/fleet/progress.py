@@ -55,7 +55,7 @@ class _Rotation:
     def running(self, *, is_estimated: bool = True) -> Running:
         return Running(
             self.certificate.name,
-            self.renewal_id,
+            self.renewal_id if self.effort.is_compared else None,
             self.since,
             self.attempt,
             self.effort.urgent,

@@ -1,7 +1,7 @@
 """What waits for its next try, and what was given up: by certificate."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -43,10 +43,11 @@ class WaitingRenewals:
         """Whether what was told of it last lies in the dead queue."""
         return standing.last is not None and (standing.name, standing.last.renewal_id) in self.dead
 
-    def park(self, one: Parked) -> None:
+    def park(self, one: Parked, *, is_named: bool) -> None:
+        """It is known again by its id when it comes, though that may not be told."""
         key = one.certificate, one.renewal_id
         self._forget_oldest(self.parked)
-        self.parked[key] = one
+        self.parked[key] = one if is_named else replace(one, renewal_id=None)
         self._of.setdefault(one.certificate, set()).add(key)
 
     def begun(self, certificate: str, renewal_id: str) -> None:

@@ -49,6 +49,10 @@ class Span(Protocol):
         """Make the call inside the block, as a part of this."""
         ...
 
+    def named(self, renewal_id: str | None) -> None:
+        """Whose renewal it is, once that may be told: an id may quote its key, which is not known at the start."""
+        ...
+
     def ended(self, outcome: str, reason: str | None) -> None:
         """What came of the rotation."""
         ...
@@ -80,6 +84,8 @@ class _Nothing:
 
     def call(self, call: Call) -> AbstractContextManager[CallSpan]:  # noqa: ARG002 - as above
         return _NO_CALL
+
+    def named(self, renewal_id: str | None) -> None: ...
 
     def ended(self, outcome: str, reason: str | None) -> None: ...
 

@@ -62,6 +62,9 @@ class _Rotation:
         with _ending(span):
             yield _Call(span)
 
+    def named(self, renewal_id: str | None) -> None:
+        self.span.set_attributes(_known({"rotation.renewal_id": renewal_id}))
+
     def ended(self, outcome: str, reason: str | None) -> None:
         self.span.set_attributes(_known({"rotation.outcome": outcome, "rotation.reason": reason}))
         if outcome in _BAD:
@@ -104,10 +107,10 @@ def exporting(exporter: SpanExporter | None = None) -> Exporting:
 
 
 def _of_rotation(subject: Subject) -> Mapping[str, Told]:
+    """Without the renewal's id: what was exported cannot be taken back (`Span.named`)."""
     return {
         "messaging.operation.type": "process",
         "rotation.certificate": subject.certificate,
-        "rotation.renewal_id": subject.renewal_id,
         "rotation.attempt": subject.attempt,
     }
 
