@@ -32,6 +32,10 @@ DIGEST: Final = sha256(b"a build").hexdigest()
 SHOP: Final = InFiles("chain.pem", "key.pem")
 
 
+CURVE: Final = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
+"""As openssl's ecparam writes it in front of the key."""
+
+
 def issued() -> Issued:
     return AUTHORITY.issue(NAMES, key=KEY)
 
@@ -55,7 +59,7 @@ async def came_of(
     one = issued()
     (folder / SHOP.chain).write_text(one.chain_pem)
     (folder / SHOP.private_key).touch(mode=0o600)
-    (folder / SHOP.private_key).write_text(one.private_key_pem)
+    (folder / SHOP.private_key).write_text(CURVE + one.private_key_pem)
     sent = message(body, user_id=user_id, redeliveries=redeliveries)
     inbox = Remembering(sent, asyncio.Event(), events=list(events))
     usual = consumer_of(inbox, FakeGateway(stored(), {NAMES[0]: False}))
@@ -65,7 +69,12 @@ async def came_of(
     return inbox, log
 
 
-QUOTED: Final = {"whole": D, "its half": D[:32], "in a word": f"build-{D[20:52]}"}
+QUOTED: Final = {
+    "whole": D,
+    "its half": D[:32],
+    "in a word": f"build-{D[20:52]}",
+    "in decimal": f"order-{int(D, 16)}"[:46],
+}
 
 
 @pytest.mark.parametrize("how", QUOTED)

@@ -2,14 +2,15 @@
 
 import base64
 import re
-from typing import Final
+from typing import Final, cast
 
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from worker.core.errors import RefusedError, unchained
 from worker.core.reading import UNREADABLE
 
+TakenKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 _BLOCK: Final = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----([^-]+)-----END \1-----\s*")
 _BY_LABEL: Final = frozenset({"RSA PRIVATE KEY", "EC PRIVATE KEY"})
 # PKCS#8 in DER: a sequence of a version and an algorithm, of which the identifier is the first part.
@@ -23,15 +24,17 @@ _TAKEN: Final = (
 
 
 @unchained
-def quickly_loaded(block: str) -> PrivateKeyTypes:
+def quickly_loaded(block: str) -> TakenKey:
     """The key of one block of PEM, neither validated nor computed with; to be asked of short blocks.
 
     Reasons: `key_type`, `key_unparseable`.
     """
     try:
-        return load_pem_private_key(_looked_into(block).encode(), None, unsafe_skip_rsa_key_validation=True)
+        key = load_pem_private_key(_looked_into(block).encode(), None, unsafe_skip_rsa_key_validation=True)
     except UNREADABLE:
         raise RefusedError("key_unparseable", "key: cannot be read") from None
+    # It says in front which kind it is, and the library reads it as that.
+    return cast(TakenKey, key)
 
 
 def _looked_into(block: str) -> str:

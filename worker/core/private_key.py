@@ -1,11 +1,9 @@
 """The private key: compared with the leaf and written again, not validated."""
 
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from worker.core.errors import RefusedError
-from worker.core.key_kind import quickly_loaded
+from worker.core.key_kind import TakenKey, quickly_loaded
 from worker.core.pem import private_key_in
 from worker.core.reading import UNREADABLE, chain_in, public_bytes
 from worker.core.secret import Secret
@@ -19,8 +17,6 @@ def matching_key(private_key_pem: Secret, public_key: bytes) -> Secret:
     Reasons: those of `pem.private_key_in`, `key_unparseable`, `key_type`, `key_mismatch`.
     """
     key = _loaded(private_key_pem)
-    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
-        raise RefusedError("key_type", "key: neither RSA nor EC")
     if public_bytes(key) != public_key:
         raise RefusedError("key_mismatch", "key: is not the certificate's")
     try:
@@ -38,5 +34,5 @@ def fit(chain_pem: str, private_key_pem: Secret) -> bool:
         return True
 
 
-def _loaded(private_key_pem: Secret) -> PrivateKeyTypes:
+def _loaded(private_key_pem: Secret) -> TakenKey:
     return quickly_loaded(private_key_in(private_key_pem.reveal()))

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Final
+from typing import Final, assert_never
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -46,13 +46,21 @@ def _look(key: Secret) -> str:
 
 @unchained
 def _numbers(text: str) -> Sequence[bytes]:
-    """Those that nobody else has: of PEM, or of a JWK's `d`. None of what cannot be read."""
-    if _BLOCK.search(text) is None:
-        with suppress(ValueError):
-            return [base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))]
-        return []
+    """Those that nobody else has: of PEM, or of a JWK's `d`. None of what cannot be read.
+
+    A file may have a curve, a blank line or a byte order mark in front of its key: each block is read by itself.
+    """
+    if blocks := _BLOCK.findall(text):
+        return [number for block in blocks for number in _numbers_of(block)]
+    with suppress(ValueError):
+        return [base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))]
+    return []
+
+
+@unchained
+def _numbers_of(block: str) -> Sequence[bytes]:
     try:
-        key = quickly_loaded(text)
+        key = quickly_loaded(block)
     except RefusedError:
         return []
     match key:
@@ -61,8 +69,8 @@ def _numbers(text: str) -> Sequence[bytes]:
         case rsa.RSAPrivateKey():
             secret = key.private_numbers()
             return [_bytes_of(one) for one in (secret.d, secret.p, secret.q)]
-        case _:
-            return []
+        case unreachable:
+            assert_never(unreachable)
 
 
 def _bytes_of(number: int) -> bytes:
