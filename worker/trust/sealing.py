@@ -3,7 +3,6 @@
 What is sealed says for which certificate and which renewal it is: it opens nowhere else.
 """
 
-import base64
 import json
 import re
 from collections.abc import Collection, Mapping
@@ -109,7 +108,7 @@ def _header(text: str, place: str) -> Mapping[str, Any]:
     """Checked before anything is computed: what is not one of ours may be made to cost much."""
     encoded, _, rest = text.partition(".")
     try:
-        header = json.loads(base64.urlsafe_b64decode(encoded[:_LONGEST_HEADER] + "=" * (-len(encoded) % 4)))
+        header = json.loads(decoded(encoded[:_LONGEST_HEADER]))
     except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict) or len(encoded) > _LONGEST_HEADER or rest.count(".") != 3:  # noqa: PLR2004 - five parts
