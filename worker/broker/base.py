@@ -57,7 +57,6 @@ class Message:
 
     body: bytes = field(repr=False)
     content_type: str
-    message_id: str | None = None
     user_id: str | None = None
     """Who published it, as the broker has verified: for a copy of our own, the original's producer."""
     priority: int = 0

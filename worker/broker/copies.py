@@ -46,7 +46,6 @@ def opened(incoming: AbstractIncomingMessage, worker: str) -> Message:
     return Message(
         body=incoming.body,
         content_type=sound_content_type(incoming.content_type),
-        message_id=sound_message_id(incoming.message_id),
         # A copy without a producer is of a message that nobody vouched for: it must not become the worker's.
         user_id=(_text(ours[_PRODUCER]) or None) if _PRODUCER in ours else incoming.user_id,
         priority=incoming.priority or 0,

@@ -20,7 +20,6 @@ def message_of(row: Mapping[str, Any]) -> Message:
     return Message(
         body=row["body"],
         content_type=sound_content_type(row["content_type"]),
-        message_id=row["id"],
         user_id=row["user_id"],
         priority=row["priority"],
         content_encoding=sound_content_encoding(row["content_encoding"]),
