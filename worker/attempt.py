@@ -28,7 +28,7 @@ from worker.hindsight import Hindsight
 from worker.intake import Intake
 from worker.postponing import Appointment, Postponed
 from worker.rotation import Rotator
-from worker.settlement import UNTOLD, Identity, Settlement, comes_again
+from worker.settlement import UNOPENED, Identity, Settlement, comes_again
 from worker.telemetry import Metrics
 from worker.tracing import UNTRACED, Subject, Tracing, current_span
 from worker.turns import Turns
@@ -115,7 +115,7 @@ class Attempts:
             effort = Effort(fence=delivery.fence)
             report = await self._report(opened, delivery, identity, effort, turn)
             identity = replace(identity, is_compared=effort.is_compared)
-            if isinstance(report, Report) and report.reason in UNTOLD:
+            if isinstance(report, Report) and report.reason == UNOPENED.reason:
                 identity = identity.unnamed()
         else:
             report = opened

@@ -11,7 +11,7 @@ from worker.core.bundle import Bundle, UsedKey
 from worker.core.certificate import Known, Rules, check
 from worker.core.clock import is_ahead, slow_clock
 from worker.core.errors import RefusedError
-from worker.core.pem import LONGEST_KEY, too_long_key
+from worker.core.pem import LONGEST_KEY
 from worker.core.quoting import quotes
 from worker.core.renewal import InFiles, Renewal
 from worker.core.secret import Secret
@@ -67,11 +67,8 @@ class Intake:
 
 
 def _compare(renewal: Renewal, material: Pair | None) -> None:
-    """Raises RefusedError where the key stands in the renewal's id, which is told to all who hear events.
-
-    Also where that is not looked at: a key that is too long for the rules is not read for this either.
-    """
+    """Raises RefusedError where the key stands in the renewal's id, which is told to all who hear events."""
     if material is not None and len(material[1].reveal()) > LONGEST_KEY:
-        raise too_long_key()
+        return  # the rules refuse it in a moment; until then nobody has compared it
     if material is not None and quotes(renewal.id, [material[1]]):
         raise RefusedError("plain_key_refused", "id: the key is in it: treat it as exposed, and issue a new one")

@@ -40,8 +40,6 @@ UNOPENED: Final = Failure(
     transient=False,
 )
 """A queue of parked messages is a place to keep keys too."""
-UNTOLD: Final = frozenset({UNOPENED.reason, "too_large"})
-"""Of what quotes its own key in its id, or brings too long a one for anybody to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,7 @@ class Identity:
         return replace(self, certificate=renewal.certificate, is_opened=True)
 
     def unnamed(self) -> "Identity":
-        """Of one in whose id its own key stands, or may stand: from here on nobody is told that id, nor is the log."""
+        """Of one in whose id its own key was found: from here on nobody is told that id, nor is the log."""
         bind_contextvars(renewal_id=None)
         return replace(self, renewal_id=None)
 
@@ -195,7 +193,7 @@ class Settlement:
         """As `conclude`, for what the world has heard of."""
         if told.outcome == "failed":
             look = self._look_at(delivery, told.reason)
-            if told.reason in UNTOLD and not look.is_exposed:
+            if told.reason == UNOPENED.reason and not look.is_exposed:
                 identity = identity.unnamed()
             await self._bury(delivery, identity, told.reason, told.at, look)
         else:
@@ -205,9 +203,9 @@ class Settlement:
         finished(told.outcome, reason=told.reason, told_before=True)
 
     def _look_at(self, delivery: Delivery, reason: str) -> Look:
-        """Where its key stands in what it says of itself, or may stand there, nothing of it is kept."""
+        """Where its key was found in what it says of itself, nothing of it is kept."""
         look = looked_at(delivery.message, self.trust)
-        return replace(look, may_keep=False) if reason in UNTOLD else look
+        return replace(look, may_keep=False) if reason == UNOPENED.reason else look
 
     async def _bury(self, delivery: Delivery, identity: Identity, reason: str, told_at: str, look: Look) -> None:
         about = About(certificate=identity.certificate, renewal_id=identity.renewal_id, told_at=told_at)

@@ -216,13 +216,6 @@ OF_DOORS: Final = (
         "core/test_quoting.py::test_a_key_is_known_again_in_every_form_in_which_it_is_taken",
     ),
     Fault(
-        "an id is told beside a key that is too long to be compared with it",
-        "settlement.py",
-        'frozenset({UNOPENED.reason, "too_large"})',
-        "frozenset({UNOPENED.reason})",
-        "worker/test_quoted_key.py::test_nor_is_it_told_or_kept_where_the_key_is_too_long_to_be_compared_with_it",
-    ),
-    Fault(
         "a span tells an id before it was compared with its key",
         "tracing/exporting.py",
         '"rotation.attempt": subject.attempt,',
@@ -246,7 +239,7 @@ OF_DOORS: Final = (
     Fault(
         "what quotes its key is kept when it is settled in a second life",
         "settlement.py",
-        "return replace(look, may_keep=False) if reason in UNTOLD else look",
+        "return replace(look, may_keep=False) if reason == UNOPENED.reason else look",
         "return look",
         "worker/test_quoted_key.py::test_neither_is_it_told_nor_its_body_kept_when_only_the_settlement_is_left",
     ),

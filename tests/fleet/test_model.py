@@ -5,8 +5,6 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-import pytest
-
 from tests.fleet.told import NOW, Outside, event, letter, model_of, told_deployment
 from tests.support.values import certificate, day, deployment
 from tests.support.virtual_time import run_virtual
@@ -194,14 +192,6 @@ def test_a_key_in_the_open_is_told_as_such_and_not_offered_to_be_replayed() -> N
     model.recall(event("r1", "failed", reason="plain_key_refused", message=f"{EXPOSED}; refused"))
     [dead] = run_virtual(model.fleet()).dead
     assert (dead.is_withheld, dead.is_exposed) == (True, True)
-
-
-@pytest.mark.parametrize("reason", ["plain_key_refused", "too_large"])
-def test_what_is_refused_so_that_nothing_of_it_is_kept_is_not_offered_to_be_replayed(reason: str) -> None:
-    model = model_of()
-    model.recall(event("r1", "failed", reason=reason))
-    [dead] = run_virtual(model.fleet()).dead
-    assert (dead.is_withheld, dead.is_exposed) == (True, False)
 
 
 def test_the_id_of_what_is_parked_is_shown_only_where_it_may_be_and_known_again_all_the_same() -> None:

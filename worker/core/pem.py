@@ -41,7 +41,7 @@ def private_key_in(text: str) -> str:
     Reasons: `too_large`, `key_encrypted`, `pem_empty`, `pem_garbage`, `pem_label`.
     """
     if len(text) > LONGEST_KEY:
-        raise too_long_key()
+        raise RefusedError("too_large", f"key: over {LONGEST_KEY} bytes")
     if "ENCRYPTED" in text:
         raise RefusedError("key_encrypted", "key: is encrypted")
     # openssl's ecparam, and so dehydrated, writes the curve in front of the key, which names it again.
@@ -52,10 +52,6 @@ def private_key_in(text: str) -> str:
     if label not in _KEY_LABELS:
         raise RefusedError("pem_label", "key: a block that is no private key")
     return block
-
-
-def too_long_key() -> RefusedError:
-    return RefusedError("too_large", f"key: over {LONGEST_KEY} bytes")
 
 
 def _blocks(text: str, what: str) -> list[tuple[str, str]]:

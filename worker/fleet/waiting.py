@@ -15,7 +15,7 @@ _MOST: Final = 10_000
 SHOWN: Final = 1000
 _LATE: Final = timedelta(minutes=2)
 """After its time: another worker has it, or had it."""
-_WITHHELD: Final = ("plain_key_refused", "too_large")
+_WITHHELD: Final = ("plain_key_refused",)
 Key = tuple[str | None, str | None]
 """Certificate and renewal."""
 
