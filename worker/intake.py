@@ -1,10 +1,11 @@
 """From a message to what is to be rotated: who says so, and a certificate that passed every check."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Unpack
+from typing import Final, Unpack
 
 from worker.broker.base import Message
 from worker.core.bundle import Bundle, UsedKey
@@ -20,6 +21,8 @@ from worker.trust.keys import Recipients
 from worker.trust.material import Pair, material_in, material_of
 from worker.trust.opening import TrustPolicy, open_message
 from worker.trust.vault import Vault
+
+_BLANKS: Final = re.compile(r"\s{2,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +70,12 @@ class Intake:
 
 
 def _compare(renewal: Renewal, material: Pair | None) -> None:
-    """Raises RefusedError where the key stands in the renewal's id, which is told to all who hear events."""
-    if material is not None and len(material[1].reveal()) > LONGEST_KEY:
-        return  # the rules refuse it in a moment; until then nobody has compared it
-    if material is not None and quotes(renewal.id, [material[1]]):
+    """Raises RefusedError where the key stands in the renewal's id, which is told to all who hear events.
+
+    What is too long without runs of blank space is compared with nothing: the rules refuse it in a moment.
+    """
+    if material is None:
+        return
+    key = Secret(_BLANKS.sub("\n", material[1].reveal()))
+    if len(key.reveal()) <= LONGEST_KEY and quotes(renewal.id, [key]):
         raise RefusedError("plain_key_refused", "id: the key is in it: treat it as exposed, and issue a new one")

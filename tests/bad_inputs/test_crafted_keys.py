@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from tests.bad_inputs.crafted import AUTHORITY, NAMES, crafted, key_of
@@ -85,6 +86,19 @@ async def test_a_key_that_is_too_long_is_compared_with_no_id(tmp_path: Path, loa
     with pytest.raises(RefusedError) as told:
         await checking.bundle_of(renewal)
     assert (told.value.reason, loads.quick, loads.slow) == ("too_large", 0, 0)
+
+
+async def test_blank_space_makes_no_key_too_long_to_be_compared(tmp_path: Path) -> None:
+    """It is too long for the rules, and its number is in the id all the same."""
+    checking, _started = intake(tmp_path)
+    issued = AUTHORITY.issue(NAMES)
+    key = load_pem_private_key(issued.private_key_pem.encode(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    quoting = f"{key.private_numbers().private_value:064x}"
+    padded = Plain(issued.chain_pem, Secret(issued.private_key_pem + "\n" * 5000))
+    with pytest.raises(RefusedError) as told:
+        await checking.bundle_of(Renewal(quoting, "shop", "acme", padded, "renewal"))
+    assert told.value.reason == "plain_key_refused"
 
 
 @pytest.mark.parametrize(("make", "quick"), [(dsa_of, 0), (dh_of, 0), (lambda size: of_size(size).pem, 8)])

@@ -25,8 +25,8 @@ OF_INPUT: Final = (
     Fault(
         "a key of any length is compared with the id",
         "intake.py",
-        "len(material[1].reveal()) > LONGEST_KEY",
-        "len(material[1].reveal()) < 0",
+        "len(key.reveal()) <= LONGEST_KEY",
+        "key is not None",
         "bad_inputs/test_crafted_keys.py::test_a_key_that_is_too_long_is_compared_with_no_id",
     ),
     Fault(
