@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import takewhile
 from math import ceil, log2
@@ -99,9 +100,9 @@ def names(count: int) -> list[str]:
     return [f"d{number}.example.com" for number in range(count)]
 
 
-def rotated(cloud: Cloud, wanted: Sequence[str], chunk: int) -> Report:
+def rotated(cloud: Cloud, wanted: Sequence[str], chunk: int, *, calls_a_second: int = 1000) -> Report:
     async def scenario() -> Report:
-        sending = transport(FarEnd([]), limits=Limits([Window(1000, 1)], 8), exchange=cloud.exchange)
+        sending = transport(FarEnd([]), limits=Limits([Window(calls_a_second, 1)], 8), exchange=cloud.exchange)
         gateway = HuaweiApig("apig", sending, "p1", chunk, lambda: 0.0)
         target = deployment(bindings=tuple(domain(name) for name in wanted))
         brought = bundle(leaf=leaf(names=("*.example.com",)))
@@ -180,7 +181,44 @@ def test_a_gateway_that_applies_what_comes_before_the_bad_one_is_survived(
     report = rotated(cloud, wanted, chunk)
     assert cloud.attached == set(wanted) - bad
     assert {name for name, state in bound(report).items() if state == "failed"} == bad
-    assert len(cloud.calls) <= most_calls(count, chunk, len(bad))[1] + 1 + len(bad) * ceil(log2(chunk))
+    attaches, calls = most_calls(count, chunk, len(bad))
+    assert cloud.calls.count("attach") <= attaches
+    assert len(cloud.calls) <= calls + most_lists(wanted, bad, chunk)
+
+
+def most_lists(wanted: Sequence[str], bad: AbstractSet[str], chunk: int) -> int:
+    """Lists more: one for each bad domain of a chunk, at most one for each halving of it; and chunks share them."""
+    chunks = (wanted[start : start + chunk] for start in range(0, len(wanted), chunk))
+    return min(max(len(bad & set(one)) for one in chunks), ceil(log2(chunk)))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.data(), st.integers(501, 1500), st.integers(2, 40), st.sampled_from([20, 1000]), st.booleans())
+def test_chunks_that_were_applied_in_part_share_one_list_however_long_it_is(
+    data: st.DataObject, count: int, chunk: int, calls_a_second: int, stops: bool
+) -> None:
+    wanted = names(count)
+    bad = data.draw(st.sets(st.sampled_from(wanted), max_size=8), label="bad")
+    cloud = Cloud(frozenset(wanted) - bad, applies_in_part=not stops, stops_at_bad=stops, again=CONFLICT)
+    report = rotated(cloud, wanted, chunk, calls_a_second=calls_a_second)
+    assert cloud.attached == set(wanted) - bad
+    assert {name for name, state in bound(report).items() if state == "failed"} == bad
+    lists = most_lists(wanted, bad, chunk) if stops else min(len(bad), 1)
+    attaches, calls = most_calls(count, chunk, len(bad))
+    assert cloud.calls.count("attach") <= attaches
+    assert len(cloud.calls) <= calls + lists * ceil(count / 500)
+
+
+@pytest.mark.parametrize("again", [CONFLICT, BUSY])
+def test_ten_thousand_domains_with_bad_ones_here_and_there_are_listed_once_more(again: tuple[int, bytes]) -> None:
+    """Those that are busy are asked again, each chunk from another moment on."""
+    wanted = names(10_000)
+    bad = {wanted[7], wanted[3_350], wanted[6_673]}
+    cloud = Cloud(frozenset(wanted) - bad, stops_at_bad=True, again=again)
+    report = rotated(cloud, wanted, 20, calls_a_second=20)
+    assert {name for name, state in bound(report).items() if state == "failed"} == bad
+    pages = cloud.calls[cloud.calls.index("put") :].count("page")
+    assert pages == 2 * 20
 
 
 def test_a_conflict_that_is_about_one_domain_is_looked_into_once() -> None:
