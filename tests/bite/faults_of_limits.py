@@ -9,7 +9,7 @@ OF_LIMITS: Final = (
         "a window counts from the beginning of a call",
         "limits/limits.py",
         "            places.ended(now)\n",
-        "            places.ended(began)\n",
+        "            places.ended(turn.began)\n",
         "limits/test_limits.py::test_no_sliding_window_at_the_far_end_ever_holds_more_than_its_calls",
     ),
     Fault(
