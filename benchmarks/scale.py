@@ -241,12 +241,13 @@ def _rows(found: Found, names: Sequence[str], calls: int, refused: int, most: in
     what = f"{len(names):,} certificates × {_DOMAINS} domains"  # noqa: RUF001 - times
     ideal = calls / _CALLS_PER_SECOND
     outcomes = ", ".join(f"{number:,} {outcome}" for outcome, number in found.outcomes.items())
-    note = f"{calls:,} calls at {_CALLS_PER_SECOND}/s in {found.seconds:.1f} s; {outcomes}"
+    note = f"{calls:,} calls at {_CALLS_PER_SECOND}/s in {found.seconds:.1f} s"
     p99 = quantiles(found.looks, n=100)[98] * 1000
     return [
         at_most(_GROUP, what, found.seconds / ideal, "of the ideal", _AT_MOST, note),
         at_most(_GROUP, "refused", refused, "calls", 0),
         at_most(_GROUP, "most in any second", most, "calls", _CALLS_PER_SECOND),
+        at_most(_GROUP, "not succeeded", len(names) - found.outcomes["succeeded"], "rotations", 0, outcomes),
         Row(_GROUP, "memory, most held", found.most, "MB", note=f"{found.idle:.0f} MB before the burst"),
         at_most(
             _GROUP, "/livez, p99", p99, "ms", 50.0, f"{len(found.looks)} looks; most {max(found.looks) * 1000:.0f} ms"
