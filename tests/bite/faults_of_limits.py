@@ -118,6 +118,13 @@ OF_LIMITS: Final = (
         "limits/test_learning.py::test_nothing_is_sent_while_the_cloud_says_that_nothing_is_left",
     ),
     Fault(
+        "what a good answer says is left is not read",
+        "gateways/restraint.py",
+        "turn.left = told_left(headers, self.wall_clock())",
+        "turn.left = None",
+        "gateways/test_transport_repeats.py::test_a_good_answer_that_says_what_is_left_is_kept_to_until_its_window_ends",
+    ),
+    Fault(
         "a long job uses up what the cloud says is left",
         "limits/allowance.py",
         "max(self._due_at(free), now) if is_long else now",

@@ -171,6 +171,18 @@ def test_one_refusal_holds_every_call_for_as_long_as_it_says(throttled: Told, se
     assert ended == seconds
 
 
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_good_answer_that_says_what_is_left_is_kept_to_until_its_window_ends(left: int) -> None:
+    now = datetime(2026, 1, 10, tzinfo=UTC)
+    spoken = {"x-ratelimit-limit": "60", "x-ratelimit-remaining": str(left)}
+    said = {**spoken, "x-ratelimit-reset": str(int(now.timestamp()) + 40)}
+    far = FarEnd([(200, said, b'{"a": 1}'), GOOD])
+    one = transport(far, deadline=5, limits=Limits([Window(100, 1)], 1), wall_clock=lambda: now)
+    answers, _ = told(one, GET, GET, GET)
+    assert [type(answer) for answer in answers] == [Answer, Answer, Answer], "waiting is not counted"
+    assert far.sent_at == [0, 40 if left == 0 else 0, 40]
+
+
 def test_without_a_figure_the_hold_doubles_and_then_the_call_gives_up() -> None:
     far = FarEnd([THROTTLED_UNTOLD])
     [error], _ = told(transport(far), GET)

@@ -5,7 +5,7 @@ import json
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aiohttp import web
 
@@ -45,6 +45,8 @@ class Answering:
     latency: float = 0.0
     cloud: str = field(default="", kw_only=True)
     """A fault may be of every call of it."""
+    told: Callable[[], Mapping[str, str]] = field(default=dict, kw_only=True)
+    """Headers of every answer."""
 
     def route(self, operation: str, work: Work) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         self.world.operations.add(operation)
@@ -60,7 +62,7 @@ class Answering:
             else:
                 result = Result(fault.status, dict(fault.body), fault.headers)
             self._write_down(operation, request, raw, result)
-            return await _sent(request, result, fault)
+            return await _sent(request, replace(result, headers={**self.told(), **(result.headers or {})}), fault)
 
         return answer
 

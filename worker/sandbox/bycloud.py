@@ -1,5 +1,6 @@
 """The simulated ByCloud: certificates, and their bindings to Octavia listeners."""
 
+import math
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -31,14 +32,21 @@ class ByCloudCheck:
     def __call__(self, request: web.Request, _raw: bytes) -> Result | None:
         exceeded = self.throttle.exceeded()
         if exceeded is not None:
-            calls, seconds = exceeded
-            told = {"Retry-After": str(int(seconds)), "X-RateLimit-Limit": str(calls), "X-RateLimit-Remaining": "0"}
-            return refused(429, "rate limit exceeded", told)
+            _, seconds = exceeded
+            return refused(429, "rate limit exceeded", {"Retry-After": str(int(seconds))})
         proofs = (request.headers.get("X-Api-Key"), request.headers.get("Authorization"))
         if f"{self.key_id}:{self.secret}" != proofs[0] and f"Bearer {self.token}" != proofs[1]:
             return refused(401, "authentication required or token invalid")
         is_here = request.headers.get("X-Region") == self.region
         return None if is_here else refused(400, "X-Region is required")
+
+    def told(self) -> Mapping[str, str]:
+        """Headers of every answer, where there is a limit at all. `-Reset` is in whole seconds of Unix time."""
+        if (window := self.throttle.left()) is None:
+            return {}
+        calls, left, seconds = window
+        reset = str(math.ceil(time.time() + seconds))
+        return {"X-RateLimit-Limit": str(calls), "X-RateLimit-Remaining": str(left), "X-RateLimit-Reset": reset}
 
 
 @dataclass(slots=True)

@@ -85,7 +85,7 @@ class Sandbox:
         check = ByCloudCheck(self.bycloud_throttle, own.key_id, own.secret, own.token, own.region)
         cloud = ByCloud(self.world, own.activation_seconds, own.busy_seconds, own.has_put)
         malformed = refused_by_bycloud(400, "invalid request")
-        return cloud.routes(Answering(self.world, check, malformed, own.latency, cloud="bycloud"))
+        return cloud.routes(Answering(self.world, check, malformed, own.latency, cloud="bycloud", told=check.told))
 
     async def __aenter__(self) -> Self:
         self.control_endpoint = await self._serve(Control(self.world).routes(), 0)

@@ -121,14 +121,32 @@ class Throttle:
     def exceeded(self) -> tuple[int, float] | None:
         """Books a try; the window that it exceeds, if any."""
         now, found = time.monotonic(), None
+        self._forget(now)
         for calls, seconds, times in self._windows:
-            while times and times[0] <= now - seconds:
-                times.popleft()
             times.append(now)
             if len(times) > calls:
                 found = (calls, seconds)
         self.refused += found is not None
         return found
+
+    def left(self) -> tuple[int, int, float] | None:
+        """Calls of a window, those that are left, and seconds until there is one more; None without any window.
+
+        Of the longest, or of one that is exceeded.
+        """
+        now = time.monotonic()
+        self._forget(now)
+        told = max(self._windows, key=lambda one: (len(one[2]) > one[0], one[1]), default=None)
+        if told is None:
+            return None
+        calls, seconds, times = told
+        frees = times[max(len(times) - calls, 0)] if times else now
+        return calls, max(calls - len(times), 0), frees + seconds - now
+
+    def _forget(self, now: float) -> None:
+        for _, seconds, times in self._windows:
+            while times and times[0] <= now - seconds:
+                times.popleft()
 
 
 @dataclass(slots=True)
