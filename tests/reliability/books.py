@@ -58,6 +58,15 @@ class Unrest:
 
 
 @dataclass(frozen=True, slots=True)
+class BrokenOff:
+    """A try that was given up at this moment. What it had sent by then may have had its effect later, but not after
+    `until`: then the next try of that renewal had made its plan, or had ended without one."""
+
+    at: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What a proof came to, and when: of the leaf that was looked for at so many bindings."""
 
@@ -87,6 +96,8 @@ class Books:
     """What was stored where it was stored already."""
     pauses: Mapping[str, Sequence[int]] | None = None
     """Renewal → when each try of it ended; None where nobody looked."""
+    broken_off: Mapping[str, Sequence[BrokenOff]] = field(default_factory=dict)
+    """Renewal → its tries whose end nobody knows. They are no pauses."""
     unrest: Sequence[Unrest] = ()
     may_be_told_twice: Collection[str] = ()
     """Renewals whose message came again after their event: a second look may see another world."""

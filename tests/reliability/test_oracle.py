@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.reliability.books import Books, Heard, Sent, Unrest, Verdict
+from tests.reliability.books import Books, BrokenOff, Heard, Sent, Unrest, Verdict
 from tests.reliability.oracle import broken_promises
 from worker.sandbox.world import Call, Change
 
@@ -124,6 +124,23 @@ def test_a_worker_that_may_have_lost_its_place_may_be_at_work_beside_its_heir() 
     crossed = replace(TWO, pauses={"r2": [5], "r3": [6]}, unrest=[Unrest(4, 4)])
     assert broken_promises(crossed) == []
     assert len(broken_promises(replace(crossed, unrest=[Unrest(0, 1)]))) == 1
+
+
+def test_what_a_try_had_sent_when_it_was_broken_off_is_no_part_of_the_next_one() -> None:
+    """Its effect came after the worker had let go, and after changes for others; the next try found a newer one."""
+    late = replace(
+        TWO,
+        heard=[heard("r3", changes=7), heard("r2", "superseded", 7)],
+        changes=[*both(1), change("another", 9), *both(2), *both(3)],
+        pauses={"r3": [7], "r2": [7]},
+        unrest=[Unrest(2, 2)],
+    )
+    assert broken_promises(replace(late, broken_off={"r2": [BrokenOff(2, 5)]})) == []
+    assert broken_promises(replace(late, broken_off={"r2": [BrokenOff(2, 7)]})) == []
+    assert len(broken_promises(late)) == 1
+    beside = replace(late, changes=[*both(1), change("another", 9), change("a", 2), *both(3), change("b", 2)])
+    told = [one for one in broken_promises(replace(beside, broken_off={"r2": [BrokenOff(2, 4)]})) if "at once" in one]
+    assert told == ["two rotations at once: shop: a and b"], "the next try changed something beside the newer one"
 
 
 BAD: Final = {

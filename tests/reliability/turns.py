@@ -43,16 +43,25 @@ def overlaps(books: Books, certificate: str) -> Iterator[tuple[Turn, Turn]]:
 def _turns(books: Books, serial: int, changes: Sequence[tuple[int, Change]]) -> Iterator[Turn]:
     """A leaf's changes, parted by the ends of its renewals' tries."""
     renewals = [one for one in books.sent if one.serial == serial]
-    pauses = sorted(end for one in renewals for end in (books.pauses or {}).get(one.renewal_id, ()))
+    pauses = [(end, None) for one in renewals for end in (books.pauses or {}).get(one.renewal_id, ())]
+    breaks = [(one.until, one.at) for renewal in renewals for one in books.broken_off.get(renewal.renewal_id, ())]
     begins = min(one.since for one in renewals)
     own = [(number, change) for number, change in changes if change.serial == serial]
-    for end in [*pauses, len(books.changes) + 1]:
+    for end, broken_off_at in [*sorted([*pauses, *breaks], key=_end), (len(books.changes) + 1, None)]:
         part = [(number, change) for number, change in own if begins <= number < end]
         begins = max(begins, end)
         if part:
             # Where it was interrupted nobody knows when: then its last change is its end.
-            is_known = end <= len(books.changes)
-            yield Turn(part[0][0], end - 1 if is_known else part[-1][0], part[0][1])
+            is_known = broken_off_at is None and end <= len(books.changes)
+            # It was under way when it was broken off, though all that it did may have had its effect later.
+            first = part[0][0] if broken_off_at is None else min(part[0][0], broken_off_at)
+            yield Turn(first, end - 1 if is_known else part[-1][0], part[0][1])
+
+
+def _end(of_a_try: tuple[int, int | None]) -> tuple[int, bool]:
+    """Of two at one moment the one that was broken off comes first: the other changed nothing."""
+    end, broken_off_at = of_a_try
+    return end, broken_off_at is None
 
 
 def _is_excused(books: Books, first: int, last: int) -> bool:

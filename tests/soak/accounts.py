@@ -150,7 +150,9 @@ def _of_each(evidence: Evidence) -> Iterator[Broken]:
         moments = Moments([change.at for change in mine], _SLACK)
         books = _books(evidence, item, mine, moments)
         strays = [ledger.unrest(begins - _IN_FLIGHT, ends, moments) for begins, ends in evidence.unrest]
-        books = replace(books, pauses=ledger.pauses(lines, moments), unrest=[*strays, *ledger.losses(lines, moments)])
+        pauses, broken_off = ledger.pauses(lines, moments), ledger.broken_off(lines, moments)
+        unrest = [*strays, *ledger.losses(lines, moments)]
+        books = replace(books, pauses=pauses, broken_off=broken_off, unrest=unrest)
         yield from _never_back(evidence, item, books)
         proven = (*unproven(books), *superseded_by_nothing(books), *stored_though_refused(books), *not_served(books))
         yield from (_about(evidence, 3, words, item) for words in proven)

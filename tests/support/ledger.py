@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from tests.reliability.books import Heard, Unrest
+from tests.reliability.books import BrokenOff, Heard, Unrest
 from worker.broker.base import Dead
 from worker.sandbox.world import Change
 
+_GIVEN_UP: Final = "returned"
+"""The outcome of a try that goes back to the queue as it is: the calls that it had sent cannot be called back."""
+_NEXT_TRY: Final = frozenset({"rotation.planned", "rotation.finished"})
 _LOSSES: Final = frozenset({"consumer.disconnected", "consumer.refused"})
 
 
@@ -43,11 +46,31 @@ def heard(event: Mapping[str, Any], moments: Moments) -> Heard:
 
 
 def pauses(lines: Iterable[Mapping[str, Any]], moments: Moments) -> Mapping[str, Sequence[int]]:
-    """When each renewal's tries ended, by the workers' own logs."""
+    """When each renewal's tries ended, by the workers' own logs; but for those that were broken off."""
     found: dict[str, list[int]] = {}
     for line in lines:
-        if line.get("event") == "rotation.finished":
+        if line.get("event") == "rotation.finished" and line.get("outcome") != _GIVEN_UP:
             found.setdefault(str(line.get("renewal_id")), []).append(moments.before(logged_at(line)))
+    return found
+
+
+def broken_off(lines: Iterable[Mapping[str, Any]], moments: Moments) -> Mapping[str, Sequence[BrokenOff]]:
+    """Each renewal's tries that were, and when its next one planned what to change or ended without any plan."""
+    found: dict[str, list[BrokenOff]] = {}
+    given_up: dict[str, float] = {}
+
+    def ended(renewal_id: str, until: int) -> None:
+        at = moments.before(given_up.pop(renewal_id))
+        found.setdefault(renewal_id, []).append(BrokenOff(at, max(at, until)))
+
+    for line in sorted(lines, key=lambda line: str(line.get("timestamp"))):
+        event, renewal_id = line.get("event"), str(line.get("renewal_id"))
+        if event == "rotation.finished" and line.get("outcome") == _GIVEN_UP:
+            given_up.setdefault(renewal_id, logged_at(line))
+        elif event in _NEXT_TRY and renewal_id in given_up:
+            ended(renewal_id, moments.before(logged_at(line)))
+    for renewal_id in list(given_up):
+        ended(renewal_id, len(moments.at) + 1)
     return found
 
 

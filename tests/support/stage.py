@@ -156,6 +156,7 @@ class Stage:
             windows=[(limit.calls, limit.seconds) for limit in gateway.limits],
             in_vain=[key for _, key in self.sandbox.sight.in_vain],
             pauses=ledger.pauses(lines, moments) if self.workers else None,
+            broken_off=ledger.broken_off(lines, moments),
             unrest=[*ledger.losses(lines, moments), *(ledger.unrest(at, at, moments) for at in ends)],
             may_be_told_twice=again,
             secrets=self._secrets(),
