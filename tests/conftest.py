@@ -6,9 +6,12 @@ from collections.abc import Iterator
 import hypothesis.strategies  # noqa: F401 - its plugin would load it at the end, in the middle of a summary
 import pytest
 
-import tests.support.keys_made  # noqa: F401 - before whatever makes keys
-from tests.support.rabbit import shared
-from worker.sandbox.rabbit_node import SERVER
+# Before anything is imported from there: without it a promise that a stage finds broken is a bare AssertionError.
+pytest.register_assert_rewrite("tests.support", "tests.reliability")
+
+import tests.support.keys_made  # noqa: E402, F401 - before whatever makes keys
+from tests.support.rabbit import shared  # noqa: E402 - after that
+from worker.sandbox.rabbit_node import SERVER  # noqa: E402 - after that
 
 pytest_plugins = ["tests.support.canary"]
 
