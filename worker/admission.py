@@ -42,11 +42,6 @@ class Admission:
         for one in (*self._urgent, *self._others):
             one.turn.cancel()
 
-    def hasten(self, effort: Effort) -> None:
-        """From now on it is urgent, also where it waits already."""
-        effort.urgent = True
-        self._admit()
-
     async def enter(self, effort: Effort, gateways: frozenset[str]) -> None:
         one = _Waiting(effort, gateways, asyncio.get_running_loop().create_future())
         self._others.append(one)
@@ -54,7 +49,7 @@ class Admission:
             one.turn.cancel()
         self._admit()
         try:
-            with one.effort.queueing():
+            with one.effort.queueing(self._admit):
                 await one.turn
         except asyncio.CancelledError:
             if (line := self._line_of(one)) is not None:

@@ -241,4 +241,4 @@ class Attempts:
 
     def turn(self, certificate: str, effort: Effort) -> AbstractAsyncContextManager[None]:
         """One rotation at a time per certificate; all that an urgent one waits for are as urgent."""
-        return self._turns.of(certificate, effort, self.admission.hasten)
+        return self._turns.of(certificate, effort)

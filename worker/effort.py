@@ -1,6 +1,7 @@
 """What one rotation costs and gets done, known to everything that works for it."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,6 +18,10 @@ async def _unfenced() -> None:
 
 async def _unkept(_note: Note) -> None:
     """Where nobody takes over."""
+
+
+def _unasked() -> None:
+    """Where nobody goes before others."""
 
 
 @dataclass(slots=True, eq=False)
@@ -45,6 +50,8 @@ class Effort:
     """It was interrupted after something was replaced, by it or before it: what is there, as far as is known."""
     was_queueing: bool = False
     """It was interrupted while one of its steps waited for its turn."""
+    _queues: Counter[Callable[[], None]] = field(default_factory=Counter)
+    """Where its steps wait, and how many: each lets in who may go on now."""
 
     @property
     def has_got_on(self) -> bool:
@@ -56,14 +63,25 @@ class Effort:
         """Whether it may go on as it does: waiting its turn is no standstill."""
         return self.has_got_on or self.was_queueing
 
+    def hasten(self) -> None:
+        """From now on it is urgent, also where it waits already."""
+        self.urgent = True
+        for admit in tuple(self._queues):
+            admit()
+
     @contextmanager
-    def queueing(self) -> Iterator[None]:
-        """Inside the block a step waits for its turn."""
+    def queueing(self, admit: Callable[[], None] = _unasked) -> Iterator[None]:
+        """Inside the block a step waits for its turn; `admit` looks anew who has it, once this is urgent."""
+        self._queues[admit] += 1
         try:
             yield
         except asyncio.CancelledError:
             self.was_queueing = True
             raise
+        finally:
+            self._queues[admit] -= 1
+            if not self._queues[admit]:
+                del self._queues[admit]
 
 
 _current: ContextVar[Effort] = ContextVar("effort")

@@ -1,7 +1,7 @@
 """One rotation at a time per certificate; whatever an urgent renewal waits for there is as urgent."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
@@ -24,10 +24,10 @@ class Turns:
         return len(self._locks) + len(self._at_work) + len(self._urgent)
 
     @asynccontextmanager
-    async def of(self, certificate: str, effort: Effort, hasten: Callable[[Effort], None]) -> AsyncIterator[None]:
-        """Waits for its turn; work inside the block. `hasten` makes one urgent that is at work."""
+    async def of(self, certificate: str, effort: Effort) -> AsyncIterator[None]:
+        """Waits for its turn; work inside the block."""
         async with AsyncExitStack() as stack:
-            with effort.queueing(), self._hastening(certificate, effort, hasten):
+            with effort.queueing(), self._hastening(certificate, effort):
                 await stack.enter_async_context(self._locks.hold(certificate))
             self._at_work[certificate] = effort
             effort.urgent |= certificate in self._urgent
@@ -37,13 +37,13 @@ class Turns:
                 del self._at_work[certificate]
 
     @contextmanager
-    def _hastening(self, certificate: str, effort: Effort, hasten: Callable[[Effort], None]) -> Iterator[None]:
+    def _hastening(self, certificate: str, effort: Effort) -> Iterator[None]:
         """While an urgent one waits inside the block, all that are before it are urgent, one after the other."""
         if not effort.urgent:
             yield
             return
         if certificate in self._at_work:
-            hasten(self._at_work[certificate])
+            self._at_work[certificate].hasten()
         self._urgent[certificate] += 1
         try:
             yield

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.limits.sending import send
 from tests.support.virtual_time import run_virtual
 from worker.effort import Effort, current_effort, spending
 from worker.limits import LONGEST_WAIT, HeldError, Limits, Window
@@ -179,6 +180,43 @@ def test_who_waits_for_what_is_used_up_for_very_long_is_told_so_instead() -> Non
         return [one.seconds for one in found if isinstance(one, HeldError)]
 
     assert run_virtual(scenario()) == [LONGEST_WAIT + 300] * 2
+
+
+def test_who_waits_is_told_so_too_where_the_last_call_that_was_left_told_nothing() -> None:
+    async def scenario() -> list[tuple[float, float]]:
+        limits = Limits(WIDER, 1)
+        async with limits.slot() as turn:
+            turn.sending()
+            turn.left = (1, LONGEST_WAIT + 300)
+        last = await limits.slot().__aenter__()
+        waiting = asyncio.create_task(limits.enter())
+        await asyncio.sleep(5)
+        last.sending()
+        limits.leave(last)
+        with pytest.raises(HeldError) as told:
+            await waiting
+        return [(asyncio.get_running_loop().time(), told.value.seconds)]
+
+    assert run_virtual(scenario()) == [(5, LONGEST_WAIT + 295)]
+
+
+def test_who_becomes_urgent_while_it_waits_alone_uses_at_once_what_was_kept_from_it() -> None:
+    async def scenario() -> list[float]:
+        limits, mine = Limits(WIDER, 8), Effort()
+        for left in (60, 22):  # of that a long job uses nothing until the end
+            async with limits.slot() as turn:
+                turn.sending()
+                turn.left = (left, 3000)
+        mine.calls = 16
+        with spending(mine):
+            calls = [asyncio.create_task(send(limits)) for _ in range(10)]
+        await asyncio.sleep(600)
+        mine.hasten()
+        return await asyncio.gather(*calls)
+
+    sent = run_virtual(scenario())
+    assert sent[0] == 600
+    assert max(sent) < 601
 
 
 @settings(deadline=None, max_examples=40)

@@ -245,7 +245,7 @@ def test_who_becomes_urgent_while_waiting_passes_all_others_from_then_on() -> No
             calls = [asyncio.create_task(send(limits)) for _ in range(60)]
         await asyncio.sleep(1)
         before = sum(one.done() for one in calls)
-        mine.urgent = True
+        mine.hasten()
         last = max(await asyncio.gather(*calls))
         others.cancel()
         await asyncio.gather(others, return_exceptions=True)

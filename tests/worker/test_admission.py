@@ -48,7 +48,7 @@ def test_one_that_becomes_urgent_while_it_waits_leaves_the_ordinary_line() -> No
         place = admission.place(effort, frozenset({"a"}))
         waiting = asyncio.create_task(place.__aenter__())
         await asyncio.sleep(1)
-        admission.hasten(effort)
+        effort.hasten()
         await waiting
         began = asyncio.get_running_loop().time()
         await place.__aexit__()
@@ -66,7 +66,7 @@ def test_one_that_gives_up_after_it_became_urgent_costs_no_place() -> None:
         first, second = (asyncio.create_task(rotate(admission, log, name, "a", urgent=True)) for name in ("0", "1"))
         waiting = asyncio.create_task(admission.place(effort, frozenset({"a"})).__aenter__())
         await asyncio.sleep(1)
-        admission.hasten(effort)
+        effort.hasten()
         waiting.cancel()
         await asyncio.gather(first, second, waiting, return_exceptions=True)
         await rotate(admission, log, "next", "a")

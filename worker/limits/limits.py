@@ -139,7 +139,7 @@ class Limits:
         effort = current_effort()
         self._check_patience()
         while True:
-            with effort.queueing():
+            with effort.queueing(self._admit):
                 began = await self._turn_of(effort)
             if self._held_until <= _now():
                 return began
@@ -320,7 +320,7 @@ class Limits:
         else:
             left, seconds = turn.left
             self._allowance.told(left, now + seconds, now)
-            self._dismiss()
+        self._dismiss()
         return self._admit() if self._queue else None
 
     def _outgrow(self) -> None:
