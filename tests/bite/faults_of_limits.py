@@ -50,7 +50,7 @@ OF_LIMITS: Final = (
     Fault(
         "a learned window begins empty",
         "limits/limits.py",
-        "        places.remember(ended_at, self._sent - len(ended_at), known_since)\n",
+        "        places.remember(ended_at, self._history.sent - len(ended_at), min([*ended_at[:1], since, now]))\n",
         "",
         "limits/test_learning.py::test_what_was_sent_before_a_window_was_told_counts_in_it",
     ),

@@ -3,6 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from tests.limits.sending import are_free, keeps_to, send, together
 from tests.support.virtual_time import run_virtual
 from worker.limits import Limits, Window
@@ -37,6 +40,42 @@ def test_a_window_of_another_span_knows_what_was_sent_before_it() -> None:
     other = Window(10, 30)
     sent = run_virtual(sent_around(Limits([Window(20, 10)], 100), [other], 10, 5))
     assert keeps_to(other, sent)
+
+
+def test_a_longer_window_knows_that_nothing_was_sent_for_days() -> None:
+    async def scenario() -> float:
+        limits = Limits([Window(20, 1), Window(3000, 300)], 8)
+        await together(limits, 10_000)
+        await asyncio.sleep(1_000_000)
+        changed_at = asyncio.get_running_loop().time()
+        limits.change([Window(20, 1), Window(5000, 3600)], 8)
+        return await send(limits) - changed_at
+
+    assert run_virtual(scenario()) == 0
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.builds(Window, calls=st.integers(2, 40), seconds=st.sampled_from([1.0, 10.0, 60.0])), max_size=2),
+    st.lists(st.tuples(st.integers(1, 30), st.floats(0, 200)), min_size=1, max_size=8),
+    st.integers(5, 60),
+)
+def test_a_longer_window_is_kept_to_with_all_that_was_sent_before_it(
+    windows: Sequence[Window], jobs: Sequence[tuple[int, float]], calls: int
+) -> None:
+    longer = Window(calls, 600)
+
+    async def scenario() -> list[float]:
+        limits, sent = Limits(windows, 8), list[float]()
+        for count, idle in jobs:
+            sent += await together(limits, count)
+            await asyncio.sleep(idle)
+        before = len(sent)
+        limits.change([*windows, longer], 8)
+        sent += await together(limits, 20)
+        return sorted(sent)[max(before - calls, 0) :]
+
+    assert keeps_to(longer, run_virtual(scenario()))
 
 
 def test_a_window_that_is_not_set_any_more_does_not_hold() -> None:

@@ -109,6 +109,23 @@ def test_it_is_not_loosened_while_it_is_not_used() -> None:
     assert run_virtual(scenario()) > 0.85
 
 
+def test_it_is_loosened_too_where_only_small_rotations_run_an_hour_apart() -> None:
+    async def scenario() -> tuple[list[float], list[float]]:
+        limits, guessed = await guessing(20, 60)
+        await asyncio.sleep(61)
+        took, paces = list[float](), list[float]()
+        for _ in range(60):
+            took.append(await in_a_row(limits, 15))
+            paces.append(guessed.interval if limits._guess.window is None else limits._guess.window.interval)
+            await asyncio.sleep(3600)
+        return took, [later / one for one, later in itertools.pairwise([guessed.interval, *paces])]
+
+    took, steps = run_virtual(scenario())
+    assert took[0] == pytest.approx(14 * 60 / 20 / 0.95, abs=1), "its first call finds the account idle"
+    assert took[-1] < 2
+    assert min(steps) > 0.65, "step by step"
+
+
 def test_refused_again_it_is_tightened_by_no_more_than_half_and_then_loosened_more_slowly() -> None:
     async def scenario() -> tuple[list[float], float, float]:
         limits, first = await guessing(20, 10)
@@ -191,7 +208,7 @@ def test_whoever_comes_goes_or_is_cancelled_no_span_holds_more_than_is_guessed(
     async def scenario() -> tuple[list[float], Window]:
         limits, guessed = await guessing(taken, hold, concurrency)
         sent: list[float] = []
-        limits._guess._since = float("inf")  # it stays as it is
+        limits._guess._at_pace = -1000  # it stays as it is
         tasks = [asyncio.create_task(call(limits, sent, at, lasts, is_used=used)) for at, lasts, _, used in arrivals]
         leaving = [
             asyncio.create_task(cancelled(task, at + after))

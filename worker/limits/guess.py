@@ -1,9 +1,9 @@
 """How fast a cloud is called that refuses calls and does not say how many it takes: guessed from what it took."""
 
-from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
+from worker.limits.history import History
 from worker.limits.windows import Window
 
 LONGEST_GUESSED: Final = 600.0
@@ -13,8 +13,6 @@ _LEAST: Final = 5
 _SLOWEST: Final = 1.0
 """Seconds from call to call: no guess is slower where the cloud did not even say for how long to wait. Then that time
 is our own, doubled with each refusal, and it may have been one bad moment."""
-_MOST: Final = 4096
-"""Calls that are remembered."""
 _BELOW: Final = 0.95
 """So much of what was taken is asked for: what may have been chance is not tried to the last call."""
 _CUT: Final = 0.5, 0.9
@@ -22,7 +20,10 @@ _CUT: Final = 0.5, 0.9
 _STEP: Final = 0.2, 0.005
 """By so much it is loosened at first; half of that after each refusal of calls that kept to it, but never less."""
 _PERIOD: Final = 10.0, 60.0
-"""Seconds for which calls have to be taken at the full pace before it is loosened: its span, within these."""
+"""Seconds for which calls have to be taken at the full pace before it is loosened: its span, within these. They
+need not be in a row: an account where only small rotations run would be slow for ever."""
+_FEWEST: Final = 5
+"""Calls, however few such a time has."""
 _FULL: Final = 0.9
 _LATE: Final = 0.5, 0.02
 """Of the time between two calls, and seconds: so much that a timer was late is made up for."""
@@ -36,12 +37,11 @@ class Guess:
     Where the next call is refused too, that time was longer. Seconds of the loop's clock.
     """
 
+    history: History
     window: Window | None = None
     """None while there is no reason to guess."""
     due_at: float = 0.0
     """When the next call is."""
-    _ended_at: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST))
-    """Calls that were not refused."""
     _turn_at: float = 0.0
     """When the last turn came."""
     _due_before: float = 0.0
@@ -52,7 +52,8 @@ class Guess:
     _is_found: bool = False
     """Whether a call that kept to it, or to one before, was ever taken."""
     _step: float = _STEP[0]
-    _since: float = 0.0
+    _at_pace: int = 0
+    """Turns that came when they were due, since it was made or loosened: nothing but it was waited for."""
     _taken: int = 0
     """Calls since then."""
 
@@ -61,7 +62,7 @@ class Guess:
 
         `is_told`: by the cloud.
         """
-        if hold > LONGEST_GUESSED or not self._ended_at:
+        if hold > LONGEST_GUESSED or not self.history.taken_at:
             return None
         if self._is_tried:
             self._step = max(self._step / 2, _STEP[1])
@@ -71,45 +72,48 @@ class Guess:
             self.window = self._first(now, now + hold) or self.window
         if self.window is not None and not is_told:
             self.window = _bounded(self.window)
-        self._made_at = self._since = now
-        self._taken, self._is_tried = 0, False
+        self._made_at, self._is_tried = now, False
+        self._at_pace = self._taken = 0
         return self.window
 
     def _first(self, now: float, until: float) -> Window | None:
         """The calls up to now that were fastest: those before were slower for other reasons."""
-        recent = [at for at in self._ended_at if now - at <= LONGEST_GUESSED]
+        recent = [at for at in self.history.taken_at if now - at <= LONGEST_GUESSED]
         begins = recent[: max(len(recent) - _LEAST + 1, 0)]
         spans = (Window(len(recent) - number, until - at) for number, at in enumerate(begins) if at < until)
         fastest = min(spans, key=lambda span: span.interval, default=None)
         return None if fastest is None else replace(fastest, seconds=fastest.seconds / _BELOW)
 
     def _tightened(self, window: Window, now: float) -> Window:
-        taken = sum(1 for at in self._ended_at if now - at <= window.seconds)
         least, most = _CUT
-        return _faster(window, min(max(_BELOW * taken / window.calls, least), most))
+        return _faster(window, min(max(_BELOW * self._taken_within(window, now) / window.calls, least), most))
 
-    def ended(self, sent_at: float, now: float) -> bool:
-        """A call ended that was not refused. Whether the pace is loosened: it was used in full, and nothing refused."""
-        self._ended_at.append(now)
+    def _taken_within(self, window: Window, now: float) -> int:
+        return sum(1 for at in self.history.taken_at if now - at <= window.seconds)
+
+    def ended(self, sent_at: float) -> bool:
+        """A call ended that was not refused. Whether the pace is loosened: enough kept to it, and none was refused."""
         if self.window is None or sent_at < self._made_at:
             return False
         self._is_tried = self._is_found = True
         self._taken += 1
-        return now - self._since >= _period(self.window) and self._is_loosened(self.window, now)
+        is_enough = min(self._taken, self._at_pace) >= _enough(self.window)
+        if is_enough:
+            self._loosen(self.window)
+        return is_enough
 
-    def _is_loosened(self, window: Window, now: float) -> bool:
-        is_full = self._taken * window.interval >= _FULL * (now - self._since)
-        self._since, self._taken = now, 0
-        if is_full:
-            self.window = _faster(window, 1 + self._step)
-        return is_full
+    def _loosen(self, window: Window) -> None:
+        self.window = _faster(window, 1 + self._step)
+        self._at_pace = self._taken = 0
 
     def take(self, now: float) -> None:
         """A call's turn has come. One that was late does not make those behind it come in a heap."""
         if self.window is not None:
             interval, (part, most) = self.window.interval, _LATE
+            made_up = min(interval * part, most)
+            self._at_pace += now - self.due_at <= max(interval * (1 - _FULL), made_up)
             self._turn_at, self._due_before = now, self.due_at
-            self.due_at = max(self.due_at, now - min(interval * part, most)) + interval
+            self.due_at = max(self.due_at, now - made_up) + interval
 
     def unused(self, began: float) -> None:
         """The turn that came then was not used. Where others had theirs since, they went by it, and it is lost."""
@@ -134,6 +138,7 @@ def _bounded(window: Window) -> Window:
     return replace(window, seconds=min(window.seconds, window.calls * _SLOWEST))
 
 
-def _period(window: Window) -> float:
+def _enough(window: Window) -> int:
+    """Calls at its full pace, after which it is loosened."""
     shortest, longest = _PERIOD
-    return min(max(window.seconds, shortest), longest)
+    return max(round(min(max(window.seconds, shortest), longest) / window.interval), _FEWEST)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
 from worker.effort import Effort, current_effort
@@ -10,6 +11,7 @@ from worker.limits.allowance import Allowance
 from worker.limits.clock import now as _now
 from worker.limits.concurrency import Concurrency
 from worker.limits.guess import Guess
+from worker.limits.history import History
 from worker.limits.queue import SHORT_JOB, TurnQueue, is_long
 from worker.limits.usage import Usage, Used
 from worker.limits.windows import Places, Window
@@ -87,9 +89,9 @@ class Limits:
         self._concurrency = Concurrency(concurrency)
         self._queue = TurnQueue()
         self._allowance = Allowance()
-        self._guess = Guess()
+        self._history = History()
+        self._guess = Guess(self._history)
         self._under_way = 0
-        self._sent = 0
         self._held_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._reserve()
@@ -174,7 +176,7 @@ class Limits:
         if places is None:
             self._places.append(self._remembering(window, now))
             self._forget()
-        elif places.is_disproved(calls, now):
+        elif places.disprove(calls, now):
             places.keep_to(Window(calls, window.seconds), 0)
         else:
             return None
@@ -209,12 +211,13 @@ class Limits:
         return next((one for one in self._places if one.window.seconds == seconds), None)
 
     def _remembering(self, window: Window, now: float) -> Places:
-        """A window that counts what was sent before it was told; as full, where that is not known any more."""
+        """A window that counts what was sent before it was told; as late as it may be, where that is forgotten."""
         longest = max(self._places, key=lambda one: one.window.seconds, default=None)
-        ended_at = [] if longest is None else longest.ended_at()
-        known_since = now if longest is None else now - longest.window.seconds
+        since = inf if longest is None else now - longest.window.seconds
+        counted = [] if longest is None else longest.ended_at(now)
+        ended_at = [*self._history.before(since), *counted]
         places = Places(window, 0, self._under_way, told_at=now)
-        places.remember(ended_at, self._sent - len(ended_at), known_since)
+        places.remember(ended_at, self._history.sent - len(ended_at), min([*ended_at[:1], since, now]))
         return places
 
     def _forget(self) -> None:
@@ -309,11 +312,11 @@ class Limits:
             return self._unused(turn.began)
         # First of all given back: whatever is learned of it, the place must not be lost.
         self._under_way -= 1
-        self._sent += 1
+        self._history.ended(now, is_refused=turn.is_refused)
         for places in self._places:
             places.ended(now)
         self._concurrency.answered(turn.sent_at, now, kind=turn.accepted, is_busy=turn.is_busy)
-        if not turn.is_refused and self._guess.ended(turn.sent_at, now):
+        if not turn.is_refused and self._guess.ended(turn.sent_at):
             self._outgrow()
         if turn.left is None:
             self._allowance.untold()

@@ -82,8 +82,8 @@ class Places:
         self.interval = window.seconds / (window.calls - reserve)
         self.ahead = 0.0 if window.seconds <= _SHORT else self.interval * AT_ONCE
 
-    def is_disproved(self, calls: int, now: float) -> bool:
-        """Whether another figure is to be kept to, now that the cloud tells this one."""
+    def disprove(self, calls: int, now: float) -> bool:
+        """The cloud tells this figure. Whether another one than until now is to be kept to."""
         if calls > self.window.calls and now < self.told_at + self.window.seconds:
             return False
         self.told_at = now
@@ -133,8 +133,9 @@ class Places:
         before = repeat(since + late, min(older, self.window.calls))
         self._free_at = deque(sorted(chain(before, (at + late for at in ended_at))))
 
-    def ended_at(self) -> Sequence[float]:
+    def ended_at(self, now: float) -> Sequence[float]:
         """Of the calls that it still counts, when they ended."""
+        self.free(now)
         return [at - self.window.seconds - _EPSILON for at in self._free_at]
 
     def take(self, now: float) -> None:
