@@ -87,14 +87,14 @@ _METRICS: Final[Mapping[str, Instrument]] = {
     "budget": Instrument(
         Gauge,
         "rotation_gateway_budget_calls",
-        "Calls that a gateway takes in any span of so many seconds",
-        ("gateway", "window_seconds"),
+        "Calls that a gateway takes in any span of so many seconds: by a window, as guessed, or as told",
+        ("gateway", "window_seconds", "source"),
     ),
     "budget_used": Instrument(
         Gauge,
         "rotation_gateway_budget_used_calls",
         "Calls of the last span, those under way included",
-        ("gateway", "window_seconds"),
+        ("gateway", "window_seconds", "source"),
     ),
     "gateway_up": Instrument(
         Gauge, "rotation_gateway_up", "0 while a gateway does not answer and is left alone", ("gateway",)

@@ -20,7 +20,7 @@ from tests.support.fleets import StillFleet, sample_fleet
 from tests.support.pages import tree
 from tests.support.ports import free_port
 from worker.broker.base import BrokerState
-from worker.fleet.values import Fleet, replay_command
+from worker.fleet.values import Budget, Fleet, GatewayStanding, replay_command
 from worker.reasons import meanings
 from worker.sandbox.ca import Authority, Issued
 from worker.settings.http import Http
@@ -61,6 +61,14 @@ async def test_the_fleet_is_printed_with_what_is_worst_last() -> None:
     assert lines[-1].startswith(
         "consuming; 50 certificates: 1 dead, 2 failed, 9 expiring, 2 rotating, 1 parked, 1 unknown, 34 well"
     )
+
+
+async def test_a_budget_that_is_guessed_or_told_is_printed_as_such() -> None:
+    budgets = [Budget(1, 20, 2), Budget(60, 19, 3, "guessed"), Budget(3600, 500, 80, "told")]
+    fleet = replace(sample_fleet(1), gateways=[GatewayStanding("apig", "huawei_apig", budgets=budgets)])
+    async with served(fleet=fleet) as url:
+        _, printed, _ = await run("status", "--url", url)
+    assert "2/20 in 1 s, 3/19 in 60 s (guessed), 80/500 in 3600 s (told)" in printed
 
 
 async def test_the_order_is_the_pages_the_other_way_round() -> None:

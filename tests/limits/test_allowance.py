@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.limits.sending import send
 from tests.support.virtual_time import run_virtual
 from worker.effort import Effort, current_effort, spending
-from worker.limits import LONGEST_WAIT, HeldError, Limits, Window
+from worker.limits import LONGEST_WAIT, HeldError, Limits, Used, Window
 
 LATENCY = 0.03
 
@@ -164,6 +164,21 @@ def test_an_account_that_is_used_up_is_told_as_held() -> None:
         return limits.held_for, limits.seconds_for(3)
 
     assert run_virtual(scenario()) == (40, 40)
+
+
+@pytest.mark.parametrize(("window", "seconds"), [(MINUTE, 60.0), (HOUR, 3600.0)])
+def test_whoever_looks_on_is_told_what_is_left_while_that_holds(window: Window, seconds: float) -> None:
+    async def scenario() -> tuple[Sequence[Used], Sequence[Used]]:
+        limits, cloud = Limits(WIDER, 8), Telling(window)
+        for _ in range(7):
+            await cloud.call(limits)
+        used = limits.usage().windows
+        await asyncio.sleep(seconds + 1)
+        return used, limits.usage().windows
+
+    used, later = run_virtual(scenario())
+    assert used[2:] == [Used(seconds, window.calls - 1, 6, "told")], "of what was left when it was told first"
+    assert [one.source for one in later] == ["window"] * 2
 
 
 def test_who_waits_for_what_is_used_up_for_very_long_is_told_so_instead() -> None:

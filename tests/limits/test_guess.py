@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.limits.sending import in_a_row, keeps_to, send, sending, together
 from tests.support.virtual_time import run_virtual
 from worker.effort import Effort, spending
-from worker.limits import Limits, Window
+from worker.limits import Limits, Used, Window
 
 LATE = 0.02
 """Seconds by which a call may come sooner because the one before was late."""
@@ -156,6 +156,28 @@ def test_a_guess_is_part_of_the_estimate() -> None:
 
     told, took = run_virtual(scenario())
     assert 0.7 * told <= took <= 1.02 * told, "it is loosened meanwhile"
+
+
+@pytest.mark.parametrize(("hold", "shown"), [(60, (60.0, 19)), (600, (3600.0, 114))])
+def test_whoever_looks_on_is_told_what_is_guessed(hold: float, shown: tuple[float, int]) -> None:
+    async def scenario() -> Sequence[Used]:
+        limits, _ = await guessing(20, hold)
+        await asyncio.sleep(3601)
+        await in_a_row(limits, 3)
+        return limits.usage().windows
+
+    window, guessed = run_virtual(scenario())
+    assert window.source == "window"
+    assert guessed == Used(*shown, 3, "guessed")
+
+
+def test_what_is_not_guessed_any_more_is_not_shown() -> None:
+    async def scenario() -> Sequence[Used]:
+        limits, _ = await guessing(20, 1)
+        limits.learn(Window(5, 60))
+        return limits.usage().windows
+
+    assert [one.source for one in run_virtual(scenario())] == ["window", "window"]
 
 
 @pytest.mark.parametrize("part", [0.0, 0.5, 1.1, 1.9])

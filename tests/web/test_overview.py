@@ -12,7 +12,7 @@ import pytest
 from tests.support.fleets import NOW, StillFleet, sample_fleet
 from tests.support.pages import Element, page_of, tree
 from worker.fleet.standing import CertificateStanding, DeploymentStanding, Ended
-from worker.fleet.values import Fleet, GatewayStanding, GivenUp, Parked, Running, Step
+from worker.fleet.values import Budget, Fleet, GatewayStanding, GivenUp, Parked, Running, Step
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7 * 7 }}&amp;"
 TURNED = "a\u202eb\ud800c\x1b[2J"
@@ -220,6 +220,14 @@ async def test_each_gateway_shows_its_budget_its_hold_and_its_breaker() -> None:
     assert "7 of 20 calls in 1 s" in well
     assert "2,100 of 3,000 calls in 5 min" in well
     assert "3 of 8 calls under way · 41 wait · about 5 min of work left" in well
+
+
+async def test_a_budget_that_is_guessed_or_told_is_shown_as_such() -> None:
+    free = GatewayStanding("apig", "huawei_apig", budgets=[Budget(60, 19, 3, "guessed"), Budget(3600, 500, 80, "told")])
+    page = await shown(Fleet(NOW, gateways=[free]))
+    text = page.one("section", id="gateways").text
+    assert "3 of 19 calls in 60 s (guessed)" in text
+    assert "80 of 500 calls in 60 min (told)" in text
 
 
 async def test_a_running_rotation_shows_how_far_it_is_and_how_long_it_takes() -> None:

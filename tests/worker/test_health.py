@@ -88,11 +88,11 @@ async def test_a_window_of_a_gateways_budget_is_told_as_long_as_it_is_there_and_
     health, request = Health(state, Metrics(), lambda: gateways), None
     told = health.metrics.registry.get_sample_value
     await health.readyz(request)  # type: ignore[arg-type]
-    kept = health.metrics.budget.labels("apig", "1")
+    kept = health.metrics.budget.labels("apig", "1", "window")
     gateways["apig"] = GatewayState(True, 0.0, budgets=[Used(1.0, 20, 8)])
     await health.readyz(request)  # type: ignore[arg-type]
-    assert health.metrics.budget.labels("apig", "1") is kept, "a scrape in its thread saw it all the time"
-    windows = [{"gateway": "apig", "window_seconds": seconds} for seconds in ("1", "60")]
+    assert health.metrics.budget.labels("apig", "1", "window") is kept, "a scrape in its thread saw it all the time"
+    windows = [{"gateway": "apig", "window_seconds": seconds, "source": "window"} for seconds in ("1", "60")]
     assert [told("rotation_gateway_budget_used_calls", one) for one in windows] == [8.0, None]
     assert [told("rotation_gateway_budget_calls", one) for one in windows] == [20.0, None]
 

@@ -241,9 +241,14 @@ def _print_gateways(gateways: Sequence[Facts]) -> None:
 def _gateway(one: Facts) -> Sequence[object]:
     state = "up" if one["is_up"] else f"down, asked again in {one['probe_in'] or 0:.0f} s"
     state += f", held for {one['held_for']:.0f} s" if one["held_for"] else ""
-    budget = ", ".join(f"{it['used']}/{it['limit']} in {it['seconds']:g} s" for it in one["budgets"])
+    budget = ", ".join(map(_budget, one["budgets"]))
     under_way = f"{one['under_way']} of {one['concurrency']}"
     return one["name"], state, budget, under_way, one["waiting"], _left(one["seconds_left"] or None)
+
+
+def _budget(one: Facts) -> str:
+    source = "" if one.get("source", "window") == "window" else f" ({one['source']})"  # an older worker tells none
+    return f"{one['used']}/{one['limit']} in {one['seconds']:g} s{source}"
 
 
 def _print_sum(fleet: Facts) -> None:

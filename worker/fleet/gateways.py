@@ -22,7 +22,7 @@ def _standing(rotator: Rotator, name: str, kind: str, now: datetime) -> GatewayS
         down_since=None if outage is None else now - timedelta(seconds=outage.lasts),
         probe_in=None if outage is None else outage.probe_in,
         held_for=account.held_for,
-        budgets=[Budget(one.seconds, one.calls, one.used) for one in usage.windows],
+        budgets=[Budget(one.seconds, one.calls, one.used, one.source) for one in usage.windows],
         under_way=usage.under_way,
         concurrency=usage.allowed,
         most_concurrency=usage.most,

@@ -7,6 +7,7 @@ from shlex import quote
 from typing import Final, Literal, Protocol, assert_never
 
 from worker.fleet.standing import CertificateStanding, DeploymentStanding, Ended, State
+from worker.limits import Source
 
 Role = Literal["consuming", "standing by", "not connected", "draining"]
 Phase = Literal["queueing", "observing", "replacing", "attaching", "verifying", "rolling back"]
@@ -141,12 +142,17 @@ def replay_command(dead_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """One of a gateway's windows: at most `limit` calls in any `seconds`."""
+    """One of a gateway's windows: at most `limit` calls in any `seconds`; or what stands for one.
+
+    A pace that is `guessed`, where calls are refused and no window is named, and what the gateway itself has `told` to
+    be left, count by the minute or by the hour.
+    """
 
     seconds: float
     limit: int
     used: int
     """Calls of the last `seconds`, those under way included; never more than the limit."""
+    source: Source = "window"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from worker.limits.usage import HOUR, MINUTE, Used
 from worker.limits.windows import AT_ONCE
 
 _SAME: Final = 1.5
@@ -59,6 +60,11 @@ class _Account:
         if free <= 0:
             return self.until
         return max(self._due_at(free), now) if is_long else now
+
+    def used(self, now: float, under_way: int, seconds: float) -> Iterator[Used]:
+        """While what was told holds."""
+        if now < self.until:
+            yield Used(seconds, self._most, self._most - max(self.left - under_way, 0), "told")
 
     def _due_at(self, free: int) -> float:
         """When a long job may have one of so many."""
@@ -118,6 +124,11 @@ class Allowance:
     def sent_at(self, calls: int, now: float, under_way: int, *, is_long: bool) -> float:
         """When the last of so many calls is sent."""
         return max(one.sent_at(calls, now, under_way, is_long=is_long) for one in self._accounts)
+
+    def used(self, now: float, under_way: int) -> Iterator[Used]:
+        """Of what was there when it was told first."""
+        yield from self._short.used(now, under_way, MINUTE)
+        yield from self._long.used(now, under_way, HOUR)
 
     @property
     def _accounts(self) -> Iterator[_Account]:

@@ -1,9 +1,11 @@
 """How fast a cloud is called that refuses calls and does not say how many it takes: guessed from what it took."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
 from worker.limits.history import History
+from worker.limits.usage import HOUR, MINUTE, Used
 from worker.limits.windows import Window
 
 LONGEST_GUESSED: Final = 600.0
@@ -25,6 +27,8 @@ need not be in a row: an account where only small rotations run would be slow fo
 _FEWEST: Final = 5
 """Calls, however few such a time has."""
 _FULL: Final = 0.9
+_FEW: Final = 10
+"""Calls a minute: a pace that allows fewer is told by the hour."""
 _LATE: Final = 0.5, 0.02
 """Of the time between two calls, and seconds: so much that a timer was late is made up for."""
 
@@ -86,10 +90,8 @@ class Guess:
 
     def _tightened(self, window: Window, now: float) -> Window:
         least, most = _CUT
-        return _faster(window, min(max(_BELOW * self._taken_within(window, now) / window.calls, least), most))
-
-    def _taken_within(self, window: Window, now: float) -> int:
-        return sum(1 for at in self.history.taken_at if now - at <= window.seconds)
+        taken = self.history.taken_since(now - window.seconds)
+        return _faster(window, min(max(_BELOW * taken / window.calls, least), most))
 
     def ended(self, sent_at: float) -> bool:
         """A call ended that was not refused. Whether the pace is loosened: enough kept to it, and none was refused."""
@@ -123,6 +125,13 @@ class Guess:
     def sent_at(self, calls: int, begins: float) -> float:
         """When the last of so many calls is sent."""
         return begins if self.window is None else max(self.due_at, begins) + (calls - 1) * self.window.interval
+
+    def used(self, now: float, under_way: int) -> Iterator[Used]:
+        """The pace as calls a minute, or an hour where that is very few: its own span changes with every step."""
+        if self.window is not None:
+            seconds = MINUTE if self.window.interval * _FEW <= MINUTE else HOUR
+            calls = max(round(seconds / self.window.interval), 1)
+            yield Used(seconds, calls, min(self.history.taken_since(now - seconds) + under_way, calls), "guessed")
 
     def forget(self) -> None:
         """Something better is known."""

@@ -26,6 +26,9 @@ class History:
         if not is_refused:
             self.taken_at.append(now)
 
+    def taken_since(self, at: float) -> int:
+        return sum(1 for taken_at in self.taken_at if taken_at >= at)
+
     def before(self, until: float) -> Sequence[float]:
         """When calls ended before then, in order; none while all that is remembered is later."""
         return [at for at in self._ended_at if at < until]

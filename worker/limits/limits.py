@@ -13,7 +13,7 @@ from worker.limits.concurrency import Concurrency
 from worker.limits.guess import Guess
 from worker.limits.history import History
 from worker.limits.queue import SHORT_JOB, TurnQueue, is_long
-from worker.limits.usage import Usage, Used
+from worker.limits.usage import Usage
 from worker.limits.windows import Places, Window
 
 LONGEST_WAIT: Final = 600.0
@@ -116,9 +116,8 @@ class Limits:
     def usage(self) -> Usage:
         """How much of it all is used now."""
         now = _now()
-        used = [
-            Used(one.window.seconds, one.window.calls, one.window.calls - max(one.free(now), 0)) for one in self._places
-        ]
+        used = [one.used(now) for one in self._places]
+        used += [*self._guess.used(now, self._under_way), *self._allowance.used(now, self._under_way)]
         allowed, most = self._concurrency.allowed, self._concurrency.most
         return Usage(used, self._under_way, allowed, most, self._queue.size)
 

@@ -2,6 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final, Literal
+
+Source = Literal["window", "guessed", "told"]
+"""`window`: set, or named by a refusal. `guessed`: from refusals that name none. `told`: what it says is left."""
+MINUTE: Final = 60.0
+HOUR: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +19,7 @@ class Used:
     """That may be sent in it."""
     used: int
     """Places that are taken, those of calls under way included."""
+    source: Source = "window"
 
 
 @dataclass(frozen=True, slots=True)

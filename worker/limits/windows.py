@@ -8,6 +8,7 @@ from math import ceil
 from typing import Final
 
 from worker.limits.outlook import Outlook
+from worker.limits.usage import Used
 
 # The loop's timers may fire a little early, and sums of floats round: a place is free only when it surely is.
 _EPSILON: Final = 1e-6
@@ -93,6 +94,9 @@ class Places:
         while self._free_at and self._free_at[0] <= now:
             self._free_at.popleft()
         return self.window.calls - self.under_way - len(self._free_at)
+
+    def used(self, now: float) -> Used:
+        return Used(self.window.seconds, self.window.calls, self.window.calls - max(self.free(now), 0))
 
     def has_room(self, now: float, *, is_long: bool) -> bool:
         free = self.free(now)

@@ -59,7 +59,7 @@ class Health:
     gateways: Callable[[], Mapping[str, GatewayState]] = dict
     is_stopping: Callable[[], bool] = _never
     """Told to stop: it takes nothing more, and finishes what is in hand."""
-    _windows: set[tuple[str, str]] = field(default_factory=set)
+    _windows: set[tuple[str, str, str]] = field(default_factory=set)
     """Of gateways' budgets, as they were told last: one that was learned may be forgotten."""
 
     async def livez(self, _request: web.Request) -> web.Response:
@@ -108,7 +108,9 @@ class Health:
 
     def _measure_budgets(self, gateways: Mapping[str, GatewayState]) -> None:
         """Never empty in between: another scrape may be told them in its thread just now."""
-        budgets = {(name, f"{one.seconds:g}"): one for name, gateway in gateways.items() for one in gateway.budgets}
+        budgets = {
+            (name, f"{one.seconds:g}", one.source): one for name, state in gateways.items() for one in state.budgets
+        }
         for window, one in budgets.items():
             self.metrics.budget.labels(*window).set(one.calls)
             self.metrics.budget_used.labels(*window).set(one.used)
