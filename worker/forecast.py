@@ -1,13 +1,13 @@
 """How long what is under way still takes: by limits, latency, and who else is at work there."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import ceil
 
 from worker.core.deployment import Deployment
 from worker.core.planning import Create, Modify, Plan
-from worker.effort import current_effort
+from worker.effort import Effort, current_effort, spending
 from worker.gateways.base import Account, Gateway
 
 
@@ -25,22 +25,28 @@ class Work:
     """All that is under way at the same gateway, this included."""
     replaces: bool = False
     """A certificate is stored before anything is attached."""
-    number: int = 0
-    """Of its rotation: the eldest has the lowest."""
+    effort: Effort = field(default_factory=Effort)
+    """Of its rotation: it may become urgent any time."""
 
     @property
     def calls_left(self) -> int:
         return ceil(self.calls * self.left / self.bindings) if self.bindings else self.calls
 
     def seconds_left(self) -> float:
-        """The budget is shared in turns, every other of which is the eldest's."""
-        by_age = sorted(self.beside, key=lambda one: one.number)
-        return self.account.seconds_for(sent_until([one.calls_left for one in by_age], by_age.index(self)))
+        """The budget is shared in turns, every other of which is the eldest's; the urgent ones have all before that."""
+        by_age = sorted(self.beside, key=lambda one: one.effort.number)
+        urgent = {number for number, one in enumerate(by_age) if one.effort.urgent}
+        with spending(self.effort):
+            return self.account.seconds_for(sent_until([one.calls_left for one in by_age], by_age.index(self), urgent))
 
 
-def sent_until(left: Sequence[int], mine: int) -> int:
-    """Calls that all send together until the one at `mine` has sent its own; `left` by age."""
-    rest, sent = [float(calls) for calls in left], 0.0
+def sent_until(left: Sequence[int], mine: int, urgent: Collection[int] = ()) -> int:
+    """Calls that all send together until the one at `mine` has sent its own; `left` by age, those at `urgent` first."""
+    before = [left[number] for number in urgent]
+    if mine in urgent or not left[mine]:
+        return sum(min(calls, left[mine]) for calls in before)
+    rest = [0.0 if number in urgent else float(calls) for number, calls in enumerate(left)]
+    sent = float(sum(before))
     while rest[mine] >= 1:
         eldest, *others = [number for number, calls in enumerate(rest) if calls >= 1]
         # Until the first of them has ended: the eldest sends as much as all others, and those evenly.
@@ -66,8 +72,8 @@ class Forecast:
         beside = self._works.setdefault(deployment.gateway, set())
         size = len(todo.attach)
         replaces = isinstance(todo.replacement, Create | Modify)
-        calls, number = len(gateway.calls(deployment, todo)), current_effort().number
-        work = Work(gateway.account, calls, size, size, beside, replaces, number)
+        calls = len(gateway.calls(deployment, todo))
+        work = Work(gateway.account, calls, size, size, beside, replaces, current_effort())
         beside.add(work)
         self._put_off.pop(deployment.gateway, None)  # it lets itself be asked again
         try:

@@ -2,17 +2,18 @@
 
 import asyncio
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
-from tests.limits.sending import together
+from tests.limits.sending import send, together
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import deployment, domain, stored
 from tests.support.virtual_time import run_virtual
 from worker.core.errors import NotAskedError
 from worker.core.planning import Keep, Modify, Plan
-from worker.forecast import Forecast, sent_until
+from worker.effort import Effort, spending
+from worker.forecast import Forecast, Work, sent_until
 from worker.limits import Limits, Window
 from worker.rotation import Rotator
 
@@ -23,6 +24,16 @@ def planned(domains: int) -> Plan:
 
 GATEWAY = FakeGateway(stored(), {})
 """Half a second a call; a plan costs two calls and one a domain."""
+
+
+@dataclass
+class Sending(FakeGateway):
+    """Under limits."""
+
+    limits: Limits = field(default_factory=lambda: Limits([Window(20, 1), Window(3000, 300)], 8))
+
+    def seconds_for(self, calls: int) -> float:
+        return self.limits.seconds_for(calls)
 
 
 def test_a_rotation_alone_needs_what_its_calls_need_and_less_with_every_binding() -> None:
@@ -68,6 +79,43 @@ def test_the_estimate_of_many_is_what_it_takes() -> None:
 
     for number, took in enumerate(run_virtual(scenario())):
         assert sent_until(calls, number) / 20 == pytest.approx(took, rel=0.1, abs=16 * len(calls) / 20)
+
+
+def test_urgent_ones_are_before_all_others_and_share_evenly() -> None:
+    """The same whoever asks, and also where they have become urgent meanwhile."""
+    forecast, soon = Forecast(), Effort()
+    with ExitStack() as works:
+
+        def planned_by(effort: Effort, domains: int) -> Work:
+            with spending(effort):
+                return works.enter_context(forecast.of(GATEWAY, deployment(), planned(domains)))
+
+        large, first, second = planned_by(Effort(), 998), planned_by(Effort(urgent=True), 98), planned_by(soon, 58)
+        assert (first.seconds_left(), second.seconds_left()) == (50, 110)
+        soon.hasten()
+        assert (first.seconds_left(), second.seconds_left()) == (80, 60)
+        assert large.seconds_left() == 580
+
+
+def test_the_estimate_of_an_urgent_one_is_what_it_takes() -> None:
+    async def rotate(forecast: Forecast, cloud: Sending, calls: int, *, urgent: bool) -> tuple[float, float]:
+        began = asyncio.get_running_loop().time()
+        with spending(Effort(urgent=urgent)), forecast.of(cloud, deployment(), planned(calls - 2)) as work:
+            told = work.seconds_left()
+            await asyncio.gather(*(send(cloud.limits) for _ in range(calls)))
+            return told, asyncio.get_running_loop().time() - began
+
+    async def scenario() -> tuple[float, float]:
+        forecast, cloud = Forecast(), Sending(stored(), {})
+        large = asyncio.create_task(rotate(forecast, cloud, 10_000, urgent=False))
+        await asyncio.sleep(5)
+        urgent = await rotate(forecast, cloud, 600, urgent=True)
+        large.cancel()
+        await asyncio.gather(large, return_exceptions=True)
+        return urgent
+
+    told, took = run_virtual(scenario())
+    assert told == pytest.approx(took, rel=0.05, abs=2)
 
 
 def test_a_plan_of_nothing_takes_no_time() -> None:

@@ -233,7 +233,8 @@ class Limits:
         """How long so many calls take, if nobody else sends any."""
         if calls <= 0:
             return self.held_for
-        begins, is_paced = max(self._held_until, _now()), calls >= SHORT_JOB or is_long(current_effort())
+        begins, effort = max(self._held_until, _now()), current_effort()
+        is_paced = is_long(effort) or (calls >= SHORT_JOB and not effort.urgent)
         outlooks = (places.outlook(begins, is_long=is_paced) for places in self._places)
         by_windows = max((one.sent_at(calls) for one in outlooks), default=begins)
         by_latency = begins + self._concurrency.seconds_for(calls)
