@@ -31,9 +31,9 @@ from worker.effort import current_effort, spending
 from worker.expiry_lookup import with_expiry
 from worker.forecast import Forecast, Work
 from worker.gateways.base import Gateway, OnResult
-from worker.gateways.in_parts import give_way
 from worker.gateways.together import together
 from worker.going_back import WayBack, unkept
+from worker.in_parts import give_way
 from worker.kept import Kept
 from worker.looking_back import LookingBack
 from worker.proving import Carried, Proving, crashed

@@ -15,7 +15,7 @@ from worker.core.readback import is_complete
 from worker.core.reporting import unconfirmed
 from worker.effort import current_effort
 from worker.gateways.base import NOWHERE, Gateway, OnResult
-from worker.gateways.in_parts import give_way
+from worker.in_parts import give_way
 
 _log = structlog.get_logger()
 Judge = Callable[[Sequence[BindingResult], Observed], tuple[BindingResult, ...]]

@@ -247,7 +247,7 @@ ROTATING: Final = (
     ),
     Fault(
         "thousands of rows are looked at in one go",
-        "gateways/in_parts.py",
+        "in_parts.py",
         "PART: Final = 500",
         "PART: Final = 500_000",
         "gateways/test_in_parts.py::test_no_round_of_the_loop_looks_at_thousands_of_listed_domains",

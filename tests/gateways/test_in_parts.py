@@ -17,7 +17,7 @@ from tests.support.values import bundle, certificate, deployment, domain, leaf, 
 from tests.support.virtual_time import run_virtual
 from worker.core.deployment import Binding
 from worker.gateways.huawei_apig import HuaweiApig
-from worker.gateways.in_parts import PART, in_parts
+from worker.in_parts import PART, in_parts
 from worker.rotation import Rotator
 
 T = TypeVar("T")

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any, TypeVar, cast
 
-from worker.gateways.in_parts import PART
+from worker.in_parts import PART
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -15,8 +15,8 @@ from worker.core.uploads import base_name, fingerprint_in
 from worker.gateways.huawei_apig.client import ApigClient
 from worker.gateways.huawei_apig.observing import Rows, covering
 from worker.gateways.huawei_apig.wire import BoundDomain
-from worker.gateways.in_parts import in_parts
 from worker.gateways.together import both, together
+from worker.in_parts import in_parts
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 

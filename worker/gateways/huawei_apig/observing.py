@@ -11,8 +11,8 @@ from worker.core.errors import PermanentError
 from worker.core.planning import Bound, Observed, Stored
 from worker.gateways.huawei_apig.client import ApigClient
 from worker.gateways.huawei_apig.wire import BoundDomain, Certificate
-from worker.gateways.in_parts import in_parts
 from worker.gateways.together import both
+from worker.in_parts import in_parts
 
 _MOST_ASKED: Final = 20
 """Certificates whose domains are listed to learn when the first of what is served ends."""
