@@ -78,13 +78,14 @@ def test_changes_that_take_longer_than_reads_are_not_slow() -> None:
     assert concurrency.allowed == 8
 
 
-def test_what_was_refused_quickly_makes_nothing_look_slow() -> None:
+def test_what_was_refused_quickly_makes_nothing_look_slow_or_quick() -> None:
     concurrency, now = Concurrency(8), 0.0
     for number in range(200):
         kind, latency = (None, 0.01) if number % 10 == 0 else ("attach", 2.0)
         concurrency.answered(now, now + latency, kind=kind, is_busy=False)
         now += latency
     assert concurrency.allowed == 8
+    assert concurrency.seconds_for(80) == pytest.approx(80 * 2.0 / 8), "as if none had been refused"
 
 
 def test_a_cloud_that_has_become_slow_for_good_is_usual_after_a_while() -> None:
