@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,7 @@ from tests.support.virtual_time import run_virtual
 from worker.core.errors import NotAskedError, PermanentError, RotationError, TransientError
 from worker.gateways.huawei_apig.wire import ApigDialect
 from worker.gateways.transport import AmbiguousError, Answer, Request, Transport
-from worker.limits import Limits, Window
+from worker.limits import Limits, Used, Window
 
 GET = Request("show", "GET", "/v1/a", repeatable=True)
 POST = Request("create", "POST", "/v1/a", body={"a": 1})
@@ -332,3 +332,22 @@ def test_nobody_waits_for_a_hold_of_hours() -> None:
     assert ended < 2
     assert [type(one) for one in answers].count(NotAskedError) >= 3
     assert all(one.hold > 2990 for one in answers if isinstance(one, TransientError))
+
+
+@pytest.mark.parametrize(
+    ("whole", "used"), [("60", (60, 58)), ("", (2, 0)), ("1", (2, 0)), ("-5", (2, 0)), ("60;w=60", (2, 0))]
+)
+def test_how_many_calls_are_left_and_of_how_many_is_read_where_the_answer_says_so(
+    whole: str, used: tuple[int, int]
+) -> None:
+    """In the ten seconds before a minute is over."""
+    headers = {"x-ratelimit-limit": whole, "x-ratelimit-remaining": "2", "x-ratelimit-reset": "1000000000"}
+    far = FarEnd([(200, {**headers, "date": "Sun, 09 Sep 2001 01:46:30 GMT"}, b'{"a": 1}')])
+
+    async def scenario() -> Sequence[Used]:
+        one = transport(far)
+        await one.send(GET)
+        await one.close()
+        return one.usage().windows
+
+    assert run_virtual(scenario())[1:] == [Used(60, *used, "told")]

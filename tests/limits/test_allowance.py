@@ -26,6 +26,7 @@ class Telling:
     over: int = 0
     """Calls that it would have refused."""
     sent_at: list[float] = field(default_factory=list)
+    tells_whole: bool = False
 
     def met(self, now: float) -> tuple[int, float]:
         if now >= self.began + self.window.seconds:
@@ -41,6 +42,7 @@ class Telling:
             current_effort().calls += 1
             await asyncio.sleep(latency / 2)
             turn.left = self.met(asyncio.get_running_loop().time())
+            turn.whole = self.window.calls if self.tells_whole else None
             await asyncio.sleep(latency / 2)
 
     async def together(self, limits: Limits, calls: int) -> None:
@@ -149,6 +151,25 @@ def test_a_job_is_told_how_long_what_is_left_makes_it_take(window: Window, at: f
     assert told == pytest.approx(took, rel=0.1, abs=30)
 
 
+@pytest.mark.parametrize(
+    ("window", "ran", "used", "urgent"),
+    [(MINUTE, 50, 57, False), (MINUTE, 50, 57, True), (MINUTE, 59, 60, False), (HOUR, 3000, 990, False)],
+)
+def test_who_comes_shortly_before_a_window_ends_is_told_how_many_the_next_ones_have(
+    window: Window, ran: float, used: int, urgent: bool
+) -> None:
+    async def scenario() -> tuple[float, float]:
+        limits, cloud = Limits(WIDER, 8), Telling(window, began=-ran, counted=used, tells_whole=True)
+        with spending(Effort(urgent=urgent)):
+            await cloud.call(limits)
+            told, began = limits.seconds_for(2 * window.calls), asyncio.get_running_loop().time()
+            await asyncio.gather(*(cloud.call(limits) for _ in range(2 * window.calls)))
+        return told, asyncio.get_running_loop().time() - began
+
+    told, took = run_virtual(scenario())
+    assert told == pytest.approx(took, rel=0.1, abs=5)
+
+
 async def emptied(seconds: float) -> Limits:
     """Others have used up all, for so long."""
     limits = Limits(WIDER, 8)
@@ -167,9 +188,14 @@ def test_an_account_that_is_used_up_is_told_as_held() -> None:
 
 
 @pytest.mark.parametrize(("window", "seconds"), [(MINUTE, 60.0), (HOUR, 3600.0)])
-def test_whoever_looks_on_is_told_what_is_left_while_that_holds(window: Window, seconds: float) -> None:
+@pytest.mark.parametrize("tells_whole", [False, True])
+def test_whoever_looks_on_is_told_what_is_left_while_that_holds(
+    window: Window, seconds: float, tells_whole: bool
+) -> None:
+    """Of what the window has, or had when it was told first."""
+
     async def scenario() -> tuple[Sequence[Used], Sequence[Used]]:
-        limits, cloud = Limits(WIDER, 8), Telling(window)
+        limits, cloud = Limits(WIDER, 8), Telling(window, tells_whole=tells_whole)
         for _ in range(7):
             await cloud.call(limits)
         used = limits.usage().windows
@@ -177,7 +203,9 @@ def test_whoever_looks_on_is_told_what_is_left_while_that_holds(window: Window, 
         return used, limits.usage().windows
 
     used, later = run_virtual(scenario())
-    assert used[2:] == [Used(seconds, window.calls - 1, 6, "told")], "of what was left when it was told first"
+    assert used[2:] == [
+        Used(seconds, window.calls, 7, "told") if tells_whole else Used(seconds, window.calls - 1, 6, "told")
+    ]
     assert [one.source for one in later] == ["window"] * 2
 
 

@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from worker.core.errors import RotationError, TransientError
-from worker.gateways.throttling import told_left, told_window
+from worker.gateways.throttling import told_left, told_whole, told_window
 from worker.limits import Limits, Turn, Window
 from worker.limits.clock import now as _now
 
@@ -32,7 +32,7 @@ class Restraint:
     def answered(self, turn: Turn, headers: Mapping[str, str]) -> None:
         """Whatever the answer says besides."""
         if "x-ratelimit-remaining" in headers:
-            turn.left = told_left(headers, self.wall_clock())
+            turn.left, turn.whole = told_left(headers, self.wall_clock()), told_whole(headers)
             if turn.left is not None and turn.left[0] == 0:
                 _log.warning("gateway.exhausted", gateway=self.gateway, seconds=round(turn.left[1], 1))
 

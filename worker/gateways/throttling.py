@@ -47,6 +47,12 @@ def told_left(headers: Mapping[str, str], now: datetime) -> tuple[int, float] | 
     return int(left), min(seconds, LONGEST_HOLD)
 
 
+def told_whole(headers: Mapping[str, str]) -> int | None:
+    """`X-RateLimit-Limit`: calls that the whole window has; None when the answer does not tell."""
+    whole = headers.get("x-ratelimit-limit", "").strip()
+    return int(whole) if _WHOLE.fullmatch(whole) else None
+
+
 def _retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     value = headers.get("retry-after", "").strip()
     if re.fullmatch(r"-?[0-9]{1,99}(\.[0-9]{1,99})?", value):

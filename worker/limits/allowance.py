@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final
 
 from worker.limits.usage import HOUR, MINUTE, Used
@@ -17,6 +18,8 @@ _KEPT: Final = 24, 0.4
 Nothing is lost by that, for what is left shortly before the end they may use."""
 _RELEASE: Final = 0.5
 """Seconds before the end: so long, and until calls are surely taken again, a short job can wait."""
+_YOUNG: Final = 0.8
+"""Of a window's calls: with so many left it has just begun, and lasts about as long as is told."""
 _NEVER: Final = float("-inf")
 
 
@@ -27,6 +30,8 @@ class _Account:
     A long job leaves some of them to short ones. It uses a part of the others at once, and what remains evenly.
     """
 
+    seconds: float
+    """That such a window usually has."""
     left: int = 0
     until: float = _NEVER
     _most: int = 0
@@ -35,8 +40,10 @@ class _Account:
     """When that was."""
     _ends: float = _NEVER
     """The soonest end that was told: nothing is sent before the latest, and nothing kept beyond this."""
+    _whole: int = 0
+    """Calls of the windows that follow: as told, else as many as were left at first."""
 
-    def told(self, left: int, until: float, now: float) -> None:
+    def told(self, left: int, until: float, now: float, whole: int | None) -> None:
         """Of one window the lowest figure is the latest, in whatever order answers arrive."""
         if abs(until - self.until) <= _SAME:
             self.left, self.until, self._ends = min(left, self.left), max(until, self.until), min(until, self._ends)
@@ -44,10 +51,16 @@ class _Account:
             self.left = self._most = left
             self.until = self._ends = until
             self._since = now
+            self._whole = max(left, whole or 0)
 
     @property
     def _span(self) -> float:
         return self._ends - self._since
+
+    @property
+    def _following(self) -> float:
+        """Seconds of each of the windows that follow: this one may have been known by its end alone."""
+        return self._span if self._most >= _YOUNG * self._whole else max(self._span, self.seconds)
 
     def is_full(self, now: float, under_way: int) -> bool:
         return now < self.until and self.left <= under_way
@@ -61,10 +74,10 @@ class _Account:
             return self.until
         return max(self._due_at(free), now) if is_long else now
 
-    def used(self, now: float, under_way: int, seconds: float) -> Iterator[Used]:
+    def used(self, now: float, under_way: int) -> Iterator[Used]:
         """While what was told holds."""
         if now < self.until:
-            yield Used(seconds, self._most, self._most - max(self.left - under_way, 0), "told")
+            yield Used(self.seconds, self._whole, self._whole - max(self.left - under_way, 0), "told")
 
     def _due_at(self, free: int) -> float:
         """When a long job may have one of so many."""
@@ -77,28 +90,28 @@ class _Account:
         return min(self._ends - self._span * (free - kept) / evenly, released_at)
 
     def sent_at(self, calls: int, now: float, under_way: int, *, is_long: bool) -> float:
-        """When the last of so many is sent. Those that come after are as many as this window began with."""
+        """When the last of so many is sent. The windows that follow are whole ones."""
         free = max(self.left - under_way, 0)
-        if now >= self.until or not self._most:
+        if now >= self.until or not self._whole:
             return self.room_at(now, under_way, is_long=is_long)
         if calls <= free:
             return self.room_at(now, self.left - (free - calls + 1), is_long=is_long)
-        spans, number = divmod(calls - free - 1, self._most)
-        share = max(number / self._most - AT_ONCE, 0.0) / (1 - AT_ONCE) if is_long else 0.0
-        return self.until + (spans + share) * self._span
+        spans, number = divmod(calls - free - 1, self._whole)
+        share = max(number / self._whole - AT_ONCE, 0.0) / (1 - AT_ONCE) if is_long else 0.0
+        return self.until + (spans + share) * self._following
 
 
 @dataclass(slots=True)
 class Allowance:
     """`left` is as of the last answer: calls under way may not be counted in it yet, and so must have room besides."""
 
-    _short: _Account = field(default_factory=_Account)
-    _long: _Account = field(default_factory=_Account)
+    _short: _Account = field(default_factory=lambda: _Account(MINUTE))
+    _long: _Account = field(default_factory=lambda: _Account(HOUR))
 
-    def told(self, left: int, until: float, now: float) -> None:
-        """An answer says so."""
+    def told(self, left: int, until: float, now: float, whole: int | None = None) -> None:
+        """An answer says so; `whole`: and how many calls such a window has."""
         told, other = (self._short, self._long) if until - now <= _SHORT else (self._long, self._short)
-        told.told(left, until, now)
+        told.told(left, until, now, whole)
         other.left -= 1
 
     def untold(self) -> None:
@@ -126,9 +139,8 @@ class Allowance:
         return max(one.sent_at(calls, now, under_way, is_long=is_long) for one in self._accounts)
 
     def used(self, now: float, under_way: int) -> Iterator[Used]:
-        """Of what was there when it was told first."""
-        yield from self._short.used(now, under_way, MINUTE)
-        yield from self._long.used(now, under_way, HOUR)
+        """Of the windows that hold now."""
+        return chain.from_iterable(one.used(now, under_way) for one in self._accounts)
 
     @property
     def _accounts(self) -> Iterator[_Account]:

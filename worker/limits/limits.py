@@ -52,6 +52,8 @@ class Turn:
     """Set by whoever hears that the call did what it was for: which kind of call it was."""
     left: tuple[int, float] | None = None
     """Set by whoever hears how many calls are left, and for how many seconds."""
+    whole: int | None = None
+    """Set by whoever hears besides how many a whole window has."""
 
     def sending(self) -> None:
         """Called right before: what was fetched or waited for until then tells nothing of how busy the cloud is."""
@@ -322,7 +324,7 @@ class Limits:
             self._allowance.untold()
         else:
             left, seconds = turn.left
-            self._allowance.told(left, now + seconds, now)
+            self._allowance.told(left, now + seconds, now, turn.whole)
         self._dismiss()
         return self._admit() if self._queue else None
 
