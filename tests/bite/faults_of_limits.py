@@ -131,4 +131,32 @@ OF_LIMITS: Final = (
         "now",
         "limits/test_allowance.py::test_a_small_rotation_behind_a_large_one_is_done_in_twice_its_own_time_and_a_second",
     ),
+    Fault(
+        "who becomes urgent while it waits for a cloud sleeps on",
+        "effort.py",
+        "            admit()\n",
+        "            pass\n",
+        "limits/test_allowance.py::test_who_becomes_urgent_while_it_waits_alone_uses_at_once_what_was_kept_from_it",
+    ),
+    Fault(
+        "a guess is for ever where only small rotations run",
+        "limits/guess.py",
+        "self._turn_at, self._due_before = now, self.due_at",
+        "self._turn_at, self._due_before, self._at_pace = now, self.due_at, 0",
+        "limits/test_guess.py::test_it_is_loosened_too_where_only_small_rotations_run_an_hour_apart",
+    ),
+    Fault(
+        "a longer window takes all that was ever sent for sent just now",
+        "limits/limits.py",
+        "[*self._history.before(since), *counted]",
+        "[*counted]",
+        "limits/test_changed.py::test_a_longer_window_knows_that_nothing_was_sent_for_days",
+    ),
+    Fault(
+        "an estimate knows no urgency",
+        "forecast.py",
+        "if one.effort.urgent}",
+        "if False}",
+        "rotation/test_forecast.py::test_the_estimate_of_an_urgent_one_is_what_it_takes",
+    ),
 )
