@@ -1,5 +1,6 @@
 """What is missing between what was meant and what the gateway shows: as values."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,8 +10,8 @@ from worker.core.bundle import Leaf
 from worker.core.deployment import Binding
 from worker.core.errors import Failure
 from worker.core.outcome import BindingResult
-from worker.core.planning import Bound
-from worker.core.readback import FLAG_MOVED, confirmed, is_complete, moved_flags, put_right
+from worker.core.planning import Bound, Observed
+from worker.core.readback import FLAG_MOVED, confirmed, is_complete, moved_flags, put_back, put_right
 
 SICK = Failure("not_found", "", transient=False)
 
@@ -133,3 +134,33 @@ def test_only_flags_that_moved_are_put_right_and_told() -> None:
     failures = [one.failure for one in told[2:4] if one.failure is not None]
     assert [(one.reason, one.transient) for one in failures] == [(FLAG_MOVED, False), (FLAG_MOVED, True)]
     assert [("is put right" in one.message) for one in failures] == [True, False]
+
+
+def back(result: BindingResult, now: Bound) -> BindingResult:
+    was = {result.binding: Bound(result.binding, stored(certificate_id="old"), False)}
+    [told] = put_back([result], Observed(None, (now,)), was)
+    return told
+
+
+@pytest.mark.parametrize("reason", ["conflict", "busy"])
+def test_what_refuses_to_go_back_because_it_is_there_is_back_where_the_gateway_shows_it(reason: str) -> None:
+    one = domain("a.example.com")
+    refused = BindingResult(one, "failed", Failure(reason, "bound already", transient=False))
+    assert back(refused, Bound(one, stored(certificate_id="old"), False)).state == "rolled_back"
+    assert back(refused, Bound(one, stored(certificate_id="new"), False)) == refused
+
+
+def test_what_was_refused_for_anything_else_has_not_gone_back_whatever_is_shown() -> None:
+    one = domain("a.example.com")
+    refused = BindingResult(one, "failed", Failure("forbidden", "no right", transient=False))
+    assert back(refused, Bound(one, stored(certificate_id="old"), False)) == refused
+
+
+def test_what_names_no_instance_has_nothing_again_only_where_no_instance_shows_anything() -> None:
+    everywhere = replace(domain("a.example.com"), instance_id=None)
+    [told] = put_back(
+        [BindingResult(everywhere, "attached")],
+        Observed(None, (Bound(everywhere.at("i1"), stored(), False),)),
+        {everywhere: Bound(everywhere, None)},
+    )
+    assert told.state == "failed"

@@ -64,14 +64,24 @@ def confirmed(results: Sequence[BindingResult], observed: Observed, leaf: Leaf |
     And the other way round where the gateway only says that a binding is there already, or that it is busy: a chunk may
     have been applied in part before, or by a call whose answer was lost.
     """
-    rows: dict[_Place, list[Bound]] = defaultdict(list)
-    for row in observed.bound:
-        rows[_place(row.binding)].append(row)
-    others = _others(observed, leaf)
-    return tuple(_confirm(result, rows.get(_place(result.binding), ()), others) for result in results)
+    rows, others = _rows(observed), _others(observed, leaf)
+    return tuple(_confirm(result, _about(result.binding, rows), others) for result in results)
 
 
 _Place = tuple[str, bool]
+
+
+def _rows(observed: Observed) -> Mapping[_Place, Sequence[Bound]]:
+    rows: dict[_Place, list[Bound]] = defaultdict(list)
+    for row in observed.bound:
+        rows[_place(row.binding)].append(row)
+    return rows
+
+
+def _about(binding: Binding, rows: Mapping[_Place, Sequence[Bound]]) -> Sequence[Bound]:
+    """A binding without an instance is every instance's."""
+    found, at = rows.get(_place(binding), ()), binding.instance_id
+    return found if at is None else [row for row in found if row.binding.instance_id == at]
 
 
 def _place(binding: Binding) -> _Place:
@@ -85,14 +95,11 @@ def _others(observed: Observed, leaf: Leaf | None) -> frozenset[int]:
     return frozenset(key for key, one in bound.items() if leaf is not None and age_of(one, leaf) != "same")
 
 
-def _confirm(result: BindingResult, rows: Sequence[Bound], others: Collection[int]) -> BindingResult:
+def _confirm(result: BindingResult, mine: Sequence[Bound], others: Collection[int]) -> BindingResult:
     wanted = result.binding
     is_failed = result.state == "failed"
     if is_failed and not is_in_doubt(result):
         return result
-    # A binding without an instance is every instance's.
-    at = wanted.instance_id
-    mine = rows if at is None else [row for row in rows if row.binding.instance_id == at]
     failure = _shortfall(wanted, mine, others)
     if is_failed:
         return result if failure is not None else BindingResult(wanted, "attached")
@@ -115,19 +122,23 @@ def put_back(
     results: Sequence[BindingResult], observed: Observed, back_to: Mapping[Binding, Bound]
 ) -> tuple[BindingResult, ...]:
     """The results, those that were put back told as such where the gateway shows it, else as failures."""
-    rows = {row.binding.place: row for row in observed.bound}
+    rows = _rows(observed)
     return tuple(
-        one if one.state == "failed" else _put_back(one.binding, rows.get(one.binding.place), back_to[one.binding])
+        one
+        if one.state == "failed" and not is_in_doubt(one)
+        else _put_back(one, _about(one.binding, rows), back_to[one.binding])
         for one in results
     )
 
 
-def _put_back(binding: Binding, row: Bound | None, was: Bound) -> BindingResult:
-    told = _not_back(row, was)
+def _put_back(result: BindingResult, rows: Sequence[Bound], was: Bound) -> BindingResult:
+    told = next((told for row in rows or (None,) if (told := _not_back(row, was)) is not None), None)
     if told is None:
-        return BindingResult(binding, "rolled_back")
+        return BindingResult(result.binding, "rolled_back")
+    if result.state == "failed":
+        return result
     reason, message = told
-    return BindingResult(binding, "failed", Failure(reason, f"put back, but {message}", transient=True))
+    return BindingResult(result.binding, "failed", Failure(reason, f"put back, but {message}", transient=True))
 
 
 def _not_back(row: Bound | None, was: Bound) -> tuple[str, str] | None:
