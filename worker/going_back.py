@@ -32,6 +32,7 @@ from worker.wall_clock import utc_now
 
 _log = structlog.get_logger()
 _FROM_NOWHERE: Final = Failure("binding_failed", "nothing was bound there before, to go back to", transient=False)
+_ELSEWHERE: Final = Failure("binding_failed", "was bound elsewhere before; it is left here", transient=False)
 _EXPIRED: Final = Failure("binding_failed", "the certificate before has expired", transient=True)
 _MOST_NAMES: Final = 20
 Condemn = Callable[[Sequence[Binding], Sequence[Shortfall]], Awaitable[None]]
@@ -74,16 +75,20 @@ class WayBack:
         _log.warning("rotation.bad", gateway=settling.deployment.gateway, reason=shortfalls[0].failure.reason)
         if self.urgency.is_key_exposed:
             return self._left(done, shortfalls, KEY_EXPOSED)
-        if todo.returned or todo.strayed or any(self._leads_from(todo, one) for one in moved):
+        if settling.deployment.moves and self._is_begun(todo, moved):
             await self._condemned(todo, moved, shortfalls)
             return await self._moved_back(done, shortfalls)
         if done.is_written_at(settling.deployment) and done.stored is not None:
             last = await self._last_good(todo)
             if last is not None:
-                await self._condemned(todo, (), shortfalls)
+                await self._condemned(todo, moved, shortfalls)
                 return await self._written_back(done, done.stored, last, shortfalls)
         why = OLD_EXPIRED if any(self._is_expired(todo, one) for one in moved) else NOTHING_BACK
         return self._left(done, shortfalls, why)
+
+    def _is_begun(self, todo: Plan, moved: Sequence[Binding]) -> bool:
+        """Or can be."""
+        return bool(todo.returned or todo.strayed) or any(self._leads_from(todo, one) for one in moved)
 
     def _left(self, done: Progress, shortfalls: Sequence[Shortfall], why: str) -> DeploymentReport:
         report = done.reported(self.settling.deployment)
@@ -110,7 +115,8 @@ class WayBack:
         returned, failure = await self._of_material(done.todo, bad, last, done.good)
         report = self._returned(done, returned, shortfalls, replace(bad, not_after=last.leaf.not_after), failure)
         self._tell(done.todo, returned, report, shortfalls, bad.certificate_id)
-        is_served = await self._is_served_again(report, Served("", last, _back_in(report)))
+        placed = [one for one in _back_in(report) if one not in done.todo.back_to]
+        is_served = await self._is_served_again(report, Served("", last, placed))
         return looked_back(report, is_served=is_served)
 
     async def _is_served_again(self, report: DeploymentReport, served: Served) -> bool | None:
@@ -232,9 +238,29 @@ class WayBack:
         def judge(results: Sequence[BindingResult], observed: Observed) -> tuple[BindingResult, ...]:
             return confirmed(results, observed, last.leaf)
 
-        answered = await attached(gateway, deployment, stored, bindings, last)
+        own = [one for one in bindings if one not in todo.back_to]
+        answered = await attached(gateway, deployment, stored, own, last)
         shown = await self.settling.settled(answered, judge)
-        return [one if one.state == "failed" else BindingResult(one.binding, ROLLED_BACK) for one in shown], None
+        back = [one if one.state == "failed" else BindingResult(one.binding, ROLLED_BACK) for one in shown]
+        return [*back, *await self._of_newcomers(todo, stored, bindings)], None
+
+    async def _of_newcomers(self, todo: Plan, stored: Stored, bindings: Sequence[Binding]) -> Sequence[BindingResult]:
+        """What this renewal has bound there first: the old material in its place is not what it had before."""
+        gateway, back_to = self.settling.gateway, todo.back_to
+        returned = frozenset(todo.returned)
+        came = [one for one in bindings if one in back_to and one not in returned]
+        loose = [one for one in came if back_to[one].stored is None]
+        results = [BindingResult(one, "failed", _ELSEWHERE) for one in came if back_to[one].stored is not None]
+        if not gateway.detaches:
+            return [*results, *(BindingResult(one, "failed", _FROM_NOWHERE) for one in loose)]
+        if not loose:
+            return results
+
+        def judge(results: Sequence[BindingResult], observed: Observed) -> tuple[BindingResult, ...]:
+            return put_back(results, observed, back_to)
+
+        answered = await detached(gateway, stored, loose)
+        return [*results, *await self.settling.settled(tuple(answered), judge)]
 
 
 def _back_in(report: DeploymentReport) -> Sequence[Binding]:

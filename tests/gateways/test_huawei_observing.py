@@ -119,6 +119,17 @@ async def test_a_domain_listed_with_its_instance_is_that_one_alone(tmp_path: Pat
         assert [bound.binding.client_verification for bound in observed.bound] == [None, True]
 
 
+async def test_a_listed_domain_that_another_certificate_has_is_told_with_its_id(tmp_path: Path) -> None:
+    """Also where the settings tell all of it: it may have to be known afterwards."""
+    async with shop(tmp_path) as one:
+        strangers = one.world.add_certificate(OLD, "by_hand")
+        wanted = Binding("domain", "a.example.com", one.instances[1], True)
+        [before] = (await one.observe(bindings=(wanted,))).bound
+        one.world.bind(strangers, one.domains[1][0])
+        [after] = (await one.observe(bindings=(wanted,))).bound
+        assert [(row.stored, row.others) for row in (before, after)] == [(None, ()), (None, (strangers,))]
+
+
 async def test_a_certificate_of_one_instance_reaches_no_other(tmp_path: Path) -> None:
     async with shop(tmp_path) as one:
         stored = one.world.certificates[one.certificate_id]

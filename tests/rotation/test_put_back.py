@@ -9,12 +9,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.fake_gateway import FakeGateway
-from tests.support.values import bundle, certificate, day, deployment, leaf, stored
+from tests.support.values import bundle, certificate, day, deployment, domain, leaf, stored
 from tests.support.virtual_time import run_virtual
 from worker.core.bundle import Bundle
 from worker.core.errors import Failure, PermanentError, TransientError
+from worker.core.note import Note
 from worker.core.outcome import Report
 from worker.core.proof import Served, Shortfall
+from worker.effort import Effort, spending
 from worker.rotation import NOT_KEPT, Rotator
 
 TODAY = day(10)
@@ -181,3 +183,55 @@ def test_nothing_comes_back_where_nothing_could_be_seen(*, of_binding: bool, str
     assert gateway.stored is not None
     assert gateway.stored.serial_number == 4660
     assert gateway.retired == []
+
+
+@dataclass
+class Newcomer:
+    """A renewal that binds one more domain, and turns out bad; one worker goes on with it after the other."""
+
+    gateway: FakeGateway
+    notes: list[Note] = field(default_factory=list)
+
+    async def keep(self, note: Note) -> None:
+        self.notes.append(note)
+
+    async def attempt(self) -> dict[str, tuple[str, str]]:
+        """State and message of each binding."""
+
+        async def verify(served: Served, /) -> Sequence[Shortfall]:
+            return [Shortfall(Failure("still_old", "at it", transient=True), served.bindings[0], "a.example.com:443")]
+
+        rotator = Rotator({"apig": self.gateway}, verify, kept={"shop": Shelf(BEFORE)}, utc_now=lambda: TODAY)
+        for note in self.notes:
+            rotator.recall(bundle().leaf, {note.deployment: note.snapshot})
+        wanted = certificate(deployment(bindings=(domain("a.example.com"), domain("c.example.com"))))
+        with spending(Effort(keep=self.keep)):
+            [told] = (await rotator.rotate(wanted, bundle())).deployments
+        results = [(one, "" if one.failure is None else one.failure.message) for one in told.bindings]
+        return {one.binding.name: (one.state, message) for one, message in results}
+
+
+def test_what_was_bound_to_nothing_has_nothing_again() -> None:
+    gateway = cloud(rows={"a.example.com": False})
+    told = run_virtual(Newcomer(gateway).attempt())
+    assert told == {"a.example.com": ("rolled_back", "at it"), "c.example.com": ("rolled_back", "")}
+    assert gateway.rows == {"a.example.com": False}
+
+
+@pytest.mark.parametrize(
+    ("strangers", "why"),
+    [
+        ((), "nothing was bound there before, to go back to"),
+        ([("c.example.com", "s1")], "was bound elsewhere before; it is left here"),
+    ],
+)
+def test_what_cannot_be_as_it_was_is_told_as_failed_in_whichever_attempt(
+    strangers: Sequence[tuple[str, str]], why: str
+) -> None:
+    gateway = Stuck(stored(), {"a.example.com": False}, detaches=bool(strangers), strangers=dict(strangers))
+    renewal = Newcomer(gateway)
+    assert run_virtual(renewal.attempt())["c.example.com"] == ("failed", "away"), "nothing could be written back"
+    gateway.journal.clear()
+    told = run_virtual(renewal.attempt())
+    assert told == {"a.example.com": ("rolled_back", "at it"), "c.example.com": ("failed", why)}
+    assert gateway.rows.keys() == {"a.example.com", "c.example.com"}

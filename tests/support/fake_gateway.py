@@ -32,6 +32,8 @@ class FakeGateway:
     moves_flags: int = 0
     """So many attaches switch client verification off, whatever was sent."""
     put_moves_flags: bool = False
+    strangers: dict[str, str] = field(default_factory=dict)
+    """Domain name to the id of somebody else's certificate that it is bound to."""
     leftovers: Sequence[Stored] = ()
     retired: list[str] = field(default_factory=list)
 
@@ -82,10 +84,12 @@ class FakeGateway:
         wanted = [Binding("domain", name, "i1") for name in self.rows]
         if deployment.bindings is not None:
             wanted = list(deployment.bindings)
-        bound = tuple(
-            Bound(one, self.stored if one.name in self.rows else None, self.rows.get(one.name)) for one in wanted
-        )
+        bound = tuple(self._bound(one) for one in wanted)
         return Observed(self.stored, bound, self.leftovers)
+
+    def _bound(self, one: Binding) -> Bound:
+        others = (self.strangers[one.name],) if one.name in self.strangers else ()
+        return Bound(one, self.stored if one.name in self.rows else None, self.rows.get(one.name), others)
 
     async def served_until(self, bindings: Sequence[Binding]) -> datetime | None:
         self._called(f"served until: {', '.join(one.name for one in bindings)}")
@@ -122,6 +126,7 @@ class FakeGateway:
             failure = self.sick.get(binding.name)
             if failure is None:
                 self.rows[binding.name] = False if moves else binding.client_verification
+                self.strangers.pop(binding.name, None)
             results.append(BindingResult(binding, "attached" if failure is None else "failed", failure))
             on_result(results[-1])
         return results

@@ -1,7 +1,7 @@
 """From what is observed to what is to be done: plans are data, made without touching anything."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import Literal, assert_never
@@ -49,7 +49,7 @@ class Bound:
     """None: nothing of ours is bound there."""
     client_verification: bool | None = None
     others: Sequence[str] = ()
-    """Ids of further stored certificates that it is shown with."""
+    """Ids of further stored certificates that it is shown with; without one of ours, of those that it is bound to."""
 
     @property
     def as_it_was(self) -> Binding:
@@ -131,7 +131,10 @@ class Plan:
     is_canary_asked: bool | None = None
     """Whether an endpoint is asked for anything of the first wave; None where nobody has looked, or there are none."""
     back_to: Mapping[Binding, Bound] = field(default_factory=dict)
-    """Bindings that move, or have moved, as they were before: so they shall be again when a wave turns out bad."""
+    """Bindings that move, or have moved, as they were before: so they shall be again when a wave turns out bad.
+
+    Where nothing moves (`in_place`), those that were not bound to the deployment's own certificate.
+    """
     from_old: Mapping[Binding, Bound] = field(default_factory=dict)
     """Bindings that have the renewed certificate already, as they will have been before: like the others still are.
 
@@ -258,7 +261,8 @@ def plan_in_place(deployment: Deployment, observed: Observed, leaf: Leaf, urgenc
                     "the stored certificate has a client CA, which a modification would drop: set trusted_root_ca_file",
                 )
             attach = tuple(with_flag(bound, has_ca=stored.has_trusted_root_ca) for bound in observed.bound)
-            return Plan(Modify(stored), attach, (), previous=previous_of(stored), seen=observed)
+            before, previous = _from_elsewhere(observed, attach), previous_of(stored)
+            return Plan(Modify(stored), attach, (), previous=previous, back_to=before, seen=observed)
         case unreachable:
             assert_never(unreachable)
 
@@ -268,7 +272,16 @@ def _plan_missing(keep: Keep, observed: Observed, *, has_ca: bool) -> Plan:
     wanted = [(bound, with_flag(bound, has_ca=has_ca)) for bound in observed.bound]
     attach = tuple(binding for bound, binding in wanted if not is_as_wanted(bound, binding))
     unchanged = tuple(binding for bound, binding in wanted if is_as_wanted(bound, binding))
-    return Plan(keep, attach, unchanged, seen=observed)
+    before = _from_elsewhere(observed, [binding for _, binding in wanted])
+    return Plan(keep, attach, unchanged, back_to=before, seen=observed)
+
+
+def _from_elsewhere(observed: Observed, wanted: Sequence[Binding]) -> Mapping[Binding, Bound]:
+    """What is not bound to our own certificate yet: to nothing, or to somebody else's."""
+    rows = ((binding, bound) for bound, binding in zip(observed.bound, wanted, strict=True) if bound.stored is None)
+    return {
+        binding: replace(bound, stored=Stored(bound.others[0], "") if bound.others else None) for binding, bound in rows
+    }
 
 
 def is_as_wanted(bound: Bound, wanted: Binding) -> bool:

@@ -1,7 +1,7 @@
 """Reading what an `in_place` deployment has: its stored certificate, and every domain bound to it."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from typing import Final
@@ -26,7 +26,7 @@ async def observe_in_place(client: ApigClient, deployment: Deployment, *, elsewh
         return Observed(stored, tuple(found), lists=lists)
     known = Rows(rows)
     missing = await in_parts(deployment.bindings, lambda part: _missing(part, stored, known))
-    others = await _elsewhere(client, stored, missing) if elsewhere else Rows()
+    others = await _elsewhere(client, stored, missing) if elsewhere else {}
 
     def as_they_are(part: Sequence[Binding]) -> Iterator[Bound]:
         return chain.from_iterable(_as_it_is(one, stored, known, others) for one in part)
@@ -101,21 +101,23 @@ async def _stored_and_bound(
     return (found.stored(), listed), rows
 
 
-async def _elsewhere(client: ApigClient, stored: Stored | None, missing: Sequence[Binding]) -> Rows:
-    """Where listed domains that are not bound to `stored` are bound to other certificates, and with which flags.
+async def _elsewhere(client: ApigClient, stored: Stored | None, missing: Sequence[Binding]) -> Mapping[str, Rows]:
+    """Where listed domains that are not bound to `stored` are bound to other certificates (by id), with which flags.
 
-    Costs nothing while all that is listed is bound to `stored`, or listed with its instance and its flag. Else one list
-    of all certificates, and one of the domains of each other certificate whose names cover one that is looked for: one
-    after another, until each is found. One without an instance may be bound on several: for it all of them are read.
+    Costs nothing while all that is listed is bound to `stored`. Else one list of all certificates, and one of the
+    domains of each other certificate whose names cover one that is looked for: one after another, until each is found.
+    One without an instance may be bound on several: for it all of them are read. Where nothing is stored yet there is
+    no way back, and what is listed with its instance and its flag is not looked for.
     """
-    found = Rows()
-    wanted = [one for one in missing if one.instance_id is None or one.client_verification is None]
+    found = dict[str, Rows]()
+    is_told = stored is None
+    wanted = [one for one in missing if not (is_told and one.instance_id and one.client_verification is not None)]
     names = covering(wanted)
     for certificate in await client.listed() if wanted else ():
         is_own = stored is not None and certificate.id == stored.certificate_id
         if not is_own and certificate.may_serve(names):
-            found.add(await _bound_domains(client, certificate.id))
-            wanted = [one for one in wanted if one.instance_id is None or not found.about(one)]
+            rows = found[certificate.id] = Rows(await _bound_domains(client, certificate.id))
+            wanted = [one for one in wanted if one.instance_id is None or not rows.about(one)]
             names = covering(wanted)
     return found
 
@@ -164,7 +166,7 @@ def _missing(bindings: Sequence[Binding], stored: Stored | None, known: Rows) ->
     return [_within(one, stored) for one in bindings if not known.about(one)]
 
 
-def _as_it_is(binding: Binding, stored: Stored | None, rows: Rows, elsewhere: Rows) -> Sequence[Bound]:
+def _as_it_is(binding: Binding, stored: Stored | None, rows: Rows, elsewhere: Mapping[str, Rows]) -> Sequence[Bound]:
     """A listed domain as it is.
 
     One listed without an instance means those where it is bound already, to `stored` or else to another certificate;
@@ -174,8 +176,9 @@ def _as_it_is(binding: Binding, stored: Stored | None, rows: Rows, elsewhere: Ro
     if ours := rows.about(binding):
         return [_at(binding, row, stored) for row in ours]
     scoped = _within(binding, stored)
-    return [_at(scoped, row, None) for row in elsewhere.about(scoped)] or [Bound(scoped, None)]
+    others = [(one, row) for one, found in elsewhere.items() for row in found.about(scoped)]
+    return [_at(scoped, row, None, (one,)) for one, row in others] or [Bound(scoped, None)]
 
 
-def _at(binding: Binding, row: BoundDomain, stored: Stored | None) -> Bound:
-    return Bound(binding.at(row.instance_id), stored, row.verified_client_certificate_enabled)
+def _at(binding: Binding, row: BoundDomain, stored: Stored | None, others: Sequence[str] = ()) -> Bound:
+    return Bound(binding.at(row.instance_id), stored, row.verified_client_certificate_enabled, others)
