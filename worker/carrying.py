@@ -53,6 +53,8 @@ class Carrying:
     way: WayBack
     heard: OnResult
     progress: Progress
+    stayed: str = ""
+    """Why nothing that is bad here could go back, as messages end with it."""
 
     @property
     def todo(self) -> Plan:
@@ -78,7 +80,8 @@ class Carrying:
     async def back(self, shortfalls: Sequence[Shortfall]) -> DeploymentReport:
         """What can go back goes; the report says what did."""
         self.progress = replace(self.progress, bad=shortfalls)
-        return await self.way.taken(self.progress, shortfalls)
+        told, self.stayed = await self.way.taken(self.progress, shortfalls)
+        return told
 
     async def _back_again(self) -> DeploymentReport:
         """What an earlier attempt found bad goes back before anything else does."""

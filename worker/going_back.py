@@ -21,6 +21,7 @@ from worker.core.reporting import (
     NOTHING_BACK,
     OLD_EXPIRED,
     ROLLED_BACK,
+    UNKNOWN,
     looked_back,
     rolled_back,
     unproven,
@@ -34,6 +35,9 @@ _log = structlog.get_logger()
 _FROM_NOWHERE: Final = Failure("binding_failed", "nothing was bound there before, to go back to", transient=False)
 _ELSEWHERE: Final = Failure("binding_failed", "was bound elsewhere before; it is left here", transient=False)
 _EXPIRED: Final = Failure("binding_failed", "the certificate before has expired", transient=True)
+_NOTHING_BEFORE: Final = f"{NOTHING_BACK}: nothing was there before"
+_CANNOT_UNBIND: Final = f"{NOTHING_BACK}: nothing was bound there before, and this cloud cannot unbind"
+_NO_WAY: Final = f"{NOTHING_BACK}: this strategy has no way back"
 _MOST_NAMES: Final = 20
 Condemn = Callable[[Sequence[Binding], Sequence[Shortfall]], Awaitable[None]]
 
@@ -66,10 +70,11 @@ class WayBack:
     looks: Callable[[Served], Awaitable[bool | None]] = unlooked
     """Whether clients are served again what they were before; None where nobody is asked."""
 
-    async def taken(self, done: Progress, shortfalls: Sequence[Shortfall]) -> DeploymentReport:
+    async def taken(self, done: Progress, shortfalls: Sequence[Shortfall]) -> tuple[DeploymentReport, str]:
         """Everything that this renewal moved goes back to where it was; the report says what did.
 
-        That it is to go back is noted before: half way, nothing else tells.
+        With it, why nothing could, as messages end with it; empty where anything was tried. That it is to go back is
+        noted before: half way, nothing else tells.
         """
         settling, moved, todo = self.settling, done.moved, done.todo
         _log.warning("rotation.bad", gateway=settling.deployment.gateway, reason=shortfalls[0].failure.reason)
@@ -77,22 +82,33 @@ class WayBack:
             return self._left(done, shortfalls, KEY_EXPOSED)
         if settling.deployment.moves and self._is_begun(todo, moved):
             await self._condemned(todo, moved, shortfalls)
-            return await self._moved_back(done, shortfalls)
+            return await self._moved_back(done, shortfalls), ""
         if done.is_written_at(settling.deployment) and done.stored is not None:
             last = await self._last_good(todo)
-            if last is not None:
-                await self._condemned(todo, moved, shortfalls)
-                return await self._written_back(done, done.stored, last, shortfalls)
-        why = OLD_EXPIRED if any(self._is_expired(todo, one) for one in moved) else NOTHING_BACK
-        return self._left(done, shortfalls, why)
+            if isinstance(last, str):
+                return self._left(done, shortfalls, f"{NOTHING_BACK}: {last}")
+            await self._condemned(todo, moved, shortfalls)
+            return await self._written_back(done, done.stored, last, shortfalls), ""
+        return self._left(done, shortfalls, self._why_not(todo, moved))
 
     def _is_begun(self, todo: Plan, moved: Sequence[Binding]) -> bool:
         """Or can be."""
         return bool(todo.returned or todo.strayed) or any(self._leads_from(todo, one) for one in moved)
 
-    def _left(self, done: Progress, shortfalls: Sequence[Shortfall], why: str) -> DeploymentReport:
+    def _why_not(self, todo: Plan, moved: Sequence[Binding]) -> str:
+        """Why nothing has a way back."""
+        deployment = self.settling.deployment
+        if not deployment.moves and deployment.strategy != "in_place":
+            return _NO_WAY
+        if any(self._is_expired(todo, one) for one in moved):
+            return OLD_EXPIRED
+        if deployment.moves and moved:
+            return _CANNOT_UNBIND
+        return UNKNOWN if deployment.moves or isinstance(todo.replacement, Keep) else _NOTHING_BEFORE
+
+    def _left(self, done: Progress, shortfalls: Sequence[Shortfall], why: str) -> tuple[DeploymentReport, str]:
         report = done.reported(self.settling.deployment)
-        return unproven(report, shortfalls, why=why)
+        return unproven(report, shortfalls, why=why), why
 
     async def _condemned(self, todo: Plan, moved: Sequence[Binding], shortfalls: Sequence[Shortfall]) -> None:
         if not todo.bad:
@@ -213,16 +229,18 @@ class WayBack:
             if not self._leads_from(todo, one):
                 yield BindingResult(one, "failed", _EXPIRED if self._is_expired(todo, one) else _FROM_NOWHERE)
 
-    async def _last_good(self, todo: Plan) -> Bundle | None:
-        """What was replaced, where it is kept and still good: an older one may be one that had to go."""
+    async def _last_good(self, todo: Plan) -> Bundle | str:
+        """What was replaced, where it is kept and still good, or why not: an older one may be one that had to go."""
         try:
             last = await self.kept()
         except RotationError as error:
             _log.error("previous.unreadable", reason=error.reason, error=error.message)
-            return None
-        if last is None or last.leaf.not_after <= self.utc_now():
-            return None
-        return last if is_previous(last.leaf, todo.previous) else None
+            return f"what is kept cannot be read ({error.reason})"
+        if last is None:
+            return "nothing is kept"
+        if last.leaf.not_after <= self.utc_now():
+            return "what is kept has expired"
+        return last if is_previous(last.leaf, todo.previous) else "what is kept is not what was replaced"
 
     async def _of_material(
         self, todo: Plan, bad: Stored, last: Bundle, bindings: Sequence[Binding]

@@ -15,7 +15,7 @@ from worker.core.outcome import BindingResult, DeploymentReport, Previous, Repor
 from worker.core.planning import Create, Keep, Plan, Superseded, UploadEach
 from worker.core.progress import Progress
 from worker.core.proof import NOT_LOOKED, Asked, Looking, Reach, Served, Shortfall, UnseenError, Verifier, nobody
-from worker.core.reporting import KEY_EXPOSED, NOTHING_BACK, ROLLED_BACK, unproven
+from worker.core.reporting import NOTHING_BACK, ROLLED_BACK, unproven
 from worker.core.urgency import ORDINARY, Urgency
 from worker.core.waiting import Step
 from worker.gateways.together import together
@@ -274,16 +274,31 @@ async def _put_back(report: Report, carried: Sequence[Carried], shortfalls: Sequ
     whole = _whole((*shortfalls, *_known_bad(carried)))
     if whole is None:
         return told
-    is_back = any(one.reason == ROLLED_BACK for one in told.deployments)
-    tried = [one for _, one in carried if one is not None]
+    is_final = any(one.reason == ROLLED_BACK for one in told.deployments)
+    tried, is_back = [one for _, one in carried if one is not None], any(map(_is_back, told.deployments))
     message = whole.message + ("" if is_back or not tried else _nothing_back(tried))
-    failure = replace(whole, message=message, transient=whole.transient and not is_back)
+    failure = replace(whole, message=message, transient=whole.transient and not is_final)
     reason = told.reason if told.outcome == "failed" else whole.reason
-    return replace(told, outcome="failed", reason=reason, failure=failure)
+    each = zip(told.deployments, carried, strict=True)
+    ended = [_left_behind(one, failure, carrying) if is_back else one for one, (_, carrying) in each]
+    return replace(told, outcome="failed", reason=reason, failure=failure, deployments=ended)
+
+
+def _is_back(told: DeploymentReport) -> bool:
+    """Be it in part."""
+    return told.reason == ROLLED_BACK or any(one.state == ROLLED_BACK for one in told.bindings)
 
 
 def _nothing_back(tried: Sequence[Carrying]) -> str:
-    return KEY_EXPOSED if any(one.way.urgency.is_key_exposed for one in tried) else NOTHING_BACK
+    return "".join(dict.fromkeys(one.stayed for one in tried)) or NOTHING_BACK
+
+
+def _left_behind(told: DeploymentReport, failure: Failure, carrying: Carrying | None) -> DeploymentReport:
+    """What stays on what may be bad while others went back: which of them it was, nobody knows."""
+    if carrying is None or not carrying.stayed or told.outcome == "failed":
+        return told
+    mine = replace(failure, message=failure.message + carrying.stayed)
+    return replace(told, outcome="failed", reason=failure.reason, failure=mine)
 
 
 async def _back(told: DeploymentReport, carrying: Carrying | None, shortfalls: Sequence[Shortfall]) -> DeploymentReport:

@@ -42,5 +42,5 @@ async def test_what_is_bad_and_stays_where_it_is_makes_a_roll_back_none(tmp_path
         report = await unseen_and_then_bad(one)
         assert (report.reason, one.bound()) == ("binding_failed", {"by_hand": 39, one.green: 1})
         [why] = report.failures
-        assert (why.reason, why.message.endswith("; nothing could be put back")) == ("other_certificate", True)
+        assert (why.reason, why.message.endswith("nobody knows what was there before")) == ("other_certificate", True)
         assert [it.binding.name for [told] in [report.deployments] for it in told.bindings if it.failure] == [MANY[0]]

@@ -107,11 +107,11 @@ def test_an_endpoint_of_no_binding_brings_everything_back_too() -> None:
 
 def test_an_older_one_than_what_was_replaced_never_comes_back() -> None:
     """It may be one that had to go."""
-    older = bundle(leaf=leaf(serial_number=77, not_before=day(1), not_after=day(9)))
+    older = bundle(leaf=leaf(serial_number=77, not_before=day(1), not_after=day(12)))
     gateway = cloud()
     report = rotated(gateway, Shelf(older))
     assert report.reason == "chain_incomplete"
-    assert "nothing could be put back" in report.failures[0].message
+    assert report.failures[0].message.endswith("; nothing could be put back: what is kept is not what was replaced")
     assert gateway.stored is not None
     assert gateway.stored.serial_number == 4660
 
@@ -130,15 +130,18 @@ def test_what_has_expired_never_comes_back() -> None:
     gateway = cloud()
     report = rotated(gateway, Shelf(BEFORE), now=day(11))
     assert (report.reason, [one.transient for one in report.failures]) == ("chain_incomplete", [True])
+    assert report.failures[0].message.endswith("; nothing could be put back: what is kept has expired")
     assert gateway.stored is not None
     assert gateway.stored.serial_number == 4660
 
 
 def test_without_anything_kept_the_failure_says_so_and_is_tried_again() -> None:
-    for shelf in (Shelf(), Shelf(error=PermanentError("previous_broken"))):
-        [why] = rotated(cloud(), shelf).failures
-        assert why.message.endswith("nothing could be put back")
-        assert why.transient
+    broken = Shelf(error=PermanentError("previous_broken"))
+    for of_binding in (True, False):
+        for shelf, told in ((Shelf(), "nothing is kept"), (broken, "what is kept cannot be read (previous_broken)")):
+            [why] = rotated(cloud(), shelf, of_binding=of_binding).failures
+            assert why.message == f"at 127.0.0.1; nothing could be put back: {told}"
+            assert why.transient
 
 
 @pytest.mark.parametrize("of_binding", [True, False])
@@ -147,7 +150,7 @@ def test_a_second_call_that_finds_it_there_and_bad_says_that_nothing_could_be_pu
     gateway = cloud()
     rotated(gateway, Shelf(BEFORE), of_binding=of_binding, is_blind=True)
     [why] = rotated(gateway, Shelf(BEFORE), of_binding=of_binding).failures
-    assert why.message.endswith("; nothing could be put back")
+    assert why.message.endswith("; nothing could be put back: nobody knows what was there before")
 
 
 def test_what_cannot_be_put_back_is_told_and_tried_again() -> None:

@@ -62,7 +62,10 @@ async def test_one_domain_at_one_of_two_addresses_makes_the_rotation_fail_and_is
     assert one["bindings"] == {"total": 3, "attached": 2, "unchanged": 0, "failed": 1, "rolled_back": 0}
     [failure] = one["failures"]
     assert (failure["kind"], failure["name"], failure["reason"]) == ("domain", NAMES[1], reason)
-    assert failure["message"] == f"{NAMES[1]} at {TWO.addresses[1]} port {port}: {told}; nothing could be put back"
+    assert (
+        failure["message"]
+        == f"{NAMES[1]} at {TWO.addresses[1]} port {port}: {told}; nothing could be put back: nothing is kept"
+    )
     assert dead.reason == reason
 
 

@@ -132,13 +132,13 @@ def put_back(
 
 
 def _put_back(result: BindingResult, rows: Sequence[Bound], was: Bound) -> BindingResult:
-    told = next((told for row in rows or (None,) if (told := _not_back(row, was)) is not None), None)
-    if told is None:
-        return BindingResult(result.binding, "rolled_back")
-    if result.state == "failed":
-        return result
-    reason, message = told
-    return BindingResult(result.binding, "failed", Failure(reason, f"put back, but {message}", transient=True))
+    for row in rows or (None,):
+        told = _not_back(row, was)
+        if told is not None:
+            reason, message = told
+            failure = Failure(reason, f"put back, but {message}", transient=True)
+            return result if result.state == "failed" else BindingResult(result.binding, "failed", failure)
+    return BindingResult(result.binding, "rolled_back")
 
 
 def _not_back(row: Bound | None, was: Bound) -> tuple[str, str] | None:

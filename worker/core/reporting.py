@@ -14,7 +14,8 @@ from worker.core.readback import FLAG_MOVED
 ROLLED_BACK: Final = "rolled_back"
 STANDSTILL: Final = Failure("gateway_unavailable", "nothing more was reached in a whole time slice", transient=True)
 NOTHING_BACK: Final = "; nothing could be put back"
-OLD_EXPIRED: Final = "; nothing could be put back: the certificate before has expired"
+OLD_EXPIRED: Final = f"{NOTHING_BACK}: the certificate before has expired"
+UNKNOWN: Final = f"{NOTHING_BACK}: nobody knows what was there before"
 SERVED_AGAIN: Final = "; the certificate before is served again"
 NOT_PROVEN: Final = "; it went back, which is not proven"
 STRAYED: Final = Failure(
@@ -133,10 +134,13 @@ def rolled_back(
     That is final once all are back: another attempt would bring what is bad once more. `failure`: why the place itself
     has not its material back; bindings alone do not tell, for there may be none.
     """
-    stuck = _stuck(report, shortfalls, returned)
+    stuck, refused = _stuck(report, shortfalls, returned), {one.binding for one in returned if one.state == "failed"}
     why = {one.binding: _stayed(one.failure) if one.binding in stuck else one.failure for one in shortfalls}
     is_whole = failure is None and not stuck and all(one.state == ROLLED_BACK for one in returned)
-    results = tuple(_judged(one, why.get(one.binding), is_final=is_whole) for one in report.bindings)
+    results = tuple(
+        _judged(one, why.get(one.binding), is_final=is_whole, is_refused=one.binding in refused)
+        for one in report.bindings
+    )
     told = replace(report, outcome="failed", reason=ROLLED_BACK if is_whole else "binding_failed", bindings=results)
     if failure is not None and not returned:
         return replace(told, reason=failure.reason, failure=failure)
@@ -174,14 +178,17 @@ def _stuck(
 
 
 def _stayed(failure: Failure) -> Failure:
-    return replace(failure, message=failure.message + NOTHING_BACK)
+    return replace(failure, message=failure.message + UNKNOWN)
 
 
-def _judged(result: BindingResult, verdict: Failure | None, *, is_final: bool) -> BindingResult:
-    """What is bad and stays where it is has failed; what could not go back says why it could not."""
+def _judged(result: BindingResult, verdict: Failure | None, *, is_final: bool, is_refused: bool) -> BindingResult:
+    """What is bad and stays where it is has failed; what could not go back says why it could not, and why it should."""
     is_back = result.state == ROLLED_BACK
     failure = verdict or result.failure if is_back else result.failure or verdict
     if failure is None:
         return result
+    if is_refused and verdict is not None:
+        why = failure.message or failure.reason
+        failure = replace(failure, message=f"{verdict.reason}; it could not go back: {why}")
     told = replace(failure, transient=False) if is_final or is_back else failure
     return BindingResult(result.binding, result.state if is_back else "failed", told)
