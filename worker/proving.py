@@ -114,6 +114,11 @@ class Proving:
         beside = self._beside(todo)
         return [one for one in bindings if one.name in beside]
 
+    def proven_in(self, todo: Plan, bindings: Sequence[Binding]) -> Sequence[Binding]:
+        """What waves prove, of these."""
+        beside = self._beside(todo)
+        return [one for one in bindings if one.name not in beside]
+
     def _beside(self, todo: Plan) -> frozenset[str]:
         """Names of other deployments where something else was bound when they were looked at."""
         others = zip(self.certificate.deployments, self.steps, strict=False)
@@ -129,7 +134,8 @@ class Proving:
         is_whole = report.outcome == "succeeded"
         progress = [one.progress for one in remaining]
         bindings = [one for each in progress for one in (each.good if is_whole else each.unproven)]
-        bindings += self._left_by_waves(carried)
+        by_waves = [one for _, one in carried if one is not None and one.progress.is_proven and not one.is_bad]
+        bindings += chain.from_iterable(self.shared_in(one.todo, one.progress.good) for one in by_waves)
         if not remaining and not bindings and (len(carried) == 1 or not is_whole):
             return ()
         held = (told.not_after for told in report.deployments if told.deployment.strategy == "rebind")
@@ -143,6 +149,7 @@ class Proving:
             is_whole,
             frozenset(self._not_there(carried)),
             reduce(Reach.joined, (one.progress.reach for _, one in carried if one is not None), NOT_LOOKED),
+            proven=list(chain.from_iterable(self.proven_in(one.todo, one.progress.good) for one in by_waves)),
         )
         return await self.verify(served) if bindings or is_whole else ()
 
@@ -153,11 +160,6 @@ class Proving:
             if one is not None and not one.is_bad:
                 left = not_there | self._beside(one.todo)  # waves do not ask for what others serve too
                 yield one.deployment, frozenset(each for each in one.progress.proven if each.name not in left)
-
-    def _left_by_waves(self, carried: Sequence[Carried]) -> Iterator[Binding]:
-        for _, carrying in carried:
-            if carrying is not None and carrying.progress.is_proven and not carrying.is_bad:
-                yield from self.shared_in(carrying.todo, carrying.progress.good)
 
     def _not_there(self, carried: Sequence[Carried]) -> Iterator[str]:
         """Names of what does not have the certificate in the end, at one of the deployments at least."""

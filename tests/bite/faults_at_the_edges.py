@@ -175,8 +175,8 @@ PROVING: Final = (
     Fault(
         "a wave is held responsible for endpoints of others",
         "verification/places.py",
-        "if (behind or served.is_whole) and",
-        "if (behind or served.bindings) and",
+        "return served.is_whole and not _behind(",
+        "return bool(served.bindings) and not _behind(",
         "verification/test_places.py::test_endpoints_of_no_binding_are_asked_at_the_end_alone",
     ),
 )

@@ -258,7 +258,7 @@ OF_PROOF: Final = (
     Fault(
         "what waves leave to the proof of the whole is never proven",
         "proving.py",
-        "        bindings += self._left_by_waves(carried)\n",
+        "        bindings += chain.from_iterable(self.shared_in(one.todo, one.progress.good) for one in by_waves)\n",
         "",
         f"{_SHARING}test_a_name_that_two_deployments_serve_is_proven_once_both_have_it",
     ),

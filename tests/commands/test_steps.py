@@ -19,6 +19,8 @@ from worker.core.strategies import plan
 from worker.core.waiting import Step
 from worker.gateways.huawei_apig.planned import planned
 from worker.proving import Proving
+from worker.verification.looking import Probe
+from worker.verification.places import Places, probes_of
 
 MANY = 10_000
 PROJECT = "p1"
@@ -114,3 +116,17 @@ def test_a_plan_of_ten_thousand_domains_can_be_read(strategy: Any) -> None:
     assert "    verify: TLS handshakes with 10.0.0.7:443 as 1 of them" in lines or strategy == "per_domain"
     assert "  attach: d0.example.com, d1.example.com, d2.example.com, … (10,000)" in lines
     assert any("450 x attach_domains: POST" in line or "10,000 x add_certificate: POST" in line for line in lines)
+
+
+def test_what_waves_prove_is_not_told_again_as_what_belongs_to_no_binding() -> None:
+    target, todo = moving(2)
+    other = deployment(gateway="other", bindings=())
+    places = Places(endpoints=(Probe("d0.example.com", 443, "d0.example.com"),))
+
+    def endpoints(served: Served) -> list[tuple[str, str]]:
+        return [(probe.endpoint, probe.server_name) for probe in probes_of(places, served)]
+
+    steps = [todo, Plan(todo.replacement, (), ())]
+    of = Proofs(Proving(unverified, certificate(target, other), bundle(), steps), endpoints)
+    assert of.of_wave(todo, 1) == [("d0.example.com:443", "d0.example.com")]
+    assert of.of_all() == []

@@ -1,9 +1,12 @@
 """What an attempt has changed is proven in that attempt, whatever else has to be tried again."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.rotation.test_blue_green import MANY, NEW, stage
 from tests.rotation.test_put_back import BEFORE, Shelf, cloud
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import bundle, certificate, day, deployment
@@ -12,6 +15,8 @@ from worker.core.errors import Failure, TransientError
 from worker.core.outcome import Report
 from worker.core.proof import Served, Shortfall
 from worker.rotation import Rotator
+from worker.verification.looking import Probe
+from worker.verification.places import Places, probes_of
 
 AWAY = Failure("throttled", "later", transient=True)
 BAD = Failure("chain_incomplete", "at it", transient=True)
@@ -105,3 +110,23 @@ def test_what_comes_later_is_all_that_is_proven_later() -> None:
     attempts.next()
     attempts.next()
     assert eyes.asked == [["b.example.com"], ["c.example.com"]]
+
+
+@pytest.mark.parametrize(
+    ("beside", "asked"), [("b.example.com", [[MANY[0]]] * 3 + [[]]), (MANY[0], [[], [], [], [MANY[0]]])]
+)
+async def test_what_waves_have_proven_is_not_asked_again_as_what_belongs_to_no_binding(
+    tmp_path: Path, beside: str, asked: list[list[str]]
+) -> None:
+    """It would take all deployments back. What others serve, too, no wave has proven."""
+    places, proofs = Places(endpoints=(Probe(MANY[0], 443, MANY[0]),)), list[Collection[str]]()
+
+    async def verify(served: Served, /) -> Sequence[Shortfall]:
+        proofs.append([probe.server_name for probe in probes_of(places, served)])
+        return ()
+
+    async with stage(tmp_path) as one:
+        both: dict[str, Any] = {"apig": one.gateway, "b": cloud(rows={beside: False})}
+        rotator = Rotator(both, verify=verify, settle_seconds={"apig": 0})
+        await rotator.rotate(certificate(one.deployment(), deployment(gateway="b")), NEW)
+        assert proofs == asked

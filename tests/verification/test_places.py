@@ -135,3 +135,10 @@ def test_a_listener_is_asked_where_its_own_setting_says() -> None:
 )
 def test_endpoints_are_read_as_the_settings_write_them(endpoint: str | Endpoint, expected: Probe) -> None:
     assert parse_endpoint(endpoint) == expected
+
+
+@pytest.mark.parametrize(("proven", "number"), [((), 1), ((SHOP,), 0), ((WILD,), 0), ((domain("a.example.org"),), 1)])
+def test_what_waves_have_proven_is_no_endpoint_of_no_binding(proven: Sequence[Binding], number: int) -> None:
+    places = Places(endpoints=(Probe("shop.example.com", 443, "Shop.example.com"),))
+    assert len(probes_of(places, Served("shop", None, (), proven=proven))) == number
+    assert len(probes_of(places, Served("shop", None, (SHOP,), proven=proven))) == 1, "it is to be proven now"

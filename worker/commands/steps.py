@@ -43,7 +43,9 @@ class Proofs:
         if len(self.steps) == 1 and all(one.waves for one in plans):
             return ()
         bindings = [binding for todo in plans for binding in self._left(todo)]
-        return self.asked(Served(self.proving.certificate.name, self.proving.bundle, bindings))
+        moving = [(todo, (*todo.unchanged, *todo.attach)) for todo in plans if todo.waves]
+        proven = [one for todo, moved in moving for one in self.proving.proven_in(todo, moved)]
+        return self.asked(Served(self.proving.certificate.name, self.proving.bundle, bindings, proven=proven))
 
     def _left(self, todo: Plan) -> Sequence[Binding]:
         """What its waves have not proven."""

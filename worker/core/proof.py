@@ -95,6 +95,8 @@ class Served:
     """Of its endpoints, before what they serve was changed."""
     serials: frozenset[str] | None = None
     """Of what is to be served again, where that is all that is known; `expiries` are of those whose serial is not."""
+    proven: Sequence[Binding] = ()
+    """What waves have proven: their endpoints belong to a binding, and are not asked again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,13 +112,20 @@ def probes_of(places: Places, served: Served) -> Mapping[Probe, Sequence[Binding
     for probe in places.endpoints:
         name = probe.server_name.lower()
         behind = _behind(name, places, served.bindings)
-        if (behind or served.is_whole) and not _is_waiting(name, behind, places, served.waiting, wildcards):
+        if (behind or _is_nobodys(name, places, served)) and not _is_waiting(
+            name, behind, places, served.waiting, wildcards
+        ):
             found[probe] += behind
     for binding in served.bindings:
         own = _own(places, binding, served.waiting)
         if own is not None and binding not in found[own]:
             found[own].append(binding)
     return {_as_asked(probe, places, behind): tuple(behind) for probe, behind in found.items()}
+
+
+def _is_nobodys(server_name: str, places: Places, served: Served) -> bool:
+    """Whether an endpoint that belongs to no binding is asked now."""
+    return served.is_whole and not _behind(server_name, places, served.proven)
 
 
 def _as_asked(probe: Probe, places: Places, behind: Sequence[Binding]) -> Probe:
