@@ -14,7 +14,7 @@ from worker.core.outcome import BindingResult, DeploymentReport, attempted
 from worker.core.planning import Create, Keep, Modify, Observed, Plan, Stored, UploadEach
 from worker.core.progress import Progress
 from worker.core.proof import Reach, Shortfall
-from worker.core.readback import confirmed, is_in_doubt, moved_flags, put_right
+from worker.core.readback import FLAG_MOVED, confirmed, is_in_doubt, moved_flags, put_right
 from worker.core.reporting import ROLLED_BACK, STRAYED, not_replaced
 from worker.effort import current_effort
 from worker.gateways.base import Gateway, OnResult
@@ -100,9 +100,20 @@ class Carrying:
         try:
             stored = await self._replaced()
         except RotationError as error:
-            return not_replaced(self.deployment, self.todo, results, Failure.of(error))
+            failure, how = Failure.of(error), self.todo.replacement
+            if failure.reason == FLAG_MOVED and isinstance(how, Modify):
+                return await self._back_from_written(how.stored, failure)
+            return not_replaced(self.deployment, self.todo, results, failure)
         self.progress = replace(self.progress, stored=stored)
         return await self._in_waves() if self.todo.waves else await self._at_once()
+
+    async def _back_from_written(self, stored: Stored, failure: Failure) -> DeploymentReport:
+        """What was written has lost its client CA: it is there all the same, and bad wherever it is bound."""
+        current_effort().changes += 1
+        results = tuple(BindingResult(one, "unchanged") for one in self.todo.attach)
+        self.progress = replace(self.progress, stored=stored, results=self.progress.results + results)
+        bound = [one for one in self.todo.attach if one not in self.todo.back_to]
+        return await self.back([Shortfall(failure, one, one.name) for one in bound] or [Shortfall(failure, None, "")])
 
     async def _at_once(self) -> DeploymentReport:
         await self._move(self.todo.attach)

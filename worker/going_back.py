@@ -128,7 +128,7 @@ class WayBack:
     async def _written_back(
         self, done: Progress, bad: Stored, last: Bundle, shortfalls: Sequence[Shortfall]
     ) -> DeploymentReport:
-        returned, failure = await self._of_material(done.todo, bad, last, done.good)
+        returned, failure = await self._of_material(done, bad, last)
         report = self._returned(done, returned, shortfalls, replace(bad, not_after=last.leaf.not_after), failure)
         self._tell(done.todo, returned, report, shortfalls, bad.certificate_id)
         placed = [one for one in _back_in(report) if one not in done.todo.back_to]
@@ -243,30 +243,30 @@ class WayBack:
         return last if is_previous(last.leaf, todo.previous) else "what is kept is not what was replaced"
 
     async def _of_material(
-        self, todo: Plan, bad: Stored, last: Bundle, bindings: Sequence[Binding]
+        self, done: Progress, bad: Stored, last: Bundle
     ) -> tuple[Sequence[BindingResult], Failure | None]:
         """The last good material in the place of the one that turned out bad; why it is not there, where it is not."""
-        gateway, deployment = self.settling.gateway, self.settling.deployment
+        gateway, deployment, todo = self.settling.gateway, self.settling.deployment, done.todo
         try:
             stored = bad if _is_back(todo) else await gateway.replace(deployment, Modify(bad), last)
         except RotationError as error:
             failure = Failure.of(error)
-            return [BindingResult(one, "failed", failure) for one in bindings], failure
+            return [BindingResult(one, "failed", failure) for one in done.good], failure
 
         def judge(results: Sequence[BindingResult], observed: Observed) -> tuple[BindingResult, ...]:
             return confirmed(results, observed, last.leaf)
 
-        own = [one for one in bindings if one not in todo.back_to]
+        own = [one for one in done.good if one not in todo.back_to]
         answered = await attached(gateway, deployment, stored, own, last)
         shown = await self.settling.settled(answered, judge)
         back = [one if one.state == "failed" else BindingResult(one.binding, ROLLED_BACK) for one in shown]
-        return [*back, *await self._of_newcomers(todo, stored, bindings)], None
+        return [*back, *await self._of_newcomers(done, stored)], None
 
-    async def _of_newcomers(self, todo: Plan, stored: Stored, bindings: Sequence[Binding]) -> Sequence[BindingResult]:
+    async def _of_newcomers(self, done: Progress, stored: Stored) -> Sequence[BindingResult]:
         """What this renewal has bound there first: the old material in its place is not what it had before."""
-        gateway, back_to = self.settling.gateway, todo.back_to
-        returned = frozenset(todo.returned)
-        came = [one for one in bindings if one in back_to and one not in returned]
+        gateway, back_to = self.settling.gateway, done.todo.back_to
+        returned = frozenset(done.todo.returned)
+        came = [one for one in done.moved if one not in returned]
         loose = [one for one in came if back_to[one].stored is None]
         results = [BindingResult(one, "failed", _ELSEWHERE) for one in came if back_to[one].stored is not None]
         if not gateway.detaches:

@@ -16,6 +16,7 @@ from worker.core.errors import Failure, PermanentError, TransientError
 from worker.core.note import Note
 from worker.core.outcome import Report
 from worker.core.proof import Served, Shortfall
+from worker.core.readback import FLAG_MOVED
 from worker.effort import Effort, spending
 from worker.rotation import NOT_KEPT, Rotator
 
@@ -47,6 +48,17 @@ class Stuck(FakeGateway):
         if "replace" in self.journal:
             raise TransientError("gateway_unavailable", "away")
         return await FakeGateway.replace(self, *what)
+
+
+class Dropping(FakeGateway):
+    """Drops the client CA of whatever is written first."""
+
+    async def replace(self, *what: Any) -> Any:
+        is_first = "replace" not in self.journal
+        stored = await FakeGateway.replace(self, *what)
+        if is_first:
+            raise PermanentError(FLAG_MOVED, "it has lost its client CA")
+        return stored
 
 
 def cloud(**overrides: Any) -> FakeGateway:
@@ -238,3 +250,31 @@ def test_what_cannot_be_as_it_was_is_told_as_failed_in_whichever_attempt(
     told = run_virtual(renewal.attempt())
     assert told == {"a.example.com": ("rolled_back", "at it"), "c.example.com": ("failed", why)}
     assert gateway.rows.keys() == {"a.example.com", "c.example.com"}
+
+
+@pytest.mark.parametrize("rows", [{}, {"a.example.com": True}, {"a.example.com": True, "b.example.com": True}])
+def test_what_has_lost_its_client_ca_by_the_put_is_written_and_goes_back(rows: dict[str, bool | None]) -> None:
+    """`a` alone: `b` was bound to nothing, and is not touched."""
+    gateway = Dropping(stored(has_trusted_root_ca=True), dict(rows))
+    wanted = certificate(deployment(trusted_root_ca="CA", bindings=(domain("a.example.com"), domain("b.example.com"))))
+    rotator = Rotator({"apig": gateway}, kept={"shop": Shelf(BEFORE)}, utc_now=lambda: TODAY)
+    report = run_virtual(rotator.rotate(wanted, bundle()))
+    [told] = report.deployments
+    assert (report.reason, told.replaced, gateway.rows) == ("rolled_back", False, rows)
+    assert gateway.stored is not None
+    assert gateway.stored.serial_number == BEFORE.leaf.serial_number
+    assert {one.reason for one in report.failures} == {FLAG_MOVED}
+    assert [one.binding.name for one in told.bindings if one.state == "rolled_back"] == list(rows)
+
+
+def test_what_has_lost_its_client_ca_and_cannot_go_back_is_told_as_there() -> None:
+    gateway = Dropping(stored(has_trusted_root_ca=True), {"a.example.com": True})
+    rotator = Rotator({"apig": gateway}, utc_now=lambda: TODAY)
+    report = run_virtual(rotator.rotate(certificate(deployment(trusted_root_ca="CA")), bundle()))
+    [told] = report.deployments
+    assert (told.reason, told.replaced, told.certificate_id) == (FLAG_MOVED, True, "c1")
+    [why] = report.failures
+    assert (why.transient, why.message) == (
+        False,
+        "it has lost its client CA; nothing could be put back: nothing is kept",
+    )
