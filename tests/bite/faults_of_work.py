@@ -192,7 +192,7 @@ ROTATING: Final = (
     Fault(
         "attach after a failed PUT",
         "carrying.py",
-        "            return not_replaced(self.deployment, self.todo, results, Failure.of(error))\n",
+        "            return not_replaced(self.deployment, self.todo, results, failure)\n",
         "            stored = getattr(self.todo.replacement, 'stored', error and None)\n",
         "rotation/test_rotation.py::test_a_replacement_that_fails_attaches_nothing_and_names_every_binding",
     ),
