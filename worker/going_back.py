@@ -1,7 +1,7 @@
 """The ways back at one deployment: bindings to their old stored certificate, or the old material to its place."""
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -15,12 +15,13 @@ from worker.core.outcome import BindingResult, DeploymentReport, attempted
 from worker.core.planning import Keep, Modify, Observed, Plan, Stored, is_previous
 from worker.core.progress import Progress
 from worker.core.proof import Served, Shortfall
-from worker.core.readback import confirmed, put_back
+from worker.core.readback import astray, confirmed, put_back
 from worker.core.reporting import (
     KEY_EXPOSED,
     NOTHING_BACK,
     OLD_EXPIRED,
     ROLLED_BACK,
+    STRAYED,
     UNKNOWN,
     looked_back,
     rolled_back,
@@ -198,8 +199,11 @@ class WayBack:
     async def _of_bindings(self, done: Progress) -> Sequence[BindingResult]:
         """To the old stored certificate, whose key never left the cloud; to nothing where nothing was."""
         settling, todo, back_to = self.settling, done.todo, done.todo.back_to
-        results, of_old = list(self._stuck(todo, done.moved)), defaultdict[Stored | None, list[Binding]](list)
-        for one in done.moved:
+        strayed = await self._astray(done)
+        here = [one for one in done.moved if one not in strayed]
+        results, of_old = list(self._stuck(todo, here)), defaultdict[Stored | None, list[Binding]](list)
+        results += [BindingResult(one, "failed", STRAYED) for one in done.moved if one in strayed]
+        for one in here:
             if self._leads_from(todo, one):
                 of_old[back_to[one].stored].append(one)
         for old, bindings in of_old.items():
@@ -213,6 +217,16 @@ class WayBack:
 
         known = [one.certificate_id for one in of_old if one is not None]
         return await settling.settled(tuple(results), judge, elsewhere=True, known=known)
+
+    async def _astray(self, done: Progress) -> Collection[Binding]:
+        """What somebody has bound to something else while it was proven. What cannot be read stops no way back."""
+        settling, back_to = self.settling, done.todo.back_to
+        known = {place.stored.certificate_id for place in back_to.values() if place.stored is not None}
+        try:
+            observed = await settling.gateway.observe(settling.deployment, settling.leaf, elsewhere=True, known=known)
+        except RotationError:
+            return ()
+        return astray(observed, done.moved, back_to, done.stored)
 
     async def _returned_to(
         self, old: Stored | None, bindings: Sequence[Binding], bad: Stored | None

@@ -43,8 +43,8 @@ OF_THE_WAY_BACK: Final = (
     Fault(
         "reading back does not say what it looks for",
         "going_back.py",
-        "known=known)",
-        "known=())",
+        "settling.settled(tuple(results), judge, elsewhere=True, known=known)",
+        "settling.settled(tuple(results), judge, elsewhere=True, known=())",
         "rotation/test_many_uploads.py::test_the_way_back_asks_for_what_it_leads_to",
     ),
     Fault(
@@ -68,6 +68,20 @@ OF_THE_WAY_BACK: Final = (
         "strayed = tuple[Binding, ...]()",
         "rotation/test_going_on_back.py"
         "::test_what_somebody_has_given_another_certificate_is_left_there_and_told_as_failed",
+    ),
+    Fault(
+        "what somebody has given another certificate during the proof is taken from it",
+        "going_back.py",
+        "        strayed = await self._astray(done)\n",
+        "        strayed = frozenset[Binding]()\n",
+        "rotation/test_going_on_back.py::test_what_is_given_another_certificate_during_the_last_proof_is_left_there",
+    ),
+    Fault(
+        "what in its own place was bound to nothing is told as back",
+        "going_back.py",
+        "[*back, *await self._of_newcomers(done, stored)]",
+        "[*back, *(BindingResult(one, ROLLED_BACK) for one in done.moved)]",
+        "rotation/test_put_back.py::test_what_was_bound_to_nothing_has_nothing_again",
     ),
     Fault(
         "what went back is told as such by an API's word alone",

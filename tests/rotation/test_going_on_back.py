@@ -3,14 +3,19 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.rotation.test_blue_green import MANY, OLD, Eyes, Stage, stage
-from tests.rotation.test_going_back import Attempts
-from worker.core.errors import Failure
+from tests.rotation.test_going_back import Attempts, Slices
+from worker.core.deployment import Deployment
+from worker.core.errors import Failure, TransientError
 from worker.core.note import Note
 from worker.core.outcome import BindingResult, DeploymentReport
+from worker.core.planning import Observed
+from worker.core.proof import Served
+from worker.core.reporting import STRAYED
 from worker.sandbox.world import Domain
 
 
@@ -29,6 +34,18 @@ class Dying(Attempts):
         self.begin()
         [told] = (await self.rotate()).deployments
         return told
+
+
+class Unread(Slices):
+    """One read of it fails when told to."""
+
+    is_away = False
+
+    async def observe(self, deployment: Deployment, leaf: Any, **how: Any) -> Observed:
+        if self.is_away:
+            self.is_away = False
+            raise TransientError("gateway_unavailable", "away")
+        return await super().observe(deployment, leaf, **how)
 
 
 def result_of(told: DeploymentReport, name: str) -> BindingResult:
@@ -77,3 +94,27 @@ async def test_what_somebody_has_given_another_certificate_is_left_there_and_tol
         states = [it.state for it in told.bindings]
         assert (states.count("failed"), states.count("rolled_back")) == (count, 4 - count)
         assert (told.reason, told.certificate_id) == ("rolled_back", one.blue)
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+async def test_what_is_given_another_certificate_during_the_last_proof_is_left_there(
+    tmp_path: Path, *, is_read: bool
+) -> None:
+    """Where that can be read: else everything goes back all the same."""
+    async with stage(tmp_path, Eyes()) as one:
+        third = one.world.add_certificate(OLD, "third")
+        taken = domain(one, MANY[0])
+
+        def is_bad(_wave: int, served: Served) -> bool:
+            if len(served.bindings) == len(MANY):
+                one.world.bind(third, taken.id)
+                gateway.is_away = not is_read
+            return len(served.bindings) == len(MANY)
+
+        one.eyes.is_bad, gateway = is_bad, Unread(one.gateway)
+        [told] = (await Attempts(one, gateway).rotate()).deployments
+        if is_read:
+            assert (told.reason, taken.certificate_id, one.bound()["shop"]) == ("binding_failed", third, 39)
+            assert result_of(told, MANY[0]) == BindingResult(result_of(told, MANY[0]).binding, "failed", STRAYED)
+        else:
+            assert (told.reason, one.bound()["shop"]) == ("rolled_back", 40)

@@ -118,6 +118,19 @@ def _shortfall(wanted: Binding, rows: Sequence[Bound], others: Collection[int]) 
     return None
 
 
+def astray(
+    observed: Observed, moved: Sequence[Binding], back_to: Mapping[Binding, Bound], to: Stored | None
+) -> frozenset[Binding]:
+    """What had moved `to` it, and is shown neither there nor where it was: somebody has bound it to something else."""
+    rows = _rows(observed)
+
+    def is_others(row: Bound, was: Bound) -> bool:
+        mine = {one.certificate_id for one in (to, was.stored) if one is not None}
+        return row.stored is not None and mine.isdisjoint((row.stored.certificate_id, *row.others))
+
+    return frozenset(one for one in moved if any(is_others(row, back_to[one]) for row in _about(one, rows)))
+
+
 def put_back(
     results: Sequence[BindingResult], observed: Observed, back_to: Mapping[Binding, Bound]
 ) -> tuple[BindingResult, ...]:

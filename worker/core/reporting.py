@@ -1,6 +1,6 @@
 """The report of a deployment, by how far it came."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -134,7 +134,7 @@ def rolled_back(
     That is final once all are back: another attempt would bring what is bad once more. `failure`: why the place itself
     has not its material back; bindings alone do not tell, for there may be none.
     """
-    stuck, refused = _stuck(report, shortfalls, returned), {one.binding for one in returned if one.state == "failed"}
+    stuck, refused = _stuck(report, shortfalls, returned), set(_refused(returned))
     why = {one.binding: _stayed(one.failure) if one.binding in stuck else one.failure for one in shortfalls}
     is_whole = failure is None and not stuck and all(one.state == ROLLED_BACK for one in returned)
     results = tuple(
@@ -148,6 +148,11 @@ def rolled_back(
         return told
     place, ends = (None, None) if old is None else (old.certificate_id, old.not_after)
     return replace(told, replaced=False, certificate_id=place, not_after=ends)
+
+
+def _refused(returned: Collection[BindingResult]) -> Iterator[Binding]:
+    """What did not go back although it should: not what somebody has given another certificate."""
+    return (one.binding for one in returned if one.state == "failed" and one.failure != STRAYED)
 
 
 def looked_back(report: DeploymentReport, *, is_served: bool | None) -> DeploymentReport:
