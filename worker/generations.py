@@ -150,6 +150,7 @@ def _made(
         verify=probing,
         looks=probing.reach,
         asked=probing.behind,
+        unasked=probing.unasked,
         settle_seconds={name: one.settle_seconds for name, one in settings.gateways.items()},
         claimed=claims_in(settings),
         kept=kept_of(settings, vault),

@@ -1,9 +1,10 @@
 """The end of a rotation: proven as a whole, then what was replaced is retired; or what was moved goes back."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import chain
+from typing import Final
 
 import structlog
 
@@ -14,13 +15,25 @@ from worker.core.errors import Failure, failure_of
 from worker.core.outcome import BindingResult, DeploymentReport, Previous, Report, conclude
 from worker.core.planning import Create, Keep, Plan, Superseded, UploadEach
 from worker.core.progress import Progress
-from worker.core.proof import NOT_LOOKED, Asked, Looking, Reach, Served, Shortfall, UnseenError, Verifier, nobody
+from worker.core.proof import (
+    NOT_LOOKED,
+    Asked,
+    Looking,
+    Reach,
+    Served,
+    Shortfall,
+    Unasked,
+    UnseenError,
+    Verifier,
+    nobody,
+)
 from worker.core.reporting import NOTHING_BACK, ROLLED_BACK, unproven
 from worker.core.urgency import ORDINARY, Urgency
 from worker.core.waiting import Step
 from worker.gateways.together import together
 
 _log = structlog.get_logger()
+WILDCARD_UNPROVEN: Final = "wildcard_unproven"
 Carried = tuple[DeploymentReport, Carrying | None]
 """None where nothing was to be carried out."""
 
@@ -40,6 +53,8 @@ class Proving:
     """Before the first change, where this attempt has looked."""
     asked: Asked | None = None
     """None: nobody knows what will be."""
+    unasked: Unasked | None = None
+    """None: nobody knows what was not."""
 
     @property
     def leaf(self) -> Leaf | None:
@@ -188,7 +203,13 @@ class Proving:
         for _, carrying in carried:
             if carrying is not None and carrying.progress.is_proven and _may_retire(report, carrying):
                 await carrying.retire()
-        return report
+        is_proven = report.outcome != "succeeded" or not self._unproven_names(carried)
+        return report if is_proven else replace(report, warnings=(*report.warnings, WILDCARD_UNPROVEN))
+
+    def _unproven_names(self, carried: Sequence[Carried]) -> Collection[str]:
+        """Of what is there by now, and nobody was asked for."""
+        good = [binding for _, one in carried if one is not None for binding in one.progress.good]
+        return () if self.unasked is None else self.unasked(Served(self.certificate.name, self.bundle, good))
 
 
 def _lacking(deployment: Deployment, step: Step | None) -> Iterable[str]:

@@ -19,7 +19,7 @@ from worker.core.outcome import BindingResult, DeploymentReport, Report
 from worker.core.past import Placed
 from worker.core.planning import Modify, Plan, Superseded
 from worker.core.progress import Progress
-from worker.core.proof import NOT_LOOKED, Asked, Looking, Reach, Shortfall, Verifier, nobody, unverified
+from worker.core.proof import NOT_LOOKED, Asked, Looking, Reach, Shortfall, Unasked, Verifier, nobody, unverified
 from worker.core.recognition import recognised
 from worker.core.reporting import not_planned
 from worker.core.schedule import Schedule
@@ -81,6 +81,7 @@ class Rotator:
     """Before a change that may have to go back."""
     asked: Asked | None = None
     """None: nobody knows what an endpoint is asked for."""
+    unasked: Unasked | None = None
     _snapshots: Snapshots = field(default_factory=Snapshots)
 
     async def rotate(
@@ -107,11 +108,8 @@ class Rotator:
             self._snapshots.forget(certificate)
         later = {one.deployment.gateway for one in report.deployments if any(each.transient for each in one.failures)}
         self.forecast.put_off({name: self.gateways[name].account for name in later})
-        return replace(
-            report,
-            gateway_calls=effort.calls,
-            warnings=(*(() if bundle is None else bundle.warnings), *report.warnings),
-        )
+        warnings = (*(() if bundle is None else bundle.warnings), *report.warnings)
+        return replace(report, gateway_calls=effort.calls, warnings=warnings)
 
     async def _rotate(
         self,
@@ -147,7 +145,9 @@ class Rotator:
 
         What does not answer is nothing to begin with.
         """
-        proving = Proving(self.verify, certificate, bundle, steps, self.looks, urgency, asked=self.asked)
+        proving = Proving(
+            self.verify, certificate, bundle, steps, self.looks, urgency, asked=self.asked, unasked=self.unasked
+        )
         is_kept = certificate.name in self.kept
         has_looked = any(isinstance(step, Plan) and _is_looked_at(step, is_kept=is_kept) for step in steps)
         if not has_looked:

@@ -14,6 +14,8 @@ from worker.core.deployment import Deployment
 from worker.core.errors import Failure, NotAskedError, PermanentError, RotationError, TransientError
 from worker.core.outcome import BindingResult, DeploymentReport
 from worker.core.planning import Observed
+from worker.core.proof import Served, Shortfall
+from worker.proving import WILDCARD_UNPROVEN
 from worker.rotation import Rotator
 
 
@@ -148,3 +150,24 @@ def test_where_some_domains_have_a_newer_certificate_the_renewal_is_superseded_a
         ("b.example.com", "attached"),
         ("a.example.com", "attached"),
     ]
+
+
+@pytest.mark.parametrize("names", [(), ("*.example.com",)])
+@pytest.mark.parametrize("is_bad", [False, True])
+def test_what_nobody_was_asked_for_is_a_warning_of_a_rotation_that_succeeded(
+    names: Sequence[str], *, is_bad: bool
+) -> None:
+    seen = list[Served]()
+
+    def unasked(served: Served) -> Sequence[str]:
+        seen.append(served)
+        return names
+
+    async def verify(served: Served, /) -> Sequence[Shortfall]:
+        failure = Failure("still_old", "at it", transient=True)
+        return [Shortfall(failure, served.bindings[0], "a.example.com:443")] if is_bad else ()
+
+    rotator = Rotator({"apig": FakeGateway(stored(), {"a.example.com": False})}, verify=verify, unasked=unasked)
+    report = run_virtual(rotator.rotate(certificate(deployment()), bundle()))
+    assert report.warnings == ((WILDCARD_UNPROVEN,) if names and not is_bad else ())
+    assert [[one.name for one in served.bindings] for served in seen] == ([] if is_bad else [["a.example.com"]])

@@ -132,7 +132,7 @@ async def test_an_endpoint_that_belongs_to_no_binding_is_proved_for_itself(tmp_p
     assert told in event["data"]["message"]
 
 
-async def test_a_wildcard_is_proved_by_the_host_that_is_named_and_without_one_the_log_says_so(
+async def test_a_wildcard_is_proved_by_the_host_that_is_named_and_without_one_log_and_event_say_so(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async with Sandbox() as sandbox:
@@ -151,6 +151,7 @@ async def test_a_wildcard_is_proved_by_the_host_that_is_named_and_without_one_th
             assert event["data"]["reason"] == reason, event["data"]
             skipped = [line for line in capfd.readouterr().out.splitlines() if "verification.skipped" in line]
             assert ["*.example.com" in line for line in skipped] == ([] if hosts else [True])
+            assert event["data"].get("warnings", []) == ([] if hosts else ["wildcard_unproven"])
     [one] = event["data"]["deployments"]
     assert [(told["name"], told["reason"]) for told in one["failures"]] == [("*.example.com", "other_certificate")]
 

@@ -141,6 +141,10 @@ Asked = Callable[[Served], Mapping[str, Collection[Binding]]]
 """By endpoint that would be asked, as `Reach` has them: the bindings for which it would."""
 
 
+Unasked = Callable[[Served], Collection[str]]
+"""Names of what should be asked for and cannot be."""
+
+
 async def nobody(_served: Served, /) -> Reach:
     """Where nobody looks before a change."""
     return NOT_LOOKED

@@ -45,6 +45,11 @@ class Probing:
         probes = probes_of(self.places.get(served.certificate, Places()), served)
         return {probe.key: behind for probe, behind in probes.items()}
 
+    def unasked(self, served: Served) -> Sequence[str]:
+        """The names of wildcards that should be asked for, and nobody is named in whose stead."""
+        places = self.places.get(served.certificate, Places())
+        return unasked(places, served, set(chain.from_iterable(probes_of(places, served).values())))
+
     async def reach(self, served: Served, /) -> Reach:
         """Of those that would be asked, and of which nothing is known: one look, whatever they serve.
 
@@ -64,8 +69,7 @@ class Probing:
     async def __call__(self, served: Served, /) -> Sequence[Shortfall]:
         places = self.places.get(served.certificate, Places())
         probes = probes_of(places, served)
-        asked = {binding for behind in probes.values() for binding in behind}
-        if names := unasked(places, served, asked):
+        if names := unasked(places, served, set(chain.from_iterable(probes.values()))):
             _log.warning("verification.skipped", names=names[:_MOST_NAMES], domains=len(names))
         expected = expected_of(served, self.now())
         others = OrAnothers.of(expected, served, self.now())
