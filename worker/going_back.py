@@ -35,6 +35,9 @@ from worker.wall_clock import utc_now
 _log = structlog.get_logger()
 _FROM_NOWHERE: Final = Failure("binding_failed", "nothing was bound there before, to go back to", transient=False)
 _ELSEWHERE: Final = Failure("binding_failed", "was bound elsewhere before; it is left here", transient=False)
+_NOT_HERE: Final = Failure(
+    "binding_failed", "was not bound here before, and this cloud cannot unbind: it is left here", transient=False
+)
 _EXPIRED: Final = Failure("binding_failed", "the certificate before has expired", transient=True)
 _NOTHING_BEFORE: Final = f"{NOTHING_BACK}: nothing was there before"
 _CANNOT_UNBIND: Final = f"{NOTHING_BACK}: nothing was bound there before, and this cloud cannot unbind"
@@ -284,7 +287,7 @@ class WayBack:
         loose = [one for one in came if back_to[one].stored is None]
         results = [BindingResult(one, "failed", _ELSEWHERE) for one in came if back_to[one].stored is not None]
         if not gateway.detaches:
-            return [*results, *(BindingResult(one, "failed", _FROM_NOWHERE) for one in loose)]
+            return [*results, *(BindingResult(one, "failed", _NOT_HERE) for one in loose)]
         if not loose:
             return results
 

@@ -236,7 +236,7 @@ def test_what_was_bound_to_nothing_has_nothing_again() -> None:
 @pytest.mark.parametrize(
     ("strangers", "why"),
     [
-        ((), "nothing was bound there before, to go back to"),
+        ((), "was not bound here before, and this cloud cannot unbind: it is left here"),
         ([("c.example.com", "s1")], "was bound elsewhere before; it is left here"),
     ],
 )
