@@ -14,8 +14,8 @@ from worker.gateways.base import OnResult
 from worker.gateways.huawei_apig.client import ApigClient
 from worker.gateways.huawei_apig.observing import Rows
 from worker.gateways.huawei_apig.wire import is_about_the_certificate
-from worker.gateways.in_parts import in_parts
 from worker.gateways.together import together
+from worker.in_parts import in_parts
 
 # Refusals that may be about one of the domains. All others are about the account: halving would only multiply them.
 _OF_ONE: Final = frozenset({"bad_request", "not_found", "conflict", "certificate_rejected"})
