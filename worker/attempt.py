@@ -237,7 +237,7 @@ class Attempts:
         exposed = seen.exposed_keys(renewal, leaf)
         kept = await self.settlement.kept(message, renewal.certificate, leaf)
         self.rotator.recall(leaf, kept)
-        return await hindsight.of(renewal, leaf, rotation(bundle), exposed)
+        return seen.told_in(await hindsight.of(renewal, leaf, rotation(bundle), exposed))
 
     def turn(self, certificate: str, effort: Effort) -> AbstractAsyncContextManager[None]:
         """One rotation at a time per certificate; all that an urgent one waits for are as urgent."""

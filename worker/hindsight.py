@@ -22,6 +22,7 @@ _log = structlog.get_logger()
 WITHDRAWN: Final = "withdrawn"
 REPLAYED: Final = "replayed"
 DOWNGRADE: Final = "downgrade"
+UNREAD: Final = "history_unread"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,13 @@ class Hindsight:
         self, renewal: Renewal, leaf: Leaf, rotation: Awaitable[Report], exposed_keys: tuple[str, ...] = ()
     ) -> Report:
         """The rotation's report. What it has put anywhere is remembered until its outcome is told."""
+        effort = current_effort()
         try:
             report = await rotation
         finally:
-            if current_effort().changes:
+            if effort.left is not None:  # may be told as it is, where no other time slice follows
+                effort.left = replace(effort.left, exposed_keys=exposed_keys)
+            if effort.changes:
                 self.begun[renewal.certificate] = Placed(
                     renewal.id,
                     leaf.fingerprint_sha256,
@@ -117,6 +121,10 @@ class Seen:
             raise RefusedError("key_reused", "the key was replaced because of a compromise: strangers may have it")
         is_compromise = renewal.urgency.is_key_exposed
         return exposed_by(self.past, renewal.id, leaf) if is_compromise else exposed_in(self.past)
+
+    def told_in(self, report: Report) -> Report:
+        """The report, with a warning where nobody could say which keys are exposed, or were used before."""
+        return report if self.unread is None else replace(report, warnings=(*report.warnings, UNREAD))
 
     def _check_read(self, *, is_needed: bool) -> None:
         """What gateways tell by themselves is compared anyway: there the history is one more look, and no condition.

@@ -259,12 +259,25 @@ OF_DOORS: Final = (
         "test_a_key_that_was_replaced_because_of_a_compromise_does_not_come_back_with_an_ordinary_renewal",
     ),
     Fault(
+        "an exposed key is forgotten with an outcome of a time when nobody could read the history",
+        "broker/facts.py",
+        "came = placed if last is None else _knowing(placed, known[last])",
+        "came = placed",
+        "worker/test_key_memory.py::test_an_exposed_key_outlives_outcomes_of_a_time_when_nobody_could_read_the_history",
+    ),
+    Fault(
+        "an exposed key is forgotten where no other time slice follows",
+        "hindsight.py",
+        "effort.left = replace(effort.left, exposed_keys=exposed_keys)",
+        "pass",
+        "worker/test_slices.py::test_what_a_compromise_has_replaced_is_told_when_nothing_more_is_reached",
+    ),
+    Fault(
         "an exposed key is forgotten with the outcome that told of it",
         "hindsight.py",
         "if is_compromise else exposed_in(self.past)",
         "if is_compromise else ()",
-        "worker/test_key_memory.py::"
-        "test_a_key_that_was_replaced_because_of_a_compromise_does_not_come_back_with_an_ordinary_renewal",
+        "worker/test_key_memory.py::test_an_exposed_key_outlives_outcomes_of_a_time_when_nobody_could_read_the_history",
     ),
     Fault(
         "nobody looks at the dead while a worker is at work",

@@ -68,8 +68,8 @@ OF_HINDSIGHT: Final = (
     Fault(
         "whatever was begun keeps others back",
         "hindsight.py",
-        "            if current_effort().changes:\n",
-        "            if current_effort():\n",
+        "            if effort.changes:\n",
+        "            if effort:\n",
         "worker/test_hindsight.py::test_a_renewal_that_changed_nothing_keeps_no_other_back",
     ),
     Fault(

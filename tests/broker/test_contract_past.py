@@ -9,6 +9,7 @@ from tests.broker.places import Place, event
 from tests.support.values import day
 from worker.broker.base import Broker
 from worker.broker.facts import EACH
+from worker.core.exposed import exposed_in
 from worker.core.outcome import Previous
 from worker.core.past import Placed
 
@@ -111,3 +112,17 @@ async def test_another_turn_knows_what_others_have_told_meanwhile(place: Place, 
     await place.broker().publish_event(put("aa"))
     async with broker.deliveries():
         assert await broker.past("shop") == (placed("aa"),)
+
+
+async def test_keys_that_are_exposed_are_known_whatever_is_told_since(place: Place, broker: Broker) -> None:
+    """By events that do not tell them again: the worker could not read of them then."""
+    await broker.past("shop")
+    await broker.publish_event(put("aa"))
+    await broker.publish_event(put("bb", exposed_keys=["k1"]))
+    for other in range(3 * EACH):
+        await broker.publish_event(put("bb"))
+        await broker.publish_event(put(f"{other:02}"))
+    await broker.publish_event(put("cc", exposed_keys=["k2"]))
+    await broker.publish_event(put("cc"))
+    for one in (broker, place.broker()):
+        assert exposed_in(await one.past("shop")) == ("k1", "k2")

@@ -16,6 +16,7 @@ from tests.support.facts import facts_of
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import day, leaf, stored
 from tests.worker.test_consumer import AUTHORITY, NAMES, Inbox, consumer_of
+from worker.broker.base import BrokerLostError
 from worker.broker.facts import EACH
 from worker.core.bundle import UsedKey
 from worker.core.errors import Failure, RefusedError
@@ -61,8 +62,8 @@ class Knowing(Inbox):
 
 async def came(issued: Any, cloud: FakeGateway, known: list[Mapping[str, Any]], **overrides: Any) -> Knowing:
     """What came of it in another process than that of those before; `stances` as the settings have them."""
-    stances = overrides.pop("stances", {"no_sct": "allow"})
-    inbox = Knowing(renewal(issued, **overrides), asyncio.Event(), events=known)
+    stances, kind = overrides.pop("stances", {"no_sct": "allow"}), overrides.pop("kind", Knowing)
+    inbox: Knowing = kind(renewal(issued, **overrides), asyncio.Event(), events=known)
     consumer = consumer_of(inbox, cloud)
     intake = consumer.attempts.intake
     await changed(consumer, intake=replace(intake, rules=replace(intake.rules, stances=stances))).run()
@@ -145,6 +146,34 @@ async def test_a_key_that_was_replaced_because_of_a_compromise_does_not_come_bac
         assert (await told())[0] == "succeeded"
     assert await told(KEY) == ("failed", "key_reused")
     assert "exposed_keys" not in known[0]["data"]
+
+
+class Unread(Knowing):
+    """Whose history is away."""
+
+    async def past(self, certificate: str) -> Sequence[Placed]:
+        raise BrokerLostError("away")
+
+
+async def test_an_exposed_key_outlives_outcomes_of_a_time_when_nobody_could_read_the_history() -> None:
+    """Of the same certificate once more, and of others: those outcomes tell of no such key, and that they cannot."""
+    cloud, known, new = FakeGateway(stored(), {NAMES[0]: False}), list[Mapping[str, Any]](), AUTHORITY.issue(NAMES)
+
+    async def told(issued: Any, kind: type[Knowing] = Knowing, **overrides: Any) -> tuple[str, str, Any]:
+        await came(issued, cloud, known, kind=kind, **overrides)
+        data = known[-1]["data"]
+        return data["outcome"], data["reason"], data.get("warnings")
+
+    await told(AUTHORITY.issue(NAMES, key=KEY))
+    assert await told(new, reason="key_compromise") == ("succeeded", "rotated", None)
+    for issued, reason in ((new, "already_current"), (AUTHORITY.issue(NAMES), "rotated")):
+        assert await told(issued, Unread) == ("succeeded", reason, ["history_unread"])
+        assert "exposed_keys" not in known[-1]["data"]
+    changes = list(cloud.journal)
+    assert (await told(AUTHORITY.issue(NAMES, key=KEY)))[:2] == ("failed", "key_reused")
+    assert cloud.journal == changes
+    await told(AUTHORITY.issue(NAMES))
+    assert known[-1]["data"]["exposed_keys"] == known[1]["data"]["exposed_keys"] != []
 
 
 async def test_what_a_compromise_has_replaced_in_part_is_known_before_its_outcome_is_told() -> None:

@@ -10,17 +10,22 @@ from typing import Any
 
 import pytest
 
-from tests.support.clouds import message
+from tests.support.clouds import message, renewal
 from tests.support.consumers import changed
+from tests.support.facts import facts_of
 from tests.support.fake_gateway import FakeGateway
-from tests.support.values import certificate, deployment, listener, stored
+from tests.support.values import certificate, day, deployment, leaf, listener, stored
 from tests.support.virtual_time import run_virtual
-from tests.worker.test_consumer import Inbox, consumer_of, good
+from tests.worker.test_consumer import AUTHORITY, NAMES, Inbox, consumer_of, good
 from worker.admission import Admission
 from worker.broker.base import BrokerLostError, Message
 from worker.consumer import Consumer
+from worker.core.errors import RefusedError
+from worker.core.past import Placed
 from worker.core.proof import Served, Shortfall
+from worker.core.renewal import Held, Renewal
 from worker.effort import current_effort
+from worker.hindsight import Seen
 
 REBIND = deployment(strategy="rebind", bindings=(listener(),))
 
@@ -179,6 +184,33 @@ class Silent(FakeGateway):
 async def _never(_served: Served, /) -> Sequence[Shortfall]:
     await asyncio.Event().wait()
     return ()
+
+
+class Knowing(Inbox):
+    """One certificate was put there before, with a key that is exposed."""
+
+    async def past(self, _certificate: str) -> Sequence[Placed]:
+        return [Placed("r0", "ab" * 32, day(1), day(9), public_key_sha256="aa" * 32)]
+
+
+def test_what_a_compromise_has_replaced_is_told_when_nothing_more_is_reached() -> None:
+    """From then on nothing else tells of it."""
+    sent = renewal(AUTHORITY.issue(NAMES), reason="key_compromise")
+
+    async def scenario() -> Any:
+        inbox: Any = Knowing(replace(sent, attempt=3), asyncio.Event())
+        consumer = consumer_of(inbox, FakeGateway(stored(), {"a.example.com": False}))
+        proving = replace(consumer.attempts.rotator, verify=_never)
+        await changed(consumer, rotator=proving).run()
+        last: Any = Knowing(replace(sent, attempt=3), asyncio.Event())
+        await changed(consumer, broker=last, stopping=last.stopping, rotator=proving, admission=Admission(8)).run()
+        return last
+
+    [event] = run_virtual(scenario()).events
+    assert (event["data"]["reason"], event["data"]["exposed_keys"]) == ("gateway_unavailable", ["aa" * 32])
+    old = leaf(public_key_sha256="aa" * 32)
+    with pytest.raises(RefusedError, match="compromise"):
+        Seen(facts_of([event]).past("shop")).exposed_keys(Renewal("r3", "shop", "acme", Held()), old)
 
 
 @pytest.mark.parametrize("is_silent", [False, True])

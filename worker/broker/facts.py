@@ -11,6 +11,7 @@ from hashlib import blake2b
 from sys import intern
 from typing import Final, Generic, TypeVar
 
+from worker.core.exposed import exposed_in
 from worker.core.note import is_note, note_in
 from worker.core.past import Placed, least_needed, placed_in
 from worker.core.snapshot import Snapshot
@@ -96,10 +97,10 @@ class _Places:
 
     def put(self, certificate: str, placed: Placed) -> None:
         known = self._placed[certificate] = self._placed.pop(certificate, {})
-        key = _short(placed.place)
-        is_next = next(reversed(known), None) == key
+        key, last = _short(placed.place), next(reversed(known), None)
+        came = placed if last is None else _knowing(placed, known[last])
         before = known.pop(key, None)
-        known[key] = placed if before is None else placed.after(before, is_next=is_next)
+        known[key] = came if before is None else came.after(before, is_next=last == key)
         self._count += before is None
         self._trim(known)
         while self._count > self.in_all:
@@ -122,6 +123,16 @@ class _Places:
                 self._trim(known)
         else:
             self._count -= len(self._placed.pop(next(iter(self._placed))))
+
+
+def _knowing(placed: Placed, last: Placed) -> Placed:
+    """With the exposed keys of all before, which the last one has: its own event may not tell them.
+
+    While the history cannot be read, no worker knows them. The last is never forgotten while anything of its certificate is known.
+    """
+    if not last.exposed_keys or placed.exposed_keys == last.exposed_keys:
+        return placed
+    return replace(placed, exposed_keys=exposed_in((last, placed)))
 
 
 def _short(*parts: str | None) -> bytes:
