@@ -35,7 +35,7 @@ from worker.retiring import Retiring, keeping
 from worker.rotation import Rotator, Unwatched, Watcher
 from worker.settings import Settings
 from worker.settings.resolve import lineages
-from worker.shielding import Shielding, judge_of
+from worker.shielding import Shielding, judge_of, judge_of_today
 from worker.substitute import Substitute
 from worker.sweep import Sweeper, Sweeping
 from worker.telemetry import Metrics
@@ -98,7 +98,7 @@ async def run(
         progress = RunningRotations(certificates_of(settings), utc_now, also=watcher or Unwatched())
         generations = Generations(first_of(settings, metrics, progress))
         stack.push_async_callback(generations.close)
-        broker = broker_of(settings, judge_of(settings))
+        broker = broker_of(settings, judge_of_today(lambda: generations.today.settings))
         stack.push_async_callback(broker.close)
         fleet = fleet_of(generations, broker, progress, stopping)
         bound = await stack.enter_async_context(_shown(fleet, generations, broker, metrics))

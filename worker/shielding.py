@@ -1,6 +1,7 @@
 """What the broker itself has given up lies among the dead as it came: a worker at work leaves no key there."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -28,6 +29,11 @@ def exposes(message: Message, *, allow_plain_keys: bool) -> bool | None:
 def judge_of(settings: Settings) -> Exposes:
     """That rule, as the settings have it."""
     return partial(exposes, allow_plain_keys=settings.trust.allow_plain_keys)
+
+
+def judge_of_today(today: Callable[[], Settings]) -> Exposes:
+    """The same, as they are when it is asked: who holds it outlives a reload."""
+    return lambda message: judge_of(today())(message)
 
 
 @dataclass(slots=True)

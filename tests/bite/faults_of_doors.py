@@ -329,6 +329,14 @@ OF_DOORS: Final = (
         "is_exposed: bool | None = None",
         "broker/test_contract_dead.py::test_what_the_embedded_broker_gives_up_by_itself_holds_no_key_from_then_on",
     ),
+    Fault(
+        "the embedded broker goes by the settings of its start",
+        "app.py",
+        "judge_of_today(lambda: generations.today.settings)",
+        "judge_of(settings)",
+        "reliability/test_process_reload.py::"
+        "test_what_the_embedded_broker_gives_up_is_judged_by_the_settings_as_they_are",
+    ),
     Fault("uuencode is shown", "gateways/dresses.py", "    yield from _uuencoded(text)\n", "", _DRESSED),
     Fault(
         "letters of full width are shown",

@@ -4,8 +4,9 @@ import asyncio
 import os
 import pty
 import signal
+import sqlite3
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ import aiohttp
 
 from tests.commands.processes import run_code
 from tests.support.acme import SCRIPT
+from tests.support.clouds import renewal
+from tests.support.gateways import AUTHORITY
 from tests.support.service import toml, up
 from tests.support.stage import Stage, staged
 from tests.support.worker_process import Worker
+from worker.broker.base import withheld
 from worker.sandbox.world import Fault
 
 QUICK = {"parking_seconds": [1, 2], "deadline_seconds": 10, "drain_seconds": 30}
@@ -66,6 +70,28 @@ async def test_a_certificate_that_is_added_is_rotated_and_one_that_is_gone_is_un
             await reload(worker)
             late = await stage.renew("shop")
             assert (await stage.ended(late))[late]["data"]["reason"] == "unknown_certificate"
+
+
+async def given_up(file: Path, body: bytes) -> bytes:
+    """What is kept of a message that was delivered too often, as soon as it is among the dead."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as table:
+        put = "INSERT INTO messages (id, state, due, priority, attempt, deliveries, body, content_type)"
+        values = " VALUES (hex(randomblob(8)), 'ready', 0, 0, 1, 1000, ?, 'application/cloudevents+json')"
+        number = table.execute(put + values, (body,)).lastrowid
+        while True:
+            [(state, kept)] = table.execute("SELECT state, body FROM messages WHERE number = ?", (number,))
+            if state == "dead":
+                return bytes(kept)
+            await asyncio.sleep(0.01)
+
+
+async def test_what_the_embedded_broker_gives_up_is_judged_by_the_settings_as_they_are(tmp_path: Path) -> None:
+    sent = renewal(AUTHORITY.issue(["a.example.com"])).body
+    async with stage_of(tmp_path, "shop") as stage, stage.worker() as worker:
+        assert await given_up(tmp_path / "queue.db", sent) == sent
+        rewrite(stage, {'"allow_plain_keys" = true': '"allow_plain_keys" = false'})
+        await reload(worker)
+        assert await given_up(tmp_path / "queue.db", sent) == withheld("delivery_limit", is_exposed=True)
 
 
 async def test_a_file_with_a_mistake_changes_nothing_and_the_log_says_where_it_is(tmp_path: Path) -> None:

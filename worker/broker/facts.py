@@ -128,7 +128,7 @@ class _Places:
 def _knowing(placed: Placed, last: Placed) -> Placed:
     """With the exposed keys of all before, which the last one has: its own event may not tell them.
 
-    While the history cannot be read, no worker knows them. The last is never forgotten while anything of its certificate is known.
+    While the history cannot be read, no worker knows them. Never is the last one forgotten while another is known.
     """
     if not last.exposed_keys or placed.exposed_keys == last.exposed_keys:
         return placed

@@ -67,9 +67,9 @@ def _is_in_place(message: Message) -> bool:
     What is no renewal may hold a key in any disguise, so it is not kept either, however harmless it looks; nor is one
     with something in it that is not what should stand there: a chain that is none, an envelope that `sealing` would
     not look at, a long text in an attribute that nobody reads. This holds for what the worker gives up, at the last
-    delivery too. What the broker gives up by itself (`expired`, `maxlen`) lies in the dead
-    queue as it came, a key in the open included, until `dead list` or `dead replay` asks here, or it is purged. Until
-    then only the broker's rights guard it.
+    delivery too. What RabbitMQ gives up by itself (`expired`, `maxlen`, `delivery_limit`) lies in the dead
+    queue as it came, a key in the open included, until a running worker, which looks there by itself, or one of the
+    `dead` commands asks here, or it is purged. Until then only the broker's rights guard it.
     """
     if message.content_encoding not in PLAIN_ENCODINGS or kind_of(message) not in {*JSON_TYPES, CONTENT_TYPE}:
         return False
