@@ -145,7 +145,7 @@ class Queue:
     async def dead(self) -> Sequence[Dead]:
         return ()
 
-    async def shield(self, _exposes: Callable[[Message], bool | None], /) -> int:
+    async def shield(self, _exposes: Callable[[Message], bool | None], /) -> Sequence[Dead]:
         raise NotImplementedError
 
     async def drop(self, ids: Sequence[str]) -> Sequence[str]:

@@ -18,6 +18,8 @@ _EVERY: Final = 30.0
 _SOON: Final = 2.0
 _ANYWAY: Final = 10
 """Each such look, whatever the number says."""
+_REST: Final = 9.0
+"""Times as long as a look takes nobody is kept from the dead letters by the next one."""
 
 
 def exposes(message: Message, *, allow_plain_keys: bool) -> bool | None:
@@ -33,7 +35,7 @@ def judge_of(settings: Settings) -> Exposes:
 
 def judge_of_today(today: Callable[[], Settings]) -> Exposes:
     """The same, as they are when it is asked: who holds it outlives a reload."""
-    return lambda message: judge_of(today())(message)
+    return lambda message: exposes(message, allow_plain_keys=today().trust.allow_plain_keys)
 
 
 @dataclass(slots=True)
@@ -44,31 +46,42 @@ class Shielding:
     exposes: Exposes
     every: float = _EVERY
     _seen: int = 0
-    """How many were among the dead at the last look: all of them are read, so not each time."""
-    _passed_over: int = 0
+    """How many were among the dead at the last look that this process had not judged itself: all are read, and nobody
+    else sees them meanwhile, so not each time."""
+    _passed_over: int = _ANYWAY
     """How often since then: as many may be others by now."""
+    _rests_until: float = float("-inf")
 
     async def run(self) -> None:
         """For ever."""
         while True:
-            is_active = False
+            pause = _SOON
             try:
-                is_active = await self._look()
+                pause = await self._look()
             except BrokerError as error:
                 _log.warning("shielding.put_off", error=str(error))
             except Exception as bug:  # noqa: BLE001 - it looks again
                 _log.error("shielding.crashed", exc_info=bug)
-            await asyncio.sleep(self.every if is_active else min(_SOON, self.every))
+            await asyncio.sleep(min(pause, self.every))
 
-    async def _look(self) -> bool:
-        """Whether it is the active one."""
-        state = await self.broker.state()
+    async def _look(self) -> float:
+        """Seconds until the next one: soon, where this is not the active one yet, or there may be more of them."""
+        state, clock = await self.broker.state(), asyncio.get_running_loop().time
+        others = state.dead - state.buried
         self._passed_over += 1
         if not state.is_active:
-            self._seen = 0
-        elif state.dead != self._seen or (state.dead and self._passed_over >= _ANYWAY):
-            withheld = await self.broker.shield(self.exposes)
-            if withheld:
-                _log.warning("dead.withheld", letters=withheld)
-            self._seen, self._passed_over = state.dead, 0
-        return state.is_active
+            self._passed_over = _ANYWAY  # whoever was it meanwhile may have left anything
+            return _SOON
+        is_due = others != self._seen or (state.dead and self._passed_over >= _ANYWAY)
+        if not is_due or clock() < self._rests_until:
+            return self.every
+        began = clock()
+        notes = await self.broker.shield(self.exposes)
+        self._rests_until = clock() + _REST * (clock() - began)
+        for one in notes:
+            names = {"certificate": one.certificate, "renewal_id": one.renewal_id}
+            _log.warning("dead.withheld", **names, reason=one.reason, is_exposed=one.is_exposed)
+        if notes:
+            return _SOON
+        self._seen, self._passed_over = others, 0
+        return self.every

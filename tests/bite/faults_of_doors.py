@@ -303,9 +303,9 @@ OF_DOORS: Final = (
     ),
     Fault(
         "all dead letters are in memory at once",
-        "broker/rabbitmq.py",
-        "            async for one in self._letters(connection):\n",
-        "            for one in [letter async for letter in self._letters(connection)]:\n",
+        "broker/letters.py",
+        "        async for one in letters:\n            is_exposed",
+        "        for one in [letter async for letter in letters]:\n            is_exposed",
         "broker/test_contract_dead.py::test_of_many_dead_letters_no_more_than_the_one_that_is_looked_at_is_in_memory",
     ),
     Fault(

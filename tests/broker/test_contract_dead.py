@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,10 +11,12 @@ import aio_pika
 import pytest
 from aio_pika.message import IncomingMessage
 
-from tests.broker.places import Place, delivered_too_often, place_at, raw, renewal
+from tests.broker.places import Place, Places, delivered_too_often, place_at, raw, renewal, stands, until
 from tests.broker.test_copies import read
 from tests.support.judging import kept_by_all
-from worker.broker.base import EXPOSED, BrokerError, Message, sound_message_id
+from worker.broker import letters as module
+from worker.broker.base import EXPOSED, Broker, BrokerError, Message, sound_message_id
+from worker.broker.letters import held
 from worker.broker.sqlite import SqliteBroker
 from worker.settings.model import Broker as Settings
 from worker.settings.model import Retry
@@ -118,11 +122,79 @@ async def test_of_what_the_broker_itself_gave_up_a_note_is_kept_where_it_may_hol
             asked.append(message.body)
             return judged[message.body]
 
-        assert [await broker.shield(exposes) for _ in range(2)] == [2, 0]
+        assert [len(await broker.shield(exposes)) for _ in range(2)] == [2, 0]
         assert sorted(asked) == sorted([*judged, b"sealed"]), "a note is not asked for again"
         dead = {(one.reason, one.is_withheld, one.is_exposed) for one in await broker.dead()}
         assert dead == {("expired", True, True), ("expired", True, False), ("expired", False, False)}
         assert b"sealed" in [one.message.body for one in await broker.dead()]
+
+
+@pytest.mark.rabbitmq
+async def test_dead_letters_have_one_reader_at_a_time_and_are_counted_meanwhile(
+    rabbit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What he leaves to others would look like all that there is."""
+    async with place_at(rabbit) as place, raw(place) as channel:
+        await published(place, b"1", b"2", b"3")
+        broker, other = place.broker(), place.broker()
+        async with broker.deliveries() as deliveries, asyncio.timeout(60):
+            for _ in range(3):
+                await (await anext(deliveries)).bury("not_found", keep_body=True)
+            await until(partial(stands, broker, dead=3, buried=3))
+            connection = await aio_pika.connect(rabbit)
+            letters = held(connection, place.settings.dead_queue, 10)
+            for _ in range(2):
+                await anext(letters)
+            queue = await channel.get_queue(place.settings.dead_queue, ensure=False)
+            assert (await queue.declare()).message_count == 1
+            assert await stands(broker, dead=3)
+            with monkeypatch.context() as patch:
+                patch.setattr(module, "_PATIENCE", 0.5)
+                for impatient in (other.dead(), other.replay(["x"]), other.drop(["x"]), other.shield(kept_by_all)):
+                    with pytest.raises(BrokerError, match="somebody else is reading"):
+                        await impatient
+            reading = asyncio.create_task(other.dead())
+            await asyncio.sleep(0.5)
+            assert not reading.done()
+            await connection.close()
+            assert [one.message.body for one in await reading] == [b"1", b"2", b"3"]
+        assert [len(one) for one in await asyncio.gather(*(place.broker().dead() for _ in range(6)))] == [3] * 6
+
+
+@pytest.mark.rabbitmq
+async def test_of_very_many_some_are_judged_at_a_time_and_all_in_the_end(
+    rabbit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MOST_NOTES", 3)
+    async with place_at(rabbit) as place, raw(place) as channel:
+        broker = place.broker()
+        await broker.declare()
+        exchange = await channel.get_exchange(place.settings.exchange, ensure=False)
+        for number in range(8):
+            await exchange.publish(aio_pika.Message(b"%d" % number, expiration=0.01), "certificate.renewed")
+        await until(lambda: counts(broker, 8))
+        assert [len(await broker.shield(lambda _message: False)) for _ in range(4)] == [3, 3, 2, 0]
+        assert all(one.is_withheld for one in await broker.dead())
+        assert await counts(broker, 8)
+
+
+async def counts(broker: Broker, dead: int) -> bool:
+    return len(await broker.dead()) == dead
+
+
+async def test_a_note_says_when_it_was_given_up_what_it_stands_for(places: Places) -> None:
+    async with places(delivery_limit=1) as place:
+        await published(place, b"a key")
+        broker = place.broker()
+        await delivered_too_often(broker)
+        await until(lambda: counts(broker, 1))
+        [one] = await broker.dead()
+        assert one.since is not None
+        await asyncio.sleep(1.5)
+        [note] = await broker.shield(lambda _message: True)
+        [kept] = await broker.dead()
+    assert (note.is_exposed, kept.is_exposed) == (True, True)
+    assert [abs((found.since or one.since) - one.since) < timedelta(seconds=1) for found in (note, kept)] == [True] * 2
 
 
 async def test_of_what_was_delivered_too_often_a_note_is_kept_where_it_may_hold_a_key(tmp_path: Path) -> None:
@@ -131,7 +203,7 @@ async def test_of_what_was_delivered_too_often_a_note_is_kept_where_it_may_hold_
         await broker.publish_renewal(renewal(body))
     await delivered_too_often(broker, 2)
     judged = {b"a key": True, b"sealed": None}
-    assert [await broker.shield(lambda message: judged[message.body]) for _ in range(2)] == [1, 0]
+    assert [len(await broker.shield(lambda message: judged[message.body])) for _ in range(2)] == [1, 0]
     dead = {(one.reason, one.is_withheld, one.is_exposed) for one in await broker.dead()}
     assert dead == {("delivery_limit", True, True), ("delivery_limit", False, False)}
     assert not any(b"a key" in file.read_bytes() for file in tmp_path.iterdir())
@@ -146,7 +218,7 @@ async def test_what_was_replayed_and_then_died_of_deliveries_is_judged_too(tmp_p
     [one] = await broker.dead()
     assert await broker.replay([one.id]) == [one.id]
     await delivered_too_often(broker)
-    assert [await broker.shield(lambda _message: True) for _ in range(2)] == [1, 0]
+    assert [len(await broker.shield(lambda _message: True)) for _ in range(2)] == [1, 0]
     assert not any(b"a key" in file.read_bytes() for file in tmp_path.iterdir())
     await broker.close()
 
@@ -169,7 +241,7 @@ async def test_of_many_dead_letters_no_more_than_the_one_that_is_looked_at_is_in
         while len(await broker.dead()) < 8:
             await asyncio.sleep(0.05)
         gc.collect()
-        assert await broker.shield(exposes) == 0
+        assert not await broker.shield(exposes)
         assert len(await broker.dead()) == 8
     assert (len(alive), max(alive) <= 2) == (8, True), alive
 
@@ -202,6 +274,6 @@ async def test_what_the_embedded_broker_gives_up_by_itself_holds_no_key_from_the
     dead = {(one.reason, one.is_withheld, one.is_exposed) for one in await broker.dead()}
     assert dead == {("delivery_limit", True, True), ("delivery_limit", False, False)}
     if kind is Read:
-        assert await broker.shield(exposes) == 0, "and erased at the next look"
+        assert not await broker.shield(exposes), "and erased at the next look"
     assert not any(b"a key" in file.read_bytes() for file in tmp_path.iterdir())
     await broker.close()

@@ -2,17 +2,16 @@
 
 import argparse
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
 
 import pytest
 
 from tests.support.clouds import renewal
 from tests.support.gateways import AUTHORITY
-from tests.support.virtual_time import run_virtual
 from worker.broker.base import EXPOSED, Dead, Message, withheld
-from worker.commands.dead import _age, _asked_for, _list
+from worker.commands.dead import _age, _drop, _list, _replay
 from worker.settings import Settings
 from worker.shielding import exposes
 
@@ -78,35 +77,23 @@ def test_what_no_worker_has_seen_is_judged_as_a_worker_does(body: bytes, is_expo
     )
 
 
-@dataclass
-class Looked:
-    """A broker whose dead letters are in another's hands for a while."""
+class Shared:
+    """A broker whose dead letters others take, too: but for the first they are gone by now."""
 
-    looks: list[list[Dead]]
-    is_at_work: bool = True
+    async def drop(self, ids: Sequence[str]) -> Sequence[str]:
+        return ids[:1]
 
-    async def dead(self) -> list[Dead]:
-        return self.looks.pop(0)
-
-    async def is_served(self) -> bool:
-        return self.is_at_work
+    async def replay(self, ids: Sequence[str], heard: Callable[[str], None]) -> Sequence[str]:
+        heard(ids[0])
+        return ids[:1]
 
 
-@pytest.mark.parametrize(
-    ("looks", "ids", "is_at_work", "left"),
-    [
-        ([[], ALL], (), True, 0),
-        ([ALL[:1], ALL[:2]], ("a",), True, 0),
-        ([[], [], [], ALL], (), True, 1),
-        ([[], ALL], (), False, 1),
-        ([ALL, ALL], (), True, 1),
-    ],
-)
-def test_while_a_worker_looks_at_them_nobody_is_told_that_they_are_not_there(
-    looks: list[list[Dead]], ids: tuple[str, ...], *, is_at_work: bool, left: int
+@pytest.mark.parametrize("act", [_drop, _replay])
+async def test_what_was_gone_before_it_could_be_put_back_or_dropped_is_told(
+    act: Callable[..., Awaitable[int]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    broker: Any = Looked(list(looks), is_at_work)
-    args = argparse.Namespace(ids=ids, certificate=None)
-    found = run_virtual(_asked_for(broker, args))
-    assert len(broker.looks) == left
-    assert [one.id for one in found] == [one.id for one in sorted(looks[-left - 1], key=_age)]
+    args = argparse.Namespace(ids=(), json=True, wait=None)
+    assert await act(Shared(), ALL, args) == 1
+    said = capsys.readouterr()
+    assert json.loads(said.out)["unknown"] == ["a", "c"]
+    assert "not found: a, c" in said.err

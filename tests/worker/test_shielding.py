@@ -17,7 +17,7 @@ from tests.support.clouds import renewal, running, settings_for
 from tests.support.virtual_time import run_virtual
 from tests.worker.test_consumer import AUTHORITY, NAMES
 from worker.beside import beside
-from worker.broker.base import BrokerError, BrokerLostError, BrokerState, Exposes
+from worker.broker.base import BrokerError, BrokerLostError, BrokerState, Dead, Exposes, Message, withheld
 from worker.commands.reading import broker_to_read
 from worker.sandbox import Sandbox
 from worker.shielding import Shielding, exposes
@@ -37,15 +37,19 @@ class Dying:
         self.looks.append(number)
         return self.states[min(number, len(self.states) - 1)] or BrokerState(is_connected=False, is_active=False)
 
-    async def shield(self, _exposes: Exposes, /) -> int:
+    notes: list[Dead] = field(default_factory=list)
+    seconds: float = 0
+
+    async def shield(self, _exposes: Exposes, /) -> Sequence[Dead]:
         self.shielded.append(self.looks[-1])
+        await asyncio.sleep(self.seconds)
         if self.errors:
             raise self.errors.pop(0)
-        return 1
+        return [self.notes.pop()] if self.notes else []
 
 
-def dead(count: int) -> BrokerState:
-    return BrokerState(is_connected=True, is_active=True, dead=count)
+def dead(count: int, buried: int = 0) -> BrokerState:
+    return BrokerState(is_connected=True, is_active=True, dead=count, buried=buried)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +60,7 @@ def dead(count: int) -> BrokerState:
         ([dead(1), dead(1), dead(2), dead(2), dead(1)], [0, 2, 4, 14]),
         ([dead(1), None, dead(1)], [0, 2, 12]),
         ([dead(1), dead(0)], [0, 1]),
+        ([dead(1), dead(3, buried=2), dead(4, buried=2)], [0, 2, 12]),
     ],
 )
 def test_the_active_worker_looks_at_the_dead_whenever_there_are_others_and_now_and_then_anyway(
@@ -72,7 +77,9 @@ def test_the_active_worker_looks_at_the_dead_whenever_there_are_others_and_now_a
 
 
 def test_what_goes_wrong_is_told_and_tried_again() -> None:
-    broker: Any = Dying([dead(1)], errors=[BrokerError("busy"), BrokerLostError("gone"), ValueError("a bug")])
+    note = Dead("m1", Message(withheld("expired", is_exposed=True), ""), "expired", "shop", "r1", None)
+    errors = [BrokerError("busy"), BrokerLostError("gone"), ValueError("a bug")]
+    broker: Any = Dying([dead(1)], errors=errors, notes=[note])
 
     async def look() -> None:
         async with beside(Shielding(broker, lambda _message: None).run()):
@@ -82,7 +89,20 @@ def test_what_goes_wrong_is_told_and_tried_again() -> None:
         run_virtual(look())
     told = [one["event"] for one in log]
     assert told == ["shielding.put_off", "shielding.put_off", "shielding.crashed", "dead.withheld"]
-    assert len(broker.shielded) == 4
+    assert len(broker.shielded) == 5, "once more, for there may be more"
+    names = ("certificate", "renewal_id", "reason", "is_exposed")
+    assert [log[-1][name] for name in names] == ["shop", "r1", "expired", True]
+
+
+def test_nobody_is_kept_from_the_dead_letters_for_more_than_a_tenth_of_the_time() -> None:
+    broker: Any = Dying([dead(number) for number in range(1, 1000)], seconds=40)
+
+    async def look() -> None:
+        async with beside(Shielding(broker, lambda _message: None).run()):
+            await asyncio.sleep(4000)
+
+    run_virtual(look())
+    assert len(broker.shielded) == 10
 
 
 def test_a_worker_leaves_no_key_among_the_dead_of_its_file(tmp_path: Path) -> None:

@@ -201,6 +201,8 @@ class BrokerState:
     """Whether the history could be read when somebody asked for it last."""
     parked: int = 0
     dead: int = 0
+    buried: int = 0
+    """How many this very process has put among the dead: those it has judged. Not told where looking costs nothing."""
     ready: int = 0
     """Given to nobody yet."""
     room: int = 0
@@ -260,8 +262,11 @@ class Broker(Protocol):
         """Everything in the dead queue, oldest first; nothing is taken out."""
         ...
 
-    async def shield(self, exposes: Exposes, /) -> int:
-        """Puts a note in the place of each that the broker itself has given up and that must not be kept; how many."""
+    async def shield(self, exposes: Exposes, /) -> Sequence[Dead]:
+        """Puts a note in the place of what the broker itself has given up and must not be kept; those notes.
+
+        Not of all at once where there are many: there are no more when it returns none.
+        """
         ...
 
     async def replay(self, ids: Sequence[str], heard: Callable[[str], None] = unheard) -> Sequence[str]:

@@ -80,8 +80,11 @@ def again(message: Message, *, attempt: int = 1) -> Sending:
     )
 
 
-def given_up(message: Message, reason: str, about: About, *, keep_body: bool) -> Sending:
-    """A copy for the dead queue. The broker keeps bodies on disk: one that may hold a key becomes a note."""
+def given_up(message: Message, reason: str, about: About, *, keep_body: bool, since: datetime | None = None) -> Sending:
+    """A copy for the dead queue. The broker keeps bodies on disk: one that may hold a key becomes a note.
+
+    `since`: when it was given up; now, where nobody says.
+    """
     is_exposed = about.get("is_exposed", False)
     told: dict[str, str | None] = {
         _REASON: reason,
@@ -89,7 +92,7 @@ def given_up(message: Message, reason: str, about: About, *, keep_body: bool) ->
         _RENEWAL: about.get("renewal_id"),
         _TOLD_AT: about.get("told_at"),
         _PRODUCER: message.user_id or "",
-        _SINCE: datetime.now(UTC).isoformat(timespec="seconds"),
+        _SINCE: (since or datetime.now(UTC)).isoformat(timespec="milliseconds"),
         _WARNING: EXPOSED if is_exposed else None,
     }
     headers: dict[str, str | int] = {name: value for name, value in told.items() if value is not None}
@@ -123,7 +126,7 @@ def note_of_unseen(incoming: AbstractIncomingMessage, worker: str, *, is_exposed
     """What is put in its place."""
     dead = dead_letter(incoming, worker)
     about = About(certificate=dead.certificate, renewal_id=dead.renewal_id, is_exposed=is_exposed)
-    return given_up(dead.message, dead.reason, about, keep_body=False)
+    return given_up(dead.message, dead.reason, about, keep_body=False, since=dead.since)
 
 
 def dead_id(incoming: AbstractIncomingMessage) -> str:

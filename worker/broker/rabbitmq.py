@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection,
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Final, Unpack
 
 import structlog
@@ -35,15 +36,13 @@ from worker.broker.copies import (
     dead_id,
     dead_letter,
     given_up,
-    is_unseen,
-    note_of_unseen,
     opened,
     redeliveries,
     traced,
 )
 from worker.broker.declaring import prepare
 from worker.broker.facts import Facts, Told
-from worker.broker.letters import dropped, held
+from worker.broker.letters import age, dropped, held, shielded
 from worker.broker.publishing import Publisher, Sending
 from worker.broker.recall import Recall
 from worker.broker.rights import tried
@@ -98,6 +97,7 @@ class RabbitDelivery:
 
     async def bury(self, reason: str, *, keep_body: bool, **about: Unpack[About]) -> None:
         await self._move(DEAD, given_up(self.message, reason, about, keep_body=keep_body))
+        self.broker.buried += 1
 
     async def _move(self, routing_key: str, copy: Sending) -> None:
         """What is delivered elsewhere by now is not copied."""
@@ -139,6 +139,7 @@ class RabbitBroker:
         self._session: Session | None = None
         self._recall = self._new_recall()
         self._told_last: object = None
+        self.buried = self._dead = 0
         self._ways = Ways(
             self._connector, self._topology, may_declare=settings.declare_, every=_LOOKS_PER_MENDING * look_every
         )
@@ -277,28 +278,22 @@ class RabbitBroker:
 
     async def dead(self) -> Sequence[Dead]:
         async with self._connector.connected() as connection:
-            return [dead_letter(one, self.user) async for one in self._letters(connection)]
+            return sorted([dead_letter(one, self.user) async for one in self._letters(connection)], key=age)
 
     def _letters(self, connection: AbstractConnection) -> AsyncGenerator[AbstractIncomingMessage]:
         return held(connection, self._settings.dead_queue, self.timeout)
 
-    async def shield(self, exposes: Exposes, /) -> int:
-        count = 0
+    async def shield(self, exposes: Exposes, /) -> Sequence[Dead]:
         async with self._connector.connected() as connection:
-            async for one in self._letters(connection):
-                is_exposed = exposes(opened(one, self.user)) if is_unseen(one, self.user) else None
-                if is_exposed is not None:
-                    await self.copy(DEAD, note_of_unseen(one, self.user, is_exposed=is_exposed))
-                    async with guarded("settling", self.timeout):
-                        await one.ack()
-                    count += 1
-        return count
+            letters, put = self._letters(connection), partial(self.copy, DEAD)
+            return await shielded(letters, self.user, exposes, put, self.timeout)
 
     async def replay(self, ids: Sequence[str], heard: Callable[[str], None] = unheard) -> Sequence[str]:
         found = []
         async with self._connector.connected() as connection:
             # All are found before the first is put back: it may be among the dead again in a moment.
-            for one in [letter async for letter in self._letters(connection) if dead_id(letter) in ids]:
+            wanted = [letter async for letter in self._letters(connection) if dead_id(letter) in ids]
+            for one in sorted(wanted, key=lambda letter: age(dead_letter(letter, self.user))):
                 await self.copy(AGAIN, again(opened(one, self.user)))
                 async with guarded("settling", self.timeout):
                     await one.ack()
@@ -337,10 +332,13 @@ class RabbitBroker:
         state = BrokerState(True, session.is_active, is_taking, is_remembering)
         try:
             async with guarded("counting", _COUNTING_SECONDS):
-                ready, dead, *parked = [count for count, _ in await counted(session.connection, *names)]
+                (ready, _), (dead, readers), *parked = await counted(session.connection, *names)
         except BrokerError:
             return replace(state, is_connected=not session.is_lost)
-        return replace(state, parked=sum(parked), dead=dead, ready=ready, room=session.room)
+        # While somebody reads them they are in his hands, and not counted.
+        self._dead = max(dead, self._dead) if readers else dead
+        told = sum(count for count, _ in parked)
+        return replace(state, parked=told, dead=self._dead, ready=ready, room=session.room, buried=self.buried)
 
     async def rights(self) -> Sequence[Right]:
         async with self._connector.connected() as connection:

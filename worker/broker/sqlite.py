@@ -234,18 +234,19 @@ class SqliteBroker:
         rows = await self._read("SELECT * FROM messages WHERE state = 'dead' ORDER BY since, number")
         return [dead_letter_of(row) for row in rows]
 
-    async def shield(self, exposes: Exposes, /) -> int:
+    async def shield(self, exposes: Exposes, /) -> Sequence[Dead]:
         """Nothing expires here, but what was delivered too often was given up without a worker's look."""
-        count = 0
+        notes = []
         for row in await self._read(UNSEEN):
             dead = dead_letter_of(row)
             is_exposed = None if dead.is_withheld else exposes(dead.message)
             if is_exposed is not None:
                 note = note_of(dead.reason, {"is_exposed": is_exposed})
-                count += await self.write(WITHHOLD, (dead.certificate, dead.renewal_id, *note, row["number"]))
-        if count or self._owes_erasure:
+                if await self.write(WITHHOLD, (dead.certificate, dead.renewal_id, *note, row["number"])):
+                    notes.append(replace(dead, message=replace(dead.message, body=note[0])))
+        if notes or self._owes_erasure:
             await self.erase()
-        return count
+        return notes
 
     async def replay(self, ids: Sequence[str], heard: Callable[[str], None] = unheard) -> Sequence[str]:
         found = []

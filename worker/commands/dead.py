@@ -29,7 +29,6 @@ from worker.shielding import judge_of
 from worker.telemetry import configure_logs
 
 _BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
-_PAUSES: Final = (0.5, 1.0)
 _UNKNOWN: Final = Told("unknown", "not_told")
 _WHICH: Final = "`rotation-worker dead list` shows which there are"
 
@@ -55,8 +54,9 @@ def execute(args: argparse.Namespace) -> int:
 async def _with_broker(settings: Settings, args: argparse.Namespace) -> int:
     broker = broker_to_read(settings)
     try:
-        await broker.shield(judge_of(settings))
-        dead = await _asked_for(broker, args)
+        while await broker.shield(judge_of(settings)):
+            pass
+        dead = sorted((one for one in await broker.dead() if args.certificate in (None, one.certificate)), key=_age)
         if args.certificate is not None and not dead:
             certificate_named(settings, args.certificate)
         if args.action == "list":
@@ -64,16 +64,6 @@ async def _with_broker(settings: Settings, args: argparse.Namespace) -> int:
         return await (_replay if args.action == "replay" else _drop)(broker, dead, args)
     finally:
         await broker.close()
-
-
-async def _asked_for(broker: Broker, args: argparse.Namespace) -> Sequence[Dead]:
-    """In order of time. While a worker at work looks at them, RabbitMQ gives nobody else any: then after a pause."""
-    for pause in (*_PAUSES, None):
-        dead = [one for one in await broker.dead() if args.certificate in (None, one.certificate)]
-        if pause is None or (dead and not _chosen(dead, args)[1]) or not await broker.is_served():
-            break
-        await asyncio.sleep(pause)
-    return sorted(dead, key=_age)
 
 
 def _age(dead: Dead) -> datetime:
@@ -124,6 +114,7 @@ class Replay:
     replayed: Sequence[str]
     withheld: Sequence[str]
     unknown: Sequence[str]
+    """Names of none that was there; and what was chosen, and was gone when it was to be put back."""
     ended: Sequence[tuple[Dead, Told]] | None = None
 
     @property
@@ -144,6 +135,7 @@ async def _drop(broker: Broker, dead: Sequence[Dead], args: argparse.Namespace) 
     chosen, unknown = _chosen(dead, args)
     gone = set(await broker.drop([one.id for one in chosen]) if chosen else ())
     dropped = [one for one in chosen if one.id in gone]
+    unknown = [*unknown, *(one.id for one in chosen if one.id not in gone)]
     if args.json:
         print_json({"dropped": [_described(one) for one in dropped], "unknown": unknown})
     for one in () if args.json else dropped:
@@ -159,7 +151,8 @@ async def _replay(broker: Broker, dead: Sequence[Dead], args: argparse.Namespace
     kept = [one for one in chosen if not one.is_withheld]
     async with progress() as parts:
         replayed = await _put_back(broker, kept, parts) if kept else ()
-        done = Replay(replayed, withheld, unknown)
+        lost = [one.id for one in kept if one.id not in set(replayed)]
+        done = Replay(replayed, withheld, [*unknown, *lost])
         if args.wait is not None:
             back = [one for one in kept if one.id in set(replayed)]
             done = replace(done, ended=await _ended(broker, back, args.wait, parts) if back else ())
