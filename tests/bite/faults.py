@@ -3,6 +3,7 @@
 from typing import Final
 
 from tests.bite.faults_at_the_edges import AT_THE_EDGES
+from tests.bite.faults_of_dead_letters import OF_DEAD_LETTERS
 from tests.bite.faults_of_doors import OF_DOORS
 from tests.bite.faults_of_hindsight import OF_HINDSIGHT
 from tests.bite.faults_of_input import OF_INPUT
@@ -34,6 +35,7 @@ FAULTS: Final = (
     *OF_TELLING,
     *OF_HINDSIGHT,
     *OF_DOORS,
+    *OF_DEAD_LETTERS,
     *OF_READING,
     *OF_SIGHT,
     *OF_THE_PAGE,

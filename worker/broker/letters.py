@@ -16,7 +16,7 @@ from worker.broker.copies import dead_id, dead_letter, is_unseen, note_of_unseen
 from worker.broker.publishing import Sending
 
 _BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
-_PATIENCE: Final = 10.0
+_PATIENCE: Final = 30.0
 _PAUSE: Final = 0.2
 _ARRIVES_IN: Final = 1.0
 _LOOKS_AT_THE_END: Final = 10
@@ -75,14 +75,26 @@ async def _turn(connection: AbstractConnection, queue_name: str, seconds: float)
         async with guarded(f"reading {queue_name}", seconds):
             [(ready, readers)] = await counted(connection, queue_name)
             if not readers:
-                turn = await _begun(connection, queue_name) if ready else None
-                if turn is not None or not ready:
+                if not ready and await _is_empty(connection, queue_name):
+                    return None
+                if (turn := await _begun(connection, queue_name)) is not None:
                     return turn
         if clock() > until:
             raise BrokerError(
                 "somebody else is reading the dead letters just now: nobody sees them until that has ended"
             )
         await asyncio.sleep(uniform(_PAUSE / 2, _PAUSE))  # noqa: S311 - of two that collide one is to be first
+
+
+async def _is_empty(connection: AbstractConnection, queue_name: str) -> bool:
+    """Counting needs no right to read."""
+    channel = await connection.channel(publisher_confirms=False)
+    try:
+        queue = await channel.get_queue(queue_name, ensure=False)
+        return await queue.get(fail=False, timeout=None) is None
+    finally:
+        if not channel.is_closed:
+            await channel.close()
 
 
 async def _begun(connection: AbstractConnection, queue_name: str) -> _Turn | None:

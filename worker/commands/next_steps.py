@@ -29,6 +29,7 @@ _RIGHTS: Final = "give the user the rights that `rotation-worker topology export
 _BY_TEXT: Final[Sequence[tuple[str, str]]] = (
     ("Address already in use", "stop what listens there, or set http.listen to another port"),
     ("cannot listen there", "set http.listen to an address of this machine, such as 127.0.0.1:8080"),
+    ("somebody else is reading the dead letters", "try it again in a minute"),
     ("No space left on device", _NO_ROOM),
     ("disk is full", _NO_ROOM),
     ("Permission denied", _NO_RIGHT),
