@@ -12,6 +12,7 @@ from worker.broker.base import BrokerError
 from worker.core.deployment import Certificate, Deployment
 from worker.core.errors import RotationError
 from worker.core.moving import Replaced, replaced_ones
+from worker.core.past import Placed
 from worker.core.planning import Stored
 from worker.core.retirement import is_claimed, was_proven
 from worker.effort import Effort, spending
@@ -136,7 +137,7 @@ class Retiring:
     async def _look_at(self, certificate: Certificate) -> float | None:
         """As `_one`: by reading only, and behind everything else that waits for the gateways, until one is due."""
         with spending(Effort(is_background=True)):
-            found = await self._found(certificate)
+            found = await self._found(certificate)  # by when they were stored: no earlier than by their success
         if not any(one.kept.over for one in found):
             return _soonest(found)
         # No longer behind everything else: a rotation of this certificate may wait for its turn.
@@ -150,8 +151,8 @@ class Retiring:
 
         What is not proven yet is looked at again when its rotation has ended.
         """
-        found = await self._found(certificate)
         past = await self.past(certificate.name)
+        found = await self._found(certificate, past)
         proven = [one for one in found if was_proven(one.kept.present, past)]
         if len(proven) < len(found):
             _log.info("retiring.unproven")
@@ -171,14 +172,14 @@ class Retiring:
             self.retired(gateway)
         return is_gone
 
-    async def _found(self, certificate: Certificate) -> Sequence[Found]:
+    async def _found(self, certificate: Certificate, past: Sequence[Placed] = ()) -> Sequence[Found]:
         self.rotator.check_open({one.gateway for one in certificate.deployments})
-        found = await together([self._kept(one) for one in certificate.deployments])
+        found = await together([self._kept(one, past) for one in certificate.deployments])
         return [one for one in found if one is not None]
 
-    async def _kept(self, deployment: Deployment) -> Found | None:
+    async def _kept(self, deployment: Deployment, past: Sequence[Placed]) -> Found | None:
         observed = await self.rotator.gateways[deployment.gateway].observe(deployment, None, elsewhere=False)
-        kept = replaced_ones(deployment, observed)
+        kept = replaced_ones(deployment, observed, past)
         return None if kept is None else Found(deployment, kept)
 
 

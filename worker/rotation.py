@@ -201,7 +201,7 @@ class Rotator:
             if leaf is not None and urgency.undo_until is None and not gateway.tells_beginnings:
                 seen = recognised(seen, past, leaf, snapshot)
             is_short = self._snapshots.is_short(deployment, leaf)
-            step = plan(deployment, seen, leaf, urgency=known, claimed=self.claimed, is_short=is_short)
+            step = plan(deployment, seen, leaf, urgency=known, claimed=self.claimed, is_short=is_short, past=past)
             await give_way(len(observed.bound))
             step = await with_expiry(gateway, deployment, step, observed, schedule)
             return snapshot.told(step, urgency)

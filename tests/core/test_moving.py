@@ -1,6 +1,7 @@
 """Planning where bindings move to a new stored certificate, in waves."""
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from tests.support.values import bound, current, day, deployment, domain, leaf, 
 from worker.core.deployment import Deployment
 from worker.core.errors import RefusedError
 from worker.core.moving import Replaced, replaced_ones, waves
-from worker.core.planning import Bound, Create, Keep, Observed, Plan, Superseded, previous_of
+from worker.core.past import Placed
+from worker.core.planning import Bound, Create, Keep, Observed, Plan, Stored, Superseded, previous_of
 from worker.core.strategies import plan
 
 BLUE = stored(certificate_id="blue", name="shop_" + "01" * 6, stored_at=day(2))
@@ -21,6 +23,11 @@ A, B = domain(), domain("b.example.com")
 
 def target(**overrides: Any) -> Deployment:
     return deployment(**{"strategy": "blue_green", "certificate_id": None, "name": "shop", **overrides})
+
+
+def succeeded(when: datetime | None, *, is_told: bool = True) -> Placed:
+    serial = str(GREEN.serial_number)
+    return Placed("r1", leaf().fingerprint_sha256, day(10), day(30), is_told, serial_number=serial, at=when)
 
 
 def at(one: Any, holder: Any, *, flag: bool | None = False) -> Bound:
@@ -82,9 +89,31 @@ def test_a_client_ca_that_would_be_lost_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("kept", "retired"), [(0, (BLUE,)), (7199, (BLUE,)), (7200, (BLUE,)), (7201, ())])
-def test_the_old_one_is_kept_for_as_long_as_is_asked_after_the_new_one_came(kept: int, retired: object) -> None:
-    seen = Observed(GREEN, (at(A, GREEN),), (BLUE,), at=day(12) + timedelta(seconds=7200))
-    assert planned(seen, retire_after_seconds=kept).retire == retired
+def test_the_old_one_is_kept_for_as_long_as_is_asked_after_the_new_one_has_succeeded(
+    kept: int, retired: object
+) -> None:
+    seen = Observed(GREEN, (at(A, GREEN),), (BLUE,), at=day(14) + timedelta(seconds=7200))
+    todo = plan(target(retire_after_seconds=kept), seen, leaf(), past=[succeeded(day(14))])
+    assert isinstance(todo, Plan)
+    assert todo.retire == retired
+
+
+@pytest.mark.parametrize("to_move", [BLUE, GREEN])
+@pytest.mark.parametrize("past", [(), (succeeded(None),), (succeeded(day(14), is_told=False),)])
+def test_an_attempt_that_comes_late_leaves_the_old_one_until_so_long_after_its_own_success(
+    to_move: Stored, past: Sequence[Placed]
+) -> None:
+    seen = Observed(GREEN, (at(A, GREEN), at(B, to_move)), (BLUE,), at=day(15))
+    step = plan(target(retire_after_seconds=3600), seen, leaf(), past=past)
+    assert isinstance(step, Plan)
+    assert step.retire == ()
+
+
+def test_what_serves_anybody_again_is_not_over_however_long_ago_it_was_replaced() -> None:
+    seen = Observed(GREEN, (at(A, GREEN), at(B, BLUE)), (BLUE,), at=day(20))
+    step = plan(target(retire_after_seconds=3600), seen, leaf(), past=[succeeded(day(14))])
+    assert isinstance(step, Plan)
+    assert ([one.name for one in step.attach], step.retire) == ([B.name], ())
 
 
 def test_one_that_is_replaced_now_is_kept_first_where_it_shall_be_kept() -> None:
@@ -131,10 +160,14 @@ def kept(seen: Observed, **overrides: Any) -> Replaced:
 
 
 @pytest.mark.parametrize(("passed", "left"), [(0, 3600), (3599, 1), (3600, 0), (7200, -3600)])
-def test_what_was_replaced_is_kept_for_a_while_counted_from_when_the_present_one_was_stored(
-    passed: int, left: int
+@pytest.mark.parametrize("began", [day(11), day(14)])
+def test_what_was_replaced_is_kept_for_a_while_counted_from_when_that_had_succeeded(
+    passed: int, left: int, began: datetime
 ) -> None:
-    found = kept(Observed(GREEN, (at(A, GREEN),), (BLUE,), at=day(12) + timedelta(seconds=passed)))
+    """Or was stored, where the clocks differ, and where nobody tells."""
+    seen = Observed(GREEN, (at(A, GREEN),), (BLUE,), at=max(began, day(12)) + timedelta(seconds=passed))
+    found = replaced_ones(target(retire_after_seconds=3600), seen, [succeeded(began)])
+    assert found is not None
     assert (found.present, found.moved, found.waiting) == (GREEN, [A], [(BLUE, left)])
     assert found.over == ([BLUE] if left <= 0 else [])
 

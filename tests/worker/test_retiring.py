@@ -133,6 +133,14 @@ def test_what_is_kept_is_deleted_when_its_time_is_over_and_only_looked_at_before
     assert place.counted == ["apig"]
 
 
+def test_its_time_begins_with_the_success_however_long_before_the_new_one_was_stored() -> None:
+    """Also where a worker begins in between: the one before had told of it."""
+    place = Place(history=[replace(SUCCEEDED, at=BEGAN + timedelta(hours=2))])
+    after(place, 2.5 * HOUR)
+    assert place.cloud.deleted == []
+    assert after(place, 6 * HOUR).cloud.deleted == [("blue", 3 * HOUR)]
+
+
 def test_what_is_over_already_goes_as_soon_as_a_worker_is_the_active_one() -> None:
     place = Place(is_active=False)
     after(place, 3 * HOUR, at={2 * HOUR: lambda _: setattr(place, "is_active", True)})
@@ -253,9 +261,14 @@ async def test_the_old_one_outlives_its_replacement_for_as_long_as_is_asked(
                 await until(lambda: blue not in world.certificates)
         if is_restarted:
             assert blue in world.certificates
-            for one in world.certificates.values():  # so long passes while no worker is there
-                one.created_at -= timedelta(seconds=KEPT - 1)
-            async with running(settings):
+            # As if so long had passed while no worker was there.
+            sooner = settings_for(
+                sandbox,
+                AUTHORITY,
+                tmp_path,
+                {"shop": ({**target, "retire_after_seconds": 3, "domains": ("a.example.com",)},)},
+            )
+            async with running(sooner):
                 await until(lambda: blue not in world.certificates)
         [made], [gone] = world.calls("create_certificate"), world.calls("delete_certificate")
         assert is_restarted or gone.at - made.at > kept - 1, "clouds tell whole seconds"

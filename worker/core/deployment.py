@@ -63,7 +63,7 @@ class Deployment:
     waves: Sequence[float] = (1, 0.1, 1.0)
     """How many bindings have moved after each wave: whole numbers count, fractions are shares of all."""
     retire_after_seconds: float = 0
-    """For so long the old stored certificate is kept, once nothing is bound to it any more."""
+    """For so long the old stored certificate is kept after what replaced it has succeeded."""
 
     @property
     def moves(self) -> bool:

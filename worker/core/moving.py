@@ -14,6 +14,7 @@ from worker.core.covering import check_names
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import RefusedError
 from worker.core.outcome import Previous
+from worker.core.past import Placed
 from worker.core.planning import (
     Bound,
     Create,
@@ -29,6 +30,7 @@ from worker.core.planning import (
     supersedes,
     with_flag,
 )
+from worker.core.retirement import succeeded_at
 from worker.core.uploads import Joint, base_name, uploaded_name
 from worker.core.urgency import Urgency
 
@@ -50,8 +52,10 @@ class Replaced:
         return [one for one, left in self.waiting if left <= 0]
 
 
-def plan_blue_green(deployment: Deployment, observed: Observed, leaf: Leaf, urgency: Urgency) -> Plan | Superseded:
-    """At APIG: a new stored certificate, to which the domains move."""
+def plan_blue_green(
+    deployment: Deployment, observed: Observed, leaf: Leaf, urgency: Urgency, past: Sequence[Placed] = ()
+) -> Plan | Superseded:
+    """At APIG: a new stored certificate, to which the domains move. `past`: what was put there before, oldest first."""
     check_names(deployment, [bound.binding for bound in observed.bound], leaf)
     has_ca = any(one.has_trusted_root_ca for one in _serving(observed))
     if has_ca and deployment.trusted_root_ca is None:
@@ -61,7 +65,7 @@ def plan_blue_green(deployment: Deployment, observed: Observed, leaf: Leaf, urge
     step = _plan_moving(deployment, observed, leaf, urgency, green, joint="_")
     if isinstance(step, Superseded):
         return step
-    return replace(step, retire=tuple(_to_retire(deployment, observed, green)))
+    return replace(step, retire=tuple(_to_retire(deployment, observed, green, past)))
 
 
 def plan_replace(deployment: Deployment, observed: Observed, leaf: Leaf, urgency: Urgency) -> Plan | Superseded:
@@ -216,11 +220,22 @@ def _previous(rows: Sequence[Bound], green: Stored | None, *, default: Stored | 
     return None if latest is None else previous_of(latest)
 
 
-def _to_retire(deployment: Deployment, observed: Observed, green: Stored | None) -> Iterator[Stored]:
-    """The deployment's own others whose time has come."""
+def _to_retire(
+    deployment: Deployment, observed: Observed, green: Stored | None, past: Sequence[Placed]
+) -> Iterator[Stored]:
+    """The deployment's own others whose time has come; where they are kept, it begins with the success of what follows.
+
+    So nothing is over that still serves, nor before the renewed one has succeeded.
+    """
     present = green if green is not None else _present(observed)
+    proven_at = None if present is None else succeeded_at(present, past)
+    is_kept = deployment.retire_after_seconds > 0
+    if is_kept and green is not None and proven_at is None:
+        return
+    serving = {one.certificate_id for one in _serving(observed)}
     for one in _others(observed, green):
-        if deployment.retire_after_seconds == 0 or (one != present and _is_over(one, present, deployment, observed)):
+        is_idle = one.certificate_id not in serving
+        if not is_kept or (is_idle and _is_over(one, present, deployment, observed, proven_at)):
             yield one
 
 
@@ -230,23 +245,31 @@ def _present(observed: Observed) -> Stored | None:
     return max((one for one in _own(observed) if one.certificate_id in serving), key=_began, default=None)
 
 
-def _is_over(one: Stored, present: Stored | None, deployment: Deployment, observed: Observed) -> bool:
+def _is_over(
+    one: Stored, present: Stored | None, deployment: Deployment, observed: Observed, proven_at: datetime | None
+) -> bool:
     """Whether it was left by an attempt that failed, or was replaced by the present one long enough ago."""
     if present is None or one.stored_at is None or present.stored_at is None:
         return present is None
-    left = _seconds_left(one, present, deployment, observed)
+    left = _seconds_left(one, present, deployment, observed, proven_at)
     return one.stored_at > present.stored_at or (left is not None and left <= 0)
 
 
-def _seconds_left(one: Stored, present: Stored, deployment: Deployment, observed: Observed) -> float | None:
-    """Until it has been kept for long enough; None where the present one has not replaced it, as far as is known."""
+def _seconds_left(
+    one: Stored, present: Stored, deployment: Deployment, observed: Observed, proven_at: datetime | None
+) -> float | None:
+    """Until it has been kept for long enough; None where the present one has not replaced it, as far as is known.
+
+    Where nobody tells when that succeeded (`proven_at`), it is counted from when it was stored.
+    """
     if observed.at is None or one.stored_at is None or present.stored_at is None or one.stored_at > present.stored_at:
         return None
-    return deployment.retire_after_seconds - (observed.at - present.stored_at).total_seconds()
+    began = present.stored_at if proven_at is None else max(present.stored_at, proven_at)
+    return deployment.retire_after_seconds - (observed.at - began).total_seconds()
 
 
-def replaced_ones(deployment: Deployment, observed: Observed) -> Replaced | None:
-    """None where nothing of its own is served.
+def replaced_ones(deployment: Deployment, observed: Observed, past: Sequence[Placed] = ()) -> Replaced | None:
+    """None where nothing of its own is served. `past`: what was put there before, oldest first.
 
     What failed attempts left is not among them: the next attempt may have a use for it.
     """
@@ -254,12 +277,12 @@ def replaced_ones(deployment: Deployment, observed: Observed) -> Replaced | None
     if present is None:
         return None
     moved = [bound.binding for bound in observed.bound if bound.stored == present]
-    needed = _needed_beside(moved, observed)
+    needed, proven_at = _needed_beside(moved, observed), succeeded_at(present, past)
     waiting = [
         (one, left)
         for one in _own(observed)
         if one.certificate_id not in {present.certificate_id, *needed}
-        and (left := _seconds_left(one, present, deployment, observed)) is not None
+        and (left := _seconds_left(one, present, deployment, observed, proven_at)) is not None
     ]
     return Replaced(present, moved, waiting)
 

@@ -1,6 +1,7 @@
 """Whether an old stored certificate may be deleted at all: nobody else claims it, and what replaced it is proven."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
 from worker.core.deployment import Deployment
 from worker.core.past import Placed
@@ -24,6 +25,13 @@ def was_proven(present: Stored, past: Sequence[Placed]) -> bool:
     may still have to go back.
     """
     latest = next((one for one in reversed(past) if one.is_told), None)
-    if latest is None or present.serial_number is None:
-        return False
-    return latest.serial_number == str(present.serial_number)
+    return latest is not None and _is_of(latest, present)
+
+
+def succeeded_at(present: Stored, past: Sequence[Placed]) -> datetime | None:
+    """When it was told that it had, the last time that it was put there; None where nobody tells. Oldest first."""
+    return next((one.at for one in reversed(past) if one.is_told and _is_of(one, present)), None)
+
+
+def _is_of(placed: Placed, present: Stored) -> bool:
+    return present.serial_number is not None and placed.serial_number == str(present.serial_number)

@@ -1,5 +1,6 @@
 """Planning by strategy: one function each."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import assert_never
 
@@ -7,6 +8,7 @@ from worker.core.bundle import Leaf
 from worker.core.deployment import Deployment
 from worker.core.errors import RefusedError
 from worker.core.moving import plan_blue_green, plan_replace
+from worker.core.past import Placed
 from worker.core.planning import Keep, Modify, Observed, Plan, Superseded, plan_in_place, plan_per_domain, plan_rebind
 from worker.core.retirement import Claims, is_claimed
 from worker.core.urgency import ORDINARY, Urgency
@@ -20,15 +22,17 @@ def plan(
     urgency: Urgency = ORDINARY,
     claimed: Claims = (),
     is_short: bool = False,
+    past: Sequence[Placed] = (),
 ) -> Plan | Superseded:
     """What is to be done at one deployment; `leaf` is None only for `rebind`.
 
     A newer certificate supersedes the leaf, unless `urgency` says otherwise. None of `claimed` is retired. `is_short`:
-    the leaf was there already, and clients were not served its whole chain.
+    the leaf was there already, and clients were not served its whole chain. `past`: what was put there before, oldest
+    first.
 
     Raises RefusedError when the certificate cannot be put there, PermanentError when the deployment cannot be found.
     """
-    step = _step(deployment, observed, leaf, urgency)
+    step = _step(deployment, observed, leaf, urgency, past)
     if isinstance(step, Superseded):
         return replace(step, seen=observed)
     if is_short:
@@ -49,7 +53,9 @@ def _written_again(deployment: Deployment, step: Plan) -> Plan:
     return replace(step, replacement=Modify(kept.stored), attach=(*step.unchanged, *step.attach), unchanged=())
 
 
-def _step(deployment: Deployment, observed: Observed, leaf: Leaf | None, urgency: Urgency) -> Plan | Superseded:
+def _step(
+    deployment: Deployment, observed: Observed, leaf: Leaf | None, urgency: Urgency, past: Sequence[Placed]
+) -> Plan | Superseded:
     match deployment.strategy:
         case "rebind":
             return plan_rebind(observed)
@@ -60,7 +66,7 @@ def _step(deployment: Deployment, observed: Observed, leaf: Leaf | None, urgency
         case "replace":
             return plan_replace(deployment, observed, _known(leaf), urgency)
         case "blue_green":
-            return plan_blue_green(deployment, observed, _known(leaf), urgency)
+            return plan_blue_green(deployment, observed, _known(leaf), urgency, past)
         case _:
             assert_never(deployment.strategy)
 

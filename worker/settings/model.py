@@ -214,7 +214,7 @@ class Deployment(Model):
     waves: tuple[Wave, ...] = Field(default=(1, 0.1, 1.0), min_length=1)
     """How many bindings have moved after each wave: 1 is one of them, 1.0 are all."""
     retire_after_seconds: float = Field(default=0, ge=0, allow_inf_nan=False)
-    """For so long `blue_green` keeps the old stored certificate once nothing is bound to it any more."""
+    """For so long `blue_green` keeps the old stored certificate after what replaced it has succeeded."""
 
 
 class Lineage(Model):
