@@ -26,7 +26,7 @@ from worker.core.schedule import Schedule
 from worker.core.snapshot import Snapshot
 from worker.core.strategies import plan
 from worker.core.urgency import ORDINARY, Urgency
-from worker.core.waiting import Gate, Step, at_once
+from worker.core.waiting import Gate, Step, at_once, is_superseded
 from worker.effort import current_effort, spending
 from worker.expiry_lookup import with_expiry
 from worker.forecast import Forecast, Work
@@ -168,7 +168,7 @@ class Rotator:
         """
         check_listed(certificate, leaf)
         steps = await self._planned(certificate, leaf, urgency, past)
-        if urgency.undo_until is not None and any(_is_superseded(step) for step in steps):
+        if urgency.undo_until is not None and any(is_superseded(step) for step in steps):
             # A certificate that was issued after those to be undone is there. Gateways that tell no beginnings may
             # have it too, and cannot be asked.
             steps = await self._planned(certificate, leaf, replace(urgency, undo_until=None), past)
@@ -201,7 +201,10 @@ class Rotator:
             if leaf is not None and urgency.undo_until is None and not gateway.tells_beginnings:
                 seen = recognised(seen, past, leaf, snapshot)
             is_short = self._snapshots.is_short(deployment, leaf)
-            step = plan(deployment, seen, leaf, urgency=known, claimed=self.claimed, is_short=is_short, past=past)
+            bad, claimed = snapshot.condemned_in(seen, urgency), self.claimed
+            step = plan(
+                deployment, seen, leaf, urgency=known, claimed=claimed, is_short=is_short, past=past, condemned=bad
+            )
             await give_way(len(observed.bound))
             step = await with_expiry(gateway, deployment, step, observed, schedule)
             return snapshot.told(step, urgency)
@@ -336,10 +339,6 @@ def _is_looked_at(todo: Plan, *, is_kept: bool) -> bool:
     """Whether it is about to make its first change, and that may have to go back."""
     is_begun = todo.was_replaced or todo.moved or todo.bad or todo.is_nothing
     return not is_begun and (bool(todo.waves) or (is_kept and isinstance(todo.replacement, Modify)))
-
-
-def _is_superseded(step: Step) -> bool:
-    return isinstance(step, Superseded) or (isinstance(step, Plan) and step.superseded_by is not None)
 
 
 def _refuse_uncovered(steps: Sequence[Step]) -> None:

@@ -72,6 +72,16 @@ def test_a_newer_certificate_of_its_own_supersedes_the_renewal() -> None:
     assert plan(target(), late, leaf()) == Superseded(newer), "also where the renewal's own was stored before"
 
 
+def test_what_was_found_bad_goes_back_before_anything_is_left_to_a_newer_one() -> None:
+    newer = stored(certificate_id="c9", name="shop_" + "cd" * 6, not_before=day(12))
+    seen = observed(stored=GREEN, bound=(at(A, GREEN), at(B, newer)), leftovers=(newer, BLUE))
+    assert plan(target(), seen, leaf()) == Superseded(newer)
+    todo = plan(target(), seen, leaf(), condemned=[A.place, B.place])
+    assert isinstance(todo, Plan)
+    assert ([one.name for one in todo.unchanged], todo.attach, todo.superseded_by) == ([A.name], (), newer)
+    assert plan(target(), seen, leaf(), condemned=[B.place]) == Superseded(newer), "which it has no more"
+
+
 def test_a_domain_that_serves_a_newer_certificate_of_somebody_is_left_alone() -> None:
     newer = stored(certificate_id="c9", name="by_hand", not_before=day(12), serial_number=99)
     todo = planned(observed(stored=BLUE, bound=(at(A, BLUE), at(B, newer))))

@@ -13,6 +13,7 @@ from worker.core.outcome import BindingResult
 from worker.core.planning import Bound, Observed
 from worker.core.readback import FLAG_MOVED, confirmed, is_complete, moved_flags, put_back, put_right
 
+BLUE = stored(certificate_id="blue")
 SICK = Failure("not_found", "", transient=False)
 
 
@@ -164,3 +165,19 @@ def test_what_names_no_instance_has_nothing_again_only_where_no_instance_shows_a
         {everywhere: Bound(everywhere, None)},
     )
     assert told.state == "failed"
+
+
+def test_what_is_listed_without_an_instance_is_back_where_every_instance_shows_it_so() -> None:
+    wanted = domain(instance_id=None)
+
+    def told(was: Bound, *shown: Bound) -> list[str]:
+        return [
+            one.state for one in put_back([BindingResult(wanted, "attached")], observed(bound=shown), {wanted: was})
+        ]
+
+    here, there = (bound(wanted.at(at), stored=current()) for at in ("i1", "i2"))
+    nothing, before = bound(wanted, stored=None), bound(wanted, stored=BLUE)
+    assert told(nothing, here) == ["failed"]
+    assert told(nothing) == told(nothing, nothing) == ["rolled_back"]
+    assert told(before, bound(wanted.at("i1"), stored=BLUE), there) == ["failed"]
+    assert told(before, *(bound(wanted.at(at), stored=BLUE) for at in ("i1", "i2"))) == ["rolled_back"]

@@ -7,9 +7,12 @@ import pytest
 
 from tests.support.values import bound, current, deployment, domain, listener, observed, stored
 from worker.core.deployment import Binding
+from worker.core.errors import Failure
 from worker.core.outcome import Previous
-from worker.core.planning import Create, Keep, Modify, Plan, Superseded, UploadEach
+from worker.core.planning import Create, Keep, Modify, Plan, Stored, Superseded, UploadEach
+from worker.core.proof import Shortfall
 from worker.core.snapshot import Snapshot, is_at_risk
+from worker.core.urgency import ORDINARY
 
 FIRST = Plan(Modify(stored()), (domain(client_verification=True),), (), previous=Previous("1", None))
 SECOND = Plan(Keep(current()), (), (domain(client_verification=True),), previous=Previous("4660", None))
@@ -122,6 +125,52 @@ def test_what_is_where_it_was_has_not_moved_and_what_somebody_else_moved_is_thei
     assert isinstance(told, Plan)
     assert told.moved == ()
     assert (told.back_to[A].client_verification, told.back_to[B]) == (True, theirs), "a flag that moved is as it was"
+
+
+THEIRS = stored(certificate_id="theirs")
+
+
+def test_what_somebody_has_bound_elsewhere_before_it_moved_goes_back_there() -> None:
+    first, by = (
+        Snapshot().with_plan(MOVING),
+        {A: bound(A, stored=THEIRS, client_verification=False), B: bound(B, stored=THEIRS)},
+    )
+    later = first.with_plan(replace(MOVING, back_to=by))
+    there = {one.name: later.origins[one.place].certificate_id for one in (A, B)}
+    assert there == {A.name: "theirs", B.name: "theirs"}
+    assert first.followed_by(later).origins == later.origins
+    left = Plan(Keep(GREEN), (), (A, B), retire=(THEIRS,))
+    told = later.told(left)
+    assert isinstance(told, Plan)
+    assert {one.name: place.stored for one, place in told.back_to.items()} == {A.name: THEIRS, B.name: THEIRS}
+
+
+@pytest.mark.parametrize("now", [None, replace(THEIRS, certificate_id="green2")])
+def test_what_is_bound_to_nothing_now_or_shown_with_both_has_come_from_where_is_noted(now: Stored | None) -> None:
+    first = Snapshot().with_plan(MOVING)
+    shown = replace(bound(A, stored=now, client_verification=False), others=("blue",))
+    assert first.with_plan(replace(MOVING, back_to={A: shown})).origins == first.origins
+    lost = replace(first, origins={A.place: replace(first.origins[A.place], certificate_id=None)})
+    assert first.followed_by(lost).origins == first.origins
+
+
+def test_a_listed_domain_is_the_same_on_an_instance_and_bound_to_nothing() -> None:
+    anywhere, here = domain(instance_id=None, client_verification=True), domain(instance_id="i9")
+    plan = replace(MOVING, attach=(anywhere,), back_to={anywhere: bound(anywhere, stored=None)})
+    first = Snapshot().with_plan(plan)
+    bad = first.condemned([anywhere], [Shortfall(Failure("still_old", "", transient=True), anywhere, "")])
+    assert flags_before(first, here) == [True]
+    assert bad.condemned_in(observed(bound=[bound(here), bound(B)]), ORDINARY) == {here.place}
+    exposed = replace(ORDINARY, is_key_exposed=True)
+    assert bad.condemned_in(observed(bound=[bound(here)]), exposed) == frozenset()
+    told = bad.told(Plan(Keep(GREEN), (), (here, B)))
+    assert isinstance(told, Plan)
+    assert (told.moved, told.back_to[here].stored, [one.binding for one in told.bad]) == ((here,), None, [here])
+    moved = Snapshot().with_plan(MOVING).condemned([A], [])
+    back = moved.told(replace(MOVING, attach=(anywhere,), back_to={anywhere: bound(anywhere, stored=None)}))
+    assert isinstance(back, Plan)
+    was = back.back_to[anywhere].stored
+    assert (back.moved, was is not None and was.certificate_id) == ((anywhere,), "blue"), "somebody has detached it"
 
 
 def test_a_plan_that_moves_bindings_or_replaces_what_is_kept_is_at_risk() -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from tests.support.gateways import AUTHORITY, apig, bycloud, checked
 from worker.core.deployment import Binding, Deployment
+from worker.core.past import Placed
 from worker.core.uploads import uploaded_name
 from worker.gateways.base import Gateway
 from worker.gateways.huawei_apig.per_domain import upload_name
@@ -32,6 +33,7 @@ class Scene:
     folder: Path
     is_apig: bool = True
     fields: dict[str, Any] = field(default_factory=dict)
+    past: Sequence[Placed] = ()
 
     @property
     def world(self) -> World:
@@ -174,6 +176,9 @@ def _blue_green_that_is_over(scene: Scene) -> None:
         "bindings": scene.named(ids),
         "retire_after_seconds": 60.0,
     }
+    leaf = NEW.leaf
+    ends = leaf.not_before, leaf.not_after
+    scene.past = [Placed("r1", leaf.fingerprint_sha256, *ends, serial_number=str(leaf.serial_number), at=long_ago)]
 
 
 def _blue_green_half_way(scene: Scene) -> None:

@@ -82,6 +82,8 @@ class Attempts:
     one: Stage
     gateway: Any
     notes: list[Note] = field(default_factory=list)
+    bindings: Sequence[Binding] | None = None
+    """Instead of the stage's."""
     rotator: Rotator = field(init=False)
 
     def __post_init__(self) -> None:
@@ -97,8 +99,9 @@ class Attempts:
         self.notes.append(note)
 
     async def rotate(self) -> Report:
+        target = self.one.deployment(bindings=self.bindings or self.one.bindings)
         with spending(Effort(keep=self.keep)):
-            return await self.rotator.rotate(Certificate("shop", [self.one.deployment()]), NEW)
+            return await self.rotator.rotate(Certificate("shop", [target]), NEW)
 
     async def cut(self, hangs: asyncio.Event) -> None:
         """A time slice that ends when nothing moves any more."""

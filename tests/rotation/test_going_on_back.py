@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.rotation.test_blue_green import MANY, OLD, Eyes, Stage, stage
+from tests.rotation.test_blue_green import MANY, NEW, OLD, Eyes, Stage, stage
 from tests.rotation.test_going_back import Attempts, Slices
-from worker.core.deployment import Deployment
+from tests.support.gateways import AUTHORITY
+from worker.core.deployment import Binding, Deployment
 from worker.core.errors import Failure, TransientError
 from worker.core.note import Note
 from worker.core.outcome import BindingResult, DeploymentReport
@@ -118,3 +120,37 @@ async def test_what_is_given_another_certificate_during_the_last_proof_is_left_t
             assert result_of(told, MANY[0]) == BindingResult(result_of(told, MANY[0]).binding, "failed", STRAYED)
         else:
             assert (told.reason, one.bound()["shop"]) == ("rolled_back", 40)
+
+
+@pytest.mark.parametrize("is_detached", [False, True])
+async def test_a_domain_that_is_listed_without_its_instance_goes_back_to_nothing_and_from_nothing(
+    tmp_path: Path, *, is_detached: bool
+) -> None:
+    """It is shown on no instance while it is bound to nothing: before it moved, or because somebody detached it."""
+    async with stage(tmp_path, Eyes(bad_at_the_second)) as one:
+        it = domain(one, MANY[0])
+        it.certificate_id = one.blue if is_detached else None
+        anywhere = Dying(one, one.gateway, bindings=tuple(Binding("domain", name) for name in MANY))
+        told = await anywhere.resumed(lambda: setattr(it, "certificate_id", None) if is_detached else None)
+        assert (told.reason, result_of(told, MANY[0]).state) == ("rolled_back", "rolled_back")
+        assert it.certificate_id == (one.blue if is_detached else None)
+        assert one.bound() == {"shop": 40 if is_detached else 39}
+
+
+async def test_what_is_half_way_back_is_not_left_to_a_newer_one_that_has_the_others(tmp_path: Path) -> None:
+    """That one may turn out bad, too, and go back: to nothing that is condemned."""
+    async with stage(tmp_path, Eyes(bad_at_the_second)) as one:
+        slices = Slices(one.gateway)
+        slices.stuck = {MANY[0]}
+        attempts = Attempts(one, slices)
+        await attempts.rotate()
+        assert one.bound() == {"shop": 39, one.green: 1}
+        newer = AUTHORITY.issue(["*.example.com"], not_before=NEW.leaf.not_before + timedelta(days=1))
+        name = f"shop_{'cd' * 6}"
+        one.world.bind(one.world.add_certificate(newer, name), domain(one, MANY[1]).id)
+        report = await attempts.rotate()
+        assert (report.outcome, [why.transient for why in report.failures][-1:]) == ("failed", [True]), "still stuck"
+        slices.stuck.clear()
+        report = await attempts.rotate()
+        assert (report.reason, one.bound()) == ("rolled_back", {"shop": 39, name: 1})
+        assert (await attempts.rotate()).outcome == "superseded"

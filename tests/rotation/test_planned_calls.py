@@ -50,7 +50,7 @@ async def shown_to_be(scene: Scene) -> Sequence[PlannedCall]:
     certificate = Certificate("shop", [scene.deployment()])
     name = certificate.deployments[0].gateway
     async with scene.opened() as gateway:
-        [todo] = await Rotator({name: gateway}).plans(certificate, NEW.leaf)
+        [todo] = await Rotator({name: gateway}).plans(certificate, NEW.leaf, past=scene.past)
         assert isinstance(todo, Plan)
         planned = gateway.calls(certificate.deployments[0], todo)
         told = list(planned)
@@ -58,7 +58,7 @@ async def shown_to_be(scene: Scene) -> Sequence[PlannedCall]:
     observing, before = asked_of(scene), {*scene.world.certificates, *scene.world.uploads}
     assert {method for _, method, _, _ in observing} == {"GET"}
     async with scene.opened() as gateway:
-        report = await Rotator({name: gateway}).rotate(certificate, NEW)
+        report = await Rotator({name: gateway}).rotate(certificate, NEW, past=scene.past)
     assert report.outcome == ("succeeded" if todo.superseded_by is None else "superseded"), report
     made = [_with_placeholder(one, before) for one in asked_of(scene)]
     assert sorted(made[: len(observing)]) == sorted(observing)

@@ -31,6 +31,7 @@ from worker.core.planning import (
     with_flag,
 )
 from worker.core.retirement import succeeded_at
+from worker.core.snapshot import Place
 from worker.core.uploads import Joint, base_name, uploaded_name
 from worker.core.urgency import Urgency
 
@@ -53,27 +54,37 @@ class Replaced:
 
 
 def plan_blue_green(
-    deployment: Deployment, observed: Observed, leaf: Leaf, urgency: Urgency, past: Sequence[Placed] = ()
+    deployment: Deployment,
+    observed: Observed,
+    leaf: Leaf,
+    urgency: Urgency,
+    past: Sequence[Placed] = (),
+    condemned: Collection[Place] = (),
 ) -> Plan | Superseded:
-    """At APIG: a new stored certificate, to which the domains move. `past`: what was put there before, oldest first."""
+    """At APIG: a new stored certificate, to which the domains move. `past`: what was put there before, oldest first.
+
+    `condemned`: what goes back before anything is left to something newer, where it has moved.
+    """
     check_names(deployment, [bound.binding for bound in observed.bound], leaf)
     has_ca = any(one.has_trusted_root_ca for one in _serving(observed))
     if has_ca and deployment.trusted_root_ca is None:
         told = "the certificate that is replaced has a client CA, which a new one would lack: set trusted_root_ca_file"
         raise RefusedError("trusted_root_ca_missing", told)
     green = _green(observed, leaf, None)
-    step = _plan_moving(deployment, observed, leaf, urgency, green, joint="_")
+    step = _plan_moving(deployment, observed, leaf, urgency, green, condemned, joint="_")
     if isinstance(step, Superseded):
         return step
     return replace(step, retire=tuple(_to_retire(deployment, observed, green, past)))
 
 
-def plan_replace(deployment: Deployment, observed: Observed, leaf: Leaf, urgency: Urgency) -> Plan | Superseded:
-    """At ByCloud: an upload, to which the listeners move."""
+def plan_replace(
+    deployment: Deployment, observed: Observed, leaf: Leaf, urgency: Urgency, condemned: Collection[Place] = ()
+) -> Plan | Superseded:
+    """At ByCloud: an upload, to which the listeners move. `condemned` as in `plan_blue_green`."""
     if deployment.name is None and observed.stored is None:
         raise RefusedError("not_found", "there is nothing to replace, and the deployment has no name to create it")
     green = _green(observed, leaf, urgency.stored_after)
-    return _plan_moving(deployment, observed, leaf, urgency, green, joint="-")
+    return _plan_moving(deployment, observed, leaf, urgency, green, condemned, joint="-")
 
 
 def _plan_moving(
@@ -82,11 +93,13 @@ def _plan_moving(
     leaf: Leaf,
     urgency: Urgency,
     green: Stored | None,
+    condemned: Collection[Place],
     *,
     joint: Joint,
 ) -> Plan | Superseded:
     """`green`: the renewed certificate, where it is stored already."""
-    if (newer := _newer(observed, leaf, urgency)) is not None:
+    has_to_go_back = any(_is_at(one, green) and one.binding.place in condemned for one in observed.bound)
+    if not has_to_go_back and (newer := _newer(observed, leaf, urgency)) is not None:
         return Superseded(newer)
     spared = [one for one in _serving(observed) if supersedes(one, leaf, urgency)]
     rows = [bound for bound in observed.bound if bound.stored not in spared]

@@ -1,6 +1,6 @@
 """What a deployment was like before a renewal's first change to it, as its later attempts need to know."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -77,10 +77,17 @@ class Snapshot:
         is_moving = bool(todo.waves) and todo.previous is not None
         is_replaced = self.is_replaced or is_moving or not isinstance(todo.replacement, Keep)
         replaced_at = self.replaced_at or _written_at(todo)
-        flags, origins = {**self.flags, **_flags_in(todo)}, {**_origins_in(todo), **self.origins}
+        flags, origins = {**self.flags, **_flags_in(todo)}, {**self.origins, **dict(self._news_in(todo))}
         previous = self.previous or todo.previous
         known = self.reach if reach is None else self.reach.joined(reach)
         return Snapshot(flags, previous, is_replaced, replaced_at, origins, self.bad, known)
+
+    def _news_in(self, todo: Plan) -> Iterator[tuple[Place, Origin]]:
+        """Where bindings are that nothing is noted of, or that somebody has bound to something else since."""
+        for one, was in todo.back_to.items():
+            known = self.origins.get(one.place)
+            if known is None or (was.stored is not None and known.certificate_id not in (_id(was), *was.others)):
+                yield one.place, Origin(_id(was), was.client_verification)
 
     def condemned(self, moved: Sequence[Binding], shortfalls: Sequence[Shortfall]) -> "Snapshot":
         """Also that it is bad, and what of it has moved."""
@@ -89,12 +96,23 @@ class Snapshot:
         return replace(self, bad=self.bad or Condemned(tuple(verdicts), places))
 
     def followed_by(self, later: "Snapshot") -> "Snapshot":
-        """Both as one. What was known first stands: what was seen later may be what we moved."""
+        """Both as one. What was known first stands: what was seen later may be what we moved.
+
+        Not so of where bindings were: each note tells what was known, and what somebody has bound elsewhere since.
+        """
         previous = self.previous or later.previous
         is_replaced, replaced_at = self.is_replaced or later.is_replaced, self.replaced_at or later.replaced_at
-        origins = {**later.origins, **self.origins}
+        since = {place: one for place, one in later.origins.items() if one.certificate_id is not None}
+        origins = {**later.origins, **self.origins, **since}
         bad, reach = self.bad or later.bad, later.reach if self.reach == NOT_LOOKED else self.reach
         return Snapshot({**later.flags, **self.flags}, previous, is_replaced, replaced_at, origins, bad, reach)
+
+    def condemned_in(self, observed: Observed, urgency: Urgency) -> frozenset[Place]:
+        """Of what is observed, what had moved when it was found bad and has to go back wherever it has not."""
+        if self.bad is None or urgency.is_key_exposed:
+            return frozenset()
+        as_noted = _as_noted(self.bad.moved)
+        return frozenset(one.binding.place for one in observed.bound if as_noted(one.binding.place) in self.bad.moved)
 
     def known_to(self, urgency: Urgency) -> Urgency:
         """Since when what is stored may be this renewal's: a renewal that tells no time would write again and again."""
@@ -115,13 +133,35 @@ class Snapshot:
         binding = bound.binding
         if binding.client_verification is not None:
             return bound
-        flag = self.flags.get(binding.place[:2])
+        name, instance_id, _ = binding.place
+        flag = self.flags.get((name, instance_id), self.flags.get((name, None)))
         return Bound(binding.with_flag(flag), bound.stored, bound.client_verification)
 
     def told(self, step: Plan | Superseded, urgency: Urgency = ORDINARY) -> Plan | Superseded:
         """The step, with what earlier attempts have done. To an exposed key nothing goes back, whatever was found."""
-        if isinstance(step, Superseded):
-            return step
+        return step if isinstance(step, Superseded) else self._seen_at(step).told_as_shown(step, urgency)
+
+    def _seen_at(self, step: Plan) -> "Snapshot":
+        """By the places as the step has them: a listed domain that is bound to nothing is on no instance."""
+        if not self.origins and self.bad is None:
+            return self
+        bad, as_noted = self.bad or Condemned(()), _as_noted(self._places)
+        noted = [(one.place, as_noted(one.place)) for one in (*step.attach, *step.unchanged)]
+        shown = {was: now for now, was in reversed(noted)}
+        origins = {now: self.origins[was] for now, was in noted if was in self.origins}
+        moved = frozenset(now for now, was in noted if was in bad.moved)
+        verdicts = (
+            one if one.place is None else replace(one, place=shown.get(one.place, one.place)) for one in bad.verdicts
+        )
+        return replace(self, origins=origins, bad=self.bad and Condemned(tuple(verdicts), moved))
+
+    @property
+    def _places(self) -> Collection[Place]:
+        bad = self.bad or Condemned(())
+        return {*self.origins, *bad.moved, *(one.place for one in bad.verdicts if one.place is not None)}
+
+    def told_as_shown(self, step: Plan, urgency: Urgency) -> Plan:
+        """As `told`, of places that have the names that the step has for them."""
         came = {**step.from_old, **dict(self._came_from(step))}
         adrift = frozenset[Binding]()
         if self.bad is not None and not urgency.is_key_exposed:
@@ -198,6 +238,19 @@ def _is_pinned(deployment: Deployment) -> bool:
     return bindings is not None and all(one.client_verification is not None for one in bindings)
 
 
+def _as_noted(places: Collection[Place]) -> Callable[[Place], Place]:
+    """Under which of these each place is noted, if it is: where it was bound to nothing, or is now, by its name."""
+    by_name = {(name, sni): (name, at, sni) for name, at, sni in places}
+
+    def noted(place: Place) -> Place:
+        name, instance_id, sni = place
+        if place in places:
+            return place
+        return by_name.get((name, sni), place) if instance_id is None else (name, None, sni)
+
+    return noted
+
+
 def _shortfall(verdict: Verdict, binding: Binding | None) -> Shortfall:
     return Shortfall(Failure(verdict.reason, verdict.message or _UNTOLD, transient=True), binding, "")
 
@@ -215,10 +268,6 @@ def _flags_in(todo: Plan) -> Flags:
     """The flags that the plan means its bindings to have."""
     bindings = (*todo.attach, *todo.unchanged)
     return {one.place[:2]: one.client_verification for one in bindings if one.client_verification is not None}
-
-
-def _origins_in(todo: Plan) -> Origins:
-    return {one.place: Origin(_id(was), was.client_verification) for one, was in todo.back_to.items()}
 
 
 def _id(bound: Bound) -> str | None:

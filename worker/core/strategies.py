@@ -1,6 +1,6 @@
 """Planning by strategy: one function each."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import assert_never
 
@@ -11,6 +11,7 @@ from worker.core.moving import plan_blue_green, plan_replace
 from worker.core.past import Placed
 from worker.core.planning import Keep, Modify, Observed, Plan, Superseded, plan_in_place, plan_per_domain, plan_rebind
 from worker.core.retirement import Claims, is_claimed
+from worker.core.snapshot import Place
 from worker.core.urgency import ORDINARY, Urgency
 
 
@@ -23,16 +24,17 @@ def plan(
     claimed: Claims = (),
     is_short: bool = False,
     past: Sequence[Placed] = (),
+    condemned: Collection[Place] = (),
 ) -> Plan | Superseded:
     """What is to be done at one deployment; `leaf` is None only for `rebind`.
 
     A newer certificate supersedes the leaf, unless `urgency` says otherwise. None of `claimed` is retired. `is_short`:
     the leaf was there already, and clients were not served its whole chain. `past`: what was put there before, oldest
-    first.
+    first. `condemned`: what had moved when it was found bad.
 
     Raises RefusedError when the certificate cannot be put there, PermanentError when the deployment cannot be found.
     """
-    step = _step(deployment, observed, leaf, urgency, past)
+    step = _step(deployment, observed, leaf, urgency, past, condemned)
     if isinstance(step, Superseded):
         return replace(step, seen=observed)
     if is_short:
@@ -54,7 +56,12 @@ def _written_again(deployment: Deployment, step: Plan) -> Plan:
 
 
 def _step(
-    deployment: Deployment, observed: Observed, leaf: Leaf | None, urgency: Urgency, past: Sequence[Placed]
+    deployment: Deployment,
+    observed: Observed,
+    leaf: Leaf | None,
+    urgency: Urgency,
+    past: Sequence[Placed],
+    condemned: Collection[Place],
 ) -> Plan | Superseded:
     match deployment.strategy:
         case "rebind":
@@ -64,9 +71,9 @@ def _step(
         case "per_domain":
             return plan_per_domain(deployment, observed, _known(leaf), urgency)
         case "replace":
-            return plan_replace(deployment, observed, _known(leaf), urgency)
+            return plan_replace(deployment, observed, _known(leaf), urgency, condemned)
         case "blue_green":
-            return plan_blue_green(deployment, observed, _known(leaf), urgency, past)
+            return plan_blue_green(deployment, observed, _known(leaf), urgency, past, condemned)
         case _:
             assert_never(deployment.strategy)
 

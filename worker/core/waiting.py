@@ -14,6 +14,11 @@ Gate = Callable[[Sequence[Step]], None]
 """Hears what is about to be done, before anything is. Raises PostponedError where that has to wait."""
 
 
+def is_superseded(step: Step) -> bool:
+    """Also where that is so of a part of it."""
+    return isinstance(step, Superseded) or (isinstance(step, Plan) and step.superseded_by is not None)
+
+
 def at_once(_steps: Sequence[Step]) -> None:
     """The gate of who wants it now."""
 
