@@ -147,6 +147,7 @@ def test_what_was_put_nowhere_and_what_cannot_be_read_says_nothing(told: Mapping
     assert placed_in(told) is None
 
 
+HALF = {"outcome": "failed", "replaced": True, "bindings": {"attached": 0, "rolled_back": 3}}
 BACK = {"reason": "rolled_back", "replaced": True, "bindings": {"attached": 1}}
 
 
@@ -157,6 +158,7 @@ BACK = {"reason": "rolled_back", "replaced": True, "bindings": {"attached": 1}}
         (event(outcome="failed", reason="binding_failed", deployments=[BACK, {"reason": "binding_failed"}]), False),
         (event(outcome="failed", reason="binding_failed", deployments=[BACK, {"replaced": True}]), True),
         (event(outcome="failed", reason="rolled_back", deployments="all"), False),
+        (event(outcome="failed", reason="binding_failed", deployments=[HALF]), True),
     ],
 )
 def test_what_went_back_is_known_although_it_lasts_nowhere(told: Mapping[str, Any], *, lasts: bool) -> None:

@@ -95,7 +95,7 @@ def placed_in(event: Mapping[str, Any]) -> Placed | None:
     deployments = deployments_in(told)
     stayed = [one for one in deployments if not _went_back(one)]
     lasts = is_told == "succeeded" or any(map(_has_changed, stayed))
-    went_back = _went_back(told) or len(stayed) < len(deployments)
+    went_back = _went_back(told) or any(map(_has_gone_back, deployments))
     if begins is None or ends is None or not (lasts or went_back):
         return None
     return Placed(
@@ -202,6 +202,13 @@ def deployments_in(told: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 def _went_back(told: Mapping[str, Any]) -> bool:
     """Of a deployment, or of all."""
     return bool(told.get("reason") == ROLLED_BACK)
+
+
+def _has_gone_back(deployment: Mapping[str, Any]) -> bool:
+    """Also where that has come no further than half way."""
+    bindings = deployment.get("bindings")
+    is_begun = isinstance(bindings, dict) and bool(bindings.get(ROLLED_BACK)) and deployment.get("outcome") == "failed"
+    return is_begun or _went_back(deployment)
 
 
 def _has_changed(deployment: Mapping[str, Any]) -> bool:
