@@ -10,7 +10,7 @@ from tests.support.values import day
 from worker.broker.base import Broker
 from worker.core.note import Note
 from worker.core.outcome import Previous
-from worker.core.snapshot import Snapshot
+from worker.core.snapshot import Condemned, Origin, Snapshot
 
 LEAF, OTHER_LEAF = "ab" * 32, "cd" * 32
 BEFORE = Snapshot({("a.example.com", "i1"): True, ("b.example.com", None): False}, Previous("1", day(11)))
@@ -66,6 +66,45 @@ async def test_an_outcome_that_is_told_now_ends_the_notes_that_were_read_before(
     assert await broker.kept("shop", LEAF) == {"apig/c1": BEFORE}
     await broker.publish_event(outcome())
     assert await broker.kept("shop", LEAF) == {}
+
+
+BAD = Snapshot(origins={("a.example.com", "i1", False): Origin("blue", flag=True)}, bad=Condemned((), frozenset()))
+
+
+def of_deployments(outcome: str, **told: tuple[str, str]) -> dict[str, object]:
+    """By gateway: how it ended there, and why."""
+    deployments = [{"gateway": name, "outcome": one, "reason": why} for name, (one, why) in told.items()]
+    leaf = {"fingerprint_sha256": LEAF}
+    return event(data={"outcome": outcome, "reason": "forbidden", "leaf": leaf, "deployments": deployments})
+
+
+LEFT, BACK, WELL = ("failed", "binding_failed"), ("failed", "rolled_back"), ("succeeded", "rotated")
+
+
+@pytest.mark.parametrize(
+    ("told", "left"),
+    [
+        (of_deployments("failed", apig=LEFT), {"apig/c1", "other/c2"}),
+        (of_deployments("failed"), {"apig/c1", "other/c2"}),
+        (of_deployments("failed", apig=LEFT, other=BACK), {"apig/c1"}),
+        (of_deployments("superseded", apig=("superseded", "downgrade"), other=LEFT), {"other/c2"}),
+        (of_deployments("failed", apig=BACK, other=BACK), set()),
+        (of_deployments("succeeded", apig=WELL, other=WELL), set()),
+    ],
+)
+async def test_what_was_found_bad_is_known_until_it_has_gone_back_whatever_is_told_of_it_before(
+    place: Place, broker: Broker, told: dict[str, object], left: set[str]
+) -> None:
+    """Somebody may put its renewal back once there is a way."""
+    for deployment in ("apig/c1", "other/c2", "apig/c3"):
+        await broker.keep("shop", note(BAD if deployment != "apig/c3" else BEFORE, deployment))
+    assert len(await broker.kept("shop", LEAF)) == 3
+    await broker.publish_event(told)
+    for one in (broker, place.broker()):
+        assert await one.kept("shop", LEAF) == dict.fromkeys(left, BAD)
+    await broker.keep("shop", note(LATER, "apig/c1"))
+    later = (await place.broker().kept("shop", LEAF))["apig/c1"]
+    assert later == (BAD.followed_by(LATER) if "apig/c1" in left else LATER)
 
 
 async def test_notes_are_in_no_history_and_tell_no_outcome(place: Place, broker: Broker) -> None:

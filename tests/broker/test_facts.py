@@ -16,7 +16,7 @@ from worker.broker.facts import EACH, FOR, Facts, Told, _Latest, _Places
 from worker.core.note import TYPE, Note, entry_of
 from worker.core.outcome import Previous
 from worker.core.past import Placed
-from worker.core.snapshot import Snapshot
+from worker.core.snapshot import Condemned, Snapshot
 
 LEAF = "ab" * 32
 SNAPSHOT = Snapshot({("a.example.com", "i1"): True})
@@ -58,6 +58,9 @@ def test_what_was_told_too_long_ago_is_of_no_renewal_that_comes_again() -> None:
         facts.take_in(put("aa"), at)
         assert facts.find(["mine"], "shop", None, "cd") == told
         assert facts.noted("shop", LEAF) == noted
+        bad = replace(SNAPSHOT, bad=Condemned(()))
+        facts.take_in(entry_of("shop", Note("apig/c1", LEAF, bad)), at)
+        assert facts.noted("shop", LEAF) == {"apig/c1": bad}, "as long as there is a dead letter"
         assert facts.past("shop") == (placed("aa"),), "which is known as far as the history goes"
 
 

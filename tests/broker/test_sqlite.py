@@ -100,7 +100,7 @@ async def test_however_often_the_same_is_brought_little_is_read_of_it(tmp_path: 
         ("DELETE FROM events WHERE at < ?", (1,)),
         ("DELETE FROM notes WHERE at < ?", (1,)),
         (TOLD, ("[]", "shop")),
-        (KEPT, ("shop", "ab", 1)),
+        (KEPT, ("shop", "ab")),
         (PAST, ("shop", 50)),
     ],
 )

@@ -13,7 +13,8 @@ from typing import Final, Generic, TypeVar
 
 from worker.core.exposed import exposed_in
 from worker.core.note import is_note, note_in
-from worker.core.past import Placed, least_needed, placed_in
+from worker.core.past import Placed, deployments_in, least_needed, placed_in
+from worker.core.reporting import ROLLED_BACK
 from worker.core.snapshot import Snapshot
 
 FOR: Final = 3 * 86400.0
@@ -62,21 +63,26 @@ class _Latest(Generic[K, V]):
     """The `most` that came last, of the last days."""
 
     most: int
+    seconds: float = FOR
     _kept: dict[K, tuple[float, V]] = field(default_factory=dict)
 
     def get(self, key: K) -> V | None:
         at, value = self._kept.get(key, (0.0, None))
-        return value if at >= time.time() - FOR else None
+        return value if at >= time.time() - self.seconds else None
 
     def put(self, key: K, value: V, at: float) -> None:
         self._kept.pop(key, None)
         self._kept[key] = at, value
-        while self._kept and (len(self._kept) > self.most or self._oldest < time.time() - FOR):
+        while self._kept and (len(self._kept) > self.most or self._oldest < time.time() - self.seconds):
             del self._kept[next(iter(self._kept))]
 
     @property
     def _oldest(self) -> float:
         return next(iter(self._kept.values()))[0]
+
+    def replace(self, key: K, value: V) -> None:
+        """It came when what is kept came."""
+        self._kept[key] = self._kept[key][0], value
 
     def drop(self, key: K) -> None:
         self._kept.pop(key, None)
@@ -154,6 +160,13 @@ class Facts:
     """Those whose leaf nobody looked at: whoever may send anything at all makes as many as he likes."""
     _noted: _Latest[tuple[str, str | None], _Noted] = field(default_factory=lambda: _Latest(_NOTED))
     """By certificate and leaf."""
+    _condemned: _Latest[tuple[str, str | None], Mapping[str, Snapshot]] = field(
+        default_factory=lambda: _Latest(_NOTED, float("inf"))
+    )
+    """Alike, by deployment: what was found bad and has not gone back yet, as far as the history goes.
+
+    Its renewal may be a dead letter by now, and is put back when somebody has given the right that was missing.
+    """
     _places: _Places = field(default_factory=_Places)
 
     def find(
@@ -173,8 +186,8 @@ class Facts:
 
     def noted(self, certificate: str, leaf: str) -> Mapping[str, Snapshot]:
         """By deployment."""
-        known = self._noted.get((certificate, leaf))
-        return {} if known is None else known.snapshots
+        known, bad = self._noted.get((certificate, leaf)), self._condemned.get((certificate, leaf)) or {}
+        return {**bad, **({} if known is None else known.snapshots)}
 
     def past(self, certificate: str) -> Sequence[Placed]:
         """Oldest first."""
@@ -195,6 +208,10 @@ class Facts:
         certificate, note = found
         before = self._noted.get((certificate, note.leaf)) or _Noted({}, frozenset())
         snapshot = before.snapshots.get(note.deployment, Snapshot()).followed_by(note.snapshot)
+        if (bad := self._condemned.get((certificate, note.leaf)) or {}).get(note.deployment) is not None:
+            snapshot = bad[note.deployment].followed_by(snapshot)
+        if snapshot.bad is not None:
+            self._condemned.put((certificate, note.leaf), {**bad, note.deployment: snapshot}, at)
         snapshots = {**before.snapshots, note.deployment: snapshot}
         self._noted.put((certificate, note.leaf), _Noted(snapshots, before.by | {note.message_sha256}), at)
 
@@ -210,10 +227,24 @@ class Facts:
         (self._refused if leaf is None else self._told).put(key, told, at)
         if certificate is None:
             return
+        self._forget_condemned((certificate, leaf), data)
         self._forget_notes((certificate, leaf), None if told.outcome == "succeeded" else digest, at)
         placed = placed_in(event)
         if placed is not None:
             self._places.put(certificate, placed)
+
+    def _forget_condemned(self, key: tuple[str, str | None], data: Mapping[str, object]) -> None:
+        """Where all is well, or nothing of it is left: at each gateway of which the outcome tells that."""
+        known = self._condemned.get(key)
+        if known is None:
+            return
+        told = deployments_in(data)
+        done = {str(one.get("gateway")) for one in told} - {str(one.get("gateway")) for one in told if _is_left(one)}
+        left = {name: one for name, one in known.items() if name.partition("/")[0] not in done}
+        if data.get("outcome") == "succeeded" or not left:
+            self._condemned.drop(key)
+        else:
+            self._condemned.replace(key, left)
 
     def _forget_notes(self, key: tuple[str, str | None], digest: str | None, at: float) -> None:
         """They end with the outcome of the message that left them: another one of the same leaf may fail meanwhile.
@@ -226,6 +257,11 @@ class Facts:
             self._noted.drop(key)
         else:
             self._noted.put(key, left, at)
+
+
+def _is_left(deployment: Mapping[str, object]) -> bool:
+    """Whether anything may have stayed there that should have gone back."""
+    return deployment.get("outcome") == "failed" and deployment.get("reason") != ROLLED_BACK
 
 
 def leaf_in(event: Mapping[str, object]) -> str | None:

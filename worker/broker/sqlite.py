@@ -29,7 +29,7 @@ from worker.broker.base import (
     unheard,
 )
 from worker.broker.database import FILL, columns_of, identity_of, in_words, open_lock, opened
-from worker.broker.facts import EACH, FOR, Facts, Told
+from worker.broker.facts import EACH, Facts, Told
 from worker.broker.followed import followed
 from worker.broker.given_out import GivenOut
 from worker.broker.locking import is_taken
@@ -267,7 +267,7 @@ class SqliteBroker:
         return facts.find(event_ids, certificate, but, digest)
 
     async def kept(self, certificate: str, leaf: str) -> Mapping[str, Snapshot]:
-        return (await self._facts(KEPT, (certificate, leaf, time.time() - FOR))).noted(certificate, leaf)
+        return (await self._facts(KEPT, (certificate, leaf))).noted(certificate, leaf)
 
     async def past(self, certificate: str) -> Sequence[Placed]:
         return (await self._facts(PAST, (certificate, 4 * EACH))).past(certificate)

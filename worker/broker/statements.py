@@ -34,10 +34,11 @@ TOLD: Final = """
 SELECT at, number, body FROM events WHERE id IN (SELECT value FROM json_each(?)) AND certificate IS ? ORDER BY number
 """
 KEPT: Final = """
-SELECT at, number, body FROM notes WHERE certificate = ?1 AND at >= ?3
-UNION ALL SELECT at, number, body FROM events WHERE certificate = ?1 AND leaf = ?2 AND at >= ?3
+SELECT at, number, body FROM notes WHERE certificate = ?1 AND instr(body, ?2) > 0
+UNION ALL SELECT at, number, body FROM events WHERE certificate = ?1 AND leaf = ?2
 ORDER BY at, number
 """
+"""However old: what was found bad is known for as long as it may be put back. The rest of it is left out by its age."""
 PAST: Final = """
 WITH placings AS (
     SELECT number, substr(placed, 1, 66) AS place, substr(placed, 68, 1) <> ' ' AS has_changed,
