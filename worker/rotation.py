@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
+from functools import partial, reduce
 from typing import Final, Protocol, assert_never
 
 import structlog
@@ -174,8 +174,10 @@ class Rotator:
             steps = await self._planned(certificate, leaf, replace(urgency, undo_until=None), past)
         return self.arranged(certificate, steps)
 
-    def arranged(self, certificate: Certificate, steps: Sequence[Step], reach: Reach = NOT_LOOKED) -> Sequence[Step]:
-        """What can be proven first."""
+    def arranged(self, certificate: Certificate, steps: Sequence[Step], reach: Reach | None = None) -> Sequence[Step]:
+        """What can be proven first. `reach`: of endpoints, by a look right now; None: by the one that is noted."""
+        if reach is None:
+            reach = reduce(Reach.joined, (one.reach for one in steps if isinstance(one, Plan)), NOT_LOOKED)
         return steps if self.asked is None else arranged(certificate, steps, self.asked, reach)
 
     async def _planned(

@@ -1,16 +1,22 @@
 """The first wave is one that has moved: nothing more moves before something is where it shall be, and proven there."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from tests.rotation.test_blue_green import MANY, Eyes, Stage, stage
+from tests.rotation.test_going_back import AWAY, Attempts, Slices
 from tests.support.values import domain, stored
-from worker.core.deployment import Binding
+from worker.core.bundle import Bundle
+from worker.core.deployment import Binding, Deployment
 from worker.core.moving import next_wave
-from worker.core.planning import Keep, Plan
+from worker.core.outcome import BindingResult
+from worker.core.planning import Keep, Plan, Stored
+from worker.core.proof import Reach, Served, place_at
+from worker.gateways.base import Gateway, OnResult
 from worker.sandbox.world import Fault
 
 
@@ -107,3 +113,47 @@ async def test_the_log_says_what_went_back_and_to_what_and_why_in_one_line(tmp_p
         assert (line["gateway"], line["bindings"], line["left"]) == ("apig", 40, 0)
         assert (line["names"], line["to"]) == (list(MANY[:20]), [one.blue])
         assert (line["reason"], line["why"]) == ("other_certificate", "at 127.0.0.1")
+
+
+class AwayOnce(Slices):
+    """The first call moves nothing."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__(gateway)
+        self.tried: list[str] = []
+
+    async def attach(
+        self,
+        deployment: Deployment,
+        to: Stored,
+        bindings: Sequence[Binding],
+        bundle: Bundle | None,
+        on_result: OnResult,
+    ) -> Sequence[BindingResult]:
+        self.tried.append(bindings[0].name)
+        if len(self.tried) == 1:
+            return [BindingResult(one, "failed", AWAY) for one in bindings]
+        return await super().attach(deployment, to, bindings, bundle, on_result)
+
+
+@pytest.mark.parametrize("is_another_life", [False, True])
+async def test_a_later_attempt_knows_what_did_not_answer_before_the_first_change(
+    tmp_path: Path, *, is_another_life: bool
+) -> None:
+    """The first one moved nothing: the next begins with what answered then, too."""
+    dead, alive = MANY[0], MANY[5]
+
+    def asked(served: Served) -> Mapping[str, Sequence[Binding]]:
+        return {one.name: [one] for one in served.bindings if one.name in (dead, alive)}
+
+    async def look(_served: Served) -> Reach:
+        return Reach(frozenset({alive}), frozenset({place_at(dead)}))
+
+    async with stage(tmp_path) as one:
+        attempts = Attempts(one, away := AwayOnce(one.gateway))
+        for wanted in ("failed", "succeeded"):
+            attempts.rotator = replace(attempts.rotator, asked=asked, looks=look)
+            assert (await attempts.rotate()).outcome == wanted
+            if is_another_life:
+                attempts.begin()
+        assert away.tried[:2] == [alive, alive]
