@@ -1,13 +1,13 @@
 """After the way back: whether clients are served again what they were before."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from worker.core.bundle import Leaf
 from worker.core.deployment import Certificate, Deployment
-from worker.core.planning import Plan
 from worker.core.proof import Asked, Served, Verifier
-from worker.core.waiting import Step
+from worker.core.waiting import Step, names_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,10 @@ class LookingBack:
     async def __call__(self, served: Served, /) -> bool | None:
         """None where nobody is asked. What another deployment serves, too, says nothing."""
         previous = () if self.bad is None else (str(self.bad.serial_number),)
-        name, waiting = self.certificate.name, frozenset(self._beside())
+        others = zip(self.certificate.deployments, self.steps, strict=False)
+        beside = (names_at(one, step) for one, step in others if one is not self.deployment)
+        name, waiting = self.certificate.name, frozenset(chain.from_iterable(beside))
         served = replace(served, certificate=name, previous=previous, is_whole=False, waiting=waiting)
         if self.asked is None or not self.asked(served):
             return None
         return not await self.verify(served)
-
-    def _beside(self) -> Iterator[str]:
-        for one, step in zip(self.certificate.deployments, self.steps, strict=False):
-            if one is not self.deployment:
-                bindings = (*step.attach, *step.unchanged) if isinstance(step, Plan) else one.bindings or ()
-                yield from (each.name for each in bindings)

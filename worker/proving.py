@@ -13,7 +13,7 @@ from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Binding, Certificate, Deployment
 from worker.core.errors import Failure, failure_of
 from worker.core.outcome import BindingResult, DeploymentReport, Previous, Report, conclude
-from worker.core.planning import Create, Keep, Plan, Superseded, UploadEach
+from worker.core.planning import Create, Keep, Plan, UploadEach
 from worker.core.progress import Progress
 from worker.core.proof import (
     NOT_LOOKED,
@@ -29,7 +29,7 @@ from worker.core.proof import (
 )
 from worker.core.reporting import NOTHING_BACK, ROLLED_BACK, unproven
 from worker.core.urgency import ORDINARY, Urgency
-from worker.core.waiting import Step
+from worker.core.waiting import Step, names_at
 from worker.gateways.together import together
 
 _log = structlog.get_logger()
@@ -214,11 +214,7 @@ class Proving:
 
 def _lacking(deployment: Deployment, step: Step | None) -> Iterable[str]:
     """Names of a deployment's bindings that have another certificate, or may have."""
-    if isinstance(step, Plan):
-        return _waiting(step, step.unchanged)
-    if isinstance(step, Superseded) and step.seen is not None:
-        return (one.binding.name for one in step.seen.bound)
-    return (one.name for one in deployment.bindings or ())
+    return names_at(deployment, step, but=step.unchanged if isinstance(step, Plan) else ())
 
 
 def _waiting(todo: Plan, good: Sequence[Binding]) -> frozenset[str]:

@@ -175,13 +175,18 @@ class Stage:
             may_be_told_twice=self.may_be_told_twice,
             verdicts=self.verdicts,
             waves=[one for one in self.deployment.waves if isinstance(one, int)] if self.deployment.moves else (),
-            left=self.own() if self.strategy == "blue_green" and not waiting else (),
+            left=self.own() if self.strategy == "blue_green" and not waiting and not self.is_keeping else (),
             secrets=self.secrets,
             texts=texts,
         )
 
     def broken_promises(self) -> Sequence[str]:
         return [*self.broken, *broken_promises(self.books())]
+
+    @property
+    def is_keeping(self) -> bool:
+        """The old one for a while."""
+        return self.deployment.retire_after_seconds > 0
 
     def own(self) -> Sequence[str]:
         """What is stored under the deployment's name."""

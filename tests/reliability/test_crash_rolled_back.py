@@ -9,11 +9,11 @@ import pytest
 
 from tests.reliability.crash_cloud import Trouble
 from tests.reliability.crash_proof import Judgement, Look, Shelf, bad_with, never_bad
-from tests.reliability.crash_stage import FIRST, NEW, Stage, issued, staged, until_idle
+from tests.reliability.crash_stage import FIRST, NAMES, NEW, Stage, issued, staged, until_idle
 from tests.reliability.crash_way import Way
 from tests.support.gateways import checked
 from tests.support.virtual_time import run_virtual
-from worker.core.deployment import Strategy
+from worker.core.deployment import Binding, Strategy
 
 OLD, RENEWED = FIRST.serial_number, NEW.serial_number
 
@@ -42,6 +42,15 @@ def half_stored(is_bad: Judgement) -> Stage:
 def shown_with_both(is_bad: Judgement) -> Stage:
     made = bad("blue_green", is_bad, verified=True)
     made.world.attach_adds = True
+    return made
+
+
+def from_nothing(is_bad: Judgement) -> Stage:
+    """Listed without their instance, and the first was bound to nothing."""
+    made = bad("blue_green", is_bad, verified=True)
+    first = next(one for one in made.world.domains.values() if one.name == NAMES[0])
+    first.certificate_id = None
+    made.deployment = replace(made.deployment, bindings=tuple(Binding("domain", one) for one in NAMES))
     return made
 
 
@@ -120,6 +129,16 @@ def test_whatever_effect_of_it_a_worker_dies_at_everything_is_back_in_the_end(wa
         assert stage.served() == {OLD}
         assert {one.event["data"]["reason"] for one in stage.store.told} == {"rolled_back"}
         assert len({one.event["id"] for one in stage.store.told}) == 1
+
+
+def test_what_was_bound_to_nothing_is_so_again_whatever_effect_a_worker_dies_at() -> None:
+    way = Way(lambda: from_nothing(bad_with(3)), ())
+    for effect in range(len(way.died().lives[0].effects) + 1):
+        stage = way.died(*[effect] * (effect > 0))
+        [blue] = stage.own()
+        where = {one.name: one.certificate_id for one in stage.world.domains.values()}
+        assert where == dict.fromkeys(NAMES, blue) | {NAMES[0]: None}, stage.lives[0].effects
+        assert {one.event["data"]["reason"] for one in stage.store.told} == {"rolled_back"}
 
 
 @pytest.mark.parametrize("name", ["blue green, from a certificate of another name", "replace, bad at wave 2"])

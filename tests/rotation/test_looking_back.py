@@ -10,11 +10,14 @@ from structlog.testing import capture_logs
 
 from tests.rotation.test_blue_green import MANY, NEW, OLD, Eyes, Stage, stage
 from tests.support.gateways import AUTHORITY
+from tests.support.values import certificate, deployment, domain, stored
 from tests.verification.servers import Server, serving
 from worker.core.deployment import Binding, Certificate, Deployment
 from worker.core.errors import PermanentError
 from worker.core.outcome import DeploymentReport
+from worker.core.planning import Bound, Keep, Observed, Plan, Superseded
 from worker.core.proof import Served, Shortfall
+from worker.core.waiting import Step, names_at
 from worker.looking_back import LookingBack
 from worker.rotation import Rotator
 from worker.sandbox.ca import Issued
@@ -47,8 +50,8 @@ class Watched:
     async def rotate(self, *more: Deployment) -> DeploymentReport:
         asked, gateways = self.probing().behind, {"apig": self.one.gateway}
         rotator = Rotator(gateways, verify=self, settle_seconds={"apig": 0}, asked=asked)
-        certificate = Certificate("shop", [self.one.deployment(waves=(1, 1.0)), *more])
-        return (await rotator.rotate(certificate, NEW)).deployments[0]
+        shop = Certificate("shop", [self.one.deployment(waves=(1, 1.0)), *more])
+        return (await rotator.rotate(shop, NEW)).deployments[0]
 
 
 def why(told: DeploymentReport) -> str:
@@ -94,12 +97,39 @@ async def test_a_name_that_another_deployment_serves_too_says_nothing(tmp_path: 
             found.append(served)
             return ()
 
-        certificate, steps = Certificate("shop", both), [PermanentError("forbidden")] * 2
-        looking = LookingBack(verify, lambda it: {"somewhere": it.bindings}, certificate, both[0], steps, NEW.leaf)
+        shop, steps = Certificate("shop", both), [PermanentError("forbidden")] * 2
+        looking = LookingBack(verify, lambda it: {"somewhere": it.bindings}, shop, both[0], steps, NEW.leaf)
         assert await looking(asked)
         [seen] = found
         assert (seen.certificate, seen.previous) == ("shop", (str(NEW.leaf.serial_number),))
         assert (seen.is_whole, seen.waiting) == (False, frozenset(MANY[2:]))
+
+
+def test_what_another_deployment_serves_is_what_was_seen_of_it_whatever_comes_of_it() -> None:
+    moved, listed, newer = (domain(f"{one}.example.com") for one in "abc")
+    green = stored(certificate_id="green")
+    seen = Observed(green, [Bound(one, green) for one in (moved, newer)])
+    attached, both = deployment(bindings=None), deployment(bindings=[moved, listed])
+    assert names_at(attached, Superseded(green, seen)) == {moved.name, newer.name}
+    assert names_at(attached, Plan(Keep(green), (), (moved,), seen=seen)) == {moved.name, newer.name}
+    assert names_at(attached, Plan(Keep(green), (), (moved,), seen=seen), but=[moved]) == {newer.name}
+    assert names_at(both, PermanentError("forbidden")) == names_at(both, None) == {moved.name, listed.name}
+    assert names_at(attached, None) == frozenset()
+
+
+async def test_a_name_that_something_newer_serves_elsewhere_says_nothing() -> None:
+    here, there = deployment(bindings=(domain(),)), deployment(gateway="other", bindings=None)
+    newer = stored(certificate_id="newer")
+    steps: list[Step] = [PermanentError("forbidden"), Superseded(newer, Observed(newer, [Bound(domain(), newer)]))]
+    looking = LookingBack(
+        Eyes(lambda *_: True),
+        lambda it: {} if it.waiting else {"at": ()},
+        certificate(here, there),
+        here,
+        steps,
+        NEW.leaf,
+    )
+    assert await looking(Served("", None, (domain(),), serials=frozenset({"1"}))) is None
 
 
 @pytest.mark.parametrize(

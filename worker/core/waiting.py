@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from worker.core.deployment import Binding
+from worker.core.deployment import Binding, Deployment
 from worker.core.errors import RotationError, TransientError
 from worker.core.planning import Keep, Observed, Plan, Superseded
 from worker.core.schedule import Schedule, Wait
@@ -17,6 +17,17 @@ Gate = Callable[[Sequence[Step]], None]
 def is_superseded(step: Step) -> bool:
     """Also where that is so of a part of it."""
     return isinstance(step, Superseded) or (isinstance(step, Plan) and step.superseded_by is not None)
+
+
+def names_at(deployment: Deployment, step: Step | None, but: Sequence[Binding] = ()) -> frozenset[str]:
+    """Names of all that a deployment serves, or shall serve, as far as its step has seen it; none of these places."""
+    if isinstance(step, Plan | Superseded) and step.seen is not None:
+        shown = [one.binding for one in step.seen.bound]
+    else:
+        shown = [] if isinstance(step, Plan) else list(deployment.bindings or ())
+    planned = (*step.attach, *step.unchanged) if isinstance(step, Plan) else ()
+    there = {one.place for one in but}
+    return frozenset(one.name for one in (*planned, *shown) if one.place not in there)
 
 
 def at_once(_steps: Sequence[Step]) -> None:
