@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.settings.files import GATEWAYS, certificate, in_place, loaded
+from tests.settings.files import LISTENER as ON_LISTENER
 from worker.commands.pasting import as_settings
 from worker.core.deployment import Binding
 from worker.core.planning import Stored
@@ -101,3 +102,29 @@ def test_what_a_deployment_owns_by_its_name_is_in_the_settings_already(tmp_path:
         already=already,
     )
     assert text.count("in the settings already") == 2
+
+
+REPLACED = f'gateway = "bycloud-sp"\nstrategy = "replace"\ncertificate_id = "c1"\n{ON_LISTENER}'
+
+
+def test_what_the_worker_uploaded_itself_is_in_the_settings_already(tmp_path: Path) -> None:
+    found = [
+        stored("shop", certificate_id="C1"),
+        stored("shop-5c13032db717", Binding("listener", LISTENER), certificate_id="c2"),
+        stored("shop-eu", Binding("listener", LISTENER, sni=True), certificate_id="c3"),
+    ]
+    text, settings = pasted(tmp_path, "bycloud-sp", *found, already=certificate(REPLACED, name="listed"))
+    assert text.count("in the settings already") == 2
+    assert list(settings.certificates) == ["listed", "shop-eu"]
+
+
+def test_a_listener_is_offered_to_one_certificate_alone(tmp_path: Path) -> None:
+    other = Binding("listener", LISTENER.replace("6f6f", "7a7a"))
+    found = [
+        stored("taken", Binding("listener", LISTENER.upper()), certificate_id="c2"),
+        stored("first", other, certificate_id="c3"),
+        stored("second", other, certificate_id="c4"),
+    ]
+    text, settings = pasted(tmp_path, "bycloud-sp", *found, already=certificate(REPLACED, name="listed"))
+    assert text.count("its listener is another certificate's already") == 2
+    assert list(settings.certificates) == ["listed", "first"]

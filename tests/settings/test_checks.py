@@ -278,6 +278,24 @@ def test_a_stored_certificate_belongs_to_one_deployment(tmp_path: Path, first: s
     ]
 
 
+def rebound(certificate_id: str, *, sni: str = "false") -> str:
+    listener = LISTENER.replace('"}', f'", sni = {sni}}}')
+    return f'gateway = "bycloud-sp"\nstrategy = "rebind"\ncertificate_id = "{certificate_id}"\n{listener}'
+
+
+def test_a_listener_has_one_default_certificate_and_as_many_by_name_as_there_are(tmp_path: Path) -> None:
+    upper = rebound("c2").replace("6f6f1f8e", "6F6F1F8E")
+    assert problems(tmp_path, GATEWAYS + certificate(rebound("c1")) + certificate(upper, name="blog")) == [
+        (
+            "certificates.blog.deployments.0.listeners: certificates.shop.deployments.0 has the same listener,"
+            " which has one default certificate: the others need sni = true"
+        )
+    ]
+    for first, second in (("false", "true"), ("true", "true")):
+        by_name = certificate(rebound("c1", sni=first)) + certificate(rebound("c2", sni=second), name="blog")
+        assert problems(tmp_path, GATEWAYS + by_name) == []
+
+
 def test_one_id_at_two_gateways_is_two_stored_certificates(tmp_path: Path) -> None:
     other = f'gateway = "bycloud-sp"\ncertificate_id = "c1"\n{LISTENER}'
     assert problems(tmp_path, GATEWAYS + certificate(in_place()) + certificate(other, name="blog")) == []

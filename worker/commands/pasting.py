@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from pydantic import ValidationError
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 from worker.commands.output import shown
 from worker.core.deployment import Binding
 from worker.core.events import rfc3339
+from worker.core.uploads import base_name
 from worker.gateways.base import Discovered
 from worker.settings import Settings
 from worker.settings.checks import problems_in
@@ -23,7 +25,7 @@ _LAST_SHORT: Final = 0xFFFF
 def as_settings(settings: Settings, gateway: str, found: Sequence[Discovered]) -> Iterator[str]:
     """A block for each; as a comment what is in the settings already, or cannot be used as it is."""
     kind = settings.gateways[gateway].kind
-    managed = set(_managed(settings, gateway))
+    managed = _managed(settings, gateway, found)
     taken = set(settings.certificates)
     for one in found:
         name = _free_name(one.stored.name, taken)
@@ -31,28 +33,54 @@ def as_settings(settings: Settings, gateway: str, found: Sequence[Discovered]) -
         why = _why_not(one, kind, block, settings, managed)
         if why is None:
             taken.add(name)
+            managed.listeners.update(_owned(one.bindings))
             yield f"{_headline(one)}\n{block}\n"
         else:
             yield "\n# ".join([f"{_headline(one)}; {why}", *block.split("\n")]) + "\n"
 
 
-def _why_not(found: Discovered, kind: str, block: str, settings: Settings, managed: Collection[str]) -> str | None:
+@dataclass(frozen=True, slots=True)
+class _Managed:
+    """What is the deployments' own at a gateway, in lower case but for the bases."""
+
+    named: frozenset[str]
+    """Ids and names of stored certificates."""
+    bases: frozenset[str]
+    """What stands before the fingerprint in the names of `replace`'s uploads, where its deployment has no name."""
+    listeners: set[str]
+    """Those whose one default certificate somebody puts there."""
+
+
+def _why_not(found: Discovered, kind: str, block: str, settings: Settings, managed: _Managed) -> str | None:
     """Why the block cannot be pasted as it is; None where it can."""
     # Uploads carry the deployment's name in front of theirs.
     name = found.stored.name.lower()
-    is_ours = found.stored.certificate_id.lower() in managed or name in managed
-    if is_ours or any(name.startswith((f"{one}_", f"{one}-")) for one in managed):
+    is_ours = found.stored.certificate_id.lower() in managed.named or name in managed.named
+    is_ours = is_ours or base_name(found.stored.name) in managed.bases
+    if is_ours or any(name.startswith((f"{one}_", f"{one}-")) for one in managed.named):
         return "in the settings already"
     if kind == "bycloud" and not found.bindings:
         return "bound to no listener"
+    if not managed.listeners.isdisjoint(_owned(found.bindings)):
+        return "its listener is another certificate's already"
     return None if _loads(block, settings) else "not usable as it is"
 
 
-def _managed(settings: Settings, gateway: str) -> Iterator[str]:
-    for certificate in settings.certificates.values():
-        for deployment in certificate.deployments:
-            if deployment.gateway == gateway:
-                yield from (one.lower() for one in (deployment.certificate_id, deployment.name) if one is not None)
+def _managed(settings: Settings, gateway: str, found: Sequence[Discovered]) -> _Managed:
+    certificates = settings.certificates.values()
+    here = [one for certificate in certificates for one in certificate.deployments if one.gateway == gateway]
+    replaced = {(one.certificate_id or "").lower() for one in here if one.strategy == "replace" and one.name is None}
+    origins = {base_name(one.stored.name) for one in found if one.stored.certificate_id.lower() in replaced}
+    return _Managed(
+        named=frozenset(key.lower() for one in here for key in (one.certificate_id, one.name) if key is not None),
+        bases=frozenset(origins - {""}),
+        listeners={listener.id.lower() for one in here for listener in one.listeners if not listener.sni},
+    )
+
+
+def _owned(bindings: Sequence[Binding]) -> Iterator[str]:
+    """Beside an SNI certificate there is room for others."""
+    return (one.name.lower() for one in bindings if one.kind == "listener" and not one.sni)
 
 
 def _headline(found: Discovered) -> str:

@@ -24,6 +24,7 @@ _URL: Final = re.compile(r"[\x21-\x7e]+")
 EMBEDDED: Final = "sqlite:///"
 # Uploads of `per_domain` are told apart by so many characters of their deployment's name.
 _TOLD_APART: Final = 24
+_CLAIMED: Final = {"listeners": "listener, which has one default certificate: the others need sni = true"}
 _STRATEGIES: Final = {
     "huawei_apig": {"in_place", "blue_green", "per_domain"},
     "bycloud": {"in_place", "rebind", "replace"},
@@ -42,7 +43,7 @@ def problems_in(settings: Settings) -> Sequence[str]:
         *_previous(settings.trust),
         *(problem for name, gateway in settings.gateways.items() for problem in _gateway(f"gateways.{name}", gateway)),
         *(problem for name, one in settings.certificates.items() for problem in _certificate(settings, name, one)),
-        *_stored_twice(settings),
+        *_claimed_twice(settings),
     ]
 
 
@@ -286,8 +287,8 @@ def _domain(place: str, domain: str | Domain, *, is_single: bool) -> Iterator[st
         yield f"{place}: {reason}"
 
 
-def _stored_twice(settings: Settings) -> Iterator[str]:
-    """Two deployments of one stored certificate would undo each other's work for ever."""
+def _claimed_twice(settings: Settings) -> Iterator[str]:
+    """Two deployments of one stored certificate, or of one listener, would undo each other's work for ever."""
     seen: dict[tuple[str, str, str], str] = {}
     for name, certificate in settings.certificates.items():
         for number, deployment in enumerate(certificate.deployments):
@@ -295,13 +296,16 @@ def _stored_twice(settings: Settings) -> Iterator[str]:
             for key, what in _claims(deployment):
                 first = seen.setdefault((deployment.gateway, key, what), place)
                 if first != place:
-                    yield f"{place}.{key}: {first} has the same stored certificate"
+                    yield f"{place}.{key}: {first} has the same {_CLAIMED.get(key, 'stored certificate')}"
 
 
 def _claims(deployment: Deployment) -> Iterator[tuple[str, str]]:
-    """By which keys, and under which words, a gateway's stored certificates are a deployment's own."""
+    """By which keys, and under which words, what a gateway has is a deployment's own."""
     if deployment.certificate_id is not None:
         yield "certificate_id", deployment.certificate_id.lower()
     if deployment.name is not None:
         is_cut = deployment.strategy == "per_domain"
         yield "name", deployment.name[:_TOLD_APART] if is_cut else deployment.name
+    for one in deployment.listeners:
+        if not one.sni:  # beside an SNI certificate there is room for others
+            yield "listeners", one.id.lower()
