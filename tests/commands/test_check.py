@@ -235,6 +235,8 @@ AT_BYCLOUD = {
 }
 NAMES = [
     "settings",
+    "publish.producer",
+    "publish.spool",
     "broker: connect",
     "gateway apig",
     *(f"gateway apig: {right}" for right in AT_APIG.values()),

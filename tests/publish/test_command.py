@@ -75,6 +75,27 @@ async def test_a_renewal_lies_in_the_broker_under_its_producers_name(tmp_path: P
     assert Spool(tmp_path / "spool").waiting() == []
 
 
+@pytest.mark.parametrize("is_in_a_folder", [False, True])
+async def test_a_name_that_its_own_file_does_not_have_is_warned_of_and_sent_all_the_same(
+    tmp_path: Path, *, is_in_a_folder: bool
+) -> None:
+    lineage, path = renewed(tmp_path), configuration(tmp_path)
+    if is_in_a_folder:
+        path.write_text(f'certificates_dir = "more"\n{path.read_text()}')
+    more = tmp_path / "more" / "all.toml" if is_in_a_folder else path
+    more.parent.mkdir(exist_ok=True)
+    with more.open("a") as file:
+        file.write('[certificates.shop]\n[certificates.blog]\nfoo = "a mistake that is none of a hook\'s business"\n')
+    assert await run("blog", *files(lineage), "--config", path) == (0, "")
+    status, complaints = await run("www.example.com", *files(lineage), "--config", path)
+    warning, following = complaints.splitlines()
+    assert status == 0
+    assert warning.startswith("rotation-worker publish: www.example.com: these settings have no certificate of that")
+    assert following.startswith("next: ")
+    assert "publish.names" in following
+    assert [name for name, _ in await queued(tmp_path, 2)] == ["blog", "www.example.com"]
+
+
 async def test_a_hook_needs_no_words(tmp_path: Path) -> None:
     lineage = renewed(tmp_path)
     environ = {"RENEWED_LINEAGE": str(lineage.chain.parent), "ROTATION_CONFIG": str(configuration(tmp_path))}

@@ -5,7 +5,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -15,9 +15,11 @@ from worker.broker.base import Right as BrokerRight
 from worker.broker.ownership import check_ownership
 from worker.building import certificates_of, check_keys, intake_of, kept_of
 from worker.commands.exits import OK, WRONG_SETTINGS
+from worker.commands.finding import Finding
+from worker.commands.fitting import fits
 from worker.commands.loading import log_level, settings_of
 from worker.commands.next_steps import by_text, next_step, next_step_after
-from worker.commands.output import Marks, marks_for, print_json, shown
+from worker.commands.output import marks_for, print_json, shown
 from worker.commands.refusals import in_json
 from worker.core.deployment import Deployment
 from worker.core.errors import RotationError
@@ -41,34 +43,6 @@ _FOLDER: Final = "make the folder of broker.url, for the user who runs the worke
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example: rotation-worker check --config /etc/rotation-worker/worker.toml"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the checklist."""
-
-    what: str
-    is_good: bool
-    message: str = ""
-    is_known: bool = True
-    """False where it was not, or could not be, found out: that is no failure, and the message says why."""
-    next: str = ""
-    """What to do, where it is not good."""
-
-    @classmethod
-    def of(cls, what: str, error: RotationError | BrokerError) -> "Finding":
-        message = f"{error.reason}: {error.message}" if isinstance(error, RotationError) else str(error)
-        return cls(what, is_good=False, message=message, next=next_step(error))
-
-    @classmethod
-    def skipped(cls, what: str, why: str) -> "Finding":
-        return cls(what, is_good=True, message=f"not tried: {why}", is_known=False)
-
-    def lines(self, marks: Marks) -> Iterator[str]:
-        mark = marks.unknown if not self.is_known else marks.good if self.is_good else marks.bad
-        yield f"{mark} {self.what}{self.message and f': {self.message}'}"
-        if self.next:
-            yield f"{' ' * len(mark)} next: {self.next}"
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -97,7 +71,7 @@ def _findings(args: argparse.Namespace) -> Sequence[Finding]:
     except SettingsError as error:
         others = (Finding.skipped(what, "the settings come first") for what in ("broker", "gateways"))
         return [*(_of_settings(problem, error) for problem in error.problems), *others]
-    return [Finding("settings", is_good=True), *_unproven(settings), *asyncio.run(_outside(settings))]
+    return [Finding("settings", is_good=True), *_unproven(settings), *fits(settings), *asyncio.run(_outside(settings))]
 
 
 def _of_settings(problem: str, error: SettingsError) -> Finding:

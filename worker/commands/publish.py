@@ -22,13 +22,16 @@ from worker.core.errors import RefusedError
 from worker.hooks import HookRenewal, NotOurs, read_hook
 from worker.publishing import Published, Wish, publish
 from worker.settings import Settings, SettingsError
-from worker.settings.loading import load_for_publishing
+from worker.settings.loading import lacks_certificate, load_for_publishing
 from worker.settings.resolve import broker_url
 from worker.shielding import judge_of
 from worker.spool import SpoolError
 
 _BY_HAND: Final = "rotation-worker publish CERT --chain fullchain.pem --key privkey.pem"
 _SENT_LATER: Final = "start the broker, or correct [broker] in the settings; then publish anything, or this again"
+
+_LACKING: Final = "these settings have no certificate of that name: a worker refuses what its own do not know"
+_GIVE_NAME: Final = "give the ACME client's name the settings' one in publish.names, or add it below [certificates]"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -86,7 +89,11 @@ def _carry_out(wish: Wish, args: argparse.Namespace) -> int:
     except SettingsError as error:
         lost = "nothing was written down: publish it again when that is mended"
         raise SettingsError([*error.problems, lost], next_step=error.next_step) from None
-    return _told(published, as_json=args.json)
+    status = _told(published, as_json=args.json)
+    if lacks_certificate(published.certificate, args.config, os.environ):
+        # On the worker's own host: elsewhere the settings of a hook have no certificates.
+        _complain(f"{published.certificate}: {_LACKING}", status, _GIVE_NAME)
+    return status
 
 
 class _NoBroker:

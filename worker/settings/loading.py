@@ -63,6 +63,23 @@ def load_for_publishing(path: Path | None, environ: Mapping[str, str]) -> tuple[
         return _to_spool(tree, file, origins, error), error.problems
 
 
+def lacks_certificate(name: str, path: Path | None, environ: Mapping[str, str]) -> bool:
+    """Whether the file has certificates, and none of that name. Where that cannot be told, it lacks nothing."""
+    file = _file(path, environ)
+    try:
+        tree = read_toml(file)
+        apply([one for one in overrides_in(environ) if one.path == (_CERTIFICATES_DIR,)], tree, Origins())
+        certificates, named = tree.get("certificates", {}), tree.get(_CERTIFICATES_DIR)
+        if not isinstance(certificates, dict) or name in certificates:
+            return False
+        more = sorted((file.resolve().parent / named).glob("*.toml")) if isinstance(named, str) else []
+        # There may be thousands: the file that is called after it comes first.
+        more.sort(key=lambda one: one.stem != name)
+        return bool(certificates or more) and all(name not in _only_certificates(one) for one in more)
+    except SettingsError:
+        return False
+
+
 def _to_spool(tree: Tree, file: Path, origins: Origins, every: SettingsError) -> Settings:
     try:
         return _checked(_part(tree, _SPOOLING), file, origins)
@@ -206,8 +223,8 @@ def _shown(key: str) -> str:
 def _anchored(settings: Settings, folder: Path) -> Settings:
     """Relative paths are meant from the file's folder."""
     tree = _anchor(settings, folder)
-    if not settings.names_broker:
-        del tree["broker"]  # what is not named stays so
+    for section in {"broker", "publish"} - settings.model_fields_set:
+        del tree[section]  # what is not named stays so
     if settings.trust.ca_bundle != "system":
         tree["trust"]["ca_bundle"] = str(folder / settings.trust.ca_bundle)
     embedded = settings.broker.url.removeprefix(EMBEDDED)

@@ -290,3 +290,8 @@ class Settings(Model):
     def names_broker(self) -> bool:
         """Whether anything is said of it, be it the default."""
         return "broker" in self.model_fields_set
+
+    @property
+    def names_publish(self) -> bool:
+        """As `names_broker`."""
+        return "publish" in self.model_fields_set

@@ -1,0 +1,37 @@
+"""One line of the checklist that `rotation-worker check` prints."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from worker.broker.base import BrokerError
+from worker.commands.next_steps import next_step
+from worker.commands.output import Marks
+from worker.core.errors import RotationError
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the checklist."""
+
+    what: str
+    is_good: bool
+    message: str = ""
+    is_known: bool = True
+    """False where it was not, or could not be, found out: that is no failure, and the message says why."""
+    next: str = ""
+    """What to do, where it is not good."""
+
+    @classmethod
+    def of(cls, what: str, error: RotationError | BrokerError) -> "Finding":
+        message = f"{error.reason}: {error.message}" if isinstance(error, RotationError) else str(error)
+        return cls(what, is_good=False, message=message, next=next_step(error))
+
+    @classmethod
+    def skipped(cls, what: str, why: str) -> "Finding":
+        return cls(what, is_good=True, message=f"not tried: {why}", is_known=False)
+
+    def lines(self, marks: Marks) -> Iterator[str]:
+        mark = marks.unknown if not self.is_known else marks.good if self.is_good else marks.bad
+        yield f"{mark} {self.what}{self.message and f': {self.message}'}"
+        if self.next:
+            yield f"{' ' * len(mark)} next: {self.next}"
