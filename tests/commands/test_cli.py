@@ -73,7 +73,7 @@ async def piped(stdout: int, *words: str | Path) -> tuple[int, str]:
 async def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, command: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    options = () if command == "--help" else ("--config", written(tmp_path, EMBEDDED))
+    options = () if command == "--help" else ("--config", written(tmp_path, ""))
     try:
         assert await piped(writer, *command.split(), *options) == (0, "")
     finally:
@@ -83,7 +83,7 @@ async def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, command
 async def test_a_full_disk_behind_stdout_is_an_error(tmp_path: Path) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
     try:
-        status, complaints = await piped(full, "topology", "export", "--config", written(tmp_path, EMBEDDED))
+        status, complaints = await piped(full, "topology", "export", "--config", written(tmp_path, ""))
     finally:
         os.close(full)
     told = "rotation-worker: what it writes: No space left on device\nnext: make room on the disk that it writes to"

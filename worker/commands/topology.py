@@ -2,18 +2,21 @@
 
 import argparse
 import asyncio
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from worker.broker import broker_of
+from worker.broker import broker_of, embedded_file
 from worker.broker.topology import definitions
 from worker.commands.exits import OK
 from worker.commands.loading import log_level, settings_of
 from worker.commands.output import print_json
 from worker.commands.refusals import in_json
-from worker.settings import Settings
+from worker.settings import Settings, SettingsError
 from worker.settings.resolve import broker_url, unsigned_producers
 from worker.shielding import judge_of
 from worker.telemetry import configure_logs
+
+_NAME_RABBITMQ: Final = "name RabbitMQ's URL with ROTATION_BROKER__URL, or settings that have it with --config"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +44,10 @@ def _carry_out(settings: Settings, args: argparse.Namespace) -> int:
 
 
 def _vhost(settings: Settings) -> str:
-    path = urlsplit(broker_url(settings.broker).reveal()).path
+    url = broker_url(settings.broker)
+    if embedded_file(url) is not None:
+        raise SettingsError(["broker.url: the embedded broker has no definitions"], next_step=_NAME_RABBITMQ)
+    path = urlsplit(url.reveal()).path
     return unquote(path.removeprefix("/")) or "/"
 
 
