@@ -6,11 +6,14 @@ from pathlib import Path
 from tests.commands.processes import run, run_on_terminal
 from tests.commands.test_check import deployed
 from tests.settings.files import APIG, written
+from worker.broker.base import BrokerError, TopologyError
+from worker.commands.finding import Finding
+from worker.commands.next_steps import next_step
+from worker.reasons import meanings
 from worker.sandbox import Sandbox
 from worker.sandbox.world import Fault
 
 WORDS = ("ok     ", "FAILED ", "skipped")
-TRIES = "`rotation-worker check` tries it"
 
 
 async def test_on_a_terminal_there_are_ticks_and_elsewhere_words(tmp_path: Path) -> None:
@@ -26,7 +29,7 @@ async def test_on_a_terminal_there_are_ticks_and_elsewhere_words(tmp_path: Path)
         first, second, what_next, third = told.splitlines()
         assert first == f"{good}settings"
         assert second.startswith(f"{bad}broker: connect: connecting to 127.0.0.1:1")
-        assert what_next == f"{' ' * len(bad)}next: start the broker, or correct [broker] in the settings; {TRIES}"
+        assert what_next == f"{' ' * len(bad)}next: start the broker, or correct [broker] in the settings"
         assert third == f"{skipped}broker: topology and rights: not tried: there is no connection"
 
 
@@ -41,9 +44,18 @@ async def test_every_cross_says_what_is_to_be_done(tmp_path: Path) -> None:
         sandbox.world.faults.append(Fault("modify_certificate", status=403, body={"error_code": "APIG.1005"}))
         (tmp_path / "secret").write_text("hunter2")
         _, said, _ = await run("check", "--json", "--config", path)
-    assert {
-        one["what"].partition(" (")[0]: one["next"].partition(";")[0] for one in json.loads(said) if one["next"]
-    } == {
-        "gateway apig: modify certificates": "grant the account what is named",
+    assert {one["what"].partition(" (")[0]: one["next"] for one in json.loads(said) if one["next"]} == {
+        "gateway apig: modify certificates": (
+            "grant the account what is named; docs/least-privilege.md has the rights ready to paste"
+        ),
         "gateway bycloud": "look at the gateway's auth in the settings, and at its files",
     }
+
+
+def test_no_line_of_check_leads_back_to_check() -> None:
+    steps = [one.step for one in meanings().values()]
+    steps += [next_step(error) for error in (BrokerError("lost"), TopologyError("odd"), TopologyError("q: is missing"))]
+    told = [Finding("gateway", is_good=False, next=step).told_by_check().next for step in steps]
+    assert sum("rotation-worker check" in step for step in steps) > 10
+    assert [step for step in told if "rotation-worker check" in step or not step] == []
+    assert all(step.startswith(short) for step, short in zip(steps, told, strict=True))

@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     configure_logs(log_level(args))
     with in_json(args):
-        findings = _findings(args)
+        findings = [finding.told_by_check() for finding in _findings(args)]
     if args.json:
         print_json([asdict(finding) for finding in findings])
     else:

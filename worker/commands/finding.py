@@ -1,12 +1,16 @@
 """One line of the checklist that `rotation-worker check` prints."""
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from worker.broker.base import BrokerError
 from worker.commands.next_steps import next_step
 from worker.commands.output import Marks
 from worker.core.errors import RotationError
+
+_ITSELF: Final = re.compile(r"[;:] (?:if it stays so, )?`rotation-worker check` .*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,10 @@ class Finding:
     @classmethod
     def skipped(cls, what: str, why: str) -> "Finding":
         return cls(what, is_good=True, message=f"not tried: {why}", is_known=False)
+
+    def told_by_check(self) -> "Finding":
+        """What other commands add would lead back to this very line."""
+        return replace(self, next=_ITSELF.sub("", self.next))
 
     def lines(self, marks: Marks) -> Iterator[str]:
         mark = marks.unknown if not self.is_known else marks.good if self.is_good else marks.bad
