@@ -162,6 +162,32 @@ async def test_where_and_with_which_token_is_in_the_settings(tmp_path: Path) -> 
         assert (status, "--token-file" in complained) == (69, True)
 
 
+async def test_the_settings_token_goes_to_the_place_that_they_name_and_to_no_other(tmp_path: Path) -> None:
+    token = written(tmp_path, TOKEN, "token")
+
+    def settings(listen: str) -> Path:
+        return written(tmp_path, f'[http]\nlisten = "{listen}"\ntoken_file = "token"\n')
+
+    async with served(0, token_file=token) as url:
+        listen = url.removeprefix("http://")
+        for own in (listen, "127.0.0.1:0"):
+            assert (await run("status", "--config", settings(own), "--url", url))[0] == 0, "it was refused"
+        named = ("env", f"ROTATION_CONFIG={settings(listen)}")
+        assert (await run("status", "--url", url.replace("127.0.0.1", "localhost"), before=named))[0] == 0
+        for other in (f"127.0.0.1:{free_port()}", f"192.0.2.1:{listen.split(':')[1]}"):
+            status, _, complained = await run("status", "--config", settings(other), "--url", url)
+            assert (status, "--token-file" in complained) == (69, True), "the token was sent"
+
+
+async def test_of_a_port_that_the_system_chooses_it_is_told_who_knows_it(tmp_path: Path) -> None:
+    settings = written(tmp_path, '[http]\nlisten = "127.0.0.1:0"\n')
+    status, _, complained = await run("status", "--config", settings)
+    assert (status, complained.splitlines()[-1]) == (
+        69,
+        "next: port 0: the log's `worker.started` names the port; give it with --url",
+    )
+
+
 def certified(folder: Path, name: str, issued: Issued) -> tuple[Path, Path]:
     """Files with a certificate and its key."""
     return written(folder, issued.chain_pem, f"{name}.pem"), written(folder, issued.private_key_pem, f"{name}.key")

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,10 +34,12 @@ _NEVER: Final = float("inf")
 _MOST: Final = 200
 _EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - to be replaced by loopback
 _UP: Final = "see whether `rotation-worker run` is at work there; --url names another place"
+_ANY_PORT: Final = "port 0: the log's `worker.started` names the port; give it with --url"
 _GRANTED: Final = (
     "name a file with its token with --token-file, or a certificate of its http.client_ca_file with --cert-file and"
     " --key-file"
 )
+_PORTS: Final = {"http": 80, "https": 443}
 _IN_THE_OPEN: Final = "ask by https://, or over a tunnel to loopback; --insecure sends it all the same"
 _WHICH: Final = "`rotation-worker status` lists those that there are"
 Facts = Mapping[str, Any]
@@ -84,7 +87,7 @@ def execute(args: argparse.Namespace) -> int:
     try:
         status, told = asyncio.run(_asked(worker, args.certificate, headers))
     except RotationError as error:
-        return refused(args, UNAVAILABLE, error.reason, f"{worker.url}: {error.message}", _UP)
+        return refused(args, UNAVAILABLE, error.reason, f"{worker.url}: {error.message}", _next_to(worker.url))
     if status != HTTPStatus.OK or not isinstance(told, dict):
         return _refused(args, worker.url, status, told)
     if args.json:
@@ -102,7 +105,8 @@ def _worker(args: argparse.Namespace) -> _Worker:
         http = settings_of(args).http
         url, token_file = _url_of(http), args.token_file or http.token_file
     else:
-        url, token_file = args.url.rstrip("/"), args.token_file
+        url = args.url.rstrip("/")
+        token_file = args.token_file or _token_at(url, args)
         _check_url(url, is_token_sent=token_file is not None and not args.insecure)
     identity = _identity(args)
     if identity is not None and url.startswith("http://"):
@@ -110,6 +114,25 @@ def _worker(args: argparse.Namespace) -> _Worker:
     _check_usable("--ca-file", args.ca_file, None)
     _check_usable("--cert-file, --key-file", None, identity)
     return _Worker(url, args.ca_file, token_file, identity)
+
+
+def _token_at(url: str, args: argparse.Namespace) -> Path | None:
+    """Of settings that are named, where they are those of the worker that is."""
+    if args.config is None and "ROTATION_CONFIG" not in os.environ:
+        return None
+    try:
+        http = settings_of(args).http
+        return http.token_file if _is_at(url, http) else None
+    except (SettingsError, ValueError):  # a port that is none
+        return None
+
+
+def _is_at(url: str, http: Http) -> bool:
+    """Which port a system has chosen, no settings tell."""
+    asked, own = urlsplit(url), urlsplit(_url_of(http))
+    hosts = [asked.hostname or "", own.hostname or ""]
+    is_host = hosts[0] == hosts[1] or all(is_loopback(host) for host in hosts)
+    return asked.scheme == own.scheme and is_host and own.port in (0, asked.port or _PORTS.get(asked.scheme))
 
 
 def _check_usable(named: str, ca_file: Path | None, identity: Identity | None) -> None:
@@ -138,6 +161,10 @@ def _url_of(http: Http) -> str:
         host = "::1" if ":" in host else "127.0.0.1"
     scheme = "http" if http.cert_file is None else "https"
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _next_to(url: str) -> str:
+    return _ANY_PORT if url.endswith(":0") else _UP
 
 
 async def _asked(worker: _Worker, certificate: str | None, headers: Mapping[str, str]) -> tuple[int, object]:
