@@ -69,7 +69,7 @@ _METRICS: Final[Mapping[str, Instrument]] = {
     "reloads": Instrument(Counter, "rotation_settings_reloads", "Settings read again, by what came of it", ("state",)),
     "consumer_active": Instrument(Gauge, "rotation_consumer_active", "1 while this worker is the active consumer"),
     "gateway_calls": Instrument(
-        Counter, "rotation_gateway_calls", "HTTP calls sent", ("gateway", "operation", "status")
+        Counter, "rotation_gateway_calls", "HTTP calls sent, also for its tokens", ("gateway", "operation", "status")
     ),
     "gateway_wait": Instrument(
         Histogram,

@@ -188,7 +188,7 @@ class Metrics:
         for name, metric in instruments(self.registry).items():
             object.__setattr__(self, name, metric)
 
-    def call(self, gateway: str, operation: str, status: int | str, wait_seconds: float) -> None:
+    def call(self, gateway: str, operation: str, status: int | str, wait_seconds: float | None) -> None:
         # Looked up once for each: finding a child by its labels costs as much as a call's whole turn under the limits.
         key = gateway, operation, status
         known = self._children.get(key)
@@ -197,7 +197,8 @@ class Metrics:
             known = self._children[key] = calls, self.gateway_wait.labels(gateway)
         calls, wait = known
         calls.inc()
-        wait.observe(wait_seconds)
+        if wait_seconds is not None:
+            wait.observe(wait_seconds)
 
     def counted(self, counter: Counter) -> int:
         """Of one without labels."""

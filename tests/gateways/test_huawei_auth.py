@@ -314,3 +314,15 @@ async def test_every_call_is_signed_anew_with_the_key_of_the_file(tmp_path: Path
     assert [one["X-Sdk-Date"] for one in (first, second)] == ["20261120T100000Z", "20261120T100001Z"]
     assert first["Authorization"] != second["Authorization"]
     assert not signature.is_stale(401, "APIGW.0301")
+
+
+async def test_a_token_that_is_got_or_refused_is_a_call_of_the_metrics(tmp_path: Path) -> None:
+    heard: list[tuple[str, int | str, float | None]] = []
+    async with account(tmp_path, Fault("obtain_token", status=503)) as one:
+        one.token.on_call = lambda *call: heard.append(call)
+        with pytest.raises(TransientError):
+            await one.text()
+        await one.text()
+    with pytest.raises(TransientError):
+        await one.token.renew()
+    assert heard == [("obtain_token", told, None) for told in (503, 201, "gateway_unavailable")]

@@ -75,8 +75,8 @@ class Dialect(Protocol):
     def failure(self, status: int, headers: Mapping[str, str], body: object) -> RotationError: ...
 
 
-OnCall = Callable[[str, int | str, float], None]
-"""Operation, status (or the reason why there is none), seconds waited under the limits."""
+OnCall = Callable[[str, int | str, float | None], None]
+"""Operation, status (or the reason why there is none), seconds waited under the limits (None where there are none)."""
 
 Exchange = Callable[
     [aiohttp.ClientSession, str, URL, Mapping[str, str], bytes], Awaitable[tuple[int, Mapping[str, str], bytes]]

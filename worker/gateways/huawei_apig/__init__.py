@@ -48,7 +48,7 @@ def open_huawei_apig(
         gateway=name,
         endpoint=settings.endpoint,
         limits=limits,
-        authenticator=_authenticator(settings),
+        authenticator=_authenticator(settings, on_call),
         dialect=ApigDialect(utc_now),
         timeout=settings.call_timeout_seconds,
         deadline=deadline,
@@ -61,10 +61,11 @@ def open_huawei_apig(
     return HuaweiApig(name, transport, settings.project_id, settings.domains_per_attach, chance)
 
 
-def _authenticator(settings: Settings) -> Authenticator:
+def _authenticator(settings: Settings, on_call: OnCall | None) -> Authenticator:
     match settings.auth:
         case PasswordAuth() as auth:
-            return PasswordToken(auth, settings.ca_file, settings.call_timeout_seconds, utc_now, settings.proxy)
+            timeout = settings.call_timeout_seconds
+            return PasswordToken(auth, settings.ca_file, timeout, utc_now, settings.proxy, on_call)
         case AkSkAuth() as auth:
             return Signature(auth, settings.endpoint, settings.project_id, utc_now)
         case TokenAuth() as auth:

@@ -19,6 +19,7 @@ from worker.gateways.bodies import lenient
 from worker.gateways.exchange import AmbiguousError, client_session, exchange, traced
 from worker.gateways.huawei_apig.wire import ApigDialect, is_stale_code
 from worker.gateways.redaction import shown
+from worker.gateways.transport import OnCall
 from worker.lockout import AskedOnce, Refusals
 from worker.settings.base import TokenAuth
 from worker.settings.credentials import read_id, read_password, read_secret
@@ -28,6 +29,7 @@ from worker.tracing import Call
 _RENEW_BEFORE: Final = timedelta(minutes=5)
 _ASK_AGAIN_AFTER: Final = timedelta(seconds=30)
 _WHERE_UNTOLD: Final = timedelta(hours=1)
+_OPERATION: Final = "obtain_token"
 _ALGORITHM: Final = "SDK-HMAC-SHA256"
 
 
@@ -66,6 +68,7 @@ class PasswordToken:
     timeout: float
     now: Callable[[], datetime]
     proxy: str | None = None
+    on_call: OnCall | None = None
     _token: _Token | None = None
     _asking: AskedOnce[_Token] = field(default_factory=AskedOnce)
     _refusals: Refusals = field(init=False)
@@ -115,11 +118,21 @@ class PasswordToken:
         try:
             async with client_session(self.ca_file, self.timeout, proxy=self.proxy) as session:
                 kind = {"Content-Type": "application/json"}
-                call = Call("obtain_token", "POST", url.host or "", url.port)
-                return await traced(call, exchange(session, "POST", url, kind, body))
-        except AmbiguousError as error:
-            # A token more does no harm, and the call that needs it was not sent.
-            raise TransientError(error.reason, f"IAM: {error.message}") from None
+                call = Call(_OPERATION, "POST", url.host or "", url.port)
+                told = await traced(call, exchange(session, "POST", url, kind, body))
+        except RotationError as error:
+            self._tell(error.reason)
+            if isinstance(error, AmbiguousError):
+                # A token more does no harm, and the call that needs it was not sent.
+                raise TransientError(error.reason, f"IAM: {error.message}") from None
+            raise
+        self._tell(told[0])
+        return told
+
+    def _tell(self, status: int | str) -> None:
+        """It waits for no turn: IAM is none of the gateway's."""
+        if self.on_call is not None:
+            self.on_call(_OPERATION, status, None)
 
     def _identity(self, password: Secret) -> Mapping[str, object]:
         user = {
