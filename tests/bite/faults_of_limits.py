@@ -120,8 +120,8 @@ OF_LIMITS: Final = (
     Fault(
         "what a good answer says is left is not read",
         "gateways/restraint.py",
-        "turn.left = told_left(headers, self.wall_clock())",
-        "turn.left = None",
+        "turn.left, turn.whole = told_left(headers, self.wall_clock()), told_whole(headers)",
+        "turn.whole = told_whole(headers)",
         "gateways/test_transport_repeats.py::test_a_good_answer_that_says_what_is_left_is_kept_to_until_its_window_ends",
     ),
     Fault(
