@@ -219,6 +219,42 @@ async def test_who_stands_by_shows_the_same_as_who_is_at_work(tmp_path: Path) ->
             assert {**served, "days_left": 0} == {**shown, "days_left": 0}
 
 
+async def test_where_it_is_stored_is_shown_and_found_as_the_event_says_it_after_bindings_have_moved(
+    tmp_path: Path,
+) -> None:
+    async with Sandbox() as sandbox:
+        world, age = sandbox.world, timedelta(days=60)
+        group, listener = world.add_group(world.add_instance()), world.add_listener()
+        upload = world.add_upload(AUTHORITY.issue(["shop.example.com"], not_before=NOW - age), "shop")
+        world.bind_listener(upload, listener)
+        blog = world.add_certificate(AUTHORITY.issue([domain("blog")], not_before=NOW - age), "blog")
+        world.bind(blog, world.add_domain(group, domain("blog")))
+        at_bycloud = {
+            "gateway": "bycloud",
+            "certificate_id": upload,
+            "strategy": "replace",
+            "listeners": [{"id": listener}],
+        }
+        at_apig = {"gateway": "apig", "name": "blog", "strategy": "blue_green", "domains": "attached"}
+        more = {"http": {"listen": f"127.0.0.1:{free_port()}"}}
+        settings = settings_for(sandbox, AUTHORITY, tmp_path, {"shop": [at_bycloud], "blog": [at_apig]}, **more)
+        async with running(settings) as worker:
+            for name in ("shop", "blog"):
+                await worker.broker.publish_renewal(renewal(AUTHORITY.issue([domain(name)]), name))
+            events = await worker.outcomes(2)
+            await at_rest(settings, 2)
+            for event in events:
+                name, [place] = event["subject"], event["data"]["deployments"]
+                told = place["certificate_id"]
+                assert told not in {None, upload, blog}, "the bindings have moved"
+                details = await asked(settings, f"/status.json?certificate={name}")
+                assert details["certificate"]["deployments"][0]["stored_as"] == told
+                page = tree(await asked(settings, f"/certificates/{name}")).one(id="deployments")
+                assert f"Stored as {told}" in page.text
+                found = tree(await asked(settings, f"/?q={told}")).one(id="certificates").all("th", scope="row")
+                assert [one.one("a").text for one in found] == [name]
+
+
 async def until_role(settings: Settings, role: str) -> None:
     while (await asked(settings, "/status.json"))["role"] != role:
         await asyncio.sleep(0.1)

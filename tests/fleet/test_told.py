@@ -71,6 +71,25 @@ def test_what_moves_to_another_stored_certificate_each_time_is_known_by_its_gate
     assert [one.reason for one in standing.deployments] == ["first", "second", "third", None]
 
 
+def test_where_it_is_stored_is_what_the_last_outcome_told_that_had_looked() -> None:
+    place = deployment(strategy="replace", certificate_id="u1")
+    named = deployment(strategy="blue_green", certificate_id=None, name="blog")
+    moved = event("r1", "succeeded", day(18), told_deployment(strategy="replace", certificate_id="u7"))
+    unseen = {"outcome": "failed", "reason": "gateway_unavailable", "replaced": False, "previous": None}
+    down = event("r2", "failed", day(19), told_deployment(strategy="replace", certificate_id="u1", **unseen))
+    back = {"outcome": "failed", "reason": "rolled_back", "replaced": False, "strategy": "replace"}
+    returned = event("r3", "failed", day(20), told_deployment(certificate_id="u1", **back))
+    told = [after(*events, of=(place,))[0].deployments[0] for events in ((), (moved, down), (moved, down, returned))]
+    assert [(one.certificate_id, one.stored_as, one.stored_id) for one in told] == [
+        ("u1", None, "u1"),
+        ("u1", "u7", "u7"),
+        ("u1", "u1", "u1"),
+    ]
+    blue = told_deployment(strategy="blue_green", certificate_id="b2")
+    [standing] = after(event("r1", "succeeded", day(18), blue), of=(named,))[0].deployments
+    assert (standing.stored_as, standing.certificate_id) == ("b2", None)
+
+
 def test_an_outcome_of_before_changes_nothing_and_a_refusal_leaves_what_is_served() -> None:
     served = event("r1", "succeeded", day(20), told_deployment())
     standing, _ = after(served, event("r0", "failed", day(18), told_deployment(outcome="failed", replaced=False)))

@@ -103,6 +103,13 @@ async def test_a_list_of_very_many_bindings_stands_still_while_the_rest_of_the_p
     assert turns.had >= 10, "others have their turns while it is made"
 
 
+async def test_a_name_is_never_shown_for_the_id_of_what_is_stored() -> None:
+    named = replace(PLACE, key="apig-main/blog", certificate_id=None)
+    for place, text in ((named, "not known yet, by its name blog"), (replace(named, stored_as="ef53"), "ef53 Serves")):
+        page = await shown(details(deployments=[DeploymentDetails(place)]))
+        assert f"Stored as {text}" in page.one(id="deployments").text
+
+
 async def test_it_says_so_where_only_failed_bindings_are_known_by_name() -> None:
     page = await shown(details())
     assert "Outcomes name only what failed" in page.one(id="deployments").text

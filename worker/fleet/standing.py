@@ -86,6 +86,13 @@ class DeploymentStanding:
     bindings: Counts = Counts()
     at: datetime | None = None
     """Of that outcome."""
+    stored_as: str | None = None
+    """The id that outcomes told last: where bindings move, another one than the settings'. None while nobody told."""
+
+    @property
+    def stored_id(self) -> str | None:
+        """As far as it is known: until somebody has told, the settings'."""
+        return self.stored_as or self.certificate_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,8 +90,16 @@ def stands_after(known: DeploymentStanding, told: OutcomeEvent, facts: Facts | N
         reason=str(facts.get("reason")),
         bindings=counts if counts.total else known.bindings,  # of what was not looked at none are told
         at=told.ended.at,
+        stored_as=_stored_as(known, facts),
     )
     return _serving(stands, told, facts)
+
+
+def _stored_as(known: DeploymentStanding, facts: Facts) -> str | None:
+    """Where nothing was looked at, events name the settings' own, whatever is stored by now."""
+    told = _text(facts.get("certificate_id"))
+    is_seen = facts.get("outcome") != "failed" or facts.get("replaced") or facts.get("previous")
+    return told if told and (is_seen or told != known.certificate_id) else known.stored_as
 
 
 def _serving(known: DeploymentStanding, told: OutcomeEvent, facts: Facts) -> DeploymentStanding:

@@ -136,7 +136,8 @@ def graded(standing: CertificateStanding, now: datetime) -> Graded:
 
 def _sought(standing: CertificateStanding) -> str:
     serials = standing.serial_numbers[:_MOST_SERIALS]
-    places = (word for one in standing.deployments for word in (one.gateway, one.key, one.certificate_id or ""))
+    named = ((one.gateway, one.key, one.certificate_id, one.stored_as) for one in standing.deployments)
+    places = (word for words in named for word in words if word is not None)
     return "\n".join((standing.name, *serials, *map(hexadecimal, serials), *dict.fromkeys(places))).casefold()
 
 
