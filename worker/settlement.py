@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar, assert_never
@@ -260,9 +260,11 @@ class Settlement:
             case ParkFor(delay):
                 step = step_for(delay, self.retry.parking)
                 wished = {} if step == delay else {"asked_seconds": round(delay, 3)}
-                why = report.reason, next((one.message for one in report.failures), None)
-                self._show_parked(identity, why, timing.finished_at, step, timing.attempt)
-                finished("parked", reason=report.reason, parked_seconds=step, **wished)
+                failed = _first_failure(report, is_passing=True)
+                self._show_parked(
+                    identity, (report.reason, failed.get("message")), timing.finished_at, step, timing.attempt
+                )
+                finished("parked", reason=report.reason, parked_seconds=step, **wished, **failed)
             case Done() | GiveUp():
                 self.on_ended(identity.certificate, report.outcome)
                 if report.warnings:
@@ -281,8 +283,7 @@ class Settlement:
         self, identity: Identity, why: tuple[str, str | None], now: datetime, seconds: float, attempt: int
     ) -> None:
         (reason, message), until = why, now + timedelta(seconds=seconds)
-        told = None if message is None else shown(message)
-        one = Parked(identity.certificate, identity.renewal_id, reason, now, until, attempt, told)
+        one = Parked(identity.certificate, identity.renewal_id, reason, now, until, attempt, message)
         self.onlooker.parked(one, is_named=identity.is_compared)
 
     def _measure(self, identity: Identity, report: Report, timing: Timing, event: Mapping[str, object]) -> None:
@@ -294,22 +295,29 @@ class Settlement:
             _log.error("metrics.crashed", exc_info=bug)
 
 
-def _first_failure(report: Report) -> dict[str, object]:
-    """Where it failed first, and why: whoever reads the log need not look for the event."""
+def _first_failure(report: Report, *, is_passing: bool = False) -> dict[str, str]:
+    """Where it failed first, and why: whoever reads the log need not look for the event.
+
+    `is_passing`: of what is parked, where that failed first for which it comes again.
+    """
     if report.outcome != "failed":
         return {}
     if report.failure is not None:
         return {"message": shown(report.failure.message)}
+    return next((_failed_at(*one) for one in _failures(report) if one[1].transient or not is_passing), {})
+
+
+def _failures(report: Report) -> Iterator[tuple[str, Failure]]:
+    """By place."""
     for one in report.deployments:
         if one.failure is not None:
-            return _failed_at(one.deployment.key, one.failure)
+            yield one.deployment.key, one.failure
         for result in one.bindings:
             if result.failure is not None:
-                return _failed_at(result.binding.name, result.failure)
-    return {}
+                yield result.binding.name, result.failure
 
 
-def _failed_at(place: str, failure: Failure) -> dict[str, object]:
+def _failed_at(place: str, failure: Failure) -> dict[str, str]:
     return {"failed_at": shown(place), "failed_reason": failure.reason, "message": shown(failure.message)}
 
 

@@ -256,7 +256,27 @@ async def test_what_waits_or_was_given_up_is_told_with_its_reason_and_what_that_
     assert "250" in given_up
     assert "again in 9 min" in waits
     assert "throttled after attempt 4: Refused for too many calls" in waits
-    assert "And 69 more." in waits
+    assert "69 that another process parked, or this one before its restart: named at its next try." in waits
+    assert "more." not in waits
+
+
+@pytest.mark.parametrize(
+    ("known", "in_all", "more", "elsewhere"),
+    [
+        (6, 6, "", ""),
+        (60, 60, "And 54 more.", ""),
+        (60, 61, "And 54 more.", "1 that another process parked"),
+        (1000, 3000, "And 2,994 more.", ""),
+    ],
+)
+async def test_what_is_parked_and_not_named_here_is_told_from_what_this_process_knows(
+    known: int, in_all: int, more: str, elsewhere: str
+) -> None:
+    one = Parked("shop", "r", "throttled", NOW, NOW + timedelta(minutes=9))
+    parked = [replace(one, renewal_id=f"r{number}") for number in range(known)]
+    waits = (await shown(Fleet(NOW, parked=parked, parked_in_all=in_all))).one("section", id="parked").text
+    assert (more in waits, "more." in waits) == (True, bool(more))
+    assert (elsewhere in waits, "another process" in waits) == (True, bool(elsewhere))
 
 
 async def test_what_has_no_page_of_its_own_says_on_this_one_what_it_means_and_what_to_type() -> None:

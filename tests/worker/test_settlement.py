@@ -134,6 +134,19 @@ async def test_a_failure_is_a_warning_that_names_the_place_which_failed_first_an
     assert (well["log_level"], "failed_at" in well) == ("info", False)
 
 
+async def test_what_is_parked_says_for_which_failure_it_comes_again() -> None:
+    bad, down = Failure("not_found", "gone", transient=False), Failure("gateway_unavailable", "503", transient=True)
+    names = {"a.example.com": bad, "b.example.com": down}
+    results = [BindingResult(Binding("domain", name), "failed", failure) for name, failure in names.items()]
+    report = Report("failed", "not_found", None, [DeploymentReport(REBIND, "failed", "not_found", bindings=results)])
+    _, [line], _ = await ended(held("r1", "shop"), report)
+    assert (line["outcome"], line["reason"]) == ("parked", "not_found")
+    told = line["failed_at"], line["failed_reason"], line["message"]
+    assert told == ("b.example.com", "gateway_unavailable", "503")
+    _, [whole], _ = await ended(held("r2", "shop"), Report.refused(down))
+    assert (whole["outcome"], whole["message"]) == ("parked", "503")
+
+
 async def test_messages_without_an_id_are_told_apart_by_their_bytes() -> None:
     async def event_id(body: bytes) -> str:
         inbox, *_ = await ended(message(body), Report.refused(Failure("malformed", "", transient=False)))

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from worker.fleet.values import Remedy
+from worker.fleet.waiting import SHOWN
 from worker.reasons import GIVEN_UP, meanings
 from worker.web import formatting
 from worker.web.certificate import MOST_HISTORY, CertificatePage
@@ -59,7 +60,7 @@ def _environment() -> Environment:
     made.filters.update({one.__name__: one for one in _WORDS})
     made.filters.update({"key": _key, "path": path_of})
     made.globals.update({"kinds": KINDS, "meanings": meanings(), "given_up": GIVEN_UP, "versions": VERSIONS})
-    made.globals.update({"most_listed": MOST_LISTED, "most_history": MOST_HISTORY})
+    made.globals.update({"most_listed": MOST_LISTED, "most_history": MOST_HISTORY, "most_parked": SHOWN})
     made.globals["remedies"] = _REMEDIES
     return made
 
