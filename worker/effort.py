@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import count
 
 from worker.core.note import Note
@@ -22,6 +23,18 @@ async def _unkept(_note: Note) -> None:
 
 def _unasked() -> None:
     """Where nobody goes before others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a gateway has refused in passing, or left unanswered: none of its own words."""
+
+    operation: str
+    reason: str
+    status: int | None
+    """Of its answer; None where there was none."""
+    since: datetime
+    """When that was so first: nothing of that operation was answered otherwise since."""
 
 
 @dataclass(slots=True, eq=False)
@@ -52,6 +65,22 @@ class Effort:
     """It was interrupted while one of its steps waited for its turn."""
     _queues: Counter[Callable[[], None]] = field(default_factory=Counter)
     """Where its steps wait, and how many: each lets in who may go on now."""
+    _refusals: dict[tuple[str, str], Refusal] = field(default_factory=dict, init=False)
+    """By gateway and operation, the latest last: what else is answered there, as reading is, does not end them."""
+
+    def refused(self, gateway: str, operation: str, reason: str, status: int | None, at: datetime) -> None:
+        """What is asked again, or comes again with the renewal."""
+        before = self._refusals.pop((gateway, operation), None)
+        since = at if before is None else before.since
+        self._refusals[gateway, operation] = Refusal(operation, reason, status, since)
+
+    def answered(self, gateway: str, operation: str) -> None:
+        """As it was wished, or so that asking again is in vain."""
+        self._refusals.pop((gateway, operation), None)
+
+    def refusal(self, gateway: str) -> Refusal | None:
+        """The latest that still stands there."""
+        return next((one for (place, _), one in reversed(self._refusals.items()) if place == gateway), None)
 
     @property
     def has_got_on(self) -> bool:

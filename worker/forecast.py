@@ -1,11 +1,12 @@
 """How long what is under way still takes: by limits, latency, and who else is at work there."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import ceil
 
 from worker.core.deployment import Deployment
+from worker.core.events import rfc3339
 from worker.core.planning import Create, Modify, Plan
 from worker.effort import Effort, current_effort, spending
 from worker.gateways.base import Account, Gateway
@@ -27,6 +28,8 @@ class Work:
     """A certificate is stored before anything is attached."""
     effort: Effort = field(default_factory=Effort)
     """Of its rotation: it may become urgent any time."""
+    is_stored: Callable[[], bool] = lambda: False
+    """Whether that certificate is there by now."""
 
     @property
     def calls_left(self) -> int:
@@ -38,6 +41,19 @@ class Work:
         urgent = {number for number, one in enumerate(by_age) if one.effort.urgent}
         with spending(self.effort):
             return self.account.seconds_for(sent_until([one.calls_left for one in by_age], by_age.index(self), urgent))
+
+
+def stand(gateway: str, account: Account, work: Work | None) -> Mapping[str, object]:
+    """How far the current rotation is there, for the log; no estimate while it is refused. `work`: once planned."""
+    refusal = current_effort().refusal(gateway)
+    told: dict[str, object] = {"gateway": gateway, "is_planned": work is not None}
+    if work is not None:
+        told |= {"bindings": work.left, "seconds": None if refusal else round(work.seconds_left(), 1)}
+    told["held_seconds"] = round(account.held_for, 1)
+    if refusal is not None:
+        told |= {"refused_operation": refusal.operation, "refused_reason": refusal.reason}
+        told |= {"refused_status": refusal.status, "refused_since": rfc3339(refusal.since)}
+    return told
 
 
 def sent_until(left: Sequence[int], mine: int, urgent: Collection[int] = ()) -> int:

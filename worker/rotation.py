@@ -29,7 +29,7 @@ from worker.core.urgency import ORDINARY, Urgency
 from worker.core.waiting import Gate, Step, at_once, is_superseded
 from worker.effort import current_effort, spending
 from worker.expiry_lookup import with_expiry
-from worker.forecast import Forecast, Work
+from worker.forecast import Forecast, Work, stand
 from worker.gateways.base import Gateway, OnResult
 from worker.gateways.together import together
 from worker.going_back import WayBack, unkept
@@ -196,7 +196,7 @@ class Rotator:
     ) -> Step:
         gateway, snapshot = self._gateway(deployment), self._snapshots.of(deployment, leaf)
         try:
-            with reminding(lambda: self._unplanned(deployment)):
+            with reminding(lambda: stand(deployment.gateway, gateway.account, None)):
                 observed = await gateway.observe(deployment, leaf, known=snapshot.certificates)
             await give_way(len(observed.bound))
             seen, known = snapshot.before(observed), snapshot.known_to(urgency)
@@ -277,7 +277,8 @@ class Rotator:
             begun = Progress(todo, reach=reach, has_looked=has_looked, proven=proven)
             carrying = self._carrying(deployment, begun, proving, heard)
             so_far = self._snapshots.so_far(deployment, proving.leaf, lambda: carrying.progress)
-            with reminding(lambda: _stand(deployment, work)), so_far:
+            work.is_stored = lambda: carrying.progress.stored is not None
+            with reminding(lambda: stand(deployment.gateway, work.account, work)), so_far:
                 return await proving.forth(carrying), carrying
 
     def _carrying(self, deployment: Deployment, begun: Progress, proving: Proving, heard: OnResult) -> Carrying:
@@ -290,11 +291,6 @@ class Rotator:
         looks = LookingBack(self.verify, self.asked, proving.certificate, deployment, proving.steps, proving.leaf)
         way = WayBack(settling, last_good, condemn, heard, self.utc_now, proving.urgency, looks)
         return Carrying(settling, proving.bundle, proving, way, heard, begun)
-
-    def _unplanned(self, deployment: Deployment) -> Mapping[str, object]:
-        """How long it takes is known once it is planned; how long nothing is sent is known now."""
-        held = round(self._gateway(deployment).account.held_for, 1)
-        return {"gateway": deployment.gateway, "is_planned": False, "held_seconds": held}
 
     async def _condemn(
         self, deployment: Deployment, leaf: Leaf | None, moved: Sequence[Binding], shortfalls: Sequence[Shortfall]
@@ -328,13 +324,6 @@ class Rotator:
             )
         if todo.is_canary_asked is False:
             _log.warning("canary.unproven", gateway=deployment.gateway, bindings=len(todo.rounds[0]))
-
-
-def _stand(deployment: Deployment, work: Work) -> Mapping[str, object]:
-    """How far a plan is carried out."""
-    seconds, held = round(work.seconds_left(), 1), round(work.account.held_for, 1)
-    told = {"gateway": deployment.gateway, "is_planned": True, "bindings": work.left}
-    return {**told, "seconds": seconds, "held_seconds": held}
 
 
 def _is_looked_at(todo: Plan, *, is_kept: bool) -> bool:

@@ -16,11 +16,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.commands.processes import run
 from tests.settings.files import written
-from tests.support.fleets import StillFleet, sample_fleet
+from tests.support.fleets import NOW, StillFleet, sample_fleet
 from tests.support.pages import tree
 from tests.support.ports import free_port
 from worker.broker.base import BrokerState
-from worker.fleet.values import Budget, Fleet, GatewayStanding, replay_command
+from worker.effort import Refusal
+from worker.fleet.values import Budget, Fleet, GatewayStanding, Running, Step, replay_command
 from worker.reasons import meanings
 from worker.sandbox.ca import Authority, Issued
 from worker.settings.http import Http
@@ -69,6 +70,18 @@ async def test_a_budget_that_is_guessed_or_told_is_printed_as_such() -> None:
     async with served(fleet=fleet) as url:
         _, printed, _ = await run("status", "--url", url)
     assert "2/20 in 1 s, 3/19 in 60 s (guessed), 80/500 in 3600 s (told)" in printed
+
+
+async def test_what_is_refused_is_printed_with_why_and_since_when_and_no_estimate() -> None:
+    refusal = Refusal("attach_domains", "gateway_unavailable", 503, NOW)
+    step = Step("a/1", "a", "attaching", 0, 0, 30, None, refusal)
+    fleet = replace(sample_fleet(3), running=[Running("shop-00000", "r", NOW, calls=9, steps=[step])])
+    async with served(fleet=fleet) as url:
+        _, said, _ = await run("status", "--url", url)
+    (line,) = [one for one in said.splitlines() if "attach_domains" in one]
+    assert " ".join(line.split()) == (
+        "shop-00000 attaching 0/30 9 attach_domains: gateway_unavailable 503, since 2026-11-20T10:00:00Z"
+    )
 
 
 async def test_the_order_is_the_pages_the_other_way_round() -> None:

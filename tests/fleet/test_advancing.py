@@ -5,7 +5,7 @@ import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 
@@ -14,6 +14,7 @@ from tests.support.ports import free_port
 from tests.web.test_live import events
 from worker.sandbox import Sandbox
 from worker.sandbox.ca import Authority
+from worker.sandbox.world import Fault
 
 DOMAINS: Final = [f"www-{number:02d}.example.com" for number in range(30)]
 
@@ -39,6 +40,36 @@ async def test_an_open_page_sees_each_rotation_go_on_until_it_has_ended(tmp_path
     assert len(set(values)) >= 3
     assert max(values) > len(DOMAINS) / 2
     assert "succeeded" in last
+
+
+async def test_a_rotation_all_of_whose_calls_are_refused_says_so_wherever_it_is_looked_at(tmp_path: Path) -> None:
+    async with Sandbox() as sandbox, aiohttp.ClientSession() as session:
+        world, authority = sandbox.world, Authority.create()
+        group, long_ago = world.add_group(world.add_instance()), datetime.now(UTC) - timedelta(days=60)
+        old = authority.issue(DOMAINS, not_before=long_ago.replace(microsecond=0))
+        for name in DOMAINS:
+            world.bind(world.add_certificate(old, "blog"), world.add_domain(group, name))
+        world.faults.append(Fault("attach_domains", status=503, times=None))
+        place = {"gateway": "apig", "name": "blog", "strategy": "blue_green", "domains": DOMAINS}
+        more = {"http": {"listen": f"127.0.0.1:{free_port()}"}, "retry": QUICK}
+        settings = settings_for(sandbox, authority, tmp_path, {"shop": [place]}, **more)
+        url = f"http://{settings.http.listen}"
+        async with running(settings) as worker:
+            await worker.broker.publish_renewal(renewal(authority.issue(DOMAINS), "shop"))
+            told: dict[str, Any] = {}
+            while not told.get("refusal"):
+                with suppress(aiohttp.ClientConnectorError):
+                    async with session.get(f"{url}/status.json") as answer:
+                        told = next(iter((await answer.json())["running"]), {})
+                await asyncio.sleep(0.05)
+    refusal = told["refusal"]
+    assert (told["phase"], told["done"], told["seconds_left"]) == ("attaching", 0, None)
+    assert (refusal["operation"], refusal["reason"], refusal["status"]) == (
+        "attach_domains",
+        "gateway_unavailable",
+        503,
+    )
+    assert told["steps"][0]["refusal"] == refusal
 
 
 async def opened(session: aiohttp.ClientSession, url: str) -> aiohttp.ClientResponse:

@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import timedelta
 
 from tests.fleet.told import NOW
 from tests.support.fake_gateway import FakeGateway
@@ -9,7 +10,7 @@ from tests.support.values import certificate, deployment, domain, stored
 from tests.support.virtual_time import run_virtual
 from worker.core.errors import Failure
 from worker.core.outcome import BindingResult, BindingState
-from worker.effort import Effort
+from worker.effort import Effort, Refusal
 from worker.fleet.progress import RunningRotations
 from worker.fleet.values import Running
 from worker.forecast import Work
@@ -61,6 +62,25 @@ def test_a_rotation_is_shown_step_by_step() -> None:
         assert "shop" in progress
     assert phases == ["queueing", "observing", "replacing", "attaching", "verifying"]
     assert (progress.of("shop"), "shop" in progress, set(heard)) == ([], False, {"shop"})
+
+
+def test_what_is_stored_is_attached_from_then_on_and_what_is_refused_is_not_estimated() -> None:
+    progress = RunningRotations({"shop": replace(certificate(), deployments=TWO)}, lambda: NOW)
+    effort, todo = Effort(), work()
+    with progress.rotating("shop", "r1", 1, effort):
+        progress.planned(TWO[0], todo)
+        progress.planned(TWO[1], work())
+        todo.is_stored = lambda: True
+        effort.refused("apig", "attach_domains", "gateway_unavailable", 503, NOW)
+        effort.refused("apig", "attach_domains", "gateway_unavailable", None, NOW + timedelta(seconds=9))
+        [running] = progress.of("shop")
+        first, second = running.steps
+        effort.answered("apig", "attach_domains")
+        [answered] = progress.of("shop")
+    assert (first.phase, second.phase) == ("attaching", "replacing")
+    assert first.refusal == running.refusal == Refusal("attach_domains", "gateway_unavailable", None, NOW)
+    assert (first.seconds_left, second.seconds_left, running.seconds_left) == (None, 2.0, None)
+    assert (answered.refusal, answered.seconds_left) == (None, 2.0)
 
 
 def test_what_is_bound_for_nobodys_renewal_is_nobodys_progress() -> None:

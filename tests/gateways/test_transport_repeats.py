@@ -3,8 +3,10 @@
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 import aiohttp
@@ -14,6 +16,7 @@ from yarl import URL
 from tests.limits.sending import are_free
 from tests.support.virtual_time import run_virtual
 from worker.core.errors import NotAskedError, PermanentError, RotationError, TransientError
+from worker.effort import Effort, Refusal, spending
 from worker.gateways.huawei_apig.wire import ApigDialect
 from worker.gateways.transport import AmbiguousError, Answer, Request, Transport
 from worker.limits import Limits, Used, Window
@@ -122,6 +125,30 @@ def test_a_repeatable_request_outlives_what_passes(passing: Told | RotationError
     assert isinstance(answer, Answer)
     assert answer.body == {"a": 1}
     assert far.sent_at == [0, 0.5, 1.5]
+
+
+def test_what_is_refused_in_passing_stands_until_that_operation_is_answered_otherwise() -> None:
+    effort, now = Effort(), datetime(2026, 1, 1, tzinfo=UTC)
+    gone = refusal(404, "APIG.3006", "no such domain")
+    far = FarEnd([AWAY, GOOD, LOST, GOOD, AWAY, gone, AWAY])
+    clock = count()
+    one = transport(far, wall_clock=lambda: now + timedelta(seconds=next(clock)), deadline=0.1)
+    stood: list[Refusal | None] = []
+
+    async def scenario() -> None:
+        for request in (POST, GET, POST, POST, POST, POST, GET):
+            with suppress(RotationError):
+                await one.send(request)
+            stood.append(effort.refusal("apig"))
+        await one.close()
+
+    with spending(effort):
+        run_virtual(scenario())
+    away = Refusal("create", "gateway_unavailable", 503, now)
+    lost, again = replace(away, status=None), replace(away, since=now + timedelta(seconds=2))
+    show = replace(away, operation="show", since=now + timedelta(seconds=3))
+    assert stood == [away, away, lost, None, again, None, show]
+    assert effort.refusal("other") is None
 
 
 def test_it_gives_up_when_the_deadline_would_pass() -> None:

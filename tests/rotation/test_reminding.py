@@ -9,11 +9,13 @@ from structlog.contextvars import bound_contextvars, merge_contextvars
 from structlog.testing import capture_logs
 
 from tests.support.fake_gateway import FakeGateway
-from tests.support.values import bundle, certificate, deployment, stored
+from tests.support.values import bundle, certificate, day, deployment, stored
 from tests.support.virtual_time import run_virtual
 from worker.core.bundle import Leaf
 from worker.core.deployment import Deployment
+from worker.core.events import rfc3339
 from worker.core.planning import Create, Modify, Observed, Stored
+from worker.effort import Effort, current_effort, spending
 from worker.rotation import Rotator
 
 
@@ -23,6 +25,7 @@ class Slow(FakeGateway):
 
     reading: float = 0.0
     storing: float = 0.0
+    refusing: bool = False
 
     async def observe(self, deployment: Deployment, leaf: Leaf | None, **how: Any) -> Observed:
         await asyncio.sleep(self.reading)
@@ -30,6 +33,8 @@ class Slow(FakeGateway):
         return await FakeGateway.observe(self, deployment, leaf, **how)
 
     async def replace(self, deployment: Deployment, how: Modify | Create, bundle: Any) -> Stored:
+        if self.refusing:
+            current_effort().refused("apig", "modify_certificate", "gateway_unavailable", 503, day(20))
         await asyncio.sleep(self.storing)
         return await FakeGateway.replace(self, deployment, how, bundle)
 
@@ -40,7 +45,7 @@ def reminded(**overrides: float) -> Sequence[dict[str, Any]]:
     rotator = Rotator({"apig": cloud})
 
     async def scenario() -> None:
-        with bound_contextvars(certificate="shop"):
+        with bound_contextvars(certificate="shop"), spending(Effort()):
             rotation = asyncio.create_task(rotator.rotate(certificate(deployment()), bundle()))
         await rotation
         await asyncio.sleep(600)  # nobody is reminded of what has ended
@@ -54,6 +59,18 @@ def test_a_rotation_tells_every_minute_how_long_it_still_takes_and_whose_it_is()
     lines = reminded(storing=150.0, held_for=20.0)
     assert [(one["certificate"], one["gateway"], one["is_planned"]) for one in lines] == [("shop", "apig", True)] * 2
     assert {(one["bindings"], one["seconds"], one["held_seconds"]) for one in lines} == {(2, 22.0, 20.0)}
+
+
+def test_one_that_is_refused_says_of_what_and_since_when_and_knows_not_how_long_it_takes() -> None:
+    (line,) = reminded(storing=70.0, refusing=True)
+    told = {name: line[name] for name in line if name.startswith("refused")}
+    assert told == {
+        "refused_operation": "modify_certificate",
+        "refused_reason": "gateway_unavailable",
+        "refused_status": 503,
+        "refused_since": rfc3339(day(20)),
+    }
+    assert line["seconds"] is None
 
 
 def test_one_that_waits_for_its_turn_to_be_planned_says_so() -> None:

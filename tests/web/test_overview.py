@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.fleets import NOW, StillFleet, sample_fleet
 from tests.support.pages import Element, page_of, tree
+from worker.effort import Refusal
 from worker.fleet.standing import CertificateStanding, DeploymentStanding, Ended
 from worker.fleet.values import Budget, Fleet, GatewayStanding, GivenUp, Parked, Running, Step
 
@@ -242,6 +243,19 @@ async def test_a_running_rotation_shows_how_far_it_is_and_how_long_it_takes() ->
         assert text in first.text
     assert "waiting for its turn" in second.text
     assert not second.all("progress")
+
+
+async def test_a_running_rotation_that_is_refused_says_by_what_and_since_when_and_no_estimate() -> None:
+    refusal = Refusal("attach_domains", "gateway_unavailable", 503, NOW - timedelta(minutes=3))
+    step = Step("a/1", "a", "attaching", 0, 0, 30, None, refusal)
+    beside = Step("b/1", "b", "attaching", 1, 0, 30, 9.0)
+    silent = replace(step, refusal=replace(refusal, status=None))
+    running = [Running("shop", "1", NOW, steps=[step, beside]), Running("still", "2", NOW, steps=[silent])]
+    page = await shown(Fleet(NOW, running=running))
+    first, second = (one.text for one in page.one("section", id="running").all("li"))
+    assert "attach domains refused : gateway unavailable (503) · since 3 min ago" in first
+    assert "attach domains not answered : gateway unavailable · since 3 min ago" in second
+    assert "left" not in first + second
 
 
 async def test_what_waits_or_was_given_up_is_told_with_its_reason_and_what_that_means() -> None:

@@ -17,8 +17,9 @@ from tests.support.turns import counted
 from tests.support.unread import unread
 from worker.broker.base import BrokerState
 from worker.core.schemas import as_text
+from worker.effort import Refusal
 from worker.fleet.shape import details_json, fleet_json, schemas
-from worker.fleet.values import GivenUp
+from worker.fleet.values import GivenUp, Running, Step
 from worker.settings.http import Http
 from worker.telemetry import Metrics
 from worker.web.certificate import certificate_page
@@ -129,6 +130,8 @@ def test_what_is_told_keeps_to_the_published_schemas() -> None:
     for name, schema in schemas().items():
         assert (SCHEMAS / name).read_text() == as_text(schema)
     fleet = sample_fleet(250)
+    refused = Step("a/1", "a", "attaching", refusal=Refusal("attach_domains", "gateway_unavailable", None, NOW))
+    fleet = replace(fleet, running=[*fleet.running, Running("shop-00024", "r", NOW, steps=[refused])])
     details = sample_details(fleet, "shop-00024")
     assert details is not None
     told = {"status.v1.json": b"".join(fleet_json(fleet)), "status-certificate.v1.json": details_json(details)}

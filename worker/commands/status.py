@@ -227,10 +227,20 @@ def _bound(counts: Facts) -> str:
 def _print_running(running: Sequence[Facts]) -> None:
     if running:
         print()
-        rows = (
-            (one["certificate"], one["phase"], _gone(one), one["calls"], _left(one["seconds_left"])) for one in running
-        )
-        print_table(("running", "phase", "bindings", "calls", "still takes"), rows, empty="")
+        columns = ("running", "phase", "bindings", "calls", "still takes", "refused")
+        print_table(columns, map(_runs, running), empty="")
+
+
+def _runs(one: Facts) -> Sequence[object]:
+    refused = _refusal(one.get("refusal"))  # a worker of before tells none
+    return one["certificate"], one["phase"], _gone(one), one["calls"], _left(one["seconds_left"]), refused
+
+
+def _refusal(refusal: Facts | None) -> str:
+    if refusal is None:
+        return ""
+    answer = f" {refusal['status']}" if refusal["status"] else ""
+    return f"{refusal['operation']}: {refusal['reason']}{answer}, since {refusal['since']}"
 
 
 def _gone(one: Facts) -> str:

@@ -35,7 +35,8 @@ class _Part:
             return "rolling back"
         if not work.left:
             return "verifying"
-        return "replacing" if work.replaces and work.left == work.bindings else "attaching"
+        is_replacing = work.replaces and work.left == work.bindings and not work.is_stored()
+        return "replacing" if is_replacing else "attaching"
 
     @property
     def seconds_left(self) -> float:
@@ -64,12 +65,13 @@ class _Rotation:
         )
 
     def _step(self, deployment: Deployment, *, is_estimated: bool) -> Step:
-        part = self.parts.get(deployment.key)
+        part, refusal = self.parts.get(deployment.key), self.effort.refusal(deployment.gateway)
         if part is None:
-            return Step(deployment.key, deployment.gateway, "observing" if self.effort.calls else "queueing")
-        work = part.work
+            phase: Phase = "observing" if self.effort.calls else "queueing"
+            return Step(deployment.key, deployment.gateway, phase, refusal=refusal)
+        work, is_estimated = part.work, is_estimated and refusal is None
         done, left = work.bindings - work.left, part.seconds_left if is_estimated else None
-        return Step(deployment.key, deployment.gateway, part.phase, done, part.failed, work.bindings, left)
+        return Step(deployment.key, deployment.gateway, part.phase, done, part.failed, work.bindings, left, refusal)
 
 
 @dataclass(slots=True, eq=False)

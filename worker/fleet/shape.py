@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 
 from pydantic import TypeAdapter
 
+from worker.effort import Refusal
 from worker.fleet.grouping import Group, group_of
 from worker.fleet.standing import CertificateStanding, Counts, DeploymentStanding, Ended, Level, State
 from worker.fleet.values import (
@@ -71,12 +72,14 @@ class RunningShape:
     failed: int
     total: int | None
     seconds_left: float | None
+    refusal: Refusal | None
+    """Of its steps' the one that lasts longest."""
     steps: Sequence[Step]
 
     @classmethod
     def of(cls, one: Running) -> Self:
         left = None if one.seconds_left is None else round(one.seconds_left, 1)
-        gone = one.phase, one.done, one.failed, one.total, left
+        gone = one.phase, one.done, one.failed, one.total, left, one.refusal
         return cls(one.certificate, one.renewal_id, one.since, one.attempt, one.is_urgent, one.calls, *gone, one.steps)
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from shlex import quote
 from typing import Final, Literal, Protocol, assert_never
 
+from worker.effort import Refusal
 from worker.fleet.standing import CertificateStanding, DeploymentStanding, Ended, State
 from worker.limits import Source
 
@@ -39,7 +40,9 @@ class Step:
     total: int | None = None
     """Bindings to be attached; None until it was looked."""
     seconds_left: float | None = None
-    """Estimate by limits and latency; None where there is none yet."""
+    """Estimate by limits and latency; None where there is none yet, and while a call is refused."""
+    refusal: Refusal | None = None
+    """What its gateway has refused this rotation last, while that operation was not answered otherwise since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +78,16 @@ class Running:
         return None if None in totals or not totals else sum(one for one in totals if one is not None)
 
     @property
+    def refusal(self) -> Refusal | None:
+        """The one that lasts longest."""
+        found = [one.refusal for one in self.steps if one.refusal is not None]
+        return min(found, key=lambda one: one.since, default=None)
+
+    @property
     def seconds_left(self) -> float | None:
-        """Of the deployment that takes longest."""
+        """Of the deployment that takes longest; None while anything is refused: nobody knows for how long."""
+        if self.refusal is not None:
+            return None
         return max((one.seconds_left for one in self.steps if one.seconds_left is not None), default=None)
 
 

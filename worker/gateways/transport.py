@@ -124,6 +124,7 @@ class Transport:
         self._proxy = proxy
         self._chance = chance
         self._on_call = on_call
+        self._wall_clock = wall_clock
         self._over_the_wire = exchange
         self._session: aiohttp.ClientSession | None = None
         self._renewing = asyncio.Lock()
@@ -173,6 +174,7 @@ class Transport:
             except RotationError as error:
                 error.attempts = budget.tries
                 budget.heard(error)
+                self._book(request, error)
                 if self._may_renew(error, budget):
                     budget.is_renewed = True
                     await self._renew(budget.renewals)
@@ -180,6 +182,14 @@ class Transport:
                     await self._pause(error, budget)
                 else:
                     raise
+
+    def _book(self, request: Request, error: RotationError) -> None:
+        """Whoever looks at the rotation sees what keeps it."""
+        effort, operation = current_effort(), request.operation
+        if isinstance(error, TransientError):
+            effort.refused(self._gateway, operation, error.reason, error.status, self._wall_clock())
+        else:
+            effort.answered(self._gateway, operation)
 
     def _may_renew(self, error: RotationError, budget: "_Budget") -> bool:
         """Once a request, and only where the gateway has refused: what IAM refuses is not asked again."""
@@ -248,6 +258,7 @@ class Transport:
         if status in request.expect:
             self._restraint.accepted(turn)
             turn.accepted = request.operation
+            current_effort().answered(self._gateway, request.operation)
             return Answer(status, told, parsed(content, status))
         refusal = self._refusal(status, told, content)
         self._restraint.refused(turn, refusal)
