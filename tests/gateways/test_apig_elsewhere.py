@@ -84,12 +84,23 @@ async def test_a_certificate_of_one_instance_is_not_meant_for_another(tmp_path: 
 
 
 async def test_nothing_more_is_read_where_nothing_is_to_be_learnt(tmp_path: Path) -> None:
-    """All is bound, or is attached; or the settings say both instance and flag."""
+    """All is bound, or is attached; or nothing is stored, and the settings say both instance and flag."""
     async with shop(tmp_path) as one:
-        moved(one, (0, 0))
-        await one.observe(bindings=(Binding("domain", "a.example.com", one.instances[0], True), B))
+        told = Binding("domain", "a.example.com", one.instances[0], True)
+        await one.observe(bindings=(A, B))
         await one.observe()
         assert reads(one) == (0, 2)
+        await one.observe(certificate_id=None, name="fresh", bindings=(told,))
+        assert reads(one) == (1, 2), "one look for the name"
+
+
+async def test_what_is_bound_to_nothing_of_ours_is_looked_for_whatever_the_settings_say(tmp_path: Path) -> None:
+    """It is to have again what it had, should the renewed certificate be bad."""
+    async with shop(tmp_path) as one:
+        other = moved(one, (0, 0))
+        told = Binding("domain", "a.example.com", one.instances[0], True)
+        observed = await one.observe(bindings=(told, B))
+        assert observed.bound[0].others == (other,)
 
 
 async def test_only_certificates_that_cover_what_is_missing_are_asked(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from worker.gateways.bycloud.auth import Credentials
 from worker.gateways.bycloud.binding import Binder
 from worker.gateways.bycloud.client import ByCloudClient, Sender
 from worker.gateways.bycloud.finding import Finder
+from worker.gateways.bycloud.load_balancers import LoadBalancers
 from worker.gateways.bycloud.planned import ALL, planned
 from worker.gateways.bycloud.rights import calls
 from worker.gateways.bycloud.sight import Sight, check_active, pauses
@@ -30,7 +31,7 @@ from worker.gateways.bycloud.wire import PENDING, ByCloudDialect, Certificate
 from worker.gateways.rights import tried
 from worker.gateways.together import together
 from worker.gateways.transport import AmbiguousError, OnCall, Transport
-from worker.limits import KeyedLock, Limits
+from worker.limits import Limits
 from worker.settings.gateways import ByCloud as Settings
 from worker.wall_clock import utc_now
 
@@ -78,7 +79,7 @@ class ByCloud:
         self._finder = Finder(self._client)
         self._patience = patience
         self._chance = chance
-        self._load_balancers = KeyedLock()
+        self._load_balancers = LoadBalancers()
 
     def calls(self, deployment: Deployment, todo: Plan) -> Sequence[PlannedCall]:
         return planned(deployment, todo)
@@ -208,7 +209,7 @@ class ByCloud:
         """A load balancer takes one change at a time, at whichever of its listeners."""
         if listener.load_balancer is None:
             return nullcontext()
-        return self._load_balancers.hold(listener.load_balancer)
+        return self._load_balancers.turn(listener.load_balancer)
 
     async def detach(self, stored: Stored, bindings: Sequence[Binding]) -> Sequence[BindingResult]:
         """No call to unbind a certificate is documented."""

@@ -1,0 +1,75 @@
+"""A load balancer takes one change at a time, at whichever of its listeners: whose turn it is."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from worker.effort import Effort, current_effort
+from worker.limits import TurnQueue
+
+
+@dataclass(slots=True, eq=False)
+class _Line:
+    """Before one load balancer."""
+
+    waiting: TurnQueue = field(default_factory=TurnQueue)
+    is_taken: bool = False
+    at_work: Effort | None = None
+    """None also for the moment in which whoever has the turn now wakes up."""
+
+    async def enter(self, effort: Effort) -> None:
+        if self.is_taken:
+            await self._wait(effort)
+        self.is_taken, self.at_work = True, effort
+        self._hasten()
+
+    async def _wait(self, effort: Effort) -> None:
+        turn = self.waiting.add(effort)
+        self._hasten()
+        try:
+            with effort.queueing(self._hasten):
+                await turn
+        except asyncio.CancelledError:
+            self.waiting.leave(effort, turn)
+            if not turn.cancelled():
+                self.leave()  # the turn came together with the cancellation
+            raise
+
+    def leave(self) -> None:
+        """Hands over at once: whoever comes before the next one wakes up waits behind it."""
+        self.is_taken, self.at_work = False, None
+        while not self.is_taken and (turn := self.waiting.next(lambda _effort: True)) is not None:
+            if not turn.done():  # else it gave up a moment ago
+                turn.set_result(0.0)
+                self.is_taken = True
+
+    def _hasten(self) -> None:
+        """Whatever an urgent one waits for is as urgent: it may itself be waiting under the limits."""
+        if self.at_work is not None and not self.at_work.urgent and any(one.urgent for one in self.waiting.efforts()):
+            self.at_work.hasten()
+
+
+@dataclass(frozen=True, slots=True)
+class LoadBalancers:
+    """Urgent rotations first, the others in turns, as under the limits; forgets those that nobody uses."""
+
+    _lines: dict[str, _Line] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """How many are in use."""
+        return len(self._lines)
+
+    @asynccontextmanager
+    async def turn(self, load_balancer: str) -> AsyncIterator[None]:
+        """Waits for the turn of the rotation that runs; change something there inside the block."""
+        line = self._lines.setdefault(load_balancer, _Line())
+        try:
+            await line.enter(current_effort())
+            try:
+                yield
+            finally:
+                line.leave()
+        finally:
+            if not line.is_taken and self._lines.get(load_balancer) is line:
+                del self._lines[load_balancer]
