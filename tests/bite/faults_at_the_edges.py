@@ -68,6 +68,20 @@ ASKING: Final = (
         "if listener.kind == 'listener':",
         "gateways/test_bycloud_waiting.py::test_a_load_balancer_gets_one_change_at_a_time_and_two_get_theirs_together",
     ),
+    Fault(
+        "who has a load balancer's turn is hurried by nobody",
+        "gateways/bycloud/load_balancers.py",
+        "            self.at_work.hasten()",
+        "            pass",
+        "gateways/test_bycloud_load_balancers.py::test_who_has_the_turn_is_as_urgent_as_those_who_wait_for_it",
+    ),
+    Fault(
+        "a turn that comes together with the end of waiting is lost",
+        "gateways/bycloud/load_balancers.py",
+        "            if not turn.cancelled():",
+        "            if turn.cancelled():",
+        "gateways/test_bycloud_load_balancers.py::test_whoever_gives_up_is_passed_over_and_nothing_is_kept_of_what_nobody_uses",
+    ),
 )
 
 SENDING: Final = (
