@@ -79,7 +79,7 @@ ASKING: Final = (
         "a turn that comes together with the end of waiting is lost",
         "gateways/bycloud/load_balancers.py",
         "            if not turn.cancelled():",
-        "            if turn.cancelled():",
+        "            if turn is None:",
         "gateways/test_bycloud_load_balancers.py::test_whoever_gives_up_is_passed_over_and_nothing_is_kept_of_what_nobody_uses",
     ),
 )
