@@ -1,12 +1,15 @@
 """How long what is under way still takes: by limits, latency, and who else is at work there."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import ceil
 
+from worker.core.calls import PlannedCall
 from worker.core.deployment import Deployment
 from worker.core.events import rfc3339
+from worker.core.outcome import BindingResult
 from worker.core.planning import Create, Modify, Plan
 from worker.effort import Effort, current_effort, spending
 from worker.gateways.base import Account, Gateway
@@ -14,7 +17,7 @@ from worker.gateways.base import Account, Gateway
 
 @dataclass(slots=True, eq=False)
 class Work:
-    """A plan that is being carried out."""
+    """A plan that is being carried out, or what is read before there is one."""
 
     account: Account
     calls: int
@@ -30,10 +33,27 @@ class Work:
     """Of its rotation: it may become urgent any time."""
     is_stored: Callable[[], bool] = lambda: False
     """Whether that certificate is there by now."""
+    closing: int = 0
+    """Of the calls, those that follow the last attach."""
+    _sent: int = field(init=False)
+    """What its rotation had sent when a binding was last heard of."""
+
+    def __post_init__(self) -> None:
+        self._sent = self.effort.calls
+
+    def heard(self, result: BindingResult) -> None:
+        """One binding has moved, or could not; or has gone back."""
+        self.left += 1 if result.state == "rolled_back" else -1
+        self._sent = self.effort.calls
 
     @property
     def calls_left(self) -> int:
-        return ceil(self.calls * self.left / self.bindings) if self.bindings else self.calls
+        """Reading back is left until it is done: it waits under the limits as all else does."""
+        if self.left > 0:
+            return self.closing + ceil((self.calls - self.closing) * self.left / self.bindings)
+        # Other deployments' calls are the rotation's too: at least one is left for as long as it is under way.
+        closing = self.closing if self.bindings else self.calls
+        return max(closing - (self.effort.calls - self._sent), min(closing, 1))
 
     def seconds_left(self) -> float:
         """The budget is shared in turns, every other of which is the eldest's; the urgent ones have all before that."""
@@ -74,6 +94,26 @@ def sent_until(left: Sequence[int], mine: int, urgent: Collection[int] = ()) -> 
     return round(sent)
 
 
+def _closing(calls: Sequence[PlannedCall], todo: Plan) -> int:
+    """Of the calls those after the last attach; few are looked at, for looking makes them."""
+    last = len(todo.waves) or None
+
+    def is_closing(at: int) -> bool:
+        call = calls[at]
+        return call.step == "retire" or (call.step == "read_back" and call.wave == last)
+
+    return len(calls) - bisect_left(range(len(calls)), True, key=is_closing)
+
+
+@contextmanager
+def _under_way(work: Work) -> Iterator[None]:
+    work.beside.add(work)
+    try:
+        yield
+    finally:
+        work.beside.remove(work)
+
+
 @dataclass(frozen=True, slots=True)
 class Forecast:
     """All that is under way, by gateway."""
@@ -88,14 +128,21 @@ class Forecast:
         beside = self._works.setdefault(deployment.gateway, set())
         size = len(todo.attach)
         replaces = isinstance(todo.replacement, Create | Modify)
-        calls = len(gateway.calls(deployment, todo))
-        work = Work(gateway.account, calls, size, size, beside, replaces, current_effort())
-        beside.add(work)
+        calls = gateway.calls(deployment, todo)
+        work = Work(gateway.account, len(calls), size, size, beside, replaces, current_effort())
+        work.closing = _closing(calls, todo)
         self._put_off.pop(deployment.gateway, None)  # it lets itself be asked again
-        try:
+        with _under_way(work):
             yield work
-        finally:
-            beside.remove(work)
+
+    @contextmanager
+    def reading(self, gateway: str, account: Account) -> Iterator[None]:
+        """Read inside the block what a plan needs. How much that is nobody knows before: one call at least."""
+        if current_effort().is_background:  # no rotation
+            yield
+            return
+        with _under_way(Work(account, 1, 0, 0, self._works.setdefault(gateway, set()), effort=current_effort())):
+            yield
 
     def put_off(self, accounts: Mapping[str, Account]) -> None:
         """By gateway: a renewal failed there in passing, and comes again."""
@@ -105,4 +152,5 @@ class Forecast:
         """Until all that is under way there has ended, or at least until what was put off for a hold may go on."""
         works = self._works.get(gateway, set())
         waited = self._put_off[gateway].held_for if gateway in self._put_off else 0.0
-        return max((work.account.seconds_for(sum(one.calls_left for one in works)) for work in works), default=waited)
+        calls = sum(one.calls_left for one in works)
+        return max((work.account.seconds_for(calls) for work in works), default=waited)

@@ -196,7 +196,8 @@ class Rotator:
     ) -> Step:
         gateway, snapshot = self._gateway(deployment), self._snapshots.of(deployment, leaf)
         try:
-            with reminding(lambda: stand(deployment.gateway, gateway.account, None)):
+            waiting = reminding(lambda: stand(deployment.gateway, gateway.account, None))
+            with waiting, self.forecast.reading(deployment.gateway, gateway.account):
                 observed = await gateway.observe(deployment, leaf, known=snapshot.certificates)
             await give_way(len(observed.bound))
             seen, known = snapshot.before(observed), snapshot.known_to(urgency)
@@ -270,7 +271,7 @@ class Rotator:
             self._tell(deployment, todo, work)
 
             def heard(result: BindingResult) -> None:
-                work.left += 1 if result.state == "rolled_back" else -1
+                work.heard(result)
                 self.watcher.bound(deployment, result)
 
             proven = self._snapshots.proven(deployment, proving.leaf, todo)

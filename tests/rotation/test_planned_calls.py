@@ -1,7 +1,7 @@
 """What is planned is what is done: a plan's calls, one by one, against what the simulated clouds were asked."""
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, takewhile
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +12,7 @@ from worker.core.calls import NEW as NEW_ID
 from worker.core.calls import PlannedCall
 from worker.core.deployment import Certificate
 from worker.core.planning import Plan
+from worker.forecast import Forecast
 from worker.rotation import Rotator
 from worker.sandbox.world import Call
 
@@ -55,6 +56,9 @@ async def shown_to_be(scene: Scene) -> Sequence[PlannedCall]:
         planned = gateway.calls(certificate.deployments[0], todo)
         told = list(planned)
         assert (len(planned), list(planned[:]), [planned[-1]]) == (len(told), told, told[-1:])
+        with Forecast().of(gateway, certificate.deployments[0], todo) as work:
+            closing = takewhile(lambda one: one.step in ("read_back", "retire"), reversed(told))
+            assert work.closing == len(list(closing)) > 0
     observing, before = asked_of(scene), {*scene.world.certificates, *scene.world.uploads}
     assert {method for _, method, _, _ in observing} == {"GET"}
     async with scene.opened() as gateway:
