@@ -50,6 +50,21 @@ OF_TELLING: Final = (
         "::test_a_gateway_that_wants_to_be_left_alone_is_seen_to_be_held_and_what_is_parked_for_it_to_wait_for_that",
     ),
     Fault(
+        "what is all attached takes no time any more, as far as estimates know",
+        "forecast.py",
+        "        return max(closing - (self.effort.calls - self._sent), min(closing, 1))\n",
+        "        return 0\n",
+        "rotation/test_forecast_of_reading.py::test_once_all_is_attached_the_estimate_is_what_reading_back_waits_for",
+    ),
+    Fault(
+        "what waits to read before there is a plan is in no estimate",
+        "rotation.py",
+        "with waiting, self.forecast.reading(deployment.gateway, gateway.account):",
+        "with waiting:",
+        "rotation/test_forecast_of_reading.py"
+        "::test_a_rotation_that_is_not_planned_yet_is_under_way_and_a_look_at_what_is_there_is_none",
+    ),
+    Fault(
         "a long rotation is told of once, and never again",
         "reminding.py",
         "        self.set()\n        _log.info",
