@@ -25,6 +25,8 @@ from worker.rotation import Rotator
 
 REFUSED = 404, json.dumps({"error_code": "APIG.3020", "error_msg": "no such domain"}).encode()
 CONFLICT = 409, json.dumps({"error_code": "APIG.3333", "error_msg": "bound already"}).encode()
+FORBIDDEN = 403, json.dumps({"error_code": "APIG.1005", "error_msg": "no permission"}).encode()
+BROKEN = 500, json.dumps({"error_code": "APIG.9999", "error_msg": "System error"}).encode()
 BUSY = 409, json.dumps({"error_code": "APIG.3711", "error_msg": "once a minute"}).encode()
 
 
@@ -137,6 +139,21 @@ def test_each_bad_domain_costs_two_calls_a_halving_and_no_more(
     assert cloud.attached == set(wanted) - bad
     states = {one.binding.name: one.state for one in report.deployments[0].bindings}
     assert {name for name, state in states.items() if state == "failed"} == bad
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.data(), st.integers(2, 120), st.integers(2, 32), st.sampled_from([FORBIDDEN, BROKEN]))
+def test_a_bad_domain_in_each_chunk_costs_no_more_where_it_says_what_a_sick_gateway_says(
+    data: st.DataObject, count: int, chunk: int, refused: tuple[int, bytes]
+) -> None:
+    wanted = names(count)
+    chunks = [wanted[start : start + chunk] for start in range(0, count, chunk)]
+    bad = {data.draw(st.sampled_from(one), label="bad") for one in chunks}
+    cloud = Cloud(frozenset(wanted) - bad, refused=refused)
+    report = rotated(cloud, wanted, chunk)
+    assert cloud.calls.count("attach") - cloud.repeats <= most_calls(count, chunk, len(bad))[0]
+    assert cloud.attached == set(wanted) - bad
+    assert {name for name, state in bound(report).items() if state == "failed"} == bad
 
 
 def bound(report: Report) -> Mapping[str, str]:

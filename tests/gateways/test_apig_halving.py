@@ -1,8 +1,9 @@
-"""A chunk of domains that ends in 500: one domain may be the cause, or the gateway is sick."""
+"""A chunk of domains that ends in 500 or 403: one domain may be the cause, a sick gateway, or an account without rights."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ WIDE = checked(AUTHORITY.issue(MANY))
 BROKEN = {"error_code": "APIG.9999", "error_msg": "System error"}
 
 
-def fault(name: str = "", *, status: int = 500, times: int = 999, **overrides: object) -> Fault:
+def fault(name: str = "", *, status: int = 500, times: int = 999, **overrides: Any) -> Fault:
     """Calls that name the domain end so, however often they are repeated."""
     return Fault("attach_domains", status=status, body={**BROKEN, **overrides}, times=times, match=name)
 
@@ -57,18 +58,73 @@ async def test_one_of_several_chunks_is_halved_at_once(tmp_path: Path) -> None:
         assert calls(one) == 2 + 2 * 3
 
 
-@pytest.mark.parametrize(("size", "expected"), [(64, 3), (16, 4)])
-async def test_a_gateway_that_is_sick_gets_no_storm_of_calls(tmp_path: Path, size: int, expected: int) -> None:
+OF_EITHER = pytest.mark.parametrize("told", [{"status": 500}, {"status": 403, "error_code": "APIG.1005"}])
+"""May come of one domain, or be said of any."""
+
+
+@OF_EITHER
+@pytest.mark.parametrize(("size", "expected"), [(64, 1 + 2 * 6), (16, 4 + 2 * 4), (1, 64)])
+async def test_where_every_attach_is_refused_one_chunk_alone_is_followed(
+    tmp_path: Path, size: int, expected: int, told: Mapping[str, Any]
+) -> None:
     async with shop(tmp_path, domains_per_attach=size) as one:
-        assert len(await failed(one, MANY, fault())) == 64
+        assert len(await failed(one, MANY, fault(**told))) == 64
         assert calls(one) == expected
 
 
-async def test_halves_that_both_fail_are_left_to_the_next_attempt(tmp_path: Path) -> None:
+@OF_EITHER
+async def test_a_bad_domain_in_every_chunk_fails_alone(tmp_path: Path, told: Mapping[str, Any]) -> None:
+    bad = MANY[7], MANY[27], MANY[47]
+    async with shop(tmp_path, domains_per_attach=20) as one:
+        results = await failed(one, MANY[:60], *(fault(name, **told) for name in bad))
+        assert set(results) == set(bad)
+        assert {result.failure and result.failure.status for result in results.values()} == {told["status"]}
+        assert calls(one) <= 3 + 2 * 3 * 5
+
+
+@OF_EITHER
+async def test_halves_that_both_fail_are_halved_one_after_the_other(tmp_path: Path, told: Mapping[str, Any]) -> None:
     """The first half is bound; in the second one nothing tells two bad domains from a gateway that fell sick."""
     async with shop(tmp_path) as one:
-        assert set(await failed(one, MANY[:16], fault(MANY[8]), fault(MANY[15]))) == set(MANY[8:16])
-        assert calls(one) == 1 + 2 + 2
+        bad = MANY[8], MANY[15]
+        assert set(await failed(one, MANY[:16], *(fault(name, **told) for name in bad))) == set(bad)
+        assert calls(one) <= 1 + 2 * 2 * 4
+
+
+@OF_EITHER
+async def test_a_probe_that_ends_at_bad_domains_goes_on_beside_them(tmp_path: Path, told: Mapping[str, Any]) -> None:
+    async with shop(tmp_path) as one:
+        bad = MANY[0], MANY[1], MANY[3]
+        assert set(await failed(one, MANY[:4], *(fault(name, **told) for name in bad))) == set(bad)
+
+
+async def test_a_probe_goes_down_to_single_domains_however_big_the_chunk_is(tmp_path: Path) -> None:
+    """Else the next attempt would send the same again, and none would ever be attached."""
+    bad = [MANY[1], *(MANY[2**power] for power in range(1, 6))]
+    async with shop(tmp_path, domains_per_attach=64) as one:
+        assert MANY[0] not in await failed(one, MANY, *(fault(name) for name in bad))
+
+
+async def test_a_gateway_that_falls_sick_gets_no_storm_of_calls(tmp_path: Path) -> None:
+    """What is accepted speaks for what was sent with it. Once nothing is, one chunk alone is followed again."""
+    async with shop(tmp_path, domains_per_attach=4) as one:
+        assert set(await failed(one, MANY, *(fault(name) for name in MANY[4:]))) == set(MANY[4:])
+        assert calls(one) == 16 + 2 * 15 + 2 * 2
+
+
+async def test_what_an_account_may_not_is_halved_on_once_it_was_allowed_anything(tmp_path: Path) -> None:
+    """A 403 is final: what is left with another one's would never be attached."""
+    bad = {*MANY[4:12], *MANY[13:64]}
+    async with shop(tmp_path, domains_per_attach=4) as one:
+        faults = [fault(name, status=403, error_code="APIG.1005") for name in bad]
+        assert set(await failed(one, MANY, *faults)) == bad
+
+
+async def test_a_quota_is_no_domains_doing(tmp_path: Path) -> None:
+    async with shop(tmp_path, domains_per_attach=16) as one:
+        results = await failed(one, MANY, fault(status=403, error_code="APIG.3100"))
+        assert {result.failure and result.failure.reason for result in results.values()} == {"quota"}
+        assert calls(one) == 4
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
@@ -95,7 +151,7 @@ async def test_a_throttle_that_says_500_is_no_domains_doing(tmp_path: Path) -> N
 
 
 async def test_a_big_chunk_is_halved_so_often_and_no_more(tmp_path: Path) -> None:
-    """Each further call takes another deadline: what is left, the next attempt goes on with."""
+    """Each further call takes another deadline. The others are bound: the next attempt sends only what is left."""
     async with shop(tmp_path, domains_per_attach=64) as one:
         assert set(await failed(one, MANY, fault(MANY[63]))) == set(MANY[62:])
         assert calls(one) == 1 + 2 * 5

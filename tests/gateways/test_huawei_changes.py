@@ -171,7 +171,7 @@ async def test_bad_domains_are_found_by_halving(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("status", "code", "reason"),
-    [(409, "APIG.3708", "certificate_rejected"), (404, "APIG.3021", "not_found"), (403, "APIG.1005", "forbidden")],
+    [(409, "APIG.3708", "certificate_rejected"), (404, "APIG.3021", "not_found"), (403, "APIG.3100", "quota")],
 )
 async def test_a_refusal_of_all_is_not_halved(tmp_path: Path, status: int, code: str, reason: str) -> None:
     async with shop(tmp_path) as one:

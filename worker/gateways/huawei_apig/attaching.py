@@ -18,9 +18,9 @@ from worker.gateways.together import together
 from worker.in_parts import in_parts
 
 # Refusals that may be about one of the domains. All others are about the account: halving would only multiply them.
-_OF_ONE: Final = frozenset({"bad_request", "not_found", "conflict", "certificate_rejected"})
-# Each call that ends in 500 was repeated until its deadline. So often halved, the usual 20 domains come down to one;
-# what is left of more, the next attempt goes on with.
+_OF_ONE: Final = frozenset({"bad_request", "not_found", "conflict", "certificate_rejected", "forbidden"})
+# Each call that ends in 500 was repeated until its deadline. So often halved, the usual 20 domains come down to one. Of
+# more some are attached by then: the next attempt has only the rest to send, and goes on with that.
 _MOST_HALVINGS_FOR_500: Final = 5
 
 _Chunk = Sequence[Binding]
@@ -57,13 +57,56 @@ class _Refused:
         """What is bound is to be looked at first."""
         return len(self.chunk) > 1 and may_be_there(self.error.reason) and self.reach.may_read
 
+    @property
+    def is_unclear(self) -> bool:
+        """It may come of one domain, or of a gateway that is sick or an account that may not attach anything."""
+        is_forbidden = self.error.reason == "forbidden" and _may_be_of_one(self.error)
+        return len(self.chunk) > 1 and (is_forbidden or _is_broken(self.error))
+
+
+@dataclass(slots=True)
+class _Unclear:
+    """Chunks that wait until it shows whether it is worth while to halve them."""
+
+    most_probes: int
+    """In a row of which nothing is accepted. So many take any chunk down to single domains."""
+    waiting: list[_Refused] = field(default_factory=list)
+    _probes: int = 0
+    _was_accepted: bool = False
+
+    def cleared(self, refused: Sequence[_Refused], *, is_accepted: bool) -> Sequence[_Refused]:
+        """Those to halve now. `is_accepted`: something was, of the calls that were made together with them.
+
+        An account that was allowed one attach may attach; a gateway may have fallen sick since.
+        """
+        if is_accepted:
+            self._probes, self._was_accepted = 0, True
+        clear, waiting = list[_Refused](), list[_Refused]()
+        for one in (*self.waiting, *refused):
+            is_clear = is_accepted or (self._was_accepted and not _is_broken(one.error))
+            (clear if is_clear else waiting).append(one)
+        self.waiting = waiting
+        return clear
+
+    def probe(self) -> Sequence[_Refused]:
+        """One to halve although nothing speaks for it, the smallest; none where enough of them told nothing.
+
+        Never too often halved for that: else the next attempt would send the same again.
+        """
+        if not self.waiting or self._probes == self.most_probes:
+            return []
+        self._probes += 1
+        one = self.waiting.pop(min(range(len(self.waiting)), key=lambda place: len(self.waiting[place].chunk)))
+        return [replace(one, reach=replace(one.reach, halvings=max(one.reach.halvings, 1)))]
+
 
 @dataclass(frozen=True, slots=True)
 class Attaching:
     """Some bindings to one stored certificate; chunks and halves go together, under the gateway's limits.
 
-    A 500 that stays may come of one domain, or of a gateway that is sick. Calls made together tell which: where another
-    one had an answer, the chunk is halved; where all of several ended in 500, none is.
+    A 500 that stays may come of one domain, or of a gateway that is sick; a 403 of one domain, or of an account that
+    may not attach. Calls made together tell which: where another one was accepted, the chunk is halved. Where none was,
+    one chunk alone is followed down to single domains, as a probe: once a part of it is accepted, so are the others.
 
     A gateway that applies a chunk in part may refuse what is bound when it is sent again: then it is asked what is
     bound, and only the rest is sent. That is a whole list: those in doubt wait until nothing else is left to be sent,
@@ -78,13 +121,18 @@ class Attaching:
     async def in_chunks(self, bindings: Sequence[Binding], size: int) -> Sequence[BindingResult]:
         """One result a binding, in order. `size`: most domains in a call."""
         chunks = [bindings[start : start + size] for start in range(0, len(bindings), size)]
-        families, in_doubt = [_Family(chunks)], list[_Refused]()
+        families, in_doubt, unclear = [_Family(chunks)], list[_Refused](), _Unclear((size - 1).bit_length())
         while families or in_doubt:
             if not families:
                 families, in_doubt = await self._looked_into(in_doubt), []
             refused = await self._sent(families)
+            is_accepted = len(refused) < sum(len(family.chunks) for family in families)
             in_doubt += [one for one in refused if one.is_in_doubt]
-            families = await in_parts([one for one in refused if not one.is_in_doubt], self._halved)
+            clear = [one for one in refused if not (one.is_in_doubt or one.is_unclear)]
+            clear += unclear.cleared([one for one in refused if one.is_unclear], is_accepted=is_accepted)
+            families = await in_parts(clear, self._halved) or list(self._halved(unclear.probe()))
+        for one in unclear.waiting:
+            self._tell(one.chunk, Failure.of(one.error))
         return [self._results[one] for one in bindings]
 
     async def _sent(self, families: Sequence[_Family]) -> Sequence[_Refused]:
@@ -135,11 +183,8 @@ class Attaching:
 
 
 def _refused(family: _Family, errors: Sequence[RotationError | None]) -> Iterator[_Refused]:
-    is_sick = len(errors) > 1 and all(_is_broken(one) for one in errors)
-    reach = replace(family.reach, halvings=0) if is_sick else family.reach
-    return (
-        _Refused(chunk, error, reach) for chunk, error in zip(family.chunks, errors, strict=True) if error is not None
-    )
+    told = zip(family.chunks, errors, strict=True)
+    return (_Refused(chunk, error, family.reach) for chunk, error in told if error is not None)
 
 
 def _is_bound(wanted: Binding, rows: Rows) -> bool:
@@ -157,6 +202,6 @@ def _may_be_of_one(error: RotationError) -> bool:
     return isinstance(error, PermanentError) and error.reason in _OF_ONE and not is_about_the_certificate(error.code)
 
 
-def _is_broken(error: RotationError | None) -> bool:
+def _is_broken(error: RotationError) -> bool:
     """Ended in 500. 502 to 504, a lost connection and a throttle are no domain's doing."""
-    return error is not None and error.reason == "gateway_unavailable" and error.status == 500  # noqa: PLR2004 - HTTP's own
+    return error.reason == "gateway_unavailable" and error.status == 500  # noqa: PLR2004 - HTTP's own
