@@ -41,6 +41,20 @@ ASKING: Final = (
         "gateways/test_huawei_changes.py::test_bad_domains_are_found_by_halving",
     ),
     Fault(
+        "a bad domain in every chunk keeps all its neighbours unbound",
+        "gateways/huawei_apig/attaching.py",
+        " or list(self._halved(unclear.probe()))",
+        "",
+        "gateways/test_apig_halving.py::test_a_bad_domain_in_every_chunk_fails_alone",
+    ),
+    Fault(
+        "a sick gateway gets a storm of halves",
+        "gateways/huawei_apig/attaching.py",
+        "not self.waiting or self._probes == self.most_probes",
+        "not self.waiting",
+        "gateways/test_apig_halving.py::test_where_every_attach_is_refused_one_chunk_alone_is_followed",
+    ),
+    Fault(
         "only the first page is read",
         "gateways/huawei_apig/client.py",
         "rows = await all_pages(lambda offset: self.bound_page(certificate_id, offset))",

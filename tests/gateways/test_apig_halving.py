@@ -1,4 +1,4 @@
-"""A chunk of domains that ends in 500 or 403: one domain may be the cause, a sick gateway, or an account without rights."""
+"""A chunk of domains that ends in 500 or 403: one domain may be the cause, or the gateway, or the account."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -96,6 +96,13 @@ async def test_a_probe_that_ends_at_bad_domains_goes_on_beside_them(tmp_path: Pa
     async with shop(tmp_path) as one:
         bad = MANY[0], MANY[1], MANY[3]
         assert set(await failed(one, MANY[:4], *(fault(name, **told) for name in bad))) == set(bad)
+
+
+async def test_probes_are_counted_anew_once_something_was_accepted(tmp_path: Path) -> None:
+    async with shop(tmp_path, domains_per_attach=8) as one:
+        good = {MANY[1], MANY[7]}
+        told = await failed(one, MANY[:8], *(fault(name) for name in MANY[:8] if name not in good))
+        assert good.isdisjoint(told)
 
 
 async def test_a_probe_goes_down_to_single_domains_however_big_the_chunk_is(tmp_path: Path) -> None:
