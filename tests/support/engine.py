@@ -72,11 +72,26 @@ class Engine:
 
     async def up(self, name: str) -> None:
         """Started, and healthy as its own check says."""
+        if "build" not in self.services[name]:
+            await self._map_ports()
         child = await self._spawn(name, self._words(name, ()), stdout=asyncio.subprocess.DEVNULL)
         self.started.append(child)
         while await self._is_sick(name):
             assert child.returncode is None, f"{name} has ended"
             await asyncio.sleep(0.2)
+
+    async def _map_ports(self) -> None:
+        """Erlang's port mapper. The first to need it would start it: a check, which takes it along when it ends."""
+        mapper = (*self._network, "epmd")
+        self.started.append(await asyncio.create_subprocess_exec(*mapper, "-address", "127.0.0.1"))
+        quiet = asyncio.subprocess.DEVNULL
+        while await (await asyncio.create_subprocess_exec(*mapper, "-names", stdout=quiet, stderr=quiet)).wait():
+            await asyncio.sleep(0.1)
+
+    @property
+    def _network(self) -> Sequence[str]:
+        """In front of a command: it is within the services' network."""
+        return ("nsenter", f"--net=/proc/{self.network}/ns/net")
 
     async def _is_sick(self, name: str) -> bool:
         test = self.services[name]["healthcheck"]["test"]
@@ -87,7 +102,7 @@ class Engine:
         return await child.wait() != 0
 
     async def _spawn(self, name: str, words: Sequence[str], **streams: Any) -> asyncio.subprocess.Process:
-        into = ("nsenter", f"--net=/proc/{self.network}/ns/net", "unshare", "-m", "-p", "-f", "--kill-child")
+        into = (*self._network, "unshare", "-m", "-p", "-f", "--kill-child")
         seeing = ("--mount-proc", "sh", "-ec", "\n".join(self._sees(self.services[name])), "sh")
         own = self.services[name].get("environment", {})
         env = {**os.environ, **_BROKER} if name == "rabbitmq" else {**environment_of(ROOT), "PATH": os.environ["PATH"]}

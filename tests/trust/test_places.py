@@ -26,8 +26,9 @@ def test_what_is_asked_for_at_its_endpoints_a_certificate_must_be_for(tmp_path: 
 
 
 def test_where_material_may_lie_is_part_of_the_trust(tmp_path: Path) -> None:
-    text = GATEWAYS + TRUST + certificate(DEPLOYMENT, more=MORE)
-    trust = intake_of(loaded(tmp_path, text + certificate(DEPLOYMENT.replace('"shop"', '"blog"'), name="blog"))).trust
+    text, beside = GATEWAYS + TRUST + certificate(DEPLOYMENT, more=MORE), 'gateway = "apig-main"\ncertificate_id = "b1"'
+    blog = certificate(f'{beside}\ndomains = "attached"', name="blog")
+    trust = intake_of(loaded(tmp_path, text + blog)).trust
     assert (trust.files_below, trust.vault_below) == ({"shop": "live/shop"}, {"shop": "certs/shop"})
     assert trust.lineages == {"shop": InFiles("live/shop/chain.pem", "live/shop/key.pem")}
     assert trust.replay_window == 60
