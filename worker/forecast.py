@@ -49,7 +49,7 @@ class Work:
     @property
     def calls_left(self) -> int:
         """Reading back is left until it is done: it waits under the limits as all else does."""
-        if self.left > 0:
+        if self.left > 0 and self.bindings:
             return self.closing + ceil((self.calls - self.closing) * self.left / self.bindings)
         # Other deployments' calls are the rotation's too: at least one is left for as long as it is under way.
         closing = self.closing if self.bindings else self.calls

@@ -83,13 +83,6 @@ ASKING: Final = (
         "gateways/test_bycloud_waiting.py::test_a_load_balancer_gets_one_change_at_a_time_and_two_get_theirs_together",
     ),
     Fault(
-        "who has a load balancer's turn is hurried by nobody",
-        "gateways/bycloud/load_balancers.py",
-        "            self.at_work.hasten()",
-        "            pass",
-        "gateways/test_bycloud_load_balancers.py::test_who_has_the_turn_is_as_urgent_as_those_who_wait_for_it",
-    ),
-    Fault(
         "a turn that comes together with the end of waiting is lost",
         "gateways/bycloud/load_balancers.py",
         "            if not turn.cancelled():",

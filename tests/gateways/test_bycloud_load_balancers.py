@@ -35,8 +35,13 @@ def at(load_balancer: str, number: int) -> Binding:
     return replace(listener(), name=f"listener-{number}", load_balancer=load_balancer)
 
 
-async def waited(small: Effort, *, hastened_after: float | None = None, load_balancer: str = "lb") -> float:
-    """Seconds until one binding of `small` is done that came behind a rotation with very many at "lb"."""
+async def waited(
+    small: Effort, *, hastened_after: float | None = None, load_balancer: str = "lb", is_passed: bool = False
+) -> float:
+    """Seconds until one binding of `small` is done that came behind a rotation with very many at "lb".
+
+    `is_passed`: an urgent one came to "lb" before it, and is done.
+    """
     gateway, clock = opened(Strict()), asyncio.get_running_loop().time
 
     async def attach(effort: Effort, name: str, *bindings: Binding) -> None:
@@ -48,6 +53,8 @@ async def waited(small: Effort, *, hastened_after: float | None = None, load_bal
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(attach(Effort(), "large", *(at("lb", number) for number in range(MANY))))
         await asyncio.sleep(5)
+        if is_passed:
+            await attach(Effort(urgent=True), "small", at("lb", MANY + 1))
         began = clock()
         one = tasks.create_task(attach(small, "small", at(load_balancer, MANY)))
         if hastened_after is not None:
@@ -71,23 +78,12 @@ def test_a_small_rotation_has_its_turn_between_the_changes_of_a_large_one() -> N
     assert run_virtual(waited(Effort())) < 2 * alone + 3
 
 
-def test_who_has_the_turn_is_as_urgent_as_those_who_wait_for_it() -> None:
-    async def held() -> list[bool]:
-        turns, holder, told = LoadBalancers(), Effort(), []
+def test_an_urgent_rotation_that_passed_there_leaves_the_others_as_they_were() -> None:
+    async def behind_an_urgent_one() -> float:
+        return await waited(Effort(), load_balancer="another", is_passed=True)
 
-        async def hold(effort: Effort) -> None:
-            with spending(effort):
-                async with turns.turn("lb"):
-                    await asyncio.sleep(1)
-                    told.append(effort.urgent)
-
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(hold(holder))
-            await asyncio.sleep(0.5)
-            tasks.create_task(hold(Effort(urgent=True)))
-        return told
-
-    assert run_virtual(held()) == [True, True]
+    alone = run_virtual(waited(Effort(), load_balancer="another"))
+    assert run_virtual(behind_an_urgent_one()) < 2 * alone + 3
 
 
 def test_whoever_gives_up_is_passed_over_and_nothing_is_kept_of_what_nobody_uses() -> None:

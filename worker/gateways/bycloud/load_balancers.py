@@ -15,20 +15,16 @@ class _Line:
 
     waiting: TurnQueue = field(default_factory=TurnQueue)
     is_taken: bool = False
-    at_work: Effort | None = None
-    """None also for the moment in which whoever has the turn now wakes up."""
 
     async def enter(self, effort: Effort) -> None:
         if self.is_taken:
             await self._wait(effort)
-        self.is_taken, self.at_work = True, effort
-        self._hasten()
+        self.is_taken = True
 
     async def _wait(self, effort: Effort) -> None:
         turn = self.waiting.add(effort)
-        self._hasten()
         try:
-            with effort.queueing(self._hasten):
+            with effort.queueing():
                 await turn
         except asyncio.CancelledError:
             self.waiting.leave(effort, turn)
@@ -38,21 +34,19 @@ class _Line:
 
     def leave(self) -> None:
         """Hands over at once: whoever comes before the next one wakes up waits behind it."""
-        self.is_taken, self.at_work = False, None
+        self.is_taken = False
         while not self.is_taken and (turn := self.waiting.next(lambda _effort: True)) is not None:
             if not turn.done():  # else it gave up a moment ago
                 turn.set_result(0.0)
                 self.is_taken = True
 
-    def _hasten(self) -> None:
-        """Whatever an urgent one waits for is as urgent: it may itself be waiting under the limits."""
-        if self.at_work is not None and not self.at_work.urgent and any(one.urgent for one in self.waiting.efforts()):
-            self.at_work.hasten()
-
 
 @dataclass(frozen=True, slots=True)
 class LoadBalancers:
-    """Urgent rotations first, the others in turns, as under the limits; forgets those that nobody uses."""
+    """Urgent rotations first, the others in turns, as under the limits; forgets those that nobody uses.
+
+    Who has the turn is not hastened for an urgent one: all of its rotation would be, to the cost of everybody else.
+    """
 
     _lines: dict[str, _Line] = field(default_factory=dict)
 
