@@ -8,6 +8,8 @@ import sys
 import aio_pika
 import aiohttp
 
+URL = os.environ["WEBHOOK_URL"]
+
 
 async def main(exchange: str, queue: str) -> None:
     broker = await aio_pika.connect_robust(os.environ["AMQP_URL"])
@@ -24,12 +26,15 @@ async def main(exchange: str, queue: str) -> None:
 async def taken(http: aiohttp.ClientSession, event: aio_pika.abc.AbstractIncomingMessage) -> bool:
     headers = {"Content-Type": event.content_type or "application/cloudevents+json"}
     try:
-        async with http.post(os.environ["WEBHOOK_URL"], data=event.body, headers=headers, raise_for_status=True):
-            return True
+        # A redirect would be followed by a GET without the event, and answered well.
+        async with http.post(URL, data=event.body, headers=headers, allow_redirects=False) as answer:
+            what: object = answer.status
     except (aiohttp.ClientError, TimeoutError) as error:
-        what = getattr(error, "status", type(error).__name__)
-        print(f"The webhook does not take an event, which is tried again: {what}", file=sys.stderr)
-        return False
+        what = type(error).__name__
+    if what in range(200, 300):
+        return True
+    print(f"The webhook does not take an event, which is tried again: {what}", file=sys.stderr)
+    return False
 
 
 asyncio.run(main(os.environ.get("EXCHANGE", "certificate.events"), os.environ.get("QUEUE", "webhook")))
