@@ -50,8 +50,8 @@ ASKING: Final = (
     Fault(
         "a sick gateway gets a storm of halves",
         "gateways/huawei_apig/attaching.py",
-        "not self.waiting or self._probes == self.most_probes",
-        "not self.waiting",
+        "self._probes < self._depth:",
+        "True:",
         "gateways/test_apig_halving.py::test_where_every_attach_is_refused_one_chunk_alone_is_followed",
     ),
     Fault(

@@ -62,14 +62,39 @@ OF_EITHER = pytest.mark.parametrize("told", [{"status": 500}, {"status": 403, "e
 """May come of one domain, or be said of any."""
 
 
-@OF_EITHER
 @pytest.mark.parametrize(("size", "expected"), [(64, 1 + 2 * 6), (16, 4 + 2 * 4), (1, 64)])
 async def test_where_every_attach_is_refused_one_chunk_alone_is_followed(
-    tmp_path: Path, size: int, expected: int, told: Mapping[str, Any]
+    tmp_path: Path, size: int, expected: int
 ) -> None:
     async with shop(tmp_path, domains_per_attach=size) as one:
-        assert len(await failed(one, MANY, fault(**told))) == 64
+        assert len(await failed(one, MANY, fault())) == 64
         assert calls(one) == expected
+
+
+@pytest.mark.parametrize(("size", "expected"), [(64, 1 + 2 * 63), (4, 16 + 2 * (2 + 4)), (1, 64)])
+async def test_an_account_that_may_attach_nothing_is_asked_for_some_chunks_more(
+    tmp_path: Path, size: int, expected: int
+) -> None:
+    async with shop(tmp_path, domains_per_attach=size) as one:
+        assert len(await failed(one, MANY, fault(status=403, error_code="APIG.1005"))) == 64
+        assert calls(one) == expected
+
+
+@pytest.mark.parametrize("good", [0, 15, 16, 31])
+async def test_one_good_domain_among_those_that_may_not_be_attached_is_found(tmp_path: Path, good: int) -> None:
+    """A 403 is final: what is not found now is never attached."""
+    bad = {*MANY[:32]} - {MANY[good]}
+    async with shop(tmp_path, domains_per_attach=32) as one:
+        faults = [fault(name, status=403, error_code="APIG.1005") for name in bad]
+        assert set(await failed(one, MANY[:32], *faults)) == bad
+
+
+async def test_bad_domains_side_by_side_do_not_hide_the_good_ones_of_other_chunks(tmp_path: Path) -> None:
+    bad = {*MANY[:8], MANY[9], MANY[17], MANY[30]}
+    async with shop(tmp_path, domains_per_attach=8) as one:
+        faults = [fault(name, status=403, error_code="APIG.1005") for name in bad]
+        assert set(await failed(one, MANY[:32], *faults)) == bad
+        assert calls(one) <= 4 + 2 * len(bad) * 3
 
 
 @OF_EITHER

@@ -68,11 +68,16 @@ class _Refused:
 class _Unclear:
     """Chunks that wait until it shows whether it is worth while to halve them."""
 
-    most_probes: int
-    """In a row of which nothing is accepted. So many take any chunk down to single domains."""
+    size: int
+    """Most domains in a chunk."""
     waiting: list[_Refused] = field(default_factory=list)
     _probes: int = 0
     _was_accepted: bool = False
+
+    @property
+    def _depth(self) -> int:
+        """So many halvings take any chunk down to single domains."""
+        return (self.size - 1).bit_length()
 
     def cleared(self, refused: Sequence[_Refused], *, is_accepted: bool) -> Sequence[_Refused]:
         """Those to halve now. `is_accepted`: something was, of the calls that were made together with them.
@@ -89,15 +94,22 @@ class _Unclear:
         return clear
 
     def probe(self) -> Sequence[_Refused]:
-        """One to halve although nothing speaks for it, the smallest; none where enough of them told nothing.
+        """One to halve although nothing speaks for it; none where enough of them told nothing.
 
-        Never too often halved for that: else the next attempt would send the same again.
+        The smallest, down to single domains. Then the largest of those that would fail for good: bad domains may lie
+        side by side, and good ones elsewhere. Never too often halved for that: else the next attempt would send the
+        same again.
         """
-        if not self.waiting or self._probes == self.most_probes:
-            return []
-        self._probes += 1
-        one = self.waiting.pop(min(range(len(self.waiting)), key=lambda place: len(self.waiting[place].chunk)))
-        return [replace(one, reach=replace(one.reach, halvings=max(one.reach.halvings, 1)))]
+        by_size = sorted(self.waiting, key=lambda one: len(one.chunk))
+        picked = list[_Refused]()
+        if self._probes < self._depth:
+            picked = by_size[:1]
+        elif self._probes < self._depth + self.size:
+            picked = [one for one in by_size if not _is_broken(one.error)][-1:]
+        for one in picked:
+            self._probes += 1
+            self.waiting.remove(one)
+        return [replace(one, reach=replace(one.reach, halvings=max(one.reach.halvings, 1))) for one in picked]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +118,8 @@ class Attaching:
 
     A 500 that stays may come of one domain, or of a gateway that is sick; a 403 of one domain, or of an account that
     may not attach. Calls made together tell which: where another one was accepted, the chunk is halved. Where none was,
-    one chunk alone is followed down to single domains, as a probe: once a part of it is accepted, so are the others.
+    one chunk alone is followed down to single domains, as a probe, and after a 403, which is final, as many others as
+    a chunk has domains: once a part is accepted, all are followed.
 
     A gateway that applies a chunk in part may refuse what is bound when it is sent again: then it is asked what is
     bound, and only the rest is sent. That is a whole list: those in doubt wait until nothing else is left to be sent,
@@ -121,7 +134,7 @@ class Attaching:
     async def in_chunks(self, bindings: Sequence[Binding], size: int) -> Sequence[BindingResult]:
         """One result a binding, in order. `size`: most domains in a call."""
         chunks = [bindings[start : start + size] for start in range(0, len(bindings), size)]
-        families, in_doubt, unclear = [_Family(chunks)], list[_Refused](), _Unclear((size - 1).bit_length())
+        families, in_doubt, unclear = [_Family(chunks)], list[_Refused](), _Unclear(size)
         while families or in_doubt:
             if not families:
                 families, in_doubt = await self._looked_into(in_doubt), []
