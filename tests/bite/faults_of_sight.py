@@ -8,8 +8,8 @@ OF_SIGHT: Final = (
     Fault(
         "an event that comes twice is counted twice",
         "fleet/model.py",
-        "if not is_heard and told.key not in self._known:",
-        "if not is_heard:",
+        "is_known = is_heard or key_of(event) in self._known",
+        "is_known = is_heard",
         "fleet/test_model.py::test_an_outcome_that_is_heard_of_twice_counts_once",
     ),
     Fault(
@@ -18,6 +18,13 @@ OF_SIGHT: Final = (
         "            self._meanwhile.append((event, report))\n",
         "            self.recall(event)\n",
         "fleet/test_model.py::test_what_is_told_while_the_history_is_read_comes_after_it",
+    ),
+    Fault(
+        "where something is told all the time the history never ends",
+        "fleet/following.py",
+        "if is_end or is_new:",
+        "if is_end:",
+        "fleet/test_following.py::test_the_history_ends_where_something_is_told_all_the_time",
     ),
     Fault(
         "who stands by takes the dead letters out of sight",

@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from itertools import count
 from typing import Any
 
-from tests.fleet.told import event, model_of, told_deployment
+from tests.fleet.told import NOW, event, model_of, told_deployment
 from tests.support.values import certificate, day, deployment
 from tests.support.virtual_time import run_virtual
 from worker.beside import beside
@@ -76,6 +78,24 @@ def test_what_was_told_before_and_what_is_told_since_is_known() -> None:
     assert (told(fleet), fleet.is_reading_history, fleet.history_problem) == (("r3", "r2", "r1"), False, None)
 
 
+class Busy(History):
+    """Something is told twice a second: the first four were before it was read."""
+
+    async def following(self, after: int | None = None) -> AsyncGenerator[Batch]:
+        self.asked_after.append(after)
+        for number in count(1):
+            yield Batch(number, [event(f"r{number}", "succeeded", NOW + timedelta(seconds=number / 2 - 2))])
+            await asyncio.sleep(0.5)
+
+
+def test_the_history_ends_where_something_is_told_all_the_time() -> None:
+    mine = event("mine", "succeeded", NOW + timedelta(seconds=1))
+    busy = Busy([])
+    fleet = seen(busy, lambda model: model.told(mine, Report("succeeded", "rotated")), seconds=4)
+    assert (busy.asked_after, fleet.is_reading_history) == ([None], False)
+    assert told(fleet)[-6:] == ("mine", "r5", "r4", "r3", "r2", "r1")
+
+
 def test_after_the_link_was_lost_it_goes_on_where_it_was() -> None:
     history = History(some("r1", "r2"), [BrokerLostError("the broker is lost"), BrokerLostError("again")])
     fleet = seen(history)
@@ -123,11 +143,11 @@ def test_a_certificate_that_comes_into_the_settings_learns_what_was_told_of_it_a
 
 
 def test_what_is_read_again_counts_once_though_it_was_told_long_ago() -> None:
-    count = 5100  # more than the model knows one by one
-    history = History([event(f"r{number}", "succeeded", day(20)) for number in range(count)])
+    number = 5100  # more than the model knows one by one
+    history = History([event(f"r{one}", "succeeded", day(20)) for one in range(number)])
     fleet = seen(history, lambda model: model.keep_to({**model.certificates, **newcomer()}))
     assert (history.asked_after, fleet.is_reading_history) == ([None, None], False)
-    assert [sum(one.total for one in series.buckets) for series in fleet.series if series.name == "months"] == [count]
+    assert [sum(one.total for one in series.buckets) for series in fleet.series if series.name == "months"] == [number]
 
 
 def newcomer() -> Mapping[str, Certificate]:

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import structlog
 
 from worker.broker.base import Batch, Broker, BrokerError, BrokerLostError
+from worker.core.past import moment
 from worker.fleet.model import FleetModel
 
 _log = structlog.get_logger()
@@ -70,24 +72,35 @@ class _Reading:
 
     async def go_on(self) -> None:
         """From where it was; from the beginning again once a certificate has come that did not hear what was told."""
+        began = self.model.inputs.now()
         async with aclosing(self.broker.following(self.position)) as batches:
             async for batch in batches:
-                self._take(batch)
+                self._take(batch, began)
                 if self.model.begin_again():
                     self.heard_to, self.position = max(self.heard_to, _number(self.position)), None
                     return
 
-    def _take(self, batch: Batch) -> None:
-        """A batch that ends beyond what was heard may begin before it: what is in there, the model knows."""
+    def _take(self, batch: Batch, began: datetime) -> None:
+        """A batch that ends beyond what was heard may begin before it: what is in there, the model knows.
+
+        The history has ended when it says nothing more. Where something is told all the time it never does: then it
+        has when it comes to what was told since it is read.
+        """
         is_heard = _number(batch.position) <= self.heard_to
         for event in batch.events:
             self.also(event)
             self.model.recall(event, is_heard=is_heard)
         # What came may all have been others'.
         is_end, self.position = not batch.events and batch.position == self.position, batch.position
-        if is_end:
+        is_new = self.model.is_reading_history and not is_heard and any(_is_since(began, one) for one in batch.events)
+        if is_end or is_new:
             self.heard_to = -1
             self.model.end_of_history()
+
+
+def _is_since(began: datetime, event: Mapping[str, object]) -> bool:
+    at = moment(event.get("time"))
+    return at is not None and at > began
 
 
 def _number(position: int | None) -> int:

@@ -20,7 +20,7 @@ from worker.fleet.progress import RunningRotations
 from worker.fleet.spans import SeriesWindow, spans
 from worker.fleet.standing import CertificateStanding, Ended, State
 from worker.fleet.standings import Standings
-from worker.fleet.told import OutcomeEvent, told_in
+from worker.fleet.told import OutcomeEvent, key_of, told_in
 from worker.fleet.values import CertificateDetails, DeploymentDetails, Fleet, GatewayStanding, Parked, Role
 from worker.fleet.waiting import SHOWN, WaitingRenewals, by_age
 
@@ -112,10 +112,13 @@ class FleetModel:
 
     def recall(self, event: Mapping[str, object], *, is_heard: bool = False) -> None:
         """An outcome of whoever it may be, once. `is_heard`: only certificates that were not there then are to hear."""
+        is_known = is_heard or key_of(event) in self._known
+        if is_known and not self._missed:
+            return  # so ends all that this process has told itself: it need not be read
         told = told_in(event)
         if told is None:
             return
-        if not is_heard and told.key not in self._known:
+        if not is_known:
             self._count(told)
             self._take_in(told)
         elif told.key not in self._missed.get(told.ended.certificate or "", {told.key}):

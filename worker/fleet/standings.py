@@ -51,7 +51,7 @@ class Standings:
     def look_again(self, certificate: str | None) -> None:
         """What runs or waits there is not what it was."""
         known = self.of(certificate)
-        if known is not None:
+        if known is not None and known.state != self.state_of(known):
             self._put(known)
 
     def forget(self, certificate: str) -> None:

@@ -24,10 +24,14 @@ class OutcomeEvent:
     """An event, read."""
 
     key: tuple[str, str]
-    """Tells it from every other; the same event may be published twice."""
     ended: Ended
     leaf: Facts
     deployments: Sequence[Facts]
+
+
+def key_of(event: Facts) -> tuple[str, str]:
+    """Tells it from every other; the same event may be published twice."""
+    return str(event.get("id")), str(event.get("time"))
 
 
 def told_in(event: Facts) -> OutcomeEvent | None:
@@ -54,7 +58,7 @@ def told_in(event: Facts) -> OutcomeEvent | None:
         message=_text(data.get("message")),
         warnings=tuple(str(one) for one in _list(data.get("warnings"))),
     )
-    return OutcomeEvent((str(event.get("id")), str(event.get("time"))), ended, leaf, deployments)
+    return OutcomeEvent(key_of(event), ended, leaf, deployments)
 
 
 def matched(known: Sequence[DeploymentStanding], told: Sequence[Facts]) -> Sequence[Facts | None]:

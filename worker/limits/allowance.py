@@ -62,8 +62,8 @@ class _Account:
         """Seconds of each of the windows that follow: this one may have been known by its end alone."""
         return self._span if self._most >= _YOUNG * self._whole else max(self._span, self.seconds)
 
-    def is_full(self, now: float, under_way: int) -> bool:
-        return now < self.until and self.left <= under_way
+    def empty_until(self, now: float) -> float:
+        return self.until if now < self.until and self.left <= 0 else now
 
     def room_at(self, now: float, under_way: int, *, is_long: bool) -> float:
         """When there is room, by time alone."""
@@ -132,7 +132,7 @@ class Allowance:
 
     def empty_until(self, now: float) -> float:
         """When there will be calls again, where none is left."""
-        return max((one.until for one in self._accounts if one.is_full(now, 0)), default=now)
+        return max(self._short.empty_until(now), self._long.empty_until(now))
 
     def sent_at(self, calls: int, now: float, under_way: int, *, is_long: bool) -> float:
         """When the last of so many calls is sent."""
