@@ -52,6 +52,10 @@ class Cloud:
     calls: list[str] = field(default_factory=list)
     _sent: list[list[str]] = field(default_factory=list)
 
+    def alone(self) -> set[str]:
+        """What was sent in a call of its own."""
+        return {names[0] for names in self._sent if len(names) == 1}
+
     async def exchange(
         self, _session: aiohttp.ClientSession, method: str, url: URL, _headers: Mapping[str, str], body: bytes
     ) -> tuple[int, Mapping[str, str], bytes]:
@@ -102,10 +106,12 @@ def names(count: int) -> list[str]:
     return [f"d{number}.example.com" for number in range(count)]
 
 
-def rotated(cloud: Cloud, wanted: Sequence[str], chunk: int, *, calls_a_second: int = 1000) -> Report:
+def rotated(
+    cloud: Cloud, wanted: Sequence[str], chunk: int, *, calls_a_second: int = 1000, chance: float = 0.0
+) -> Report:
     async def scenario() -> Report:
         sending = transport(FarEnd([]), limits=Limits([Window(calls_a_second, 1)], 8), exchange=cloud.exchange)
-        gateway = HuaweiApig("apig", sending, "p1", chunk, lambda: 0.0)
+        gateway = HuaweiApig("apig", sending, "p1", chunk, lambda: chance)
         target = deployment(bindings=tuple(domain(name) for name in wanted))
         brought = bundle(leaf=leaf(names=("*.example.com",)))
         report = await Rotator({"apig": gateway}, settle_seconds={"apig": 0}).rotate(certificate(target), brought)
@@ -258,3 +264,25 @@ def test_thousands_of_bound_domains_are_listed_twice_before_the_change_and_to_re
     changed = cloud.calls.index("put")
     assert [cloud.calls[:changed].count("page"), cloud.calls[changed:].count("page")] == [pages, pages]
     assert len(cloud.calls) <= most_calls(len(wanted), 20, len(bad))[1]
+
+
+@settings(deadline=None)
+@given(st.data(), st.integers(1, 40), st.sampled_from([FORBIDDEN, BROKEN]))
+def test_of_one_chunk_every_good_domain_is_attached_however_few_an_account_may_attach(
+    data: st.DataObject, count: int, refused: tuple[int, bytes]
+) -> None:
+    wanted = names(count)
+    good = data.draw(st.sets(st.sampled_from(wanted), min_size=1), label="good")
+    cloud = Cloud(frozenset(good), refused=refused)
+    rotated(cloud, wanted, count)
+    assert refused == BROKEN or cloud.attached == good
+    assert cloud.calls.count("attach") - cloud.repeats <= most_calls(count, count, count - len(good))[0]
+
+
+def test_what_ends_in_500_is_sent_alone_at_other_places_each_time() -> None:
+    wanted = names(100)
+    cloud = Cloud(frozenset(), refused=BROKEN)
+    rotated(cloud, wanted, 20)
+    before = cloud.alone()
+    rotated(cloud, wanted, 20, chance=0.9)
+    assert cloud.alone() > before

@@ -1,7 +1,8 @@
 """A chunk of domains that ends in 500 or 403: one domain may be the cause, or the gateway, or the account."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,8 @@ OF_EITHER = pytest.mark.parametrize("told", [{"status": 500}, {"status": 403, "e
 """May come of one domain, or be said of any."""
 
 
-@pytest.mark.parametrize(("size", "expected"), [(64, 1 + 2 * 6), (16, 4 + 2 * 4), (1, 64)])
-async def test_where_every_attach_is_refused_one_chunk_alone_is_followed(
+@pytest.mark.parametrize(("size", "expected"), [(64, 1 + 4 * 6), (16, 4 + 4 * 4), (1, 64)])
+async def test_where_every_attach_is_refused_one_chunk_alone_is_followed_and_some_single_ones(
     tmp_path: Path, size: int, expected: int
 ) -> None:
     async with shop(tmp_path, domains_per_attach=size) as one:
@@ -71,8 +72,8 @@ async def test_where_every_attach_is_refused_one_chunk_alone_is_followed(
         assert calls(one) == expected
 
 
-@pytest.mark.parametrize(("size", "expected"), [(64, 1 + 2 * 63), (4, 16 + 2 * (2 + 4)), (1, 64)])
-async def test_an_account_that_may_attach_nothing_is_asked_for_some_chunks_more(
+@pytest.mark.parametrize(("size", "expected"), [(64, 1 + 2 * 6 + 62), (4, 16 + 2 * 2 + 2 * 4), (1, 64)])
+async def test_an_account_that_may_attach_nothing_is_asked_for_more_single_ones(
     tmp_path: Path, size: int, expected: int
 ) -> None:
     async with shop(tmp_path, domains_per_attach=size) as one:
@@ -95,6 +96,20 @@ async def test_bad_domains_side_by_side_do_not_hide_the_good_ones_of_other_chunk
         faults = [fault(name, status=403, error_code="APIG.1005") for name in bad]
         assert set(await failed(one, MANY[:32], *faults)) == bad
         assert calls(one) <= 4 + 2 * len(bad) * 3
+
+
+@OF_EITHER
+@pytest.mark.parametrize(
+    ("count", "bad"),
+    [(40, {*range(20), 30}), (20, {*range(10), 15}), (20, {0, 1, 2, 3, 5, 10}), (60, {*range(40), 59})],
+)
+async def test_good_domains_are_found_beside_a_chunk_that_is_bad_as_a_whole(
+    tmp_path: Path, count: int, bad: Collection[int], told: Mapping[str, Any]
+) -> None:
+    async with shop(tmp_path, domains_per_attach=20) as one:
+        names = {MANY[place] for place in bad}
+        assert set(await failed(one, MANY[:count], *(fault(name, **told) for name in names))) == names
+        assert calls(one) <= ceil(count / 20) + 2 * len(bad) * 5
 
 
 @OF_EITHER
@@ -138,10 +153,13 @@ async def test_a_probe_goes_down_to_single_domains_however_big_the_chunk_is(tmp_
 
 
 async def test_a_gateway_that_falls_sick_gets_no_storm_of_calls(tmp_path: Path) -> None:
-    """What is accepted speaks for what was sent with it. Once nothing is, one chunk alone is followed again."""
+    """What is accepted speaks for what was sent with it. Once nothing is, one chunk alone is followed again.
+
+    Of what waits then, four are sent alone, which leaves four others alone.
+    """
     async with shop(tmp_path, domains_per_attach=4) as one:
         assert set(await failed(one, MANY, *(fault(name) for name in MANY[4:]))) == set(MANY[4:])
-        assert calls(one) == 16 + 2 * 15 + 2 * 2
+        assert calls(one) == 16 + 2 * 15 + 2 * 2 + 2 * 4
 
 
 async def test_what_an_account_may_not_is_halved_on_once_it_was_allowed_anything(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ class HuaweiApig:
             return await adding.to_each(bindings, on_result)
         if to is None:
             raise PermanentError("not_found", "there is no stored certificate to attach")
-        return await Attaching(self._client, to, on_result).in_chunks(bindings, self._domains_per_attach)
+        return await Attaching(self._client, to, on_result, self._chance).in_chunks(bindings, self._domains_per_attach)
 
     async def detach(self, stored: Stored, bindings: Sequence[Binding]) -> Sequence[BindingResult]:
         return await Detaching(self._client, self._domains_per_attach).detached(stored, bindings)

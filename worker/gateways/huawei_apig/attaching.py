@@ -1,8 +1,8 @@
 """Attaching many domains: a call a chunk, and a chunk that fails halved until the bad domain stands alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
+from itertools import chain, count, islice
 from typing import Final
 
 from worker.core.deployment import Binding
@@ -66,10 +66,11 @@ class _Refused:
 
 @dataclass(slots=True)
 class _Unclear:
-    """Chunks that wait until it shows whether it is worth while to halve them."""
+    """Chunks that wait until it shows whether it is worth while to halve them. `chance`: from 0 to below 1."""
 
     size: int
     """Most domains in a chunk."""
+    chance: Callable[[], float]
     waiting: list[_Refused] = field(default_factory=list)
     _probes: int = 0
     _was_accepted: bool = False
@@ -94,22 +95,40 @@ class _Unclear:
         return clear
 
     def probe(self) -> Sequence[_Refused]:
-        """One to halve although nothing speaks for it; none where enough of them told nothing.
+        """The smallest, to be halved although nothing speaks for it; none once single domains have been reached so.
 
-        The smallest, down to single domains. Then the largest of those that would fail for good: bad domains may lie
-        side by side, and good ones elsewhere. Never too often halved for that: else the next attempt would send the
-        same again.
+        Never too often halved for that: else the next attempt would send the same again.
         """
-        by_size = sorted(self.waiting, key=lambda one: len(one.chunk))
-        picked = list[_Refused]()
-        if self._probes < self._depth:
-            picked = by_size[:1]
-        elif self._probes < self._depth + self.size:
-            picked = [one for one in by_size if not _is_broken(one.error)][-1:]
-        for one in picked:
-            self._probes += 1
-            self.waiting.remove(one)
-        return [replace(one, reach=replace(one.reach, halvings=max(one.reach.halvings, 1))) for one in picked]
+        if not self.waiting or self._probes >= self._depth:
+            return []
+        self._probes += 1
+        one = min(self.waiting, key=lambda waiting: len(waiting.chunk))
+        self.waiting.remove(one)
+        return [replace(one, reach=replace(one.reach, halvings=max(one.reach.halvings, 1)))]
+
+    def samples(self) -> Sequence[_Family]:
+        """Single domains of all that wait, once, where the probes told nothing: bad ones often lie side by side.
+
+        A 403 is final, and so more are asked for. What ends in 500 comes again, and others are asked for then.
+        """
+        if not self.waiting or self._probes > self._depth:
+            return []
+        self._probes = self._depth + 1
+        number = sum(len(one.chunk) for one in self.waiting)
+        most = min(2 * (self._depth if any(_is_broken(one.error) for one in self.waiting) else self.size), number)
+        chosen = {int((part + self.chance()) * number / most) for part in range(most)}
+        singles, rest, places = list[_Chunk](), list[_Refused](), count()
+        for one in self.waiting:
+            left, alone = list[Binding](), list[Binding]()
+            for each in one.chunk:
+                (alone if next(places) in chosen else left).append(each)
+            if len(left) > 1:
+                rest.append(replace(one, chunk=left))
+            else:
+                alone += left  # it will not be halved: it would never be sent alone
+            singles += [[each] for each in alone]
+        self.waiting = rest
+        return [_Family(singles)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +137,8 @@ class Attaching:
 
     A 500 that stays may come of one domain, or of a gateway that is sick; a 403 of one domain, or of an account that
     may not attach. Calls made together tell which: where another one was accepted, the chunk is halved. Where none was,
-    one chunk alone is followed down to single domains, as a probe, and after a 403, which is final, as many others as
-    a chunk has domains: once a part is accepted, all are followed.
+    one chunk alone is followed down to single domains, as a probe, and then some single ones of all others are sent:
+    once anything is accepted, all are followed.
 
     A gateway that applies a chunk in part may refuse what is bound when it is sent again: then it is asked what is
     bound, and only the rest is sent. That is a whole list: those in doubt wait until nothing else is left to be sent,
@@ -129,12 +148,15 @@ class Attaching:
     client: ApigClient
     to: Stored
     on_result: OnResult
+    chance: Callable[[], float]
+    """From 0 to below 1."""
     _results: dict[Binding, BindingResult] = field(default_factory=dict)
 
     async def in_chunks(self, bindings: Sequence[Binding], size: int) -> Sequence[BindingResult]:
         """One result a binding, in order. `size`: most domains in a call."""
         chunks = [bindings[start : start + size] for start in range(0, len(bindings), size)]
-        families, in_doubt, unclear = [_Family(chunks)], list[_Refused](), _Unclear(size)
+        families: Sequence[_Family] = [_Family(chunks)]
+        in_doubt, unclear = list[_Refused](), _Unclear(size, self.chance)
         while families or in_doubt:
             if not families:
                 families, in_doubt = await self._looked_into(in_doubt), []
@@ -143,7 +165,7 @@ class Attaching:
             in_doubt += [one for one in refused if one.is_in_doubt]
             clear = [one for one in refused if not (one.is_in_doubt or one.is_unclear)]
             clear += unclear.cleared([one for one in refused if one.is_unclear], is_accepted=is_accepted)
-            families = await in_parts(clear, self._halved) or list(self._halved(unclear.probe()))
+            families = await in_parts(clear, self._halved) or list(self._halved(unclear.probe())) or unclear.samples()
         for one in unclear.waiting:
             self._tell(one.chunk, Failure.of(one.error))
         return [self._results[one] for one in bindings]
