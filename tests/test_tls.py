@@ -1,9 +1,14 @@
-"""Files of TLS: OpenSSL would wait for a FIFO, and read a device without end."""
+"""Files of TLS: OpenSSL would wait for a FIFO or for a passphrase, and read a device without end."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
 from tests.support.gateways import AUTHORITY
 from tests.support.judging import kept_by_all
@@ -13,6 +18,22 @@ from worker.core.secret import Secret
 from worker.settings.model import Broker as Settings
 from worker.settings.model import Retry
 from worker.tls import verifying
+
+PASSPHRASE: Final = b"a passphrase"
+CONNECTING: Final = """
+import sys
+from yarl import URL
+from worker.broker.base import BrokerError
+from worker.broker.connection import Connector
+from worker.core.secret import Secret
+from worker.settings.model import Broker
+url = "amqps://worker@127.0.0.1:1/"
+settings = Broker.model_validate({"url": url, "cert_file": sys.argv[1], "key_file": sys.argv[2]})
+try:
+    Connector(settings, Secret(url))._tls(URL(url))
+except BrokerError as error:
+    print(error)
+"""
 
 
 @pytest.fixture(params=["fifo", "device"])
@@ -34,3 +55,19 @@ async def test_a_broker_is_not_connected_to_with_what_is_no_file(tmp_path: Path,
     broker = open_broker(Settings.model_validate({"url": url, **files}), Secret(url), Retry(), exposes=kept_by_all)
     with pytest.raises(BrokerError, match="cannot be used"):
         await broker.declare()
+
+
+def test_nobody_is_asked_for_the_passphrase_of_the_brokers_key(tmp_path: Path) -> None:
+    """The passphrase is there to be read, and is not: where it is not there, the worker would wait for it."""
+    key, issued = ec.generate_private_key(ec.SECP256R1()), tmp_path / "client.pem"
+    issued.write_text(AUTHORITY.issue(("worker",), key=key).chain_pem)
+    encrypted = tmp_path / "client.key"
+    encrypted.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(PASSPHRASE)))
+    ended = subprocess.run(
+        [sys.executable, "-c", CONNECTING, issued, encrypted],
+        input=PASSPHRASE + b"\n",
+        capture_output=True,
+        check=True,
+        start_new_session=True,  # without a terminal OpenSSL reads it from where the terminal would be
+    )
+    assert ended.stdout == b"broker.ca_file, cert_file, key_file: cannot be used (SSLError)\n"

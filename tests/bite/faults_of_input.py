@@ -71,4 +71,11 @@ OF_INPUT: Final = (
         "]",
         "gateways/test_redaction.py::test_a_long_run_is_not_shown_even_where_it_was_sent_by_another_call",
     ),
+    Fault(
+        "the worker waits for the passphrase of a key",
+        "tls.py",
+        ', password="")',
+        ")",
+        "test_tls.py::test_nobody_is_asked_for_the_passphrase_of_the_brokers_key",
+    ),
 )

@@ -24,7 +24,7 @@ from worker.core.secret import Secret
 from worker.settings.errors import SettingsError
 from worker.settings.model import Broker as Settings
 from worker.settings.resolve import broker_url
-from worker.tls import check_regular, verifying
+from worker.tls import Identity, verifying
 
 # A dead peer is noticed after three times (heartbeat + 1) seconds.
 _HEARTBEAT: Final = 10
@@ -147,14 +147,14 @@ class Connector:
         if url.scheme != "amqps":
             return None
         try:
-            context = verifying(self._settings.ca_file)
-            if self._settings.cert_file is not None:
-                check_regular(self._settings.cert_file)
-                check_regular(self._settings.key_file or self._settings.cert_file)
-                context.load_cert_chain(self._settings.cert_file, self._settings.key_file)
+            return verifying(self._settings.ca_file, self._identity())
         except OSError as error:
             raise BrokerError(f"broker.ca_file, cert_file, key_file: cannot be used ({type(error).__name__})") from None
-        return context
+
+    def _identity(self) -> Identity | None:
+        """The key may stand in the certificate's file."""
+        cert_file = self._settings.cert_file
+        return None if cert_file is None else Identity(cert_file, self._settings.key_file or cert_file)
 
     async def close(self, connection: AbstractConnection) -> None:
         """Closing hangs on a frozen path: it is given a little time."""
