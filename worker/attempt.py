@@ -203,24 +203,25 @@ class Attempts:
             # Before the certificate is looked at, which costs more than all the rest while a gateway is away.
             appointment.check_reachable(partial(self.rotator.check_open, gateways))
             with self.metrics.in_flight.track_inprogress(), spending(effort):
-                report = await self._brought(renewal, certificate, message, appointment, effort)
+                report = await self._brought(renewal, message, identity, appointment, effort)
         self._postponed.forget(renewal.certificate)
         return report
 
     async def _brought(
         self,
         renewal: Renewal,
-        certificate: Certificate,
         message: Message,
+        identity: Identity,
         appointment: Appointment,
         effort: Effort,
     ) -> Report:
         """What came of the renewal's material. Raises PostponedError where it is too early for it."""
+        certificate = self.certificates[renewal.certificate]
         hindsight = Hindsight(self.broker, self._begun, self.now)
         seen = await hindsight.seen(renewal.certificate)
         bundle = await self.intake.bundle_of(renewal, used_keys(seen.past))
         effort.is_compared = True
-        current_span().named(renewal.id)
+        current_span().named(identity.renewal_id)
         urgency, gate = renewal.urgency, appointment.check_steps
         rotation = partial(self.rotator.rotate, certificate, urgency=urgency, gate=gate, past=seen.past)
         if bundle is None:

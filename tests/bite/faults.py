@@ -6,6 +6,7 @@ from tests.bite.faults_at_the_edges import AT_THE_EDGES
 from tests.bite.faults_of_dead_letters import OF_DEAD_LETTERS
 from tests.bite.faults_of_doors import OF_DOORS
 from tests.bite.faults_of_hindsight import OF_HINDSIGHT
+from tests.bite.faults_of_ids import OF_IDS
 from tests.bite.faults_of_input import OF_INPUT
 from tests.bite.faults_of_judgement import OF_JUDGEMENT
 from tests.bite.faults_of_limits import OF_LIMITS
@@ -31,6 +32,7 @@ FAULTS: Final = (
     *OF_PROOF,
     *OF_VAULT,
     *OF_INPUT,
+    *OF_IDS,
     *OF_TIME,
     *OF_TELLING,
     *OF_HINDSIGHT,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -77,6 +78,11 @@ QUOTED: Final = {
 }
 
 
+OTHER: Final = ec.generate_private_key(ec.SECP384R1()).private_numbers().private_value.to_bytes(48)
+OTHERS: Final = {"in hex": OTHER.hex(), "in base64": urlsafe_b64encode(OTHER).decode()}
+"""No renewal's own key."""
+
+
 @pytest.mark.parametrize("how", QUOTED)
 async def test_an_id_in_which_the_renewals_own_key_stands_is_refused_and_told_nowhere(how: str, tmp_path: Path) -> None:
     quoted = QUOTED[how]
@@ -119,6 +125,15 @@ async def test_a_trace_tells_the_id_that_the_event_tells(producer: str, tmp_path
     before, spans = await traced(DIGEST, tmp_path, user_id=producer)
     _inbox, again = await traced(DIGEST, tmp_path, user_id=producer, events=before.events, redeliveries=1)
     assert (spans, again) == ([DIGEST], [DIGEST])
+
+
+@pytest.mark.parametrize("how", OTHERS)
+async def test_a_trace_does_not_tell_an_id_that_may_be_another_key_though_it_was_compared(
+    how: str, tmp_path: Path
+) -> None:
+    inbox, spans = await traced(OTHERS[how], tmp_path)
+    data: Any = inbox.events[0]["data"]
+    assert (data["outcome"], data["renewal_id"], spans) == ("succeeded", None, [None])
 
 
 async def test_no_page_shows_the_id_of_what_waits_for_a_place_before_its_key_was_read(tmp_path: Path) -> None:
