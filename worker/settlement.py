@@ -191,10 +191,10 @@ class Settlement:
 
     async def repeat(self, delivery: Delivery, identity: Identity, told: Told) -> None:
         """As `conclude`, for what the world has heard of."""
+        if told.withholds_id:
+            identity = identity.unnamed()
         if told.outcome == "failed":
             look = self._look_at(delivery, told.reason)
-            if told.reason == UNOPENED.reason and not look.is_exposed:
-                identity = identity.unnamed()
             await self._bury(delivery, identity, told.reason, told.at, look)
         else:
             await self.insist(delivery.ack)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from structlog.testing import capture_logs
 
@@ -79,6 +80,9 @@ QUOTED: Final = {
 
 
 OTHER: Final = ec.generate_private_key(ec.SECP384R1()).private_numbers().private_value.to_bytes(48)
+OTHER_PEM: Final = (
+    ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+)
 OTHERS: Final = {"in hex": OTHER.hex(), "in base64": urlsafe_b64encode(OTHER).decode()}
 """No renewal's own key."""
 
@@ -106,11 +110,16 @@ async def test_neither_is_it_told_nor_its_body_kept_when_only_the_settlement_is_
 
 async def traced(renewal_id: str, folder: Path, **sent: Any) -> tuple[Inbox, list[object]]:
     """And the renewal's id, or None, of every span."""
+    inbox, _log, spans = await traced_and_logged(told_as(renewal_id), folder, **sent)
+    return inbox, spans
+
+
+async def traced_and_logged(body: bytes, folder: Path, **sent: Any) -> tuple[Inbox, list[Any], list[object]]:
     exporter = InMemorySpanExporter()
     tracing = exporting(exporter)
-    inbox, _log = await came_of(told_as(renewal_id), folder, tracing=tracing, **sent)
+    inbox, log = await came_of(body, folder, tracing=tracing, **sent)
     tracing.close()
-    return inbox, [(one.attributes or {}).get("rotation.renewal_id") for one in exporter.get_finished_spans()]
+    return inbox, log, [(one.attributes or {}).get("rotation.renewal_id") for one in exporter.get_finished_spans()]
 
 
 @pytest.mark.parametrize("how", QUOTED)
@@ -118,6 +127,18 @@ async def test_neither_does_a_trace_tell_it_in_the_first_life_or_the_second(how:
     before, spans = await traced(QUOTED[how], tmp_path)
     _inbox, again = await traced(QUOTED[how], tmp_path, events=before.events, redeliveries=1)
     assert (spans, again) == ([None], [None])
+
+
+@pytest.mark.parametrize("how", QUOTED)
+async def test_neither_is_it_told_in_the_second_life_where_another_key_stands_in_the_open_beside_it(
+    how: str, tmp_path: Path
+) -> None:
+    body = json.dumps({**json.loads(told_as(QUOTED[how])), "note": OTHER_PEM}).encode()
+    before, _log, spans = await traced_and_logged(body, tmp_path)
+    again, log, spans_again = await traced_and_logged(body, tmp_path, events=before.events, redeliveries=1)
+    assert (before.buried_as, again.buried_as, spans, spans_again) == (None, None, [None], [None])
+    assert (again.log, again.is_exposed) == (["bury plain_key_refused of shop withheld"], True)
+    assert QUOTED[how] not in repr(log)
 
 
 @pytest.mark.parametrize("producer", ["acme", "mallory"])

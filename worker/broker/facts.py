@@ -42,6 +42,8 @@ class Told:
     reason: str
     at: str = ""
     """When, as its event has it: no clock is asked for what only has to be told apart."""
+    withholds_id: bool = False
+    """Its event tells none: there was a key in it, or may have been."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +225,8 @@ class Facts:
         leaf, told_of = leaf_in(event), data.get("message_sha256")
         digest = told_of if isinstance(told_of, str) else None
         key = _key(str(event.get("id")), certificate, digest)
-        told = Told(intern(str(data.get("outcome"))), intern(str(data.get("reason"))), str(event.get("time")))
+        outcome, reason = intern(str(data.get("outcome"))), intern(str(data.get("reason")))
+        told = Told(outcome, reason, str(event.get("time")), data.get("renewal_id", "") is None)
         (self._refused if leaf is None else self._told).put(key, told, at)
         if certificate is None:
             return
