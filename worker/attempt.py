@@ -112,6 +112,7 @@ class Attempts:
         opened = self._opened(delivery.message) if refused is None else Report.refused(refused)
         if isinstance(opened, Renewal):
             identity = identity.opened(opened)
+            opened = replace(opened, message_sha256=identity.body_sha256 if identity.renewal_id is None else None)
             effort = Effort(fence=delivery.fence)
             report = await self._report(opened, delivery, identity, effort, turn)
             identity = replace(identity, is_compared=effort.is_compared)

@@ -61,7 +61,7 @@ class Hindsight:
                 effort.left = replace(effort.left, exposed_keys=exposed_keys)
             if effort.changes:
                 self.begun[renewal.certificate] = Placed(
-                    renewal.id,
+                    renewal.known_as,
                     leaf.fingerprint_sha256,
                     leaf.not_before,
                     leaf.not_after,
@@ -71,7 +71,11 @@ class Hindsight:
                     exposed_keys=exposed_keys,
                 )
         begun = self.begun.get(renewal.certificate)
-        if begun is not None and begun.is_of(renewal.id, leaf) and not any(one.transient for one in report.failures):
+        if (
+            begun is not None
+            and begun.is_of(renewal.known_as, leaf)
+            and not any(one.transient for one in report.failures)
+        ):
             del self.begun[renewal.certificate]
         return replace(report, exposed_keys=exposed_keys)
 
@@ -106,7 +110,7 @@ class Seen:
         # The sweep may have looked before an urgent renewal took back what lies on disk.
         if is_own and taken_back(self.past, leaf) is not None:
             return WITHDRAWN
-        if is_replayed(self.past, renewal.id, leaf, is_again=is_again):
+        if is_replayed(self.past, renewal.known_as, leaf, is_again=is_again):
             return REPLAYED
         if is_withdrawn(self.past, renewal, leaf, now, is_again=is_again):
             return WITHDRAWN
@@ -120,7 +124,7 @@ class Seen:
         if leaf.public_key_sha256 in exposed_in(self.past):
             raise RefusedError("key_reused", "the key was replaced because of a compromise: strangers may have it")
         is_compromise = renewal.urgency.is_key_exposed
-        return exposed_by(self.past, renewal.id, leaf) if is_compromise else exposed_in(self.past)
+        return exposed_by(self.past, renewal.known_as, leaf) if is_compromise else exposed_in(self.past)
 
     def told_in(self, report: Report) -> Report:
         """The report, with a warning where nobody could say which keys are exposed, or were used before."""

@@ -49,7 +49,7 @@ class Intake:
             return None
         try:
             is_exposed = renewal.reason == "key_compromise"
-            return await self.checked(*material, before=before, is_key_exposed=is_exposed, renewal_id=renewal.id)
+            return await self.checked(*material, before=before, is_key_exposed=is_exposed, renewal_id=renewal.known_as)
         except RefusedError as error:
             # Where the renewal itself is of the future too, it is not the certificate that begins too late.
             is_of_the_future = renewal.time is not None and is_ahead(renewal.time.timestamp(), self.now())

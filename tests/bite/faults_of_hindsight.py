@@ -10,8 +10,8 @@ OF_HINDSIGHT: Final = (
     Fault(
         "what comes again is carried out again",
         "hindsight.py",
-        "if is_replayed(self.past, renewal.id, leaf, is_again=is_again):",
-        "if not renewal.id and is_replayed(self.past, renewal.id, leaf, is_again=is_again):",
+        "if is_replayed(self.past, renewal.known_as, leaf, is_again=is_again):",
+        "if not renewal.id and is_replayed(self.past, renewal.known_as, leaf, is_again=is_again):",
         f"{_BACK}test_an_urgent_renewal_that_comes_again_does_not_undo_what_was_put_there_since[sqlite]",
     ),
     Fault(

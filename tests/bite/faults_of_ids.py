@@ -21,4 +21,26 @@ OF_IDS: Final = (
         "",
         f"{_QUOTED}test_neither_is_it_told_in_the_second_life_where_another_key_stands_in_the_open_beside_it",
     ),
+    Fault(
+        "a renewal whose id is told to nobody is known by nothing when it comes again",
+        "attempt.py",
+        "identity.body_sha256 if identity.renewal_id is None else None)",
+        "None)",
+        "worker/test_hindsight.py"
+        "::test_an_urgent_renewal_that_comes_again_undoes_nothing_though_its_id_is_told_to_nobody",
+    ),
+    Fault(
+        "all renewals whose ids are told to nobody are one",
+        "core/past.py",
+        'known_as(_text(told.get("renewal_id")), _text(told.get("message_sha256"))),',
+        'str(told.get("renewal_id")),',
+        "core/test_past.py::test_a_renewal_whose_id_is_told_to_nobody_is_known_by_its_message",
+    ),
+    Fault(
+        "a renewal whose id is told to nobody is kept from its own second attempt",
+        "core/withdrawal.py",
+        "== (renewal.known_as, leaf.fingerprint_sha256)",
+        "== (renewal.id, leaf.fingerprint_sha256)",
+        "core/test_withdrawal.py::test_what_one_whose_id_is_told_to_nobody_has_begun_to_put_back_it_may_end",
+    ),
 )

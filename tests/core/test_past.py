@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.values import day, leaf
 from worker.core.past import Placed, is_overtaken, is_put_since, is_replayed, placed_in
+from worker.core.renewal import Held, Renewal
 
 LEAF = leaf()
 MINE = Placed("r1", LEAF.fingerprint_sha256, LEAF.not_before, LEAF.not_after)
@@ -127,6 +128,26 @@ def test_what_was_put_somewhere_counts_also_where_it_was_not_put_everywhere(
     told: Mapping[str, Any], *, is_told: bool
 ) -> None:
     assert placed_in(told) == replace(MINE, is_told=is_told)
+
+
+def test_a_renewal_whose_id_is_told_to_nobody_is_known_by_its_message() -> None:
+    mine = Renewal("an id of nobody", "shop", "acme", Held(), message_sha256="11" * 32)
+    placed = placed_in(event(renewal_id=None, message_sha256="11" * 32))
+    assert placed is not None
+    past = [placed, NEWER]
+    assert is_replayed(past, mine.known_as, LEAF, is_again=False)
+    for other in (replace(mine, message_sha256="22" * 32), replace(mine, message_sha256=None)):
+        assert not is_replayed(past, other.known_as, LEAF, is_again=False)
+
+
+def test_what_tells_neither_id_nor_message_is_no_known_renewals() -> None:
+    placed = placed_in(event(renewal_id=None))
+    assert placed is not None
+    past = [placed, NEWER]
+    for renewal_id in ("", "None", "message"):
+        renewal = Renewal(renewal_id, "shop", "acme", Held())
+        for one in (renewal, replace(renewal, message_sha256="11" * 32)):
+            assert not is_replayed(past, one.known_as, LEAF, is_again=False)
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,13 @@ def test_what_one_renewal_has_begun_to_put_back_it_may_end() -> None:
         assert is_withdrawn(past, renewal, LEAF, day(15), is_again=True) == is_so
 
 
+def test_what_one_whose_id_is_told_to_nobody_has_begun_to_put_back_it_may_end() -> None:
+    renewal = Renewal("an id of nobody", "shop", "acme", Held(), message_sha256="11" * 32)
+    for begun, is_so in ((renewal, False), (replace(renewal, message_sha256="22" * 32), True)):
+        past = [put(LEAF), TAKEN, put(LEAF, renewal_id=begun.known_as, is_told=False)]
+        assert is_withdrawn(past, renewal, LEAF, day(15), is_again=True) == is_so
+
+
 def test_whoever_began_before_it_was_taken_back_does_not_go_on_because_another_does() -> None:
     """What both have brought is one place, in which the latest counts."""
     renewal = Renewal("r0", "shop", "acme", Held())

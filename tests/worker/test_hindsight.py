@@ -6,7 +6,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha512
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -173,6 +175,21 @@ def test_what_an_urgent_renewal_undid_does_not_come_back_with_a_parked_copy() ->
     assert told([spoilt, compromised, spoilt]) == ["park 30 as 2", "rotated", "withdrawn"]
     refused = told([spoilt, compromised, anew])[2:]
     assert refused[0] == "key_reused", "but not where strangers may have its key"
+
+
+@pytest.mark.parametrize("renewal_id", [str(uuid4()), sha512(b"what may be a key").hexdigest()], ids=["told", "not"])
+def test_an_urgent_renewal_that_comes_again_undoes_nothing_though_its_id_is_told_to_nobody(renewal_id: str) -> None:
+    """It may be a key."""
+    older = sent(days_ago=9, **GOING_BACK)
+    urgent = replace(older, body=json.dumps({**json.loads(older.body), "id": renewal_id}).encode())
+
+    async def scenario() -> list[str]:
+        messages = [sent(days_ago=1), urgent, sent(days_ago=0.5), urgent]
+        inbox = Sessions(urgent, asyncio.Event(), sessions=[messages])
+        await consumer_of(inbox, cloud(tells_beginnings=True)).run()
+        return [str(event["data"]["reason"]) for event in inbox.events]
+
+    assert run_virtual(scenario()) == ["rotated", "rotated", "rotated", "replayed"]
 
 
 async def test_however_much_is_refused_what_was_taken_back_stays_away_from_the_sweep() -> None:

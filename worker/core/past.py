@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from worker.core.bundle import Leaf, UsedKey
 from worker.core.outcome import Previous
+from worker.core.renewal import known_as
 from worker.core.reporting import ROLLED_BACK
 
 _WHOLE_SECOND: Final = timedelta(seconds=1)
@@ -22,6 +23,7 @@ class Placed:
     """A leaf that a renewal has put in its place, or at some of its places: all that is kept of its event."""
 
     renewal_id: str
+    """As `known_as` has it."""
     fingerprint_sha256: str
     not_before: datetime
     not_after: datetime
@@ -99,7 +101,7 @@ def placed_in(event: Mapping[str, Any]) -> Placed | None:
     if begins is None or ends is None or not (lasts or went_back):
         return None
     return Placed(
-        str(told.get("renewal_id")),
+        known_as(_text(told.get("renewal_id")), _text(told.get("message_sha256"))),
         str(leaf.get("fingerprint_sha256")),
         begins,
         ends,

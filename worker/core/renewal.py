@@ -54,6 +54,14 @@ class Held:
 Material = Plain | Sealed | InFiles | InVault | Held
 
 
+def known_as(renewal_id: str | None, message_sha256: str | None) -> str:
+    """By what the history tells renewals apart: the id; where nobody is told that, the message.
+
+    No id has a blank in it. Of what tells neither no renewal is known.
+    """
+    return f"message {message_sha256 or 'unknown'}" if renewal_id is None else renewal_id
+
+
 @dataclass(frozen=True, slots=True)
 class Renewal:
     """One renewal message, its producer verified. `id` is the CloudEvent's id."""
@@ -69,6 +77,13 @@ class Renewal:
     """When the message was made, where it tells."""
     signed_at: datetime | None = None
     """When its producer signed it, where one did."""
+    message_sha256: str | None = None
+    """Of its body in hex, where its id is told to nobody: nor is that in any event."""
+
+    @property
+    def known_as(self) -> str:
+        """To the history."""
+        return known_as(None if self.message_sha256 else self.id, self.message_sha256)
 
     @property
     def is_urgent(self) -> bool:

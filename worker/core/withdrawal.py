@@ -45,7 +45,7 @@ def is_withdrawn(past: Sequence[Placed], renewal: Renewal, leaf: Leaf, now: date
 
 def _goes_on(last: Placed, renewal: Renewal, leaf: Leaf) -> bool:
     """Whether it is the renewal's own next attempt: others brought the same before what was taken back."""
-    return (last.renewal_id, last.fingerprint_sha256) == (renewal.id, leaf.fingerprint_sha256)
+    return (last.renewal_id, last.fingerprint_sha256) == (renewal.known_as, leaf.fingerprint_sha256)
 
 
 def was_rolled_back(past: Sequence[Placed], leaf: Leaf) -> bool:
