@@ -169,15 +169,15 @@ OF_DOORS: Final = (
     Fault(
         "a piece of a key is an id",
         "core/message.py",
-        "is_split = (certificate, renewal_id), is_in_pieces(texts)",
-        "is_split = (certificate, renewal_id), False",
+        "    is_split = is_in_pieces(texts)",
+        "    is_split = False",
         _PIECES,
     ),
     Fault(
         "a key is a name",
         "core/message.py",
-        "certificate, renewal_id = (_if_harmless(one, quoting, is_split=is_split) for one in told)",
-        "renewal_id = _if_harmless(renewal_id, quoting, is_split=is_split)",
+        "        _if_harmless(certificate, quoting, is_split=is_split),",
+        "        certificate,",
         _PIECES,
     ),
     Fault(

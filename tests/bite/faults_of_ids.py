@@ -4,6 +4,7 @@ from typing import Final
 
 from tests.bite.fault import Fault
 
+_COPIES: Final = "broker/test_copies.py::"
 _QUOTED: Final = "worker/test_quoted_key.py::"
 
 OF_IDS: Final = (
@@ -42,5 +43,26 @@ OF_IDS: Final = (
         "== (renewal.known_as, leaf.fingerprint_sha256)",
         "== (renewal.id, leaf.fingerprint_sha256)",
         "core/test_withdrawal.py::test_what_one_whose_id_is_told_to_nobody_has_begun_to_put_back_it_may_end",
+    ),
+    Fault(
+        "a dead letter is named by a message id that quotes its key",
+        "core/message.py",
+        "_if_harmless(message_id, quoting, is_split=is_split_there),",
+        "message_id,",
+        f"{_COPIES}test_a_dead_letter_is_not_named_by_a_message_id_that_quotes_the_key_that_comes_with_it",
+    ),
+    Fault(
+        "what dead letters are called is not how they are put back",
+        "broker/copies.py",
+        "name = (None if claimed is None else identified(incoming.body, claimed)[2]) or digest",
+        "name = claimed or digest",
+        f"{_COPIES}test_a_dead_letter_is_not_named_by_a_message_id_that_quotes_the_key_that_comes_with_it",
+    ),
+    Fault(
+        "of what is no message no key is found",
+        "core/message.py",
+        'return {"": body.decode("utf-8", "replace")}',
+        "return {}",
+        f"{_COPIES}test_a_dead_letter_is_not_named_by_a_message_id_that_quotes_the_key_that_comes_with_it",
     ),
 )

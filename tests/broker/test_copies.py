@@ -1,15 +1,21 @@
 """What is copied, and believed of what was copied, without a broker. What a real one makes of it: `test_rabbitmq`."""
 
+import json
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from worker.broker.base import BrokerError, BrokerLostError, Message
-from worker.broker.copies import again, opened, redeliveries
+from worker.broker.copies import again, dead_letter, id_among, opened, redeliveries
 from worker.broker.rabbitmq import RabbitDelivery
+from worker.core.message import LONGEST_BODY
 
 WORKER = "worker"
 
@@ -83,6 +89,46 @@ def test_a_first_delivery_has_no_count_whatever_its_header_says() -> None:
     assert count(headers={"x-delivery-count": 19}) == 0
     assert count(headers={"x-delivery-count": 19}, redelivered=True) == 19
     assert count(headers={"x-delivery-count": "19"}, redelivered=True) == 0
+
+
+KEY = ec.generate_private_key(ec.SECP256R1())
+PEM = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+QUOTED = f"build-{KEY.private_numbers().private_value.to_bytes(32).hex()[20:52]}"
+PLAIN = {"kind": "plain", "chain_pem": "", "private_key_pem": PEM}
+DOCUMENT = {"id": "a build", "data": {"certificate": "shop", "material": PLAIN}}
+BODIES = {
+    "plain": json.dumps(DOCUMENT).encode(),
+    "signed": b".".join(urlsafe_b64encode(part) for part in (b"{}", json.dumps(DOCUMENT).encode(), b"?")),
+    "no message": PEM.encode(),
+    "too large to be compared": b" " * LONGEST_BODY + b"{}",
+}
+
+
+def names_of(letter: Any) -> tuple[str | None, str | None, str]:
+    """By which it can be put back, of the message id and what `dead list` says; and that."""
+    told = dead_letter(letter, WORKER).id
+    return id_among(letter, [letter.message_id]), id_among(letter, [told]), told
+
+
+@pytest.mark.parametrize("how", BODIES)
+def test_a_dead_letter_is_not_named_by_a_message_id_that_quotes_the_key_that_comes_with_it(how: str) -> None:
+    digest = sha256(BODIES[how]).hexdigest()[:32]
+    assert names_of(Incoming(body=BODIES[how], message_id=QUOTED)) == (None, digest, digest)
+
+
+@pytest.mark.parametrize("body", [*list(BODIES.values())[:3], b"{}", b"", b"news"])
+def test_a_dead_letter_is_named_by_a_message_id_that_quotes_nothing(body: bytes) -> None:
+    name = "7f0c5d0e-8a54-4f1c-9b6a-1c7be0a9d26f"
+    assert names_of(Incoming(body=body, message_id=name)) == (name, name, name)
+
+
+def test_a_dead_letter_is_not_named_by_a_piece_of_a_key_whose_others_stand_in_the_message() -> None:
+    """Of another key, of which nothing more is known."""
+    number = urlsafe_b64encode(bytes(range(100, 164))).decode()
+    pieces = number[:30], number[30:60], number[60:]
+    body = json.dumps({**DOCUMENT, "one": pieces[0], "other": pieces[1]}).encode()
+    assert names_of(Incoming(body=body, message_id=pieces[2]))[2] == sha256(body).hexdigest()[:32]
+    assert names_of(Incoming(body=BODIES["plain"], message_id=pieces[2]))[2] == pieces[2]
 
 
 @dataclass

@@ -90,7 +90,7 @@ class Dead:
     """A message that was given up."""
 
     id: str
-    """Names it for `dead replay`: the message id."""
+    """Names it for `dead replay`: the message id, where that may be told."""
     message: Message
     reason: str
     certificate: str | None

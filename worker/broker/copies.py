@@ -4,7 +4,7 @@ Headers are anybody's; the user is the broker's word. So our own headers count o
 `x-death` not at all, apart from a dead letter's reason, which steers nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -24,7 +24,7 @@ from worker.broker.base import (
     withheld,
 )
 from worker.broker.publishing import Sending
-from worker.core.message import identify
+from worker.core.message import identified
 
 _ATTEMPT: Final = "x-rotation-attempt"
 _PRODUCER: Final = "x-rotation-producer"
@@ -105,10 +105,10 @@ def given_up(message: Message, reason: str, about: About, *, keep_body: bool, si
 def dead_letter(incoming: AbstractIncomingMessage, worker: str) -> Dead:
     """Buried by a worker, or dead-lettered by the broker itself, whose record says why."""
     ours, record = _ours(incoming, worker), _record(incoming.headers)
-    certificate, renewal_id = identify(incoming.body)
+    certificate, renewal_id, told_id = identified(incoming.body, sound_message_id(incoming.message_id))
     at = record.get("time")
     return Dead(
-        id=dead_id(incoming),
+        id=told_id or _digest(incoming),
         message=opened(incoming, worker),
         reason=_text(ours.get(_REASON)) or _broker_reason(record),
         certificate=_text(ours.get(_CERTIFICATE)) or certificate,
@@ -129,9 +129,21 @@ def note_of_unseen(incoming: AbstractIncomingMessage, worker: str, *, is_exposed
     return given_up(dead.message, dead.reason, about, keep_body=False, since=dead.since)
 
 
-def dead_id(incoming: AbstractIncomingMessage) -> str:
-    """Its message id; of one without a sound one, made of its body."""
-    return sound_message_id(incoming.message_id) or sha256(incoming.body).hexdigest()[:32]
+def id_among(incoming: AbstractIncomingMessage, ids: Collection[str]) -> str | None:
+    """By which of them `dead_letter` names it; None where by none of them.
+
+    The message id; of one without a sound one, or one that quotes the key that its message brings, made of the body.
+    No more is read of what has another name anyway: bodies may be many, and large.
+    """
+    claimed, digest = sound_message_id(incoming.message_id), _digest(incoming)
+    if claimed not in ids and digest not in ids:
+        return None
+    name = (None if claimed is None else identified(incoming.body, claimed)[2]) or digest
+    return name if name in ids else None
+
+
+def _digest(incoming: AbstractIncomingMessage) -> str:
+    return sha256(incoming.body).hexdigest()[:32]
 
 
 def traced(traceparent: object) -> dict[str, str | int]:

@@ -12,7 +12,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 
 from worker.broker.base import BrokerError, Dead, Exposes, withheld
 from worker.broker.connection import counted, guarded
-from worker.broker.copies import dead_id, dead_letter, is_unseen, note_of_unseen
+from worker.broker.copies import dead_letter, id_among, is_unseen, note_of_unseen
 from worker.broker.publishing import Sending
 
 _BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
@@ -151,8 +151,8 @@ async def dropped(
     """Takes these out, for good; the ids that were found."""
     found = []
     async for one in letters:
-        if dead_id(one) in ids:
+        if (name := id_among(one, ids)) is not None:
             async with guarded("settling", seconds):
                 await one.ack()
-            found.append(dead_id(one))
+            found.append(name)
     return found

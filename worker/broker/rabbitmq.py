@@ -33,9 +33,9 @@ from worker.broker.connection import Connector, counted, guarded
 from worker.broker.consuming import Session, consuming
 from worker.broker.copies import (
     again,
-    dead_id,
     dead_letter,
     given_up,
+    id_among,
     opened,
     redeliveries,
     traced,
@@ -292,13 +292,13 @@ class RabbitBroker:
         found = []
         async with self._connector.connected() as connection:
             # All are found before the first is put back: it may be among the dead again in a moment.
-            wanted = [letter async for letter in self._letters(connection) if dead_id(letter) in ids]
-            for one in sorted(wanted, key=lambda letter: age(dead_letter(letter, self.user))):
+            wanted = [(letter, name) async for letter in self._letters(connection) if (name := id_among(letter, ids))]
+            for one, name in sorted(wanted, key=lambda pair: age(dead_letter(pair[0], self.user))):
                 await self.copy(AGAIN, again(opened(one, self.user)))
                 async with guarded("settling", self.timeout):
                     await one.ack()
-                found.append(dead_id(one))
-                heard(dead_id(one))
+                found.append(name)
+                heard(name)
         return found
 
     async def drop(self, ids: Sequence[str]) -> Sequence[str]:

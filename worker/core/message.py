@@ -238,22 +238,37 @@ def identify(body: bytes) -> tuple[str | None, str | None]:
     No id or name that may be a key, or a piece of one: it would be told to all who hear events. Nor one that quotes a
     key that the message itself brings in the open. None at all where more is in it than is compared.
     """
+    certificate, renewal_id, _ = identified(body, None)
+    return certificate, renewal_id
+
+
+def identified(body: bytes, message_id: str | None) -> tuple[str | None, str | None, str | None]:
+    """The same, and the message id with which it came, by the same rule."""
     if len(body) > LONGEST_BODY:
-        return None, None
-    try:
-        document = _document(_unsigned(body))
-    except RefusedError:
-        return None, None
+        return None, None, None
+    document = _readable(body)
     data = document.get("data")
     certificate = _if_sound(data.get("certificate") if isinstance(data, dict) else None, _NAME)
     renewal_id = _if_sound(document.get("id"), _ID)
     texts, keys = texts_in(document), keys_in(document)
     if texts is None or keys is None:
-        return None, None  # too much to be compared with
-    told, is_split = (certificate, renewal_id), is_in_pieces(texts)
-    quoting = those_quoting(told, keys)
-    certificate, renewal_id = (_if_harmless(one, quoting, is_split=is_split) for one in told)
-    return certificate, renewal_id
+        return None, None, None  # too much to be compared with
+    quoting = those_quoting((certificate, renewal_id, message_id), keys)
+    is_split = is_in_pieces(texts)
+    is_split_there = message_id is not None and is_in_pieces(dict.fromkeys((*texts, message_id)))
+    return (
+        _if_harmless(certificate, quoting, is_split=is_split),
+        _if_harmless(renewal_id, quoting, is_split=is_split),
+        _if_harmless(message_id, quoting, is_split=is_split_there),
+    )
+
+
+def _readable(body: bytes) -> Mapping[str, Any]:
+    """The message, or of what is none, its text: a key may stand there too."""
+    try:
+        return _document(_unsigned(body))
+    except RefusedError:
+        return {"": body.decode("utf-8", "replace")}
 
 
 def _if_harmless(text: str | None, quoting: Collection[str], *, is_split: bool) -> str | None:
