@@ -36,6 +36,11 @@ class Refusal:
     since: datetime
     """When that was so first: nothing of that operation was answered otherwise since."""
 
+    @property
+    def is_throttling(self) -> bool:
+        """The limits know until when: an estimate has it in. For how long anything else lasts, nobody knows."""
+        return self.reason == "throttled"
+
 
 @dataclass(slots=True, eq=False)
 class Effort:
@@ -79,8 +84,9 @@ class Effort:
         self._refusals.pop((gateway, operation), None)
 
     def refusal(self, gateway: str) -> Refusal | None:
-        """The latest that still stands there."""
-        return next((one for (place, _), one in reversed(self._refusals.items()) if place == gateway), None)
+        """The latest that still stands there; of throttling, only where there is no other."""
+        latest = (one for (place, _), one in reversed(self._refusals.items()) if place == gateway)
+        return min(latest, key=lambda one: one.is_throttling, default=None)
 
     @property
     def has_got_on(self) -> bool:

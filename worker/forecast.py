@@ -64,11 +64,15 @@ class Work:
 
 
 def stand(gateway: str, account: Account, work: Work | None) -> Mapping[str, object]:
-    """How far the current rotation is there, for the log; no estimate while it is refused. `work`: once planned."""
+    """How far the current rotation is there, for the log. `work`: once planned.
+
+    No estimate while it is refused, but for throttling.
+    """
     refusal = current_effort().refusal(gateway)
+    is_estimated = refusal is None or refusal.is_throttling
     told: dict[str, object] = {"gateway": gateway, "is_planned": work is not None}
     if work is not None:
-        told |= {"bindings": work.left, "seconds": None if refusal else round(work.seconds_left(), 1)}
+        told |= {"bindings": work.left, "seconds": round(work.seconds_left(), 1) if is_estimated else None}
     told["held_seconds"] = round(account.held_for, 1)
     if refusal is not None:
         told |= {"refused_operation": refusal.operation, "refused_reason": refusal.reason}

@@ -57,6 +57,22 @@ OF_TELLING: Final = (
         "rotation/test_forecast_of_reading.py::test_once_all_is_attached_the_estimate_is_what_reading_back_waits_for",
     ),
     Fault(
+        "nobody is told how long it takes while a learned limit holds",
+        "effort.py",
+        'return self.reason == "throttled"',
+        "return False",
+        "fleet/test_progress.py"
+        "::test_what_is_throttled_is_estimated_for_the_limits_know_how_long_and_nothing_else_that_is_refused_is",
+    ),
+    Fault(
+        "a rotation is estimated though one of its gateways is away",
+        "fleet/values.py",
+        "        if any(one.refusal is not None and not one.refusal.is_throttling for one in self.steps):\n",
+        "        if False:\n",
+        "fleet/test_progress.py"
+        "::test_what_is_throttled_is_estimated_for_the_limits_know_how_long_and_nothing_else_that_is_refused_is",
+    ),
+    Fault(
         "what waits to read before there is a plan is in no estimate",
         "rotation.py",
         "with waiting, self.forecast.reading(deployment.gateway, gateway.account):",

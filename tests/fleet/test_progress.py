@@ -83,6 +83,23 @@ def test_what_is_stored_is_attached_from_then_on_and_what_is_refused_is_not_esti
     assert (answered.refusal, answered.seconds_left) == (None, 2.0)
 
 
+def test_what_is_throttled_is_estimated_for_the_limits_know_how_long_and_nothing_else_that_is_refused_is() -> None:
+    progress = RunningRotations({"shop": replace(certificate(), deployments=TWO)}, lambda: NOW)
+    effort = Effort()
+    with progress.rotating("shop", "r1", 1, effort):
+        for to in TWO:
+            progress.planned(to, work())
+        effort.refused("apig", "attach_domains", "throttled", 429, NOW)
+        [throttled] = progress.of("shop")
+        effort.refused("other", "attach_domains", "gateway_unavailable", 503, NOW)
+        effort.refused("other", "list_domains", "throttled", 429, NOW)
+        [unavailable] = progress.of("shop")
+    assert throttled.refusal == Refusal("attach_domains", "throttled", 429, NOW)
+    assert ([one.seconds_left for one in throttled.steps], throttled.seconds_left) == ([2.0, 2.0], 2.0)
+    assert ([one.seconds_left for one in unavailable.steps], unavailable.seconds_left) == ([2.0, None], None)
+    assert unavailable.steps[1].refusal == Refusal("attach_domains", "gateway_unavailable", 503, NOW)
+
+
 def test_what_is_bound_for_nobodys_renewal_is_nobodys_progress() -> None:
     progress = RunningRotations({"shop": certificate(deployment())}, lambda: NOW)
     progress.planned(deployment(), work())

@@ -25,7 +25,7 @@ class Slow(FakeGateway):
 
     reading: float = 0.0
     storing: float = 0.0
-    refusing: bool = False
+    refusing: str = ""
 
     async def observe(self, deployment: Deployment, leaf: Leaf | None, **how: Any) -> Observed:
         await asyncio.sleep(self.reading)
@@ -34,12 +34,12 @@ class Slow(FakeGateway):
 
     async def replace(self, deployment: Deployment, how: Modify | Create, bundle: Any) -> Stored:
         if self.refusing:
-            current_effort().refused("apig", "modify_certificate", "gateway_unavailable", 503, day(20))
+            current_effort().refused("apig", "modify_certificate", self.refusing, 503, day(20))
         await asyncio.sleep(self.storing)
         return await FakeGateway.replace(self, deployment, how, bundle)
 
 
-def reminded(**overrides: float) -> Sequence[dict[str, Any]]:
+def reminded(**overrides: float | str) -> Sequence[dict[str, Any]]:
     rows: dict[str, bool | None] = {"a.example.com": False, "b.example.com": True}
     cloud = Slow(stored(), rows, **overrides)  # type: ignore[arg-type]
     rotator = Rotator({"apig": cloud})
@@ -62,7 +62,7 @@ def test_a_rotation_tells_every_minute_how_long_it_still_takes_and_whose_it_is()
 
 
 def test_one_that_is_refused_says_of_what_and_since_when_and_knows_not_how_long_it_takes() -> None:
-    (line,) = reminded(storing=70.0, refusing=True)
+    (line,) = reminded(storing=70.0, refusing="gateway_unavailable")
     told = {name: line[name] for name in line if name.startswith("refused")}
     assert told == {
         "refused_operation": "modify_certificate",
@@ -71,6 +71,11 @@ def test_one_that_is_refused_says_of_what_and_since_when_and_knows_not_how_long_
         "refused_since": rfc3339(day(20)),
     }
     assert line["seconds"] is None
+
+
+def test_one_that_is_throttled_says_so_and_how_long_it_takes_all_the_same() -> None:
+    (line,) = reminded(storing=70.0, held_for=20.0, refusing="throttled")
+    assert (line["refused_reason"], line["seconds"], line["held_seconds"]) == ("throttled", 22.0, 20.0)
 
 
 def test_one_that_waits_for_its_turn_to_be_planned_says_so() -> None:

@@ -69,7 +69,7 @@ class _Rotation:
         if part is None:
             phase: Phase = "observing" if self.effort.calls else "queueing"
             return Step(deployment.key, deployment.gateway, phase, refusal=refusal)
-        work, is_estimated = part.work, is_estimated and refusal is None
+        work, is_estimated = part.work, is_estimated and (refusal is None or refusal.is_throttling)
         done, left = work.bindings - work.left, part.seconds_left if is_estimated else None
         return Step(deployment.key, deployment.gateway, part.phase, done, part.failed, work.bindings, left, refusal)
 

@@ -40,7 +40,7 @@ class Step:
     total: int | None = None
     """Bindings to be attached; None until it was looked."""
     seconds_left: float | None = None
-    """Estimate by limits and latency; None where there is none yet, and while a call is refused."""
+    """Estimate by limits and latency; None where there is none yet, and while a call is refused, but for throttling."""
     refusal: Refusal | None = None
     """What its gateway has refused this rotation last, while that operation was not answered otherwise since."""
 
@@ -85,8 +85,8 @@ class Running:
 
     @property
     def seconds_left(self) -> float | None:
-        """Of the deployment that takes longest; None while anything is refused: nobody knows for how long."""
-        if self.refusal is not None:
+        """Of the deployment that takes longest; None while anything is refused of which nobody knows for how long."""
+        if any(one.refusal is not None and not one.refusal.is_throttling for one in self.steps):
             return None
         return max((one.seconds_left for one in self.steps if one.seconds_left is not None), default=None)
 
