@@ -132,6 +132,14 @@ OF_LIMITS: Final = (
         "limits/test_allowance.py::test_a_small_rotation_behind_a_large_one_is_done_in_twice_its_own_time_and_a_second",
     ),
     Fault(
+        "an estimate forgets the windows that follow where a hold outlasts the one that was told",
+        "limits/limits.py",
+        "now if begins == now else min(now, self._history.latest_at)",
+        "begins",
+        "limits/test_allowance.py"
+        "::test_while_it_is_held_the_windows_that_follow_are_known_also_where_the_hold_outlasts_this_one",
+    ),
+    Fault(
         "who becomes urgent while it waits for a cloud sleeps on",
         "effort.py",
         "            admit()\n",

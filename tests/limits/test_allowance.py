@@ -187,6 +187,26 @@ def test_an_account_that_is_used_up_is_told_as_held() -> None:
     assert run_virtual(scenario()) == (40, 40)
 
 
+@pytest.mark.parametrize("at", [0, 15, 29.8])
+@pytest.mark.parametrize("resets", [10, 29.5, 30, 30.5, 45])
+def test_while_it_is_held_the_windows_that_follow_are_known_also_where_the_hold_outlasts_this_one(
+    resets: float, at: float
+) -> None:
+    async def scenario() -> tuple[float, float]:
+        limits, cloud = Limits([], 8), Telling(MINUTE, began=resets - 60, counted=50, tells_whole=True)
+        with spending(Effort()):
+            for _ in range(10):
+                await cloud.call(limits)
+            limits.hold(30)
+            await asyncio.sleep(at)
+            told, began = limits.seconds_for(200), asyncio.get_running_loop().time()
+            await asyncio.gather(*(cloud.call(limits) for _ in range(200)))
+        return told, asyncio.get_running_loop().time() - began
+
+    told, took = run_virtual(scenario())
+    assert told == pytest.approx(took, rel=0.1)
+
+
 @pytest.mark.parametrize(("window", "seconds"), [(MINUTE, 60.0), (HOUR, 3600.0)])
 @pytest.mark.parametrize("tells_whole", [False, True])
 def test_whoever_looks_on_is_told_what_is_left_while_that_holds(

@@ -89,16 +89,16 @@ class _Account:
         evenly = (1 - AT_ONCE) * (self._most - kept)
         return min(self._ends - self._span * (free - kept) / evenly, released_at)
 
-    def sent_at(self, calls: int, now: float, under_way: int, *, is_long: bool) -> float:
-        """When the last of so many is sent. The windows that follow are whole ones."""
-        free = max(self.left - under_way, 0)
-        if now >= self.until or not self._whole:
-            return self.room_at(now, under_way, is_long=is_long)
+    def sent_at(self, calls: int, begins: float, heard_at: float, under_way: int, *, is_long: bool) -> float:
+        """When the last of so many is sent. The windows that follow are whole ones, also where a hold outlasts this."""
+        if heard_at >= self.until or not self._whole:
+            return self.room_at(begins, under_way, is_long=is_long)
+        free = max(self.left - under_way, 0) if begins < self.until else 0
         if calls <= free:
-            return self.room_at(now, self.left - (free - calls + 1), is_long=is_long)
+            return self.room_at(begins, self.left - (free - calls + 1), is_long=is_long)
         spans, number = divmod(calls - free - 1, self._whole)
         share = max(number / self._whole - AT_ONCE, 0.0) / (1 - AT_ONCE) if is_long else 0.0
-        return self.until + (spans + share) * self._following
+        return max(self.until, begins) + (spans + share) * self._following
 
 
 @dataclass(slots=True)
@@ -134,9 +134,9 @@ class Allowance:
         """When there will be calls again, where none is left."""
         return max(self._short.empty_until(now), self._long.empty_until(now))
 
-    def sent_at(self, calls: int, now: float, under_way: int, *, is_long: bool) -> float:
-        """When the last of so many calls is sent."""
-        return max(one.sent_at(calls, now, under_way, is_long=is_long) for one in self._accounts)
+    def sent_at(self, calls: int, begins: float, heard_at: float, under_way: int, *, is_long: bool) -> float:
+        """When the last of so many calls is sent: none before `begins`. `heard_at`: what was told then goes on."""
+        return max(one.sent_at(calls, begins, heard_at, under_way, is_long=is_long) for one in self._accounts)
 
     def used(self, now: float, under_way: int) -> Iterator[Used]:
         """Of the windows that hold now."""

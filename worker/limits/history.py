@@ -26,6 +26,11 @@ class History:
         if not is_refused:
             self.taken_at.append(now)
 
+    @property
+    def latest_at(self) -> float:
+        """When the latest call ended, and something was heard."""
+        return self._ended_at[-1] if self._ended_at else float("-inf")
+
     def taken_since(self, at: float) -> int:
         return sum(1 for taken_at in self.taken_at if taken_at >= at)
 

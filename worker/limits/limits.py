@@ -235,13 +235,15 @@ class Limits:
         """How long so many calls take, if nobody else sends any."""
         if calls <= 0:
             return self.held_for
-        begins, effort = max(self._held_until, _now()), current_effort()
+        now, effort = _now(), current_effort()
+        begins = max(self._held_until, now)
+        heard_at = now if begins == now else min(now, self._history.latest_at)  # nothing new while it is held
         is_paced = is_long(effort) or (calls >= SHORT_JOB and not effort.urgent)
         outlooks = (places.outlook(begins, is_long=is_paced) for places in self._places)
         by_windows = max((one.sent_at(calls) for one in outlooks), default=begins)
         by_latency = begins + self._concurrency.seconds_for(calls)
-        by_allowance = self._allowance.sent_at(calls, begins, self._under_way, is_long=is_paced)
-        return max(by_windows, by_latency, by_allowance, self._guess.sent_at(calls, begins)) - _now()
+        by_allowance = self._allowance.sent_at(calls, begins, heard_at, self._under_way, is_long=is_paced)
+        return max(by_windows, by_latency, by_allowance, self._guess.sent_at(calls, begins)) - now
 
     async def _turn_of(self, effort: Effort) -> float:
         turn = self._queue.add(effort)
