@@ -1,10 +1,12 @@
 """How long what is under way still takes: by limits, latency, and who else is at work there."""
 
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, inf
+from typing import Final
 
 from worker.core.calls import PlannedCall
 from worker.core.deployment import Deployment
@@ -13,6 +15,9 @@ from worker.core.outcome import BindingResult
 from worker.core.planning import Create, Modify, Plan
 from worker.effort import Effort, current_effort, spending
 from worker.gateways.base import Account, Gateway
+
+_CALL: Final = 1 - 1e-9
+"""Of whom less is left, as shares are counted, it has ended."""
 
 
 @dataclass(slots=True, eq=False)
@@ -85,17 +90,28 @@ def sent_until(left: Sequence[int], mine: int, urgent: Collection[int] = ()) -> 
     before = [left[number] for number in urgent]
     if mine in urgent or not left[mine]:
         return sum(min(calls, left[mine]) for calls in before)
-    rest = [0.0 if number in urgent else float(calls) for number, calls in enumerate(left)]
-    sent = float(sum(before))
-    while rest[mine] >= 1:
-        eldest, *others = [number for number, calls in enumerate(rest) if calls >= 1]
-        # Until the first of them has ended: the eldest sends as much as all others, and those evenly.
-        step = min([rest[eldest] / max(len(others), 1), *(rest[number] for number in others)])
-        for number in others:
-            rest[number] -= step
-        rest[eldest] -= step * max(len(others), 1)
-        sent += step * (2 * len(others) or 1)
-    return round(sent)
+    others = [number for number in range(len(left)) if number not in urgent]
+    return round(sum(before) + _in_turns([left[number] for number in others], others.index(mine)))
+
+
+def _in_turns(left: Sequence[int], mine: int) -> float:
+    """Every other turn is the eldest's, the rest is shared evenly. Each is looked at once: there may be a thousand."""
+    by_calls = deque(sorted((number for number, calls in enumerate(left) if calls), key=left.__getitem__))
+    others, each, sent = len(by_calls), 0.0, 0.0  # `each` of them has sent so much
+    for eldest in range(mine + 1):
+        rest = left[eldest] - each
+        others -= rest >= _CALL
+        while rest >= _CALL and left[mine] - each >= _CALL:
+            while by_calls and by_calls[0] <= eldest:
+                by_calls.popleft()  # has its own turns
+            # Until the first of them has ended: the eldest sends as much as all others, and those evenly.
+            step = min(rest / max(others, 1), left[by_calls[0]] - each if by_calls else inf)
+            each += step
+            rest -= step * max(others, 1)
+            sent += step * (2 * others or 1)
+            while by_calls and left[by_calls[0]] - each < _CALL:
+                others -= by_calls.popleft() > eldest
+    return sent
 
 
 def _closing(calls: Sequence[PlannedCall], todo: Plan) -> int:
@@ -157,4 +173,5 @@ class Forecast:
         works = self._works.get(gateway, set())
         waited = self._put_off[gateway].held_for if gateway in self._put_off else 0.0
         calls = sum(one.calls_left for one in works)
-        return max((work.account.seconds_for(calls) for work in works), default=waited)
+        accounts = {id(one.account): one.account for one in works}  # one, unless the settings were read again meanwhile
+        return max((one.seconds_for(calls) for one in accounts.values()), default=waited)

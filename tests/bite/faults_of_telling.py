@@ -73,6 +73,35 @@ OF_TELLING: Final = (
         "::test_what_is_throttled_is_estimated_for_the_limits_know_how_long_and_nothing_else_that_is_refused_is",
     ),
     Fault(
+        "an estimate counts on who has ended",
+        "forecast.py",
+        "others -= by_calls.popleft() > eldest",
+        "by_calls.popleft()",
+        "rotation/test_forecast.py::test_what_all_send_until_one_has_ended_is_what_turns_one_after_the_other_come_to",
+    ),
+    Fault(
+        "an account is asked once more for each that is under way",
+        "forecast.py",
+        "{id(one.account): one.account for one in works}",
+        "{id(one): one.account for one in works}",
+        "rotation/test_forecast.py::test_of_all_that_is_under_way_an_account_is_asked_once",
+    ),
+    Fault(
+        "sixteen estimates are made in one step",
+        "fleet/progress.py",
+        "if number <= _ESTIMATED or number % _AT_ONCE == 0:",
+        "if number % _AT_ONCE == 0:",
+        "fleet/test_progress.py"
+        "::test_of_very_many_only_the_oldest_are_estimated_each_in_a_step_of_its_own_for_it_asks_all_the_others",
+    ),
+    Fault(
+        "all that began together is told of in one step",
+        "reminding.py",
+        "reminder.set(reminder.later)",
+        "reminder.set()",
+        "rotation/test_reminding.py::test_those_that_began_together_are_not_told_all_in_one_step",
+    ),
+    Fault(
         "what waits to read before there is a plan is in no estimate",
         "rotation.py",
         "with waiting, self.forecast.reading(deployment.gateway, gateway.account):",

@@ -1,10 +1,16 @@
 """How long what is under way still takes."""
 
 import asyncio
+import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from fractions import Fraction
+from types import FrameType
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.limits.sending import send, together
 from tests.support.fake_gateway import FakeGateway
@@ -63,6 +69,72 @@ def test_every_other_turn_is_the_eldests() -> None:
         assert [one.seconds_left() for one in three] == [100, 150, 150]
         three[0].left = 49
         assert three[0].seconds_left() == 51
+
+
+def sent_step_by_step(left: list[int], mine: int, urgent: set[int]) -> int:
+    """As `sent_until`, slow and exact."""
+    if mine in urgent or not left[mine]:
+        return sum(min(left[number], left[mine]) for number in urgent)
+    rest = [Fraction(0 if number in urgent else calls) for number, calls in enumerate(left)]
+    sent = Fraction(sum(left[number] for number in urgent))
+    while rest[mine] >= 1:
+        eldest, *others = [number for number, calls in enumerate(rest) if calls >= 1]
+        step = min([rest[eldest] / max(len(others), 1), *(rest[number] for number in others)])
+        for number in others:
+            rest[number] -= step
+        rest[eldest] -= step * max(len(others), 1)
+        sent += step * (2 * len(others) or 1)
+    return round(sent)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.sampled_from([False, False, True])), min_size=1, max_size=12),
+    st.integers(0, 11),
+)
+def test_what_all_send_until_one_has_ended_is_what_turns_one_after_the_other_come_to(
+    works: list[tuple[int, bool]], mine: int
+) -> None:
+    left, urgent = [calls for calls, _ in works], {number for number, (_, is_urgent) in enumerate(works) if is_urgent}
+    mine %= len(left)
+    exact = sent_step_by_step(left, mine, urgent)
+    assert abs(sent_until(left, mine, urgent) - exact) <= 1, "half a call is rounded either way"
+
+
+def test_an_estimate_looks_at_each_of_very_many_once() -> None:
+    """Twice as many are no more than about twice the work."""
+
+    def work(many: int) -> int:
+        lines = 0
+
+        def trace(_frame: FrameType, event: str, _arg: object) -> Any:
+            nonlocal lines
+            lines += event == "line"
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            sent_until([20 + number * 7 % 40 for number in range(many)], many - 1)
+        finally:
+            sys.settrace(before)
+        return lines
+
+    assert work(400) <= 2.5 * work(200)
+
+
+def test_of_all_that_is_under_way_an_account_is_asked_once() -> None:
+    asked: list[int] = []
+
+    class Asked(FakeGateway):
+        def seconds_for(self, calls: int) -> float:
+            asked.append(calls)
+            return super().seconds_for(calls)
+
+    forecast, cloud = Forecast(), Asked(stored(), {})
+    with ExitStack() as works:
+        for _ in range(3):
+            works.enter_context(forecast.of(cloud, deployment(), planned(8)))
+        assert (forecast.seconds_left("apig"), asked) == (15, [30])
 
 
 def test_the_estimate_of_many_is_what_it_takes() -> None:

@@ -1,7 +1,8 @@
 """What takes long is told in the log every minute. In virtual time."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from worker.core.deployment import Deployment
 from worker.core.events import rfc3339
 from worker.core.planning import Create, Modify, Observed, Stored
 from worker.effort import Effort, current_effort, spending
+from worker.reminding import reminding
 from worker.rotation import Rotator
 
 
@@ -86,6 +88,25 @@ def test_one_that_waits_for_its_turn_to_be_planned_says_so() -> None:
         False,
         500.0,
     )
+
+
+def test_those_that_began_together_are_not_told_all_in_one_step() -> None:
+    told: list[float] = []
+
+    def facts() -> Mapping[str, object]:
+        told.append(asyncio.get_running_loop().time())
+        return {}
+
+    async def scenario() -> None:
+        with ExitStack() as stack:
+            for _ in range(100):
+                stack.enter_context(reminding(facts))
+            await asyncio.sleep(125.5)
+
+    run_virtual(scenario())
+    assert len(set(told)) == len(told) == 200
+    assert all(60 <= at <= 65 for at in told[:100])
+    assert all(120 <= at <= 125 for at in told[100:])
 
 
 def test_a_short_one_says_nothing() -> None:

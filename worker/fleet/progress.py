@@ -15,7 +15,7 @@ from worker.forecast import Work
 from worker.rotation import Unwatched, Watcher
 
 _AT_ONCE: Final = 16
-"""Rotations looked at in one go."""
+"""Rotations looked at in one go; those that are estimated one by one, where a thousand are under way."""
 _ESTIMATED: Final = 64
 """The oldest: each estimate asks all that is under way at its gateway."""
 
@@ -139,6 +139,6 @@ class RunningRotations:
         found: list[Running] = []
         for number, rotation in enumerate(list(self._rotations.values()), 1):
             found.append(rotation.running(is_estimated=number <= _ESTIMATED))
-            if number % _AT_ONCE == 0:
+            if number <= _ESTIMATED or number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
         return found
