@@ -25,7 +25,7 @@ EACH: Final = 8
 Whichever renewal brings it: what was taken back would be forgotten otherwise, and come back.
 """
 _IN_ALL: Final = 40_000
-_TOLD: Final = 20_000
+_TOLD: Final = 10_000
 _REFUSED: Final = 5_000
 _NOTED: Final = 1_000
 """A note may name every domain of an account."""

@@ -8,7 +8,7 @@ from typing import Final
 from worker.fleet.standing import Ended
 from worker.fleet.values import BindingStanding
 
-_EACH: Final = 25
+_EACH: Final = 10
 _IN_ALL: Final = 60_000
 """Outcomes, of all certificates."""
 _NAMES: Final = 200_000

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from sys import intern
 from typing import Any, Final, get_args
 
 from worker.core.outcome import served_after
@@ -46,7 +47,7 @@ def told_in(event: Facts) -> OutcomeEvent | None:
         certificate=_text(event.get("subject")),
         renewal_id=_text(data.get("renewal_id")),
         outcome=outcome,
-        reason=str(data.get("reason")),
+        reason=intern(str(data.get("reason"))),
         at=at,
         attempt=_number(data.get("attempt"), 1),
         duration=_seconds(data.get("duration_seconds")),
