@@ -64,6 +64,14 @@ async def test_the_fleet_is_printed_with_what_is_worst_last() -> None:
     )
 
 
+async def test_what_may_be_gone_from_the_dead_queue_is_not_offered_to_be_replayed() -> None:
+    fleet = sample_fleet(50)
+    async with served(fleet=replace(fleet, dead=[replace(one, is_certain=False) for one in fleet.dead])) as url:
+        _, said, _ = await run("status", "--url", url)
+    assert "dead replay" not in said
+    assert "rotation-worker dead list (it may be gone)" in said
+
+
 async def test_a_budget_that_is_guessed_or_told_is_printed_as_such() -> None:
     budgets = [Budget(1, 20, 2), Budget(60, 19, 3, "guessed"), Budget(3600, 500, 80, "told")]
     fleet = replace(sample_fleet(1), gateways=[GatewayStanding("apig", "huawei_apig", budgets=budgets)])

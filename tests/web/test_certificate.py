@@ -134,6 +134,13 @@ async def test_what_was_not_kept_cannot_be_replayed_and_is_to_be_published_anew(
     assert "A key was in the open : issue a new one." in text
 
 
+async def test_what_may_be_gone_from_the_dead_queue_is_not_offered_to_be_replayed() -> None:
+    page = await shown(details(dead=[GivenUp("7f0c", "shop", "r", "not_found", NOW, is_certain=False)]))
+    now = page.one(id="now")
+    assert "It may have been put back or dropped meanwhile" in now.text
+    assert [one.text for one in now.all("code")] == ["rotation-worker dead list"] * 2
+
+
 async def test_it_shows_what_runs_what_waits_and_what_was_before() -> None:
     history = [
         replace(LAST, renewal_id=f"r{number}", message=f"told {number}", served_after=61.0) for number in range(3)

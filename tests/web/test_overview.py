@@ -107,6 +107,18 @@ async def test_the_first_line_tells_of_what_was_given_up_for_no_certificate_here
         assert page.one("h1").text == f"{number} given up for what the settings do not have"
 
 
+async def test_who_stands_by_does_not_say_what_it_cannot_know() -> None:
+    lost = GivenUp("7f0c", "shpo", "r", "unknown_certificate", NOW, is_certain=False)
+    page = await shown(Fleet(NOW, role="standing by", dead=[lost, lost], dead_in_all=1))
+    assert page.one("section", id="running").text.endswith("the active worker shows what it does.")
+    assert "0 renewals under way in this process · " in page.one("section", id="glance").text
+    told = page.one("section", id="dead")
+    assert "1 to look at Some may have been put back or dropped meanwhile: rotation-worker dead list" in told.text
+    assert [one.text for one in told.all("code")] == ["rotation-worker dead list"] * 3
+    told = (await shown(Fleet(NOW, role="standing by", dead_in_all=2))).one("section", id="dead")
+    assert told.text.endswith("None is known by name here: rotation-worker dead list has all 2.")
+
+
 async def test_all_certificates_are_listed_worst_first_each_once() -> None:
     fleet = sample_fleet(130)
     pages = [await shown(fleet, f"/?page={number}") for number in (1, 2, 3)]

@@ -266,7 +266,9 @@ def _print_waiting(told: Facts) -> None:
 def _what_next(dead: Facts) -> str:
     if dead["remedy"] == "new_key":
         return "issue a new key and publish it: this one was sent in the open"
-    return "publish the renewal anew" if dead["remedy"] == "publish" else str(dead["command"])
+    told = "publish the renewal anew" if dead["remedy"] == "publish" else str(dead["command"])
+    is_certain = dead.get("is_certain", True)  # a worker of before tells none
+    return told if is_certain else f"{told} (it may be gone)"
 
 
 def _print_gateways(gateways: Sequence[Facts]) -> None:

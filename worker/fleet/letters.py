@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -9,8 +10,9 @@ from worker.broker.base import Dead as Letter
 
 _EVERY: Final = 60.0
 _MOST: Final = 1000
-_SURE_AFTER: Final = 5.0
+SURE_AFTER: Final = 5.0
 """Seconds: an outcome is told before its message is buried."""
+_LOOK_EVERY: Final = 5.0
 
 
 @dataclass(slots=True, eq=False)
@@ -31,17 +33,24 @@ class DeadLetters:
             self._looked_at = now
             self._wanted.set()
 
-    async def wanted(self) -> Sequence[Letter]:
-        """Once they are asked for. Raises what reading them raises."""
-        await self._wanted.wait()
+    async def wanted(self, look: Callable[[], Awaitable[None]]) -> Sequence[Letter]:
+        """Once they are asked for, by a `look` though nobody looks on. Raises what reading them raises."""
+        while not self._wanted.is_set():
+            await look()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_EVERY):
+                    await self._wanted.wait()
         self._wanted.clear()
         return await self.read()
 
     def are_known(self, counted: int, known: int) -> None:
         self._known_of = counted, known
 
+    def explain(self, counted: int, known: int) -> bool:
+        """Whether those that are known are those that the broker counts, or all that can be known of them."""
+        return counted == known or (counted, known) == self._known_of
+
     def _is_odd(self, counted: tuple[int, int], now: float) -> bool:
         if counted != self._odd[0]:
             self._odd = counted, now
-        is_explained = counted[0] == counted[1] or counted == self._known_of
-        return not is_explained and now >= self._odd[1] + _SURE_AFTER
+        return not self.explain(*counted) and now >= self._odd[1] + SURE_AFTER

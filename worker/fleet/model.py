@@ -4,8 +4,8 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Final
 
 from worker import __version__
@@ -15,13 +15,13 @@ from worker.core.deployment import Certificate
 from worker.core.outcome import Report
 from worker.effort import Effort
 from worker.fleet.latest import Bindings, Histories
-from worker.fleet.letters import DeadLetters
+from worker.fleet.letters import SURE_AFTER, DeadLetters
 from worker.fleet.progress import RunningRotations
 from worker.fleet.spans import SeriesWindow, spans
 from worker.fleet.standing import CertificateStanding, Ended, State
 from worker.fleet.standings import Standings
 from worker.fleet.told import OutcomeEvent, key_of, told_in
-from worker.fleet.values import CertificateDetails, DeploymentDetails, Fleet, GatewayStanding, Parked, Role
+from worker.fleet.values import CertificateDetails, DeploymentDetails, Fleet, GatewayStanding, GivenUp, Parked, Role
 from worker.fleet.waiting import SHOWN, WaitingRenewals, by_age
 
 _RECENT: Final = 100
@@ -72,6 +72,8 @@ class FleetModel:
     _state: BrokerState = field(default_factory=lambda: BrokerState(is_connected=False, is_active=False))
     _state_at: float = float("-inf")
     _gateways: Sequence[GatewayStanding] = ()
+    _is_certain: bool = False
+    """What is known as dead is what the broker counts; else some may have been put back or dropped."""
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
@@ -160,6 +162,7 @@ class FleetModel:
         if self.is_reading_history:
             self.is_reading_history = False
             self._missed.clear()
+            self._state_at = float("-inf")  # what the broker counts says what of it is so still
             meanwhile, self._meanwhile = self._meanwhile, []
             for event, report in meanwhile:
                 self.told(event, report)
@@ -207,7 +210,7 @@ class FleetModel:
             running,
             parked[:SHOWN],
             self._state.parked,
-            by_age(waiting.dead),
+            self._judged(by_age(waiting.dead)),
             self._state.dead,
             self._state.ready,
             self._gateways,
@@ -218,6 +221,7 @@ class FleetModel:
         )
 
     async def certificate(self, name: str) -> CertificateDetails | None:
+        await self._look()
         standing = self._standings.of(name)
         if standing is None:
             return None
@@ -225,8 +229,8 @@ class FleetModel:
         nothing = Bindings((), is_complete=False)
         found = [(one, listed.get(one.key, nothing)) for one in standing.deployments]
         places = [DeploymentDetails(one, bindings.listed, bindings.is_complete) for one, bindings in found]
-        history, running = self._histories.of(name), self.progress.of(name)
-        return CertificateDetails(self.inputs.now(), self._version, standing, places, history, running, parked, dead)
+        known = self._histories.of(name), self.progress.of(name), parked, self._judged(dead)
+        return CertificateDetails(self.inputs.now(), self._version, standing, places, *known)
 
     async def changed(self, since: int) -> int:
         await asyncio.sleep(_AT_MOST_EVERY)
@@ -244,10 +248,11 @@ class FleetModel:
         return self._state
 
     async def read_letters(self) -> None:
-        """Once it is time to; whoever looks on meanwhile waits for nothing. Raises what the broker raises."""
-        for certificate in self._waiting.found_dead(await self._letters.wanted()):
+        """Once it is time to, though nobody looks on; who does waits for nothing. Raises what the broker raises."""
+        for certificate in self._waiting.found_dead(await self._letters.wanted(self._look)):
             self._standings.look_again(certificate)
         self._letters.are_known(self._state.dead, len(self._waiting.dead))
+        self._is_certain = True
         self._move()
 
     def _role(self) -> Role:
@@ -257,18 +262,32 @@ class FleetModel:
             return "not connected"
         return "consuming" if self._state.is_active else "standing by"
 
+    def _judged(self, dead: Sequence[GivenUp]) -> Sequence[GivenUp]:
+        return dead if self._is_certain else [replace(one, is_certain=False) for one in dead]
+
+    def _compare(self, now: float) -> None:
+        """What is known as dead with what the broker counts: that there are none, who stands by knows, too."""
+        sure_before = self.inputs.now() - timedelta(seconds=SURE_AFTER)
+        if self._state.is_connected and not self._state.dead and not self.is_reading_history:
+            for certificate in self._waiting.none_dead(sure_before):
+                self._look_again(certificate)
+        counted, known = self._state.dead, len(self._waiting.dead)
+        if self._state.is_active and not self.is_reading_history:
+            self._letters.look(counted, known, now)
+        is_all = known - self._waiting.given_up_since(sure_before) <= counted <= known
+        self._is_certain = not self.is_reading_history and (is_all or self._letters.explain(counted, known))
+
     async def _look(self) -> None:
         """The broker's counts and the gateways, for all who ask within a second."""
         clock = asyncio.get_running_loop().time
         async with self._looking:
             if clock() < self._state_at + _BELIEVED:
                 return
-            before = self._state, self._gateways
+            before = self._state, self._gateways, self._is_certain
             self._state, self._gateways = await self.inputs.state(), self.inputs.gateways()
             self._state_at = clock()
             for certificate in self._waiting.overdue(self.inputs.now()):
                 self._look_again(certificate)
-            if self._state.is_active and not self.is_reading_history:
-                self._letters.look(self._state.dead, len(self._waiting.dead), clock())
-            if before != (self._state, self._gateways):
+            self._compare(clock())
+            if before != (self._state, self._gateways, self._is_certain):
                 self._move()

@@ -94,6 +94,7 @@ class GivenUpShape:
     since: datetime | None
     is_withheld: bool
     is_exposed: bool
+    is_certain: bool
     remedy: Remedy
     command: str
 

@@ -119,13 +119,15 @@ class GivenUp:
     """Its body was not kept, for it may hold a key: there is nothing to replay, publish the renewal anew."""
     is_exposed: bool = False
     """A key in the open was seen in it: issue a new one."""
+    is_certain: bool = True
+    """It lies in the dead queue, as far as is known; else it may have been put back or dropped meanwhile."""
 
     @property
     def remedy(self) -> Remedy:
         """Once what was wrong is mended."""
         if self.is_exposed:
             return "new_key"
-        return "publish" if self.is_withheld else "replay" if self.id else "find"
+        return "publish" if self.is_withheld else "replay" if self.id and self.is_certain else "find"
 
     @property
     def command(self) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Final
 
 from worker.broker.base import EXPOSED
@@ -51,8 +52,9 @@ class WaitingRenewals:
         self._of.setdefault(one.certificate, set()).add(key)
 
     def begun(self, certificate: str, renewal_id: str) -> None:
-        """It has come again."""
+        """It has come again: nobody has to put back what is under way."""
         self._drop(self.parked, (certificate, renewal_id))
+        self._drop(self.dead, (certificate, renewal_id))
 
     def ended(self, one: Ended) -> None:
         """What failed was given up. What has ended otherwise was replayed, if it had been given up before."""
@@ -76,6 +78,18 @@ class WaitingRenewals:
             self.dead[key] = _letter(one)
             self._of.setdefault(one.certificate, set()).add(key)
         yield from {certificate for certificate, _ in before ^ set(self.dead) if certificate is not None}
+
+    def given_up_since(self, moment: datetime) -> int:
+        """How many."""
+        newest = reversed(self.dead.values())
+        return sum(1 for _ in takewhile(lambda one: one.since is not None and one.since > moment, newest))
+
+    def none_dead(self, before: datetime) -> Sequence[str]:
+        """Drops what was given up until then, for it has gone from the dead queue; whose that was."""
+        gone = [key for key, one in self.dead.items() if one.since is None or one.since <= before]
+        for key in gone:
+            self._drop(self.dead, key)
+        return [certificate for certificate, _ in gone if certificate is not None]
 
     def overdue(self, now: datetime) -> Sequence[str]:
         """Drops what should have come again long ago; whose that was."""

@@ -22,7 +22,7 @@ CERTIFICATE_PARTS: Final = ("standing", "now", "deployments", "past")
 _NOT_KEPT: Final = "Its body was not kept, for it may hold a key: there is nothing to replay. Publish the renewal anew:"
 _REMEDIES: Final[Mapping[Remedy, str]] = {
     "replay": "Once what was wrong is mended, put it back:",
-    "find": "Once what was wrong is mended, put it back. Its id is in this list:",
+    "find": "Once what was wrong is mended, put it back. Its id is in this list, as long as it lies there:",
     "publish": _NOT_KEPT,
     "new_key": _NOT_KEPT,
 }
