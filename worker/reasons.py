@@ -7,7 +7,11 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-GIVEN_UP: Final = "It was given up: nothing tries it again by itself."
+GIVEN_UP: Final = (
+    "It was given up: this renewal is not tried again by itself. Where the certificate has a lineage, the sweep may"
+    " bring another one within a day."
+)
+"""Of what failed last, while nothing of it waits or runs."""
 _ROW: Final = re.compile(r"^\| `([a-z_0-9]+)` \| .+? \| (.+?) \| (.+?) \|$", re.MULTILINE)
 
 

@@ -69,6 +69,20 @@ OF_SIGHT: Final = (
         "fleet/test_given_up.py::test_the_dead_letters_are_read_though_nobody_looks_on",
     ),
     Fault(
+        "what was put back and waits or runs is said not to be tried again",
+        "fleet/standing.py",
+        'LEFT_FAILED: Final[Sequence[State]] = ("dead", "failed")',
+        'LEFT_FAILED: Final[Sequence[State]] = ("dead", "failed", "parked", "rotating")',
+        "web/test_certificate.py::test_it_says_that_nothing_tries_it_again_only_while_nothing_waits_or_runs",
+    ),
+    Fault(
+        "status says that nothing tries again what waits or runs",
+        "commands/status.py",
+        'is_over = told["certificate"]["state"] in LEFT_FAILED',
+        'is_over = bool(told["certificate"]["state"] and LEFT_FAILED)',
+        "commands/test_status.py::test_it_says_that_nothing_tries_it_again_only_while_nothing_waits_or_runs",
+    ),
+    Fault(
         "what went back is shown as served",
         "core/serving.py",
         "return ended.reason != ROLLED_BACK and",

@@ -21,6 +21,7 @@ from tests.support.pages import tree
 from tests.support.ports import free_port
 from worker.broker.base import BrokerState
 from worker.effort import Refusal
+from worker.fleet.standing import State
 from worker.fleet.values import Budget, Fleet, GatewayStanding, Running, Step, replay_command
 from worker.reasons import meanings
 from worker.sandbox.ca import Authority, Issued
@@ -156,6 +157,16 @@ async def test_of_one_certificate_it_is_said_what_its_reasons_mean_and_what_to_d
     known = meanings()["not_found"]
     assert f"not_found: {known.text}\n  what to do: {known.advice}." in failed
     assert f"{waiting.certificate} waits: {waiting.message or meanings()[waiting.reason].gist}" in parked
+
+
+@pytest.mark.parametrize("state", ["dead", "parked"])
+async def test_it_says_that_nothing_tries_it_again_only_while_nothing_waits_or_runs(state: State) -> None:
+    fleet = sample_fleet(50)
+    certificates = [replace(one, state=state) for one in fleet.certificates if one.name == "shop-00024"]
+    async with served(fleet=replace(fleet, certificates=certificates)) as url:
+        _, said, _ = await run("status", "shop-00024", "--url", url)
+    assert "what to do:" in said
+    assert ("not tried again by itself" in said) == (state == "dead")
 
 
 async def test_for_machines_it_is_the_document_that_the_worker_serves() -> None:

@@ -3,8 +3,10 @@
 import argparse
 import shlex
 from dataclasses import dataclass, replace
+from typing import get_args
 
 import aiohttp
+import pytest
 
 from tests.support.fleets import NOW, StillFleet, sample_fleet
 from tests.support.pages import Element, page_of, tree
@@ -12,7 +14,7 @@ from tests.support.turns import counted
 from tests.web.test_live import events
 from tests.web.test_overview import HOSTILE
 from worker.commands.dead import configure
-from worker.fleet.standing import CertificateStanding, Counts, DeploymentStanding, Ended
+from worker.fleet.standing import CertificateStanding, Counts, DeploymentStanding, Ended, State
 from worker.fleet.values import BindingStanding, CertificateDetails, DeploymentDetails, Fleet, GivenUp, Parked, Running
 from worker.web.certificate import certificate_page
 from worker.web.rendering import CERTIFICATE_PARTS, certificate_html
@@ -86,6 +88,17 @@ async def test_what_the_head_of_the_page_explains_is_not_explained_again_below_i
     page = await shown(details(dead=letters))
     explained = {part: page.one(id=part).text.count("What to do:") for part in ("standing", "now")}
     assert explained == {"standing": 1, "now": 1}
+
+
+@pytest.mark.parametrize("state", get_args(State))
+async def test_it_says_that_nothing_tries_it_again_only_while_nothing_waits_or_runs(state: State) -> None:
+    bad = BindingStanding("domain", "old.example.com", None, "failed", "not_found")
+    one = details(deployments=[DeploymentDetails(PLACE, [bad])])
+    page = await shown(replace(one, standing=replace(one.standing, state=state)))
+    for part in ("standing", "deployments"):
+        text = page.one(id=part).text
+        assert "What to do:" in text
+        assert ("not tried again by itself" in text) == (state in ("dead", "failed"))
 
 
 async def test_a_list_of_very_many_bindings_stands_still_while_the_rest_of_the_page_goes_on() -> None:

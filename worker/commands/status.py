@@ -19,6 +19,7 @@ from worker.commands.refusals import in_json, refused
 from worker.core.errors import RotationError
 from worker.core.past import moment
 from worker.fleet.grouping import GROUPS
+from worker.fleet.standing import LEFT_FAILED
 from worker.gateways.asking import Asking
 from worker.reasons import GIVEN_UP, meanings
 from worker.settings import SettingsError
@@ -314,9 +315,10 @@ def _print_meaning(told: Facts) -> None:
     failed += [it["reason"] for one in told["deployments"] for it in one["bindings"] if it["reason"] is not None]
     if failed and last.get("message"):
         print(f"\n{shown(last['message'])}")
+    is_over = told["certificate"]["state"] in LEFT_FAILED
     for reason in dict.fromkeys(failed):
         if (known := meanings().get(reason)) is not None:
-            print(f"\n{reason}: {known.text}\n  what to do: {known.advice}. {GIVEN_UP}")
+            print(f"\n{reason}: {known.text}\n  what to do: {known.advice}.{f' {GIVEN_UP}' if is_over else ''}")
 
 
 def _gist(reason: str) -> str:

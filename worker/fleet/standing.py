@@ -10,6 +10,8 @@ Level = Literal["unknown", "good", "soon", "urgent", "expired"]
 """How near a certificate is to its end: "soon" when a renewal should have come, "urgent" when there is little left."""
 State = Literal["unknown", "served", "failed", "rotating", "parked", "dead"]
 """Of a certificate, what an operator wants to know first. What was given up is "dead" while it can be replayed."""
+LEFT_FAILED: Final[Sequence[State]] = ("dead", "failed")
+"""Nothing of it waits or runs that may mend what failed."""
 
 _SOON: Final = 0.25
 _URGENT: Final = 0.1

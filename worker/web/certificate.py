@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from worker.fleet.standing import LEFT_FAILED
 from worker.fleet.values import BindingStanding, BindingState, CertificateDetails, DeploymentDetails
 from worker.web.formatting import counted
 from worker.web.ranking import Graded, graded
@@ -68,6 +69,11 @@ class CertificatePage:
         """The reason that the head of the page explains; below it that need not be said again."""
         last = self.details.standing.last
         return last.reason if last is not None and last.outcome == "failed" else None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether what failed last is left as it is: nothing waits or runs."""
+        return self.details.standing.state in LEFT_FAILED
 
     @property
     def said(self) -> str:
