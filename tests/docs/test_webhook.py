@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -115,3 +116,9 @@ def test_the_example_is_a_short_script() -> None:
     ]
     assert len(code) <= 24
     assert "docs/examples/webhook.py" in (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
+
+
+def test_the_page_tells_the_statuses_by_which_the_example_takes_an_event_for_taken() -> None:
+    first, last = re.findall(r"in range\((\d+), (\d+)\)", SCRIPT.read_text(encoding="utf-8"))[0]
+    page = " ".join((ROOT / "docs" / "events.md").read_text(encoding="utf-8").split())
+    assert f"with a status from {first} to {int(last) - 1}. It follows no redirect" in page
