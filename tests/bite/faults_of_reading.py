@@ -11,6 +11,13 @@ _KEEPS: Final = (
 
 OF_READING: Final = (
     Fault(
+        "a URL of the environment is passed over where the settings have a file with one",
+        "settings/overrides.py",
+        'tree.get("broker", {}).pop(_URL_FILE[-1], None)',
+        'tree.get("broker", {}).get(_URL_FILE[-1], None)',
+        "settings/test_overrides.py::test_a_url_takes_the_place_of_the_files_url_file",
+    ),
+    Fault(
         "limits that are set otherwise do not hold",
         "generations.py",
         "        generation.keep_to_its_limits()\n",

@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.settings.files import APIG, GATEWAYS, certificate, in_place, loaded, problems, written
+from worker.settings import SettingsError
+from worker.settings.loading import load, load_for_publishing
+from worker.settings.resolve import broker_url
 
 
 def test_values_are_read_as_the_fields_type(tmp_path: Path) -> None:
@@ -52,6 +55,38 @@ def test_certificates_of_other_files_can_be_overridden_and_so_can_their_folder(t
     }
     settings = loaded(tmp_path, GATEWAYS, environ)
     assert settings.certificates["shop"].deployments[0].certificate_id == "c9"
+
+
+@pytest.mark.parametrize("variable", ["ROTATION_BROKER__URL", "ROTATION_broker__Url"])
+def test_a_url_takes_the_place_of_the_files_url_file(tmp_path: Path, variable: str) -> None:
+    written(tmp_path, "amqps://worker@file.example.com/", "url")
+    other = "amqps://admin@variable.example.com/"
+    text = '[broker]\nurl_file = "url"\n' + GATEWAYS + certificate(in_place())
+    every = loaded(tmp_path, text, {variable: other})
+    for_publishing, problems_of_it = load_for_publishing(tmp_path / "worker.toml", {variable: other})
+    for settings in (every, for_publishing):
+        assert (broker_url(settings.broker).reveal(), settings.broker.url_file) == (other, None)
+    assert problems_of_it == ()
+
+
+def test_a_section_that_is_spelled_otherwise_is_told_as_unknown_beside_a_url_too(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, '[Broker]\nurl_file = "url"', {"ROTATION_BROKER__URL": "amqps://u@example.com/"})
+    assert "Broker: unknown key" in problem
+
+
+def test_a_url_file_of_the_environment_counts_before_any_url(tmp_path: Path) -> None:
+    written(tmp_path, "amqps://worker@file.example.com/", "url")
+    both = {"ROTATION_BROKER__URL_FILE": "url", "ROTATION_BROKER__URL": "amqps://u@variable.example.com/"}
+    for environ in (both, {"ROTATION_BROKER__URL_FILE": "url"}):
+        settings = loaded(tmp_path, '[broker]\nurl = "amqps://u@toml.example.com/"', environ)
+        assert broker_url(settings.broker).reveal() == "amqps://worker@file.example.com/"
+
+
+def test_a_url_file_of_the_environment_hides_no_password_that_everybody_can_read(tmp_path: Path) -> None:
+    settings = written(tmp_path, '[broker]\nurl = "amqps://u:hunter2@toml.example.com/"')
+    settings.chmod(0o644)
+    with pytest.raises(SettingsError, match=r"broker\.url: has a password, and everybody can read this file"):
+        load(settings, {"ROTATION_BROKER__URL_FILE": "url"})
 
 
 @pytest.mark.parametrize("variable", ["ROTATION_CONFIG", "ROTATION_TEST_AMQP_URL", "HOME", "rotation_broker__queue"])

@@ -24,7 +24,7 @@ class Broker(Model):
     url: str = Field(default="amqp://guest:guest@127.0.0.1:5672/", repr=False)
     """`amqp://` or `amqps://`, for a path the virtual host; or `sqlite:///PATH` for the embedded engine."""
     url_file: Path | None = None
-    """Instead of `url`: a file with it."""
+    """Instead of `url`: a file with it. `ROTATION_BROKER__URL` takes the place of both."""
     ca_file: Path | None = None
     """At TLS, trusts this CA alone."""
     cert_file: Path | None = None

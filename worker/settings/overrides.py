@@ -9,6 +9,8 @@ from worker.settings.sources import Tree
 
 _PREFIX: Final = "ROTATION_"
 _OTHERS: Final = ("ROTATION_CONFIG", "ROTATION_TEST_")
+_URL: Final = ("broker", "url")
+_URL_FILE: Final = ("broker", "url_file")
 
 
 class Text(str):
@@ -41,9 +43,15 @@ def _is_anothers(variable: str) -> bool:
 
 def apply(overrides: Iterable[Override], tree: Tree, origins: MutableMapping[str, str]) -> None:
     """Puts the values into the tree; `origins` learns which variable said what, by the key's full path."""
-    lost = [override for override in overrides if not _put(override, tree, origins)]
+    every = list(overrides)
+    lost = [override for override in every if not _put(override, tree, origins)]
     if lost:
         raise SettingsError([f"{override.variable}: names no setting" for override in lost])
+    paths = {override.path for override in every}
+    if _URL in paths and _URL_FILE not in paths:
+        # It would count before the URL that was asked for. The other way round the file's `url` stays: it counts for
+        # nothing beside a `url_file`, and a password in it must still be hidden.
+        tree.get("broker", {}).pop(_URL_FILE[-1], None)
 
 
 def _put(override: Override, tree: Tree, origins: MutableMapping[str, str]) -> bool:
