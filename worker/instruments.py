@@ -97,7 +97,10 @@ _METRICS: Final[Mapping[str, Instrument]] = {
         ("gateway", "window_seconds", "source"),
     ),
     "gateway_up": Instrument(
-        Gauge, "rotation_gateway_up", "0 while a gateway does not answer and is left alone", ("gateway",)
+        Gauge,
+        "rotation_gateway_up",
+        "0 while a gateway does not answer and is left alone; 1 again where nothing has needed it for two hours",
+        ("gateway",),
     ),
     "gateway_held": Instrument(
         Gauge,

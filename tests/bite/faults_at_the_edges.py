@@ -156,6 +156,14 @@ SENDING: Final = (
         "gateways/test_breaker.py::test_what_answers_nothing_for_a_while_is_left_alone",
     ),
     Fault(
+        "what nothing needs any more is told to be down for ever",
+        "gateways/breaker.py",
+        " or _now() - self._probe_at > _TELLING:",
+        ":",
+        "gateways/test_breaker.py"
+        "::test_what_nothing_has_needed_for_hours_is_not_told_to_be_down_and_is_still_asked_by_a_probe_alone",
+    ),
+    Fault(
         "one sick read is an outage",
         "gateways/breaker.py",
         " and not is_ones_own\n",

@@ -81,6 +81,14 @@ async def test_a_budget_that_is_guessed_or_told_is_printed_as_such() -> None:
     assert "2/20 in 1 s, 3/19 in 60 s (guessed), 80/500 in 3600 s (told)" in printed
 
 
+async def test_of_a_gateway_whose_probe_is_due_it_is_printed_that_only_a_renewal_asks_it() -> None:
+    standings = [GatewayStanding(f"g{seconds}", "bycloud", is_up=False, probe_in=seconds) for seconds in (0.0, 0.2)]
+    async with served(fleet=replace(sample_fleet(1), gateways=standings)) as url:
+        _, printed, _ = await run("status", "--url", url)
+    assert "down, asked again once a renewal needs it" in printed
+    assert "down, asked again in 1 s" in printed
+
+
 async def test_what_is_refused_is_printed_with_why_and_since_when_and_no_estimate() -> None:
     refusal = Refusal("attach_domains", "gateway_unavailable", 503, NOW)
     step = Step("a/1", "a", "attaching", 0, 0, 30, None, refusal)

@@ -106,6 +106,22 @@ def test_when_certificates_end_is_what_the_active_replica_tells_and_any_where_it
     assert "SUCCESS" in promtool("test", "rules", tmp_path / "panels.test.yml")
 
 
+@pytest.mark.parametrize(("ups", "shown_up"), [({"a": 1, "b": 0}, 1), ({"a": 0, "b": 1}, 0)])
+def test_whether_a_gateway_answers_is_what_the_active_replica_tells(
+    tmp_path: Path, ups: Mapping[str, int], shown_up: int
+) -> None:
+    told = {f'rotation_consumer_active{{job="rotation",instance="{one}"}}': int(one == "a") for one in "ab"} | {
+        f'rotation_gateway_up{{job="rotation",instance="{one}",gateway="g"}}': up for one, up in ups.items()
+    }
+    [panel] = [one.replace("$job", "rotation") for one in shown() if "_gateway_up" in one]
+    samples = [{"labels": '{gateway="g"}', "value": shown_up}]
+    asked = [{"expr": panel, "eval_time": "0s", "exp_samples": samples}]
+    inputs = [{"series": name, "values": str(value)} for name, value in told.items()]
+    case = {"interval": "1m", "input_series": inputs, "promql_expr_test": asked}
+    (tmp_path / "panel.test.yml").write_text(json.dumps({"rule_files": [], "tests": [case]}))
+    assert "SUCCESS" in promtool("test", "rules", tmp_path / "panel.test.yml")
+
+
 def test_the_dashboards_panels_have_places_of_their_own_and_a_source_that_can_be_chosen() -> None:
     taken: set[tuple[int, int]] = set()
     for panel in DASHBOARD["panels"]:

@@ -82,6 +82,27 @@ def test_probes_go_one_at_a_time_and_ever_more_seldom_and_an_answer_ends_it() ->
     played(far, scenario)
 
 
+def test_what_nothing_has_needed_for_hours_is_not_told_to_be_down_and_is_still_asked_by_a_probe_alone() -> None:
+    far = FarEnd([LOST])
+
+    async def scenario(one: Transport) -> None:
+        await asyncio.gather(*(outcome(one, read) for read in READS))
+        for _ in range(3):
+            await asyncio.sleep(3660)
+            assert one.is_down, "what is parked for an hour comes back and needs it"
+            assert one.outage is not None
+            assert one.outage.probe_in == 0
+            await outcome(one)
+        await asyncio.sleep(7320)
+        assert (one.is_down, one.outage) == (False, None)
+        sent = len(far.sent_at)
+        await asyncio.gather(*(outcome(one) for _ in range(5)))
+        assert len(far.sent_at) == sent + 1
+        assert one.is_down
+
+    played(far, scenario)
+
+
 def test_a_short_break_is_no_outage() -> None:
     far = FarEnd([*[LOST] * 40, GOOD])
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from math import ceil
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -279,7 +280,8 @@ def _print_gateways(gateways: Sequence[Facts]) -> None:
 
 
 def _gateway(one: Facts) -> Sequence[object]:
-    state = "up" if one["is_up"] else f"down, asked again in {one['probe_in'] or 0:.0f} s"
+    probe = f"in {ceil(one['probe_in'])} s" if one["probe_in"] else "once a renewal needs it"
+    state = "up" if one["is_up"] else f"down, asked again {probe}"
     state += f", held for {one['held_for']:.0f} s" if one["held_for"] else ""
     budget = ", ".join(map(_budget, one["budgets"]))
     under_way = f"{one['under_way']} of {one['concurrency']}"

@@ -175,10 +175,12 @@ class GatewayStanding:
     name: str
     kind: str
     is_up: bool = True
-    """False while the breaker is open: nothing was answered, and only a probe now and then is sent."""
+    """False while the breaker is open: nothing was answered, and only a probe now and then is sent, where something
+    needs it. Where nothing did for two hours, it is not known to be down.
+    """
     down_since: datetime | None = None
     probe_in: float | None = None
-    """Seconds until the next probe, while it is down."""
+    """Seconds until the next probe may be sent, while it is down; 0 where it is sent once a renewal needs it."""
     held_for: float = 0.0
     """Seconds until anything is sent there again: it has asked to be left alone."""
     budgets: Sequence[Budget] = ()

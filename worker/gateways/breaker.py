@@ -23,6 +23,8 @@ _FIRST_PAUSE: Final = 5.0
 _LONGEST_PAUSE: Final = 60.0
 _LONGEST_OUTAGE: Final = 86400.0
 """After a day attempts count again, so that somebody hears of a gateway that never comes back."""
+_TELLING: Final = 7200.0
+"""Seconds after a probe was due: what is parked comes within an hour, so nothing needs it, and its state is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Outage:
     lasts: float
     """Since the first of the failures that it was known by."""
     probe_in: float
+    """0 where it is due: it is sent once something needs the gateway."""
 
 
 @dataclass(slots=True)
@@ -69,13 +72,9 @@ class Breaker:
     """Of the probe that is under way."""
 
     @property
-    def is_open(self) -> bool:
-        return self._probe_at is not None
-
-    @property
     def outage(self) -> Outage | None:
-        """None while it is closed."""
-        if self._probe_at is None:
+        """None while it is closed; also where nothing has needed it for long: then it is not known to be down."""
+        if self._probe_at is None or _now() - self._probe_at > _TELLING:
             return None
         return Outage(_now() - self._row.since, max(self._probe_at - _now(), 0.0))
 

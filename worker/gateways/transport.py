@@ -134,7 +134,7 @@ class Transport:
 
     @property
     def is_down(self) -> bool:
-        return self._breaker.is_open
+        return self._breaker.outage is not None
 
     @property
     def held_for(self) -> float:
