@@ -6,6 +6,20 @@ from tests.bite.fault import Fault
 
 OF_SIGHT: Final = (
     Fault(
+        "a mistyped --url is a bug of the worker",
+        "commands/addresses.py",
+        "    except ValueError:\n        return None\n",
+        "    except KeyError:\n        return None\n",
+        "commands/test_status.py::test_a_mistyped_url_is_told_as_such_and_how_it_is_written",
+    ),
+    Fault(
+        "a token file that the settings do not name is looked for in them",
+        "commands/status.py",
+        'place, what_next = ("--token-file", _NAME_IT) if self.is_token_named else ("http.token_file", "")',
+        'place, what_next = "--token-file", ""',
+        "commands/test_status.py::test_a_token_file_that_cannot_be_read_is_told_by_who_names_it",
+    ),
+    Fault(
         "an event that comes twice is counted twice",
         "fleet/model.py",
         "is_known = is_heard or key_of(event) in self._known",

@@ -29,6 +29,7 @@ from worker.settings.http import Http
 from worker.telemetry import Metrics
 from worker.web.server import Health, serving
 
+ALONE = "next: give HOST:PORT alone, such as http://127.0.0.1:8080: the path is added to it"
 TOKEN = "an-operators-token-of-some-length"
 ELSEWHERE = "0.0.0.0"  # noqa: S104 - nobody listens
 """This machine by a name that is none of loopback."""
@@ -280,6 +281,42 @@ async def test_where_no_worker_is_it_says_what_to_do(*, is_json: bool) -> None:
 
 async def test_what_is_no_worker_is_told_apart() -> None:
     async with served() as url:
-        status, _, complained = await run("status", "--url", f"{url}/nowhere")
-        assert (status, "404" in complained) == (69, True)
-    assert (await run("status", "--url", "worker.example.com"))[0] == 78
+        for path in ("/nowhere", "/status.json"):
+            status, _, complained = await run("status", "--url", f"{url}{path}")
+            assert (status, "404" in complained, complained.splitlines()[-1]) == (69, True, ALONE)
+
+
+@pytest.mark.parametrize(
+    ("url", "token"),
+    [
+        ("worker.example.com", ()),
+        ("ftp://127.0.0.1:8080", ()),
+        ("http://", ()),
+        ("http://127.0.0.1:99999", ()),
+        ("http://127.0.0.1:abc", ()),
+        ("http://[::1", ()),
+        ("http://[::1", ("--token-file", "token")),
+        ("http://xn--:8080", ()),
+        ("http://127.0.0.1:8080?all", ()),
+        ("http://127.0.0.1\t:8080", ()),
+    ],
+)
+async def test_a_mistyped_url_is_told_as_such_and_how_it_is_written(url: str, token: tuple[str, ...]) -> None:
+    status, _, complained = await run("status", "--url", url, *token)
+    form = "rotation-worker: --url: http://HOST:PORT or https://HOST:PORT is the form"
+    assert (status, complained.splitlines()) == (78, [form, ALONE])
+
+
+async def test_a_token_file_that_cannot_be_read_is_told_by_who_names_it(tmp_path: Path) -> None:
+    at = f"127.0.0.1:{free_port()}"
+    status, _, complained = await run("status", "--url", f"http://{at}", "--token-file", tmp_path / "none")
+    named = ["--token-file: cannot be read", "name a file that has the worker's token, on one line, with --token-file"]
+    assert (status, complained) == (78, f"rotation-worker: {named[0]}\nnext: {named[1]}\n")
+    settings = written(tmp_path, f'[http]\nlisten = "{at}"\ntoken_file = "none"\n')
+    status, _, complained = await run("status", "--config", settings, "--url", f"http://{at}")
+    assert (status, complained.splitlines()[0]) == (78, "rotation-worker: http.token_file: cannot be read")
+    assert "rotation-worker check" in complained
+    token = written(tmp_path, TOKEN, "token")
+    token.chmod(0o644)
+    status, _, complained = await run("status", "--url", f"http://{at}", "--token-file", token)
+    assert (status, "chmod 600" in complained) == (78, True)

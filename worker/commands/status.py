@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
+from worker.commands.addresses import ALONE, check_url
 from worker.commands.exits import FAILED, OK, UNAVAILABLE
 from worker.commands.loading import log_level, settings_of
+from worker.commands.next_steps import by_text
 from worker.commands.output import print_json, print_table, remaining, shown
 from worker.commands.refusals import in_json, refused
 from worker.core.errors import RotationError
@@ -42,7 +44,8 @@ _GRANTED: Final = (
     " --key-file"
 )
 _PORTS: Final = {"http": 80, "https": 443}
-_IN_THE_OPEN: Final = "ask by https://, or over a tunnel to loopback; --insecure sends it all the same"
+_NAME_IT: Final = "name a file that has the worker's token, on one line, with --token-file"
+_OPTION: Final = "correct that option; `rotation-worker status --help` tells of each"
 _WHICH: Final = "`rotation-worker status` lists those that there are"
 Facts = Mapping[str, Any]
 
@@ -55,6 +58,8 @@ class _Worker:
     ca_file: Path | None
     token_file: Path | None
     identity: Identity | None
+    is_token_named: bool
+    """With --token-file; else the settings name it."""
 
     def asking(self) -> Asking:
         return Asking(self.url, self.ca_file, _SECONDS, longest=_LONGEST, identity=self.identity)
@@ -63,10 +68,11 @@ class _Worker:
     def headers(self) -> Mapping[str, str]:
         if self.token_file is None:
             return {}
+        place, what_next = ("--token-file", _NAME_IT) if self.is_token_named else ("http.token_file", "")
         try:
-            return {"Authorization": f"Bearer {read_secret(self.token_file, '--token-file').reveal()}"}
+            return {"Authorization": f"Bearer {read_secret(self.token_file, place).reveal()}"}
         except RotationError as error:
-            raise SettingsError([error.message]) from None
+            raise SettingsError([error.message], next_step=by_text(error.message, what_next)) from None
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -109,13 +115,13 @@ def _worker(args: argparse.Namespace) -> _Worker:
     else:
         url = args.url.rstrip("/")
         token_file = args.token_file or _token_at(url, args)
-        _check_url(url, is_token_sent=token_file is not None and not args.insecure)
+        check_url(url, is_token_sent=token_file is not None and not args.insecure)
     identity = _identity(args)
     if identity is not None and url.startswith("http://"):
-        raise SettingsError(["--cert-file: only https:// knows client certificates"])
+        raise SettingsError(["--cert-file: only https:// knows client certificates"], next_step=_OPTION)
     _check_usable("--ca-file", args.ca_file, None)
     _check_usable("--cert-file, --key-file", None, identity)
-    return _Worker(url, args.ca_file, token_file, identity)
+    return _Worker(url, args.ca_file, token_file, identity, args.token_file is not None)
 
 
 def _token_at(url: str, args: argparse.Namespace) -> Path | None:
@@ -141,19 +147,12 @@ def _check_usable(named: str, ca_file: Path | None, identity: Identity | None) -
     try:
         verifying(ca_file, identity)
     except OSError as error:
-        raise SettingsError([f"{named}: cannot be used ({type(error).__name__})"]) from None
-
-
-def _check_url(url: str, *, is_token_sent: bool) -> None:
-    if not url.startswith(("http://", "https://")):
-        raise SettingsError(["--url: http://HOST:PORT or https://HOST:PORT is the form"])
-    if is_token_sent and url.startswith("http://") and not is_loopback(urlsplit(url).hostname or ""):
-        raise SettingsError(["--url: the token would cross the network in the open"], next_step=_IN_THE_OPEN)
+        raise SettingsError([f"{named}: cannot be used ({type(error).__name__})"], next_step=_OPTION) from None
 
 
 def _identity(args: argparse.Namespace) -> Identity | None:
     if (args.cert_file is None) != (args.key_file is None):
-        raise SettingsError(["--cert-file: goes with --key-file, and neither without the other"])
+        raise SettingsError(["--cert-file: goes with --key-file, and neither without the other"], next_step=_OPTION)
     return None if args.cert_file is None else Identity(args.cert_file, args.key_file)
 
 
@@ -186,7 +185,9 @@ def _refused(args: argparse.Namespace, url: str, status: int, told: object) -> i
         return refused(args, UNAVAILABLE, "unauthorized", f"{url}: it does not know who asks", _GRANTED)
     if reason == "unknown_certificate":
         return refused(args, FAILED, reason, f"{shown(args.certificate)}: not in that worker's settings", _WHICH)
-    return refused(args, UNAVAILABLE, reason, f"{url}: answered {status}: {shown(message)}".rstrip(": "), _UP)
+    is_path_given = status == HTTPStatus.NOT_FOUND and urlsplit(url).path
+    told = f"{url}: answered {status}: {shown(message)}".rstrip(": ")
+    return refused(args, UNAVAILABLE, reason, told, ALONE if is_path_given else _UP)
 
 
 def _print_fleet(fleet: Facts, *, is_all: bool) -> None:
