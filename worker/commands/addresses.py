@@ -7,6 +7,8 @@ from worker.settings import SettingsError
 from worker.settings.listening import is_loopback
 
 ALONE: Final = "give HOST:PORT alone, such as http://127.0.0.1:8080: the path is added to it"
+UP: Final = "see whether `rotation-worker run` is at work there; --url names another place"
+_ANY_PORT: Final = "port 0: the log's `worker.started` names the port; give it with --url"
 _IN_THE_OPEN: Final = "ask by https://, or over a tunnel to loopback; --insecure sends it all the same"
 
 
@@ -17,6 +19,11 @@ def check_url(url: str, *, is_token_sent: bool) -> None:
         raise SettingsError(["--url: http://HOST:PORT or https://HOST:PORT is the form"], next_step=ALONE)
     if is_token_sent and url.startswith("http://") and not is_loopback(host):
         raise SettingsError(["--url: the token would cross the network in the open"], next_step=_IN_THE_OPEN)
+
+
+def next_to(url: str) -> str:
+    """What to do where nobody answers."""
+    return _ANY_PORT if url.endswith(":0") else UP
 
 
 def _host_in(url: str) -> str | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
-from worker.commands.addresses import ALONE, check_url
+from worker.commands.addresses import ALONE, UP, check_url, next_to
 from worker.commands.exits import FAILED, OK, UNAVAILABLE
 from worker.commands.loading import log_level, settings_of
 from worker.commands.next_steps import by_text
@@ -37,8 +37,6 @@ _SECONDS: Final = 30.0
 _NEVER: Final = float("inf")
 _MOST: Final = 200
 _EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - to be replaced by loopback
-_UP: Final = "see whether `rotation-worker run` is at work there; --url names another place"
-_ANY_PORT: Final = "port 0: the log's `worker.started` names the port; give it with --url"
 _GRANTED: Final = (
     "name a file with its token with --token-file, or a certificate of its http.client_ca_file with --cert-file and"
     " --key-file"
@@ -95,7 +93,7 @@ def execute(args: argparse.Namespace) -> int:
     try:
         status, told = asyncio.run(_asked(worker, args.certificate, headers))
     except RotationError as error:
-        return refused(args, UNAVAILABLE, error.reason, f"{worker.url}: {error.message}", _next_to(worker.url))
+        return refused(args, UNAVAILABLE, error.reason, f"{worker.url}: {error.message}", next_to(worker.url))
     if status != HTTPStatus.OK or not isinstance(told, dict):
         return _refused(args, worker.url, status, told)
     if args.json:
@@ -164,10 +162,6 @@ def _url_of(http: Http) -> str:
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def _next_to(url: str) -> str:
-    return _ANY_PORT if url.endswith(":0") else _UP
-
-
 async def _asked(worker: _Worker, certificate: str | None, headers: Mapping[str, str]) -> tuple[int, object]:
     asking = worker.asking()
     named = "" if certificate is None else f"?certificate={quote(certificate, safe='')}"
@@ -187,7 +181,7 @@ def _refused(args: argparse.Namespace, url: str, status: int, told: object) -> i
         return refused(args, FAILED, reason, f"{shown(args.certificate)}: not in that worker's settings", _WHICH)
     is_path_given = status == HTTPStatus.NOT_FOUND and urlsplit(url).path
     told = f"{url}: answered {status}: {shown(message)}".rstrip(": ")
-    return refused(args, UNAVAILABLE, reason, told, ALONE if is_path_given else _UP)
+    return refused(args, UNAVAILABLE, reason, told, ALONE if is_path_given else UP)
 
 
 def _print_fleet(fleet: Facts, *, is_all: bool) -> None:
