@@ -101,7 +101,7 @@ class Carrying:
             stored = await self._replaced()
         except RotationError as error:
             failure, how = Failure.of(error), self.todo.replacement
-            if failure.reason == FLAG_MOVED and isinstance(how, Modify):
+            if failure.reason == FLAG_MOVED and isinstance(how, Modify) and (results or not self.deployment.moves):
                 return await self._back_from_written(how.stored, failure)
             return not_replaced(self.deployment, self.todo, results, failure)
         self.progress = replace(self.progress, stored=stored)
@@ -112,7 +112,8 @@ class Carrying:
         current_effort().changes += 1
         results = tuple(BindingResult(one, "unchanged") for one in self.todo.attach)
         self.progress = replace(self.progress, stored=stored, results=self.progress.results + results)
-        bound = [one for one in self.todo.attach if one not in self.todo.back_to]
+        own = [one for one in self.todo.attach if one not in self.todo.back_to]
+        bound = self.todo.unchanged if self.deployment.moves else own
         return await self.back([Shortfall(failure, one, one.name) for one in bound] or [Shortfall(failure, None, "")])
 
     async def _at_once(self) -> DeploymentReport:

@@ -24,7 +24,7 @@ from worker.core.recognition import recognised
 from worker.core.reporting import not_planned
 from worker.core.schedule import Schedule
 from worker.core.snapshot import Snapshot
-from worker.core.strategies import plan
+from worker.core.strategies import plan, with_client_ca
 from worker.core.urgency import ORDINARY, Urgency
 from worker.core.waiting import Gate, Step, at_once, is_superseded
 from worker.effort import current_effort, spending
@@ -210,7 +210,8 @@ class Rotator:
             )
             await give_way(len(observed.bound))
             step = await with_expiry(gateway, deployment, step, observed, schedule)
-            return snapshot.told(step, urgency)
+            told = snapshot.told(step, urgency)
+            return with_client_ca(deployment, told) if snapshot.has_client_ca and isinstance(told, Plan) else told
         except RotationError as error:
             return error
 

@@ -17,7 +17,7 @@ from worker.core.planning import Create, Modify, Plan
 from worker.core.progress import Progress
 from worker.core.proof import Reach, Shortfall
 from worker.core.reporting import ROLLED_BACK, STANDSTILL, left_off
-from worker.core.snapshot import Snapshot, is_at_risk
+from worker.core.snapshot import Snapshot, is_at_risk, is_with_client_ca
 from worker.effort import current_effort
 from worker.limits.clock import now as _now
 
@@ -66,7 +66,8 @@ class Snapshots:
 
         `reach`: of endpoints, before it. `is_kept`: the material that is replaced is kept, and may come back.
         """
-        kept, snapshot = self._of(deployment.key, leaf), self.of(deployment, leaf).with_plan(todo, reach)
+        kept, has_ca = self._of(deployment.key, leaf), is_with_client_ca(deployment, todo)
+        snapshot = self.of(deployment, leaf).with_plan(todo, reach, has_client_ca=has_ca)
         noted = None if kept is None else kept.noted
         self._put(deployment.key, leaf, snapshot, noted)
         if leaf is not None and snapshot != noted and is_at_risk(snapshot, deployment, todo, is_kept=is_kept):

@@ -167,6 +167,8 @@ class Facts:
     )
     """Alike, by deployment: what was found bad and has not gone back yet, as far as the history goes.
 
+    And that there was a client CA, which a write may have lost.
+
     Its renewal may be a dead letter by now, and is put back when somebody has given the right that was missing.
     """
     _places: _Places = field(default_factory=_Places)
@@ -212,8 +214,9 @@ class Facts:
         snapshot = before.snapshots.get(note.deployment, Snapshot()).followed_by(note.snapshot)
         if (bad := self._condemned.get((certificate, note.leaf)) or {}).get(note.deployment) is not None:
             snapshot = bad[note.deployment].followed_by(snapshot)
-        if snapshot.bad is not None:
-            self._condemned.put((certificate, note.leaf), {**bad, note.deployment: snapshot}, at)
+        left = snapshot if snapshot.bad is not None else Snapshot(has_client_ca=snapshot.has_client_ca)
+        if left != Snapshot():
+            self._condemned.put((certificate, note.leaf), {**bad, note.deployment: left}, at)
         snapshots = {**before.snapshots, note.deployment: snapshot}
         self._noted.put((certificate, note.leaf), _Noted(snapshots, before.by | {note.message_sha256}), at)
 

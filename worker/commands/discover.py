@@ -57,7 +57,7 @@ def _described(found: Discovered) -> dict[str, object]:
         "name": stored.name,
         "not_after": None if stored.not_after is None else stored.not_after.isoformat(),
         "is_uploaded": found.is_uploaded,
-        "has_client_ca": stored.has_trusted_root_ca,
+        "has_client_ca": bool(stored.has_trusted_root_ca),
         "bindings": [
             {"kind": one.kind, "name": one.name, "instance_id": one.instance_id, "sni": one.sni}
             for one in found.bindings

@@ -93,6 +93,8 @@ class _Entry(_Model):
     """Nor is this."""
     unreached: list[str] = Field(default=[])
     """Nor is this."""
+    has_client_ca: bool = False
+    """Nor is this."""
 
 
 def entry_of(certificate: str, note: Note) -> dict[str, object]:
@@ -111,6 +113,7 @@ def entry_of(certificate: str, note: Note) -> dict[str, object]:
         unreached=sorted(note.snapshot.reach.unreached),
         replaced_at=note.snapshot.replaced_at,
         message_sha256=note.message_sha256,
+        has_client_ca=note.snapshot.has_client_ca,
     )
     return entry.model_dump(mode="json")
 
@@ -131,6 +134,7 @@ def note_in(entry: Mapping[str, object]) -> tuple[str, Note] | None:
         origins=_origins(found),
         bad=_bad(found),
         reach=Reach(frozenset(found.answered), frozenset(found.unreached)),
+        has_client_ca=found.has_client_ca,
     )
     return found.certificate, Note(found.deployment, found.leaf, snapshot, found.message_sha256)
 

@@ -34,7 +34,8 @@ class Stored:
     """In lower case, where its gateway tells them."""
     known_not_before: datetime | None = field(default=None, compare=False)
     """Where its gateway tells no not_before, and it is known for another certificate than the renewed one."""
-    has_trusted_root_ca: bool = False
+    has_trusted_root_ca: bool | None = None
+    """Whether clients are asked for certificates of a client CA that is stored with it; None where nobody tells."""
     scope: Literal["global", "instance"] | None = None
     instance_id: str | None = None
     """The gateway instance it is limited to; None for a global one."""
@@ -253,14 +254,15 @@ def plan_in_place(deployment: Deployment, observed: Observed, leaf: Leaf, urgenc
         return Superseded(stored)
     match age_of(stored, leaf, stored_after=urgency.stored_after):
         case "same":
-            return _plan_missing(Keep(stored), observed, has_ca=stored.has_trusted_root_ca)
+            return _plan_missing(Keep(stored), observed, has_ca=bool(stored.has_trusted_root_ca))
         case "older" | "newer":
             if stored.has_trusted_root_ca and deployment.trusted_root_ca is None:
                 raise RefusedError(
                     "trusted_root_ca_missing",
                     "the stored certificate has a client CA, which a modification would drop: set trusted_root_ca_file",
                 )
-            attach = tuple(with_flag(bound, has_ca=stored.has_trusted_root_ca) for bound in observed.bound)
+            has_ca = bool(stored.has_trusted_root_ca)
+            attach = tuple(with_flag(bound, has_ca=has_ca) for bound in observed.bound)
             before, previous = _from_elsewhere(observed, attach), previous_of(stored)
             return Plan(Modify(stored), attach, (), previous=previous, back_to=before, seen=observed)
         case unreachable:

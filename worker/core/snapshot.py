@@ -8,7 +8,7 @@ from typing import Final
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import Failure
 from worker.core.outcome import Previous
-from worker.core.planning import Bound, Keep, Modify, Observed, Plan, Stored, Superseded
+from worker.core.planning import Bound, Create, Keep, Modify, Observed, Plan, Stored, Superseded
 from worker.core.proof import NOT_LOOKED, Reach, Shortfall
 from worker.core.urgency import ORDINARY, Urgency
 
@@ -66,13 +66,15 @@ class Snapshot:
     """An earlier attempt was to take it all back."""
     reach: Reach = NOT_LOOKED
     """Of endpoints, before the first change."""
+    has_client_ca: bool = False
+    """What is put there has to have one: what it replaces had, or it was to be stored with one."""
 
     @property
     def certificates(self) -> frozenset[str]:
         """Ids of the stored certificates that bindings have moved from."""
         return frozenset(one.certificate_id for one in self.origins.values() if one.certificate_id is not None)
 
-    def with_plan(self, todo: Plan, reach: Reach | None = None) -> "Snapshot":
+    def with_plan(self, todo: Plan, reach: Reach | None = None, *, has_client_ca: bool = False) -> "Snapshot":
         """Also what a plan knows that was made before its change."""
         is_moving = bool(todo.waves) and todo.previous is not None
         is_replaced = self.is_replaced or is_moving or not isinstance(todo.replacement, Keep)
@@ -80,7 +82,8 @@ class Snapshot:
         flags, origins = {**self.flags, **_flags_in(todo)}, {**self.origins, **dict(self._news_in(todo))}
         previous = self.previous or todo.previous
         known = self.reach if reach is None else self.reach.joined(reach)
-        return Snapshot(flags, previous, is_replaced, replaced_at, origins, self.bad, known)
+        has_ca = self.has_client_ca or has_client_ca
+        return Snapshot(flags, previous, is_replaced, replaced_at, origins, self.bad, known, has_ca)
 
     def _news_in(self, todo: Plan) -> Iterator[tuple[Place, Origin]]:
         """Where bindings are that nothing is noted of, or that somebody has bound to something else since."""
@@ -105,7 +108,8 @@ class Snapshot:
         since = {place: one for place, one in later.origins.items() if one.certificate_id is not None}
         origins = {**later.origins, **self.origins, **since}
         bad, reach = self.bad or later.bad, later.reach if self.reach == NOT_LOOKED else self.reach
-        return Snapshot({**later.flags, **self.flags}, previous, is_replaced, replaced_at, origins, bad, reach)
+        flags, has_ca = {**later.flags, **self.flags}, self.has_client_ca or later.has_client_ca
+        return Snapshot(flags, previous, is_replaced, replaced_at, origins, bad, reach, has_ca)
 
     def condemned_in(self, observed: Observed, urgency: Urgency) -> frozenset[Place]:
         """Of what is observed, what had moved when it was found bad and has to go back wherever it has not."""
@@ -218,18 +222,29 @@ class Snapshot:
 def is_at_risk(snapshot: Snapshot, deployment: Deployment, todo: Plan, *, is_kept: bool = False) -> bool:
     """Whether the plan changes something of which nothing but the snapshot tells how it was.
 
-    That is where bindings have moved from; what is to come back in its own place, where `is_kept`; and flags.
+    That is where bindings have moved from; what is to come back in its own place, where `is_kept`; a client CA; and
+    flags.
     """
     replacement = todo.replacement
     if todo.waves:
         return True
     if todo.is_nothing or isinstance(replacement, Keep):
         return False
-    if is_kept and isinstance(replacement, Modify):
+    if snapshot.has_client_ca or (is_kept and isinstance(replacement, Modify)):
         return True
-    has_ca = isinstance(replacement, Modify) and replacement.stored.has_trusted_root_ca
-    is_moving = any(snapshot.flags.values()) or (bool(snapshot.flags) and (has_ca or bool(deployment.trusted_root_ca)))
+    is_moving = any(snapshot.flags.values()) or (bool(snapshot.flags) and bool(deployment.trusted_root_ca))
     return is_moving and not _is_pinned(deployment)
+
+
+def is_with_client_ca(deployment: Deployment, todo: Plan) -> bool:
+    """Whether what the plan stores has a client CA, if its gateway does as it is told."""
+    match todo.replacement:
+        case Modify(stored):
+            return bool(stored.has_trusted_root_ca)
+        case Create():
+            return deployment.trusted_root_ca is not None
+        case _:
+            return False
 
 
 def _is_pinned(deployment: Deployment) -> bool:

@@ -37,6 +37,7 @@ def plan(
     step = _step(deployment, observed, leaf, urgency, past, condemned)
     if isinstance(step, Superseded):
         return replace(step, seen=observed)
+    step = with_client_ca(deployment, step) if _moves_from_client_ca(deployment, observed) else step
     if is_short:
         step = _written_again(deployment, step)
     if not step.retire:
@@ -53,6 +54,33 @@ def _written_again(deployment: Deployment, step: Plan) -> Plan:
     if kept.stored.has_trusted_root_ca and deployment.trusted_root_ca is None:
         return step  # which would be dropped
     return replace(step, replacement=Modify(kept.stored), attach=(*step.unchanged, *step.attach), unchanged=())
+
+
+def with_client_ca(deployment: Deployment, step: Plan) -> Plan:
+    """What is stored already shall have a client CA: where it is shown without, it is written again, with it.
+
+    Else the next attempt would take for done what the write before has lost. What is to go back is written in any case:
+    also where the old material is back, but without its client CA.
+    """
+    kept = step.replacement
+    if deployment.trusted_root_ca is None or not isinstance(kept, Keep | Modify):
+        return step
+    if kept.stored.has_trusted_root_ca is not False or (isinstance(kept, Modify) and not step.bad):
+        return step
+    stored = replace(kept.stored, has_trusted_root_ca=True)
+    if step.bad:
+        return replace(step, replacement=Keep(stored))
+    if deployment.moves:
+        return replace(step, replacement=Modify(stored))
+    return _written_again(deployment, replace(step, replacement=Keep(stored)))
+
+
+def _moves_from_client_ca(deployment: Deployment, observed: Observed) -> bool:
+    """Whether any of what the bindings move from, or have moved from, is shown with a client CA."""
+    serving = (one.stored for one in observed.bound if one.stored is not None)
+    return deployment.strategy == "blue_green" and any(
+        one.has_trusted_root_ca for one in (*serving, *observed.leftovers)
+    )
 
 
 def _step(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import Final
@@ -12,6 +13,7 @@ from worker.core.errors import PermanentError, RotationError
 from worker.core.planning import Stored, age_of
 from worker.core.readback import FLAG_MOVED, is_written
 from worker.gateways.huawei_apig.client import ApigClient
+from worker.gateways.huawei_apig.detaching import Detaching
 from worker.gateways.huawei_apig.observing import find_certificate
 from worker.gateways.huawei_apig.wire import NAME_EXISTS, Certificate
 from worker.gateways.transport import AmbiguousError
@@ -52,7 +54,20 @@ class Storing:
             return await find_certificate(self.client, None, name)
 
         written = await self._written(post, look, None, bundle.leaf)
-        return await self._with_ca(written, name) if trusted_root_ca is not None else written.stored()
+        if trusted_root_ca is None:
+            return written.stored()
+        try:
+            return await self._with_ca(written, name)
+        except PermanentError as error:
+            if error.reason == FLAG_MOVED:
+                await self._taken_away(written.stored())
+            raise
+
+    async def _taken_away(self, stored: Stored) -> None:
+        """Nothing is bound to what is new: nobody shall find it, and take it for what was to be stored."""
+        # Where it stays, the next attempt sees that it has no client CA.
+        with suppress(RotationError):
+            await Detaching(self.client, 1).is_retired(stored, {})
 
     async def _written(
         self,

@@ -62,7 +62,7 @@ class Certificate(Body):
             not_before=self.not_before,
             not_after=self.not_after,
             stored_at=self.create_time,
-            has_trusted_root_ca=bool(self.is_has_trusted_root_ca),
+            has_trusted_root_ca=self.is_has_trusted_root_ca,
             scope=scope,
             instance_id=instance_id if is_limited else None,
         )
