@@ -11,7 +11,7 @@ from worker.core.errors import Failure
 from worker.core.outcome import Previous
 from worker.core.planning import Create, Keep, Modify, Plan, Stored, Superseded, UploadEach
 from worker.core.proof import Shortfall
-from worker.core.snapshot import Snapshot, is_at_risk
+from worker.core.snapshot import Snapshot, is_at_risk, is_with_client_ca
 from worker.core.urgency import ORDINARY
 
 FIRST = Plan(Modify(stored()), (domain(client_verification=True),), (), previous=Previous("1", None))
@@ -72,7 +72,10 @@ WITH_CA = Modify(stored(has_trusted_root_ca=True))
         (Plan(Modify(stored()), (VERIFIED, UNVERIFIED), ()), {}, True),
         (Plan(Modify(stored()), (UNVERIFIED,), ()), {}, False),
         (Plan(WITH_CA, (UNVERIFIED,), ()), {}, True),
-        (Plan(WITH_CA, (), ()), {}, False),
+        (Plan(WITH_CA, (), ()), {}, True),
+        (Plan(WITH_CA, (UNVERIFIED,), ()), {"bindings": (UNVERIFIED,)}, True),
+        (Plan(Create("shop"), (UNVERIFIED,), ()), {"trusted_root_ca": "PEM", "bindings": (UNVERIFIED,)}, True),
+        (Plan(Modify(stored()), (UNVERIFIED,), ()), {"trusted_root_ca": "PEM", "bindings": (UNVERIFIED,)}, False),
         (Plan(Modify(stored()), (UNVERIFIED,), ()), {"trusted_root_ca": "PEM"}, True),
         (Plan(Create("shop"), (VERIFIED,), ()), {}, True),
         (Plan(UploadEach(), (VERIFIED,), ()), {}, True),
@@ -83,10 +86,20 @@ WITH_CA = Modify(stored(has_trusted_root_ca=True))
         (Plan(Modify(stored()), (listener(),), ()), {}, False),
     ],
 )
-def test_flags_are_at_risk_where_something_is_replaced_and_nothing_else_tells_of_them(
+def test_flags_and_client_cas_are_at_risk_where_something_is_replaced_and_nothing_else_tells_of_them(
     todo: Plan, overrides: dict[str, Any], is_so: bool
 ) -> None:
-    assert is_at_risk(Snapshot().with_plan(todo), deployment(**overrides), todo) is is_so
+    there = deployment(**overrides)
+    snapshot = Snapshot().with_plan(todo, has_client_ca=is_with_client_ca(there, todo))
+    assert is_at_risk(snapshot, there, todo) is is_so
+
+
+def test_a_client_ca_that_was_there_is_known_from_then_on() -> None:
+    first = Snapshot().with_plan(Plan(WITH_CA, (), ()), has_client_ca=True)
+    later = first.with_plan(Plan(Modify(stored()), (), ()), has_client_ca=False)
+    assert (first.has_client_ca, later.has_client_ca) == (True, True)
+    assert Snapshot().followed_by(first).has_client_ca
+    assert first.followed_by(Snapshot()).has_client_ca
 
 
 def test_of_two_snapshots_of_one_renewal_what_the_first_knows_stands() -> None:

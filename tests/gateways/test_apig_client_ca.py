@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.apig_shop import NEW, Shop, shop
+from tests.support.apig_shop import NEW, NEW_ISSUED, Shop, shop
 from tests.support.gateways import AUTHORITY
 from worker.core.errors import PermanentError
 from worker.core.planning import Create, Modify, Stored
@@ -41,6 +41,25 @@ async def test_a_client_ca_that_a_write_drops_is_told(tmp_path: Path, change: An
             await change(one)
     assert caught.value.reason == "client_verification_changed"
     assert str(caught.value) == "the stored certificate shop has lost its client CA"
+
+
+@pytest.mark.parametrize(("is_bound", "is_refused"), [(False, False), (False, True), (True, False)])
+async def test_what_is_created_without_its_client_ca_is_deleted_unless_anything_is_bound_to_it(
+    tmp_path: Path, is_bound: bool, is_refused: bool
+) -> None:
+    """That it cannot be deleted hides nothing."""
+    async with shop(tmp_path) as one:
+        fresh = one.world.add_certificate(NEW_ISSUED, "fresh")
+        if is_bound:
+            one.world.bind(fresh, one.domains[0][0])
+        if is_refused:
+            one.world.faults.append(Fault("delete_certificate", status=403))
+        told = answer(one, id=fresh, name="fresh", is_has_trusted_root_ca=False)
+        one.world.faults.append(Fault("create_certificate", status=200, body=told))
+        with pytest.raises(PermanentError) as caught:
+            await one.gateway.replace(one.deployment(trusted_root_ca=CA), Create("fresh"), NEW)
+        assert caught.value.reason == "client_verification_changed"
+        assert (fresh in one.world.certificates) is (is_bound or is_refused)
 
 
 async def test_an_answer_that_is_silent_about_the_client_ca_is_asked_for_by_reading(tmp_path: Path) -> None:

@@ -108,8 +108,8 @@ class Snapshot:
         since = {place: one for place, one in later.origins.items() if one.certificate_id is not None}
         origins = {**later.origins, **self.origins, **since}
         bad, reach = self.bad or later.bad, later.reach if self.reach == NOT_LOOKED else self.reach
-        flags, has_ca = {**later.flags, **self.flags}, self.has_client_ca or later.has_client_ca
-        return Snapshot(flags, previous, is_replaced, replaced_at, origins, bad, reach, has_ca)
+        has_ca = self.has_client_ca or later.has_client_ca
+        return Snapshot({**later.flags, **self.flags}, previous, is_replaced, replaced_at, origins, bad, reach, has_ca)
 
     def condemned_in(self, observed: Observed, urgency: Urgency) -> frozenset[Place]:
         """Of what is observed, what had moved when it was found bad and has to go back wherever it has not."""
@@ -230,7 +230,9 @@ def is_at_risk(snapshot: Snapshot, deployment: Deployment, todo: Plan, *, is_kep
         return True
     if todo.is_nothing or isinstance(replacement, Keep):
         return False
-    if snapshot.has_client_ca or (is_kept and isinstance(replacement, Modify)):
+    if snapshot.has_client_ca:
+        return True
+    if is_kept and isinstance(replacement, Modify):
         return True
     is_moving = any(snapshot.flags.values()) or (bool(snapshot.flags) and bool(deployment.trusted_root_ca))
     return is_moving and not _is_pinned(deployment)

@@ -69,10 +69,17 @@ class Apig:
             return refused(403, "APIG.3100", "The certificate quota is used up")
         if any(one.name == body["name"] for one in self.world.certificates.values()):
             return refused(400, "APIG.3325", "The certificate name already exists")
-        stored = _stored(uuid.uuid4().hex, body, leaf)
+        stored = self._as_stored(uuid.uuid4().hex, body, leaf)
         self.world.certificates[stored.id] = stored
         self.world.propagate(stored.id)
         return Result(200, certificate_shown(stored, self.project_id))
+
+    def _as_stored(self, certificate_id: str, body: Mapping[str, object], leaf: x509.Certificate) -> Stored:
+        stored = _stored(certificate_id, body, leaf)
+        if self.world.drops_client_ca > 0:
+            self.world.drops_client_ca -= 1
+            stored.trusted_root_ca = None
+        return stored
 
     def _checked(self, body: Mapping[str, object]) -> x509.Certificate | Result:
         name, scope = body.get("name"), body.get("type", "global")
@@ -97,7 +104,7 @@ class Apig:
         leaf = self._checked(body)
         if isinstance(leaf, Result):
             return leaf
-        new = _stored(old.id, body, leaf)
+        new = self._as_stored(old.id, body, leaf)
         new.created_at = old.created_at
         if self.world.put_moves_flags or (new.trusted_root_ca is not None and old.trusted_root_ca is None):
             for domain in self.world.bound_to(old.id):

@@ -175,6 +175,8 @@ class World:
     """Whatever modifies a certificate at APIG switches client verification off where it is bound."""
     flagless: set[str] = field(default_factory=set)
     """Names of certificates at APIG on which client verification stays off, whatever is asked for."""
+    drops_client_ca: int = 0
+    """So many writes at APIG store no client CA, whatever was sent."""
     served: dict[Key, Served] = field(default_factory=dict)
     """(instance or listener id, name) → what its TLS port serves now"""
     flaws: list[Flaw] = field(default_factory=list)
