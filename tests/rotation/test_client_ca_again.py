@@ -17,8 +17,9 @@ from worker.core.note import Note
 from worker.core.outcome import DeploymentReport
 from worker.core.planning import Keep, Modify, Plan
 from worker.core.snapshot import Snapshot
+from worker.core.waiting import Step
 from worker.effort import Effort, spending
-from worker.rotation import Rotator, Step
+from worker.rotation import Rotator
 
 CA = AUTHORITY.root_pem
 GREEN = f"shop_{NEW.leaf.fingerprint_sha256[:12]}"
