@@ -198,7 +198,7 @@ class Rotator:
         try:
             waiting = reminding(lambda: stand(deployment.gateway, gateway.account, None))
             with waiting, self.forecast.reading(deployment.gateway, gateway.account):
-                observed = await gateway.observe(deployment, leaf, known=snapshot.certificates)
+                observed = await gateway.observe(snapshot.placed(deployment), leaf, known=snapshot.certificates)
             await give_way(len(observed.bound))
             seen, known = snapshot.before(observed), snapshot.known_to(urgency)
             if leaf is not None and urgency.undo_until is None and not gateway.tells_beginnings:

@@ -86,9 +86,23 @@ OF_NOTES: Final = (
     Fault(
         "what moves leaves no note",
         "core/snapshot.py",
-        "    if todo.waves:\n        return True\n",
-        "    if todo.waves:\n        return False\n",
+        "    if todo.waves or _is_spread(deployment, todo):\n        return True\n",
+        "    if not todo.waves and _is_spread(deployment, todo):\n        return True\n",
         f"{_BACK}[blue green, bad at wave 3]",
+    ),
+    Fault(
+        "an instance that was away is forgotten",
+        "rotation.py",
+        "gateway.observe(snapshot.placed(deployment), leaf,",
+        "gateway.observe(deployment, leaf,",
+        "rotation/test_several_instances.py::test_an_instance_that_was_away_for_a_while_is_not_forgotten",
+    ),
+    Fault(
+        "in its own place nobody notes on which instances a domain was",
+        "core/snapshot.py",
+        "if todo.waves or _is_spread(deployment, todo):",
+        "if todo.waves:",
+        "rotation/test_several_instances.py::test_an_instance_that_was_away_for_a_while_is_not_forgotten",
     ),
     Fault(
         "what an earlier life moved stays where it is",

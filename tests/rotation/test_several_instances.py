@@ -1,0 +1,108 @@
+"""Domains that are listed without their instance and are on several: what one instance has hides no other."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.apig_shop import NEW, OLD, Shop, shop
+from tests.support.values import certificate, deployment
+from worker.core.deployment import Binding, Deployment
+from worker.core.errors import Failure
+from worker.core.note import Note
+from worker.core.outcome import Report
+from worker.core.proof import Served, Shortfall, unverified
+from worker.core.snapshot import Snapshot
+from worker.effort import Effort, spending
+from worker.rotation import Rotator
+from worker.sandbox.world import Fault
+
+LISTED = tuple(Binding("domain", name) for name in ("a.example.com", "b.example.com"))
+
+
+@dataclass
+class Lives:
+    """Attempts of one renewal, each by another process that knows what was noted."""
+
+    one: Shop
+    notes: dict[str, Snapshot] = field(default_factory=dict)
+
+    async def keep(self, note: Note) -> None:
+        self.notes[note.deployment] = note.snapshot
+
+    async def verify(self, served: Served, /) -> Sequence[Shortfall]:
+        """A name is served as it shall be where all of its instances have the renewed certificate."""
+        old = [name for name, _, leaf in on_both(self.one) if leaf != NEW.leaf.serial_number]
+        asked = [one for one in served.bindings if one.name not in served.waiting and one.name in old]
+        return [Shortfall(Failure("still_old", "at 127.0.0.1", transient=True), one, one.name) for one in asked]
+
+    async def rotate(self, target: Deployment, *, is_verified: bool = False) -> Report:
+        proof = self.verify if is_verified else unverified
+        rotator = Rotator({"apig": self.one.gateway}, proof, settle_seconds={"apig": 0})
+        rotator.recall(NEW.leaf, self.notes)
+        with spending(Effort(keep=self.keep)):
+            return await rotator.rotate(certificate(target), NEW)
+
+
+def on_both(one: Shop) -> list[tuple[str, str, int]]:
+    """What is bound of what is listed: name, instance, and which leaf is served."""
+    names = {it.name for it in LISTED}
+    bound = [(it, it.certificate_id) for it in one.world.domains.values() if it.name in names]
+    leaf = {key: it.leaf.serial_number for key, it in one.world.certificates.items()}
+    return sorted((it.name, it.instance_id, leaf[key]) for it, key in bound if key is not None)
+
+
+def bound_by_hand(one: Shop) -> None:
+    foreign = one.world.add_certificate(OLD, "from_before")
+    one.world.bind(foreign, *(domain for domains in one.domains for domain in domains))
+
+
+def moving(_one: Shop) -> Mapping[str, Any]:
+    return {"strategy": "blue_green", "certificate_id": None, "name": "shop", "waves": (1.0,)}
+
+
+def written(one: Shop) -> Mapping[str, Any]:
+    return {"certificate_id": one.certificate_id, "name": "shop"}
+
+
+def created(_one: Shop) -> Mapping[str, Any]:
+    return {"certificate_id": None, "name": "fresh"}
+
+
+@pytest.mark.parametrize("is_verified", [False, True])
+@pytest.mark.parametrize("how", [moving, written, created])
+async def test_an_instance_that_was_away_for_a_while_is_not_forgotten(
+    tmp_path: Path, how: Any, *, is_verified: bool
+) -> None:
+    async with shop(tmp_path) as one:
+        bound_by_hand(one)
+        lives, target = Lives(one), one.deployment(bindings=LISTED, **how(one))
+        away = Fault("attach_domains", status=500, times=500, match=one.instances[1])
+        one.world.faults.append(away)
+        report = await lives.rotate(target, is_verified=is_verified)
+        assert report.outcome == "failed"
+        assert all(why.transient for why in report.failures)
+        one.world.faults.clear()
+        report = await lives.rotate(target, is_verified=is_verified)
+        [told] = report.deployments
+        assert (report.outcome, len(told.bindings)) == ("succeeded", 4)
+        assert {leaf for _, _, leaf in on_both(one)} == {NEW.leaf.serial_number}
+
+
+@pytest.mark.parametrize("found", [["one"], ["one", "two", None]])
+def test_a_domain_that_may_be_anywhere_stays_so(found: Sequence[str | None]) -> None:
+    """It was bound to nothing first, or is on one instance: nothing is hidden by what is bound."""
+    snapshot = Snapshot({("a.example.com", one): False for one in found})
+    target = deployment(strategy="blue_green", bindings=LISTED)
+    assert snapshot.placed(target) is target
+
+
+async def test_where_all_go_at_once_on_which_instances_they_are_needs_no_note(tmp_path: Path) -> None:
+    """One call writes what both instances serve."""
+    async with shop(tmp_path) as one:
+        one.world.bind(one.certificate_id, *one.domains[1])
+        lives = Lives(one)
+        assert (await lives.rotate(one.deployment(bindings=LISTED, **written(one)))).outcome == "succeeded"
+        assert lives.notes == {}
