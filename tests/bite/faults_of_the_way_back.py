@@ -13,6 +13,13 @@ OF_THE_WAY_BACK: Final = (
         "rotation/test_blue_green.py::test_a_domain_that_loses_client_verification_for_good_takes_everything_back",
     ),
     Fault(
+        "what is attached and shown with two certificates is two bindings",
+        "gateways/huawei_apig/blue_green.py",
+        "bindings = tuple(dict.fromkeys(await in_parts(rows, lambda part: [_shown(row) for row in part])))",
+        "bindings = tuple(await in_parts(rows, lambda part: [_shown(row) for row in part]))",
+        "gateways/test_huawei_observing.py::test_what_is_attached_and_shown_with_two_certificates_is_one_binding",
+    ),
+    Fault(
         "what somebody put back to the old certificate is left with none",
         "gateways/huawei_apig/detaching.py",
         "            if await self._bare(chunk, other):\n",

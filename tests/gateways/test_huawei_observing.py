@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.apig_shop import NAMES, NEW, OLD, shop
+from tests.support.apig_shop import NAMES, NEW, NEW_ISSUED, OLD, shop
 from tests.support.gateways import unheard
 from worker.core.deployment import Binding
 from worker.core.errors import PermanentError, RotationError, TransientError
-from worker.core.planning import Observed
+from worker.core.planning import Observed, Stored
 from worker.gateways.huawei_apig.paging import all_pages
 from worker.sandbox.world import Fault
 
@@ -108,6 +108,25 @@ async def test_a_listed_domain_is_every_place_where_its_name_is_bound(tmp_path: 
             ("b.example.com", first, True),
             ("new.example.com", None, False),
         ]
+
+
+async def test_what_is_attached_and_shown_with_two_certificates_is_one_binding(tmp_path: Path) -> None:
+    """With the renewed one first, as what is listed is."""
+    async with shop(tmp_path) as one:
+        one.world.attach_adds = True
+        green = one.world.add_certificate(NEW_ISSUED, f"shop_{NEW.leaf.fingerprint_sha256[:12]}")
+        await one.gateway.attach(one.deployment(), Stored(green, ""), one_of(one.instances[0]), None, unheard)
+        seen = await one.observe(strategy="blue_green", certificate_id=None, name="shop")
+        shown = [(it.binding.name, it.stored and it.stored.certificate_id, tuple(it.others)) for it in seen.bound]
+        assert sorted(shown) == [
+            (NAMES[0], green, (one.certificate_id,)),
+            (NAMES[1], one.certificate_id, ()),
+            (NAMES[2], one.certificate_id, ()),
+        ]
+
+
+def one_of(instance: str) -> tuple[Binding, ...]:
+    return (Binding("domain", NAMES[0], instance, client_verification=False),)
 
 
 async def test_a_domain_listed_with_its_instance_is_that_one_alone(tmp_path: Path) -> None:

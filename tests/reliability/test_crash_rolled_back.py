@@ -39,9 +39,11 @@ def half_stored(is_bad: Judgement) -> Stage:
     return made
 
 
-def shown_with_both(is_bad: Judgement) -> Stage:
+def shown_with_both(is_bad: Judgement, *, is_listed: bool = True) -> Stage:
+    """Of the old certificate and the new one. What is not listed is whatever is bound to the deployment's own."""
     made = bad("blue_green", is_bad, verified=True)
     made.world.attach_adds = True
+    made.deployment = made.deployment if is_listed else replace(made.deployment, bindings=None)
     return made
 
 
@@ -55,6 +57,7 @@ def from_nothing(is_bad: Judgement) -> Stage:
 
 
 BOTH: Final = "blue green, shown with both"
+ALL_BOTH: Final = "blue green, all that is attached, shown with both"
 END: Final = ["event", "copy", "ack"]
 ATTACH: Final = "attach_domains"
 BIND: Final = "create_binding"
@@ -95,6 +98,10 @@ WAYS: Final = {
     ),
     BOTH: Way(
         lambda: shown_with_both(bad_with(3)),
+        [*GREEN, *[ATTACH] * 3, "note", *[ATTACH] * 2, *["detach_domains"] * 2, "delete_certificate", *END],
+    ),
+    ALL_BOTH: Way(
+        lambda: shown_with_both(bad_with(3), is_listed=False),
         [*GREEN, *[ATTACH] * 3, "note", *[ATTACH] * 2, *["detach_domains"] * 2, "delete_certificate", *END],
     ),
     "replace, bad at wave 1": Way(
@@ -172,7 +179,8 @@ def test_what_is_bad_in_one_life_goes_back_in_the_next_as_soon_as_that_was_noted
         if stage.lives[0].effects.count("note confirmed") > 1:
             assert stage.served() == {OLD}
             assert {one.event["data"]["reason"] for one in stage.store.told} == {"rolled_back"}
-        elif way is not WAYS[BOTH]:  # what is shown with both is proven where it is, and may be at the old one
+        # What is shown with both is proven where it is, and may be at the old one.
+        elif way not in (WAYS[BOTH], WAYS[ALL_BOTH]):
             assert stage.served() == {RENEWED}
             assert {one.event["data"]["outcome"] for one in stage.store.told} == {"succeeded"}
 

@@ -105,14 +105,15 @@ def _missing(bindings: Sequence[Binding], own: Sequence[_Holder]) -> Sequence[Bi
 
 
 async def _bound(deployment: Deployment, holders: Sequence[_Holder]) -> Sequence[Bound]:
-    if deployment.bindings is None:
-        shown = [(row, holder) for holder in holders for row in holder.rows]
-        return await in_parts(shown, lambda part: [_shown(row, holder) for row, holder in part])
-    return await in_parts(deployment.bindings, lambda part: chain.from_iterable(_listed(one, holders) for one in part))
+    bindings = deployment.bindings
+    if bindings is None:
+        rows = [row for holder in holders for row in holder.rows]
+        bindings = tuple(dict.fromkeys(await in_parts(rows, lambda part: [_shown(row) for row in part])))
+    return await in_parts(bindings, lambda part: chain.from_iterable(_listed(one, holders) for one in part))
 
 
-def _shown(row: BoundDomain, holder: _Holder) -> Bound:
-    return _at(Binding("domain", row.url_domain.lower(), row.instance_id), row, holder)
+def _shown(row: BoundDomain) -> Binding:
+    return Binding("domain", row.url_domain.lower(), row.instance_id)
 
 
 def _listed(binding: Binding, holders: Sequence[_Holder]) -> Iterator[Bound]:
