@@ -225,8 +225,10 @@ class WayBack:
         """What somebody has bound to something else while it was proven. What cannot be read stops no way back."""
         settling, back_to = self.settling, done.todo.back_to
         known = {place.stored.certificate_id for place in back_to.values() if place.stored is not None}
+        # Each in its own place: what is "attached", or listed without an instance, is shown only where ours is.
+        exactly = replace(settling.deployment, bindings=tuple(done.moved))
         try:
-            observed = await settling.gateway.observe(settling.deployment, settling.leaf, elsewhere=True, known=known)
+            observed = await settling.gateway.observe(exactly, settling.leaf, elsewhere=True, known=known)
         except RotationError:
             return ()
         return astray(observed, done.moved, back_to, done.stored)

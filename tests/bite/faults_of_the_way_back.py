@@ -20,6 +20,14 @@ OF_THE_WAY_BACK: Final = (
         "gateways/test_huawei_observing.py::test_what_is_attached_and_shown_with_two_certificates_is_one_binding",
     ),
     Fault(
+        "what somebody took of all that is attached is taken from him",
+        "going_back.py",
+        "exactly = replace(settling.deployment, bindings=tuple(done.moved))",
+        "exactly = settling.deployment",
+        "rotation/test_going_on_back.py::"
+        "test_what_is_attached_and_given_another_certificate_during_the_last_proof_is_left_there",
+    ),
+    Fault(
         "what somebody put back to the old certificate is left with none",
         "gateways/huawei_apig/detaching.py",
         "            if await self._bare(chunk, other):\n",

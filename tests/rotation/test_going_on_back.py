@@ -122,6 +122,24 @@ async def test_what_is_given_another_certificate_during_the_last_proof_is_left_t
             assert (told.reason, one.bound()["shop"]) == ("rolled_back", 40)
 
 
+async def test_what_is_attached_and_given_another_certificate_during_the_last_proof_is_left_there(
+    tmp_path: Path,
+) -> None:
+    """It is in no list of the deployment's own any more."""
+    async with stage(tmp_path, Eyes()) as one:
+        third, taken = one.world.add_certificate(OLD, "third"), domain(one, MANY[0])
+
+        def is_bad(_wave: int, served: Served) -> bool:
+            if len(served.bindings) == len(MANY):
+                one.world.bind(third, taken.id)
+            return len(served.bindings) == len(MANY)
+
+        one.eyes.is_bad = is_bad
+        told = await one.rotate(bindings=None)
+        assert (told.reason, taken.certificate_id, one.bound()["shop"]) == ("binding_failed", third, 39)
+        assert result_of(told, MANY[0]).failure == STRAYED
+
+
 @pytest.mark.parametrize("is_detached", [False, True])
 async def test_a_domain_that_is_listed_without_its_instance_goes_back_to_nothing_and_from_nothing(
     tmp_path: Path, *, is_detached: bool

@@ -14,6 +14,7 @@ from worker.core.errors import Failure
 from worker.core.note import Note
 from worker.core.outcome import Report
 from worker.core.proof import Served, Shortfall, unverified
+from worker.core.reporting import STRAYED
 from worker.core.snapshot import Snapshot
 from worker.effort import Effort, spending
 from worker.rotation import Rotator
@@ -106,3 +107,22 @@ async def test_where_all_go_at_once_on_which_instances_they_are_needs_no_note(tm
         lives = Lives(one)
         assert (await lives.rotate(one.deployment(bindings=LISTED, **written(one)))).outcome == "succeeded"
         assert lives.notes == {}
+
+
+async def test_what_is_given_another_certificate_on_one_of_them_during_its_proof_is_left_there(tmp_path: Path) -> None:
+    async with shop(tmp_path) as one:
+        one.world.bind(one.certificate_id, *one.domains[1])
+        third, taken = one.world.add_certificate(OLD, "third"), one.world.domains[one.domains[1][0]]
+
+        async def verify(served: Served, /) -> Sequence[Shortfall]:
+            if served.bundle is None:
+                return ()
+            one.world.bind(third, taken.id)
+            return [Shortfall(Failure("other_certificate", "", transient=True), served.bindings[-1], "host:443")]
+
+        rotator = Rotator({"apig": one.gateway}, verify, settle_seconds={"apig": 0})
+        target = one.deployment(bindings=LISTED, **moving(one))
+        [told] = (await rotator.rotate(certificate(target), NEW)).deployments
+        assert (told.reason, taken.certificate_id) == ("binding_failed", third)
+        left = [(it.binding.name, it.binding.instance_id) for it in told.bindings if it.failure == STRAYED]
+        assert left == [("a.example.com", one.instances[1])]
