@@ -39,9 +39,9 @@ def half_stored(is_bad: Judgement) -> Stage:
     return made
 
 
-def shown_with_both(is_bad: Judgement, *, is_listed: bool = True) -> Stage:
+def shown_with_both(is_bad: Judgement, *, is_listed: bool = True, name: str = "shop") -> Stage:
     """Of the old certificate and the new one. What is not listed is whatever is bound to the deployment's own."""
-    made = bad("blue_green", is_bad, verified=True)
+    made = bad("blue_green", is_bad, verified=True, name=name)
     made.world.attach_adds = True
     made.deployment = made.deployment if is_listed else replace(made.deployment, bindings=None)
     return made
@@ -58,6 +58,7 @@ def from_nothing(is_bad: Judgement) -> Stage:
 
 BOTH: Final = "blue green, shown with both"
 ALL_BOTH: Final = "blue green, all that is attached, shown with both"
+BOTH_NAMES: Final = "blue green, from a certificate of another name, shown with both"
 END: Final = ["event", "copy", "ack"]
 ATTACH: Final = "attach_domains"
 BIND: Final = "create_binding"
@@ -98,6 +99,10 @@ WAYS: Final = {
     ),
     BOTH: Way(
         lambda: shown_with_both(bad_with(3)),
+        [*GREEN, *[ATTACH] * 3, "note", *[ATTACH] * 2, *["detach_domains"] * 2, "delete_certificate", *END],
+    ),
+    BOTH_NAMES: Way(
+        lambda: shown_with_both(bad_with(3), name="by_hand"),
         [*GREEN, *[ATTACH] * 3, "note", *[ATTACH] * 2, *["detach_domains"] * 2, "delete_certificate", *END],
     ),
     ALL_BOTH: Way(
@@ -180,7 +185,7 @@ def test_what_is_bad_in_one_life_goes_back_in_the_next_as_soon_as_that_was_noted
             assert stage.served() == {OLD}
             assert {one.event["data"]["reason"] for one in stage.store.told} == {"rolled_back"}
         # What is shown with both is proven where it is, and may be at the old one.
-        elif way not in (WAYS[BOTH], WAYS[ALL_BOTH]):
+        elif way not in (WAYS[BOTH], WAYS[ALL_BOTH], WAYS[BOTH_NAMES]):
             assert stage.served() == {RENEWED}
             assert {one.event["data"]["outcome"] for one in stage.store.told} == {"succeeded"}
 

@@ -111,7 +111,7 @@ class Gateway(Protocol):
 
         `elsewhere`: also what a listed binding is bound to that is not bound to the deployment's own certificate.
         `known`: ids of certificates that bindings are known to have been bound to: none of them is left out for being
-        one of too many.
+        one of too many, nor where what came from it is shown with the deployment's own by now.
         """
         ...
 

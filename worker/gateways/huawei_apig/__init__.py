@@ -98,11 +98,12 @@ class HuaweiApig:
     async def observe(
         self, deployment: Deployment, leaf: Leaf | None, *, elsewhere: bool = True, known: Collection[str] = ()
     ) -> Observed:
-        del known  # every one that may be bound is looked at
         if deployment.strategy == "per_domain":
             return await observe_per_domain(self._client, self._facts, deployment, leaf)
         if deployment.strategy == "blue_green":
-            return await observe_blue_green(self._client, deployment, leaf, elsewhere=elsewhere, now=utc_now())
+            return await observe_blue_green(
+                self._client, deployment, leaf, elsewhere=elsewhere, before=known, now=utc_now()
+            )
         return await observe_in_place(self._client, deployment, elsewhere=elsewhere)
 
     async def served_until(self, bindings: Sequence[Binding]) -> datetime | None:

@@ -1,7 +1,7 @@
 """Reading what a `blue_green` deployment has: its own stored certificates, by name, and who is bound to which."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
@@ -30,11 +30,18 @@ class _Holder:
 
 
 async def observe_blue_green(
-    client: ApigClient, deployment: Deployment, leaf: Leaf | None, *, elsewhere: bool, now: datetime
+    client: ApigClient,
+    deployment: Deployment,
+    leaf: Leaf | None,
+    *,
+    elsewhere: bool,
+    before: Collection[str],
+    now: datetime,
 ) -> Observed:
     """The renewed certificate comes first where it is stored already, else the latest.
 
-    `elsewhere`: not the renewed one alone, but all that any of the bindings may be bound to.
+    `elsewhere`: not the renewed one alone, but all that any of the bindings may be bound to. `before`: ids of what
+    listed domains were bound to, and may be shown with besides.
     """
     base = deployment.name or ""
     listed = await client.listed(base)
@@ -44,7 +51,7 @@ async def observe_blue_green(
     own = _latest_first(await _holders(client, [one.id for one in ours]), leaf)
     if not elsewhere:
         own = [one for one in own if leaf is None or age_of(one.stored, leaf) == "same"]
-    foreign = await _foreign(client, deployment.bindings or (), own) if elsewhere else ()
+    foreign = await _foreign(client, deployment.bindings or (), own, before) if elsewhere else ()
     stored = [one.stored for one in own]
     bound = tuple(await _bound(deployment, (*own, *foreign)))
     lists = {base: len(listed), **{one.stored.certificate_id: len(one.rows) for one in own}}
@@ -81,23 +88,34 @@ async def _holder(client: ApigClient, certificate_id: str) -> _Holder | None:
     return _Holder(shown.stored(), Rows(rows))
 
 
-async def _foreign(client: ApigClient, bindings: Sequence[Binding], own: Sequence[_Holder]) -> Sequence[_Holder]:
+async def _foreign(
+    client: ApigClient, bindings: Sequence[Binding], own: Sequence[_Holder], before: Collection[str]
+) -> Sequence[_Holder]:
     """Other certificates that listed domains are bound to: what they go back to, if the new one turns out bad.
 
-    Costs nothing while all that is listed is bound to the deployment's own. Else one list of all, and the domains of
-    each certificate whose names cover one that is looked for, one after another, until each is found.
+    Costs nothing while all that is listed is bound to the deployment's own, and has not come from others: those are
+    read in any case. Else one list of all, and the domains of each certificate whose names cover one that is looked
+    for, one after another, until each is found.
     """
-    found: list[_Holder] = []
-    missing = await in_parts(bindings, lambda part: _missing(part, own))
     known = {one.stored.certificate_id for one in own}
+    found = list(await _holders(client, [one for one in before if bindings and one not in known]))
+    missing: Sequence[Binding] = await in_parts(bindings, lambda part: _missing(part, own))
+    for holder in found:
+        missing = _left(missing, holder)
+    known.update(before)
     for certificate in await client.listed() if missing else ():
         if certificate.id in known or not certificate.may_serve(covering(missing)):
             continue
-        holder = await _holder(client, certificate.id)
-        if holder is not None and any(holder.rows.about(one) for one in missing):
-            found.append(holder)
-            missing = [one for one in missing if one.instance_id is None or not holder.rows.about(one)]
+        other = await _holder(client, certificate.id)
+        if other is not None and any(other.rows.about(one) for one in missing):
+            found.append(other)
+            missing = _left(missing, other)
     return found
+
+
+def _left(missing: Sequence[Binding], holder: _Holder) -> Sequence[Binding]:
+    """One without an instance may be bound to others on other instances."""
+    return [one for one in missing if one.instance_id is None or not holder.rows.about(one)]
 
 
 def _missing(bindings: Sequence[Binding], own: Sequence[_Holder]) -> Sequence[Binding]:
