@@ -28,6 +28,13 @@ OF_THE_WAY_BACK: Final = (
         "test_what_came_from_a_certificate_of_another_name_is_back_where_it_is_shown_with_both",
     ),
     Fault(
+        "a later attempt takes what was somebody else's for bound to nothing",
+        "core/snapshot.py",
+        "return Bound(binding.with_flag(flag), bound.stored, bound.client_verification, bound.others)",
+        "return Bound(binding.with_flag(flag), bound.stored, bound.client_verification)",
+        "rotation/test_put_back.py::test_what_was_somebody_elses_is_known_as_that_in_an_attempt_that_binds_it_later",
+    ),
+    Fault(
         "what somebody took of all that is attached is taken from him",
         "going_back.py",
         "exactly = replace(settling.deployment, bindings=tuple(done.moved))",

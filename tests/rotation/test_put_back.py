@@ -252,6 +252,17 @@ def test_what_cannot_be_as_it_was_is_told_as_failed_in_whichever_attempt(
     assert gateway.rows.keys() == {"a.example.com", "c.example.com"}
 
 
+def test_what_was_somebody_elses_is_known_as_that_in_an_attempt_that_binds_it_later() -> None:
+    """The first one came to nothing, and knew the flags."""
+    gateway = cloud(rows={"a.example.com": False}, strangers={"c.example.com": "s1"})
+    gateway.errors["replace"] = [TransientError("gateway_unavailable", "away")]
+    renewal = Newcomer(gateway)
+    run_virtual(renewal.attempt())
+    assert gateway.strangers, "not bound yet"
+    told = run_virtual(renewal.attempt())
+    assert told["c.example.com"] == ("failed", "was bound elsewhere before; it is left here")
+
+
 @pytest.mark.parametrize("rows", [{}, {"a.example.com": True}, {"a.example.com": True, "b.example.com": True}])
 def test_what_has_lost_its_client_ca_by_the_put_is_written_and_goes_back(rows: dict[str, bool | None]) -> None:
     """`a` alone: `b` was bound to nothing, and is not touched."""

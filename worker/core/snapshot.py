@@ -154,7 +154,7 @@ class Snapshot:
             return bound
         name, instance_id, _ = binding.place
         flag = self.flags.get((name, instance_id), self.flags.get((name, None)))
-        return Bound(binding.with_flag(flag), bound.stored, bound.client_verification)
+        return Bound(binding.with_flag(flag), bound.stored, bound.client_verification, bound.others)
 
     def told(self, step: Plan | Superseded, urgency: Urgency = ORDINARY) -> Plan | Superseded:
         """The step, with what earlier attempts have done. To an exposed key nothing goes back, whatever was found."""
