@@ -133,6 +133,16 @@ async def test_what_has_moved_to_one_that_has_no_client_ca_goes_back_if_it_canno
         assert one.shown() == {"shop": (True, 3)}
 
 
+async def test_what_has_no_way_back_and_cannot_have_its_client_ca_is_told_as_failed(tmp_path: Path) -> None:
+    """All of it is there already, and nothing tells where it came from: the old one stays."""
+    async with blue_green(tmp_path, drops=1) as one:
+        one.shop.world.bind(one.shop.world.add_certificate(NEW_ISSUED, GREEN), *one.shop.domains[0])
+        report = await one.attempt()
+        assert (report.outcome, report.reason) == ("failed", LOST)
+        assert {result.state for result in report.bindings} == {"failed"}
+        assert one.shown() == {"shop": (True, 0), GREEN: (False, 3)}
+
+
 async def test_a_sweep_finds_what_serves_without_the_client_ca_of_the_one_before(tmp_path: Path) -> None:
     async with blue_green(tmp_path, drops=0) as one:
         one.shop.world.bind(one.shop.world.add_certificate(NEW_ISSUED, GREEN), *one.shop.domains[0])
