@@ -61,6 +61,24 @@ def test_a_broker_that_is_not_there_counts_nothing() -> None:
     assert remedies(run_virtual(model.fleet()).dead) == [("r1", "find")]
 
 
+def test_what_could_not_be_counted_is_not_taken_for_gone() -> None:
+    """A broker that does not answer in time, or letters that are in another reader's hands."""
+    outside = Outside(state=replace(STANDBY, dead=2))
+    model = restarted(outside, "r1", "r2")
+
+    async def looks() -> tuple[Fleet, Fleet, Fleet]:
+        model.end_of_history()
+        told = []
+        for state in (outside.state, replace(STANDBY, is_counted=False), outside.state):
+            outside.state = state
+            told.append(await model.fleet())
+            await asyncio.sleep(2.0)
+        return told[0], told[1], told[2]
+
+    for fleet in run_virtual(looks()):
+        assert (remedies(fleet.dead), fleet.certificates[0].state) == ([("r2", "replay"), ("r1", "replay")], "dead")
+
+
 def test_what_is_told_before_it_is_buried_is_shown_at_once() -> None:
     outside = Outside()
     model = model_of(outside)

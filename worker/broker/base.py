@@ -199,6 +199,8 @@ class BrokerState:
     """Whether what was published last was taken: not while an alarm blocks publishers."""
     is_remembering: bool = True
     """Whether the history could be read when somebody asked for it last."""
+    is_counted: bool = True
+    """Whether `dead` is what there is: not while the broker does not answer, or somebody else reads them."""
     parked: int = 0
     dead: int = 0
     buried: int = 0

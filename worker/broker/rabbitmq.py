@@ -334,11 +334,11 @@ class RabbitBroker:
             async with guarded("counting", _COUNTING_SECONDS):
                 (ready, _), (dead, readers), *parked = await counted(session.connection, *names)
         except BrokerError:
-            return replace(state, is_connected=not session.is_lost)
+            return replace(state, is_connected=not session.is_lost, is_counted=False)
         # While somebody reads them they are in his hands, and not counted.
         self._dead = max(dead, self._dead) if readers else dead
-        told = sum(count for count, _ in parked)
-        return replace(state, parked=told, dead=self._dead, ready=ready, room=session.room, buried=self.buried)
+        state = replace(state, is_counted=not readers, parked=sum(count for count, _ in parked), dead=self._dead)
+        return replace(state, ready=ready, room=session.room, buried=self.buried)
 
     async def rights(self) -> Sequence[Right]:
         async with self._connector.connected() as connection:

@@ -268,14 +268,16 @@ class FleetModel:
     def _compare(self, now: float) -> None:
         """What is known as dead with what the broker counts: that there are none, who stands by knows, too."""
         sure_before = self.inputs.now() - timedelta(seconds=SURE_AFTER)
-        if self._state.is_connected and not self._state.dead and not self.is_reading_history:
+        is_counted = self._state.is_connected and self._state.is_counted and not self.is_reading_history
+        if is_counted and not self._state.dead:
             for certificate in self._waiting.none_dead(sure_before):
                 self._look_again(certificate)
         counted, known = self._state.dead, len(self._waiting.dead)
         if self._state.is_active and not self.is_reading_history:
             self._letters.look(counted, known, now)
         is_all = known - self._waiting.given_up_since(sure_before) <= counted <= known
-        self._is_certain = not self.is_reading_history and (is_all or self._letters.explain(counted, known))
+        if is_counted or self.is_reading_history:
+            self._is_certain = is_counted and (is_all or self._letters.explain(counted, known))
 
     async def _look(self) -> None:
         """The broker's counts and the gateways, for all who ask within a second."""
