@@ -110,7 +110,8 @@ class Carrying:
     async def _back_from_written(self, stored: Stored, failure: Failure) -> DeploymentReport:
         """What was written has lost its client CA: it is there all the same, and bad wherever it is bound."""
         current_effort().changes += 1
-        results = tuple(BindingResult(one, "unchanged") for one in self.todo.attach)
+        here = tuple(BindingResult(one, "unchanged") for one in self.todo.attach)
+        results = self._not_next(self.todo.attach) if self.deployment.moves else here
         self.progress = replace(self.progress, stored=stored, results=self.progress.results + results)
         own = [one for one in self.todo.attach if one not in self.todo.back_to]
         bound = self.todo.unchanged if self.deployment.moves else own
@@ -172,13 +173,16 @@ class Carrying:
         return self.progress.reported(self.deployment)
 
     async def _back_from(self, shortfalls: Sequence[Shortfall], waiting: Sequence[Binding]) -> DeploymentReport:
+        self.progress = replace(self.progress, results=self.progress.results + self._not_next(waiting))
+        return await self.back(shortfalls)
+
+    def _not_next(self, waiting: Sequence[Binding]) -> tuple[BindingResult, ...]:
+        """Those whose turn to move has not come, and does not."""
         is_exposed = self.way.urgency.is_key_exposed
-        left = tuple(
+        return tuple(
             BindingResult(one, "failed", _NOT_NEXT) if is_exposed else BindingResult(one, "unchanged")
             for one in waiting
         )
-        self.progress = replace(self.progress, results=self.progress.results + left)
-        return await self.back(shortfalls)
 
     def _without_flag(self) -> Sequence[Shortfall]:
         """No handshake has to show this: the gateway does not let them be as they were."""

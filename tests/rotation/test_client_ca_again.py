@@ -2,24 +2,32 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.apig_shop import NEW, NEW_ISSUED, OLD, Shop, shop
+from tests.support.fake_gateway import FakeGateway
 from tests.support.gateways import AUTHORITY, checked
-from tests.support.values import certificate
+from tests.support.values import bundle, certificate, deployment, domain, leaf, stored
+from worker.carrying import Carrying
 from worker.core.bundle import Bundle
 from worker.core.deployment import Deployment
+from worker.core.errors import PermanentError
 from worker.core.note import Note
 from worker.core.outcome import DeploymentReport
-from worker.core.planning import Keep, Modify, Plan
+from worker.core.planning import Keep, Modify, Plan, Stored
+from worker.core.progress import Progress
 from worker.core.snapshot import Snapshot
+from worker.core.strategies import with_client_ca
+from worker.core.urgency import Urgency
 from worker.core.waiting import Step
 from worker.effort import Effort, spending
+from worker.going_back import WayBack
 from worker.rotation import Rotator
+from worker.settling import Settling
 
 CA = AUTHORITY.root_pem
 GREEN = f"shop_{NEW.leaf.fingerprint_sha256[:12]}"
@@ -197,3 +205,25 @@ async def test_where_there_was_no_client_ca_none_is_missed(tmp_path: Path) -> No
         assert (await one.attempt(notes=one.notes)).outcome == "succeeded"
         assert len(one.shop.world.calls("modify_certificate")) == 1
         assert not any(note.snapshot.has_client_ca for note in one.notes)
+
+
+def test_what_is_written_again_for_its_chain_has_its_client_ca_too() -> None:
+    there = Stored("c1", "shop", has_trusted_root_ca=False)
+    target = deployment(trusted_root_ca=CA)
+    todo = Plan(Modify(there), attach=[domain()], unchanged=[])
+    assert with_client_ca(target, todo).replacement == Modify(replace(there, has_trusted_root_ca=True))
+    assert with_client_ca(deployment(), todo) == todo
+
+
+async def test_what_stays_on_an_exposed_key_for_a_client_ca_that_is_lost_is_told_as_failed_in_passing() -> None:
+    moved, left = domain("a.example.com"), domain("b.example.com")
+    target = deployment(strategy="blue_green", certificate_id=None, name="shop", trusted_root_ca=CA)
+    gateway = FakeGateway(stored(), {}, errors={"replace": [PermanentError(LOST, "lost its client CA")]})
+    settling = Settling(gateway, target, leaf(), 0.0)
+    todo = Plan(Modify(stored()), attach=[left], unchanged=[moved], waves=(1,), moved=(moved,), was_replaced=True)
+    way = WayBack(settling, urgency=Urgency(is_key_exposed=True))
+    proof: Any = None  # nothing comes so far
+    carrying = Carrying(settling, bundle(), proof, way, lambda _result: None, Progress(todo))
+    report = await carrying.forth()
+    told = {one.binding: (one.state, one.failure is not None and one.failure.transient) for one in report.bindings}
+    assert told[left] == ("failed", True)

@@ -65,12 +65,12 @@ def with_client_ca(deployment: Deployment, step: Plan) -> Plan:
     kept = step.replacement
     if deployment.trusted_root_ca is None or not isinstance(kept, Keep | Modify):
         return step
-    if kept.stored.has_trusted_root_ca is not False or (isinstance(kept, Modify) and not step.bad):
+    if kept.stored.has_trusted_root_ca is not False:
         return step
     stored = replace(kept.stored, has_trusted_root_ca=True)
     if step.bad:
         return replace(step, replacement=Keep(stored))
-    if deployment.moves:
+    if deployment.moves or isinstance(kept, Modify):
         return replace(step, replacement=Modify(stored))
     return _written_again(deployment, replace(step, replacement=Keep(stored)))
 

@@ -108,9 +108,15 @@ class Storing:
 async def _seen(
     look: Callable[[], Awaitable[Certificate | None]], before: Stored | None, leaf: Leaf
 ) -> Certificate | None:
-    """What was to be written, if it is there. Raises TransientError where something newer is."""
+    """What was to be written, if it is there. Raises TransientError where something newer is.
+
+    What was to be written with a client CA and has none may be what was there before: the same, written again for that.
+    """
     found = await look()
-    return found if found is not None and is_written(found.stored(), before, leaf) else None
+    if found is None or not is_written(found.stored(), before, leaf):
+        return None
+    has_ca = before is not None and before.has_trusted_root_ca
+    return None if has_ca and found.is_has_trusted_root_ca is False else found
 
 
 def _check_is(answer: Certificate, leaf: Leaf) -> None:
