@@ -24,7 +24,8 @@ _LONGEST_PAUSE: Final = 60.0
 _LONGEST_OUTAGE: Final = 86400.0
 """After a day attempts count again, so that somebody hears of a gateway that never comes back."""
 _TELLING: Final = 7200.0
-"""Seconds after a probe was due: what is parked comes within an hour, so nothing needs it, and its state is unknown."""
+"""Seconds after a probe was due: what is parked comes within an hour, unless the settings park for longer. So nothing
+needs it, and its state is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
