@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from tests.support.apig_shop import NEW, OLD, Shop, shop
-from tests.support.values import certificate, deployment
+from tests.support.values import certificate, day, deployment
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import Failure
+from worker.core.events import outcome_event
 from worker.core.note import Note
-from worker.core.outcome import Report
+from worker.core.outcome import Report, Timing
+from worker.core.past import Placed, placed_in
 from worker.core.proof import Served, Shortfall, unverified
 from worker.core.reporting import STRAYED
 from worker.core.snapshot import Snapshot
@@ -60,6 +62,12 @@ def bound_by_hand(one: Shop) -> None:
     one.world.bind(foreign, *(domain for domains in one.domains for domain in domains))
 
 
+def told_by(report: Report) -> Sequence[Placed]:
+    timing = Timing(day(1), day(1), 1.0)
+    told = placed_in(outcome_event(report, "r1", "shop", timing, None, id_source="r1"))
+    return [] if told is None else [told]
+
+
 def moving(_one: Shop) -> Mapping[str, Any]:
     return {"strategy": "blue_green", "certificate_id": None, "name": "shop", "waves": (1.0,)}
 
@@ -90,6 +98,28 @@ async def test_an_instance_that_was_away_for_a_while_is_not_forgotten(
         [told] = report.deployments
         assert (report.outcome, len(told.bindings)) == ("succeeded", 4)
         assert {leaf for _, _, leaf in on_both(one)} == {NEW.leaf.serial_number}
+
+
+@pytest.mark.parametrize("how", [moving, written, created])
+async def test_an_instance_that_was_given_up_is_known_by_the_outcome(tmp_path: Path, how: Any) -> None:
+    """Also to whoever brings the next certificate: clients there are served the old one."""
+    async with shop(tmp_path) as one:
+        bound_by_hand(one)
+        target = one.deployment(bindings=LISTED, **how(one))
+        one.world.faults.append(Fault("attach_domains", status=403, times=500, match=one.instances[1]))
+        past = told_by(await Lives(one).rotate(target))
+        one.world.faults.clear()
+        places = [(it.name, it.instance_id) for it in one.world.domains.values()]
+        gone = one.world.domains[list(one.world.domains)[places.index(("b.example.com", one.instances[1]))]]
+        gone.certificate_id = None
+        rotator = Rotator({"apig": one.gateway}, settle_seconds={"apig": 0})
+        report = await rotator.rotate(certificate(target), NEW, past=past)
+        assert report.outcome == "succeeded"
+        assert [(name, leaf == NEW.leaf.serial_number) for name, _, leaf in on_both(one)] == [
+            ("a.example.com", True),
+            ("a.example.com", True),
+            ("b.example.com", True),
+        ], "what is bound to nothing by now was not asked for"
 
 
 @pytest.mark.parametrize("found", [["one"], ["one", "two", None]])
