@@ -15,7 +15,6 @@ from worker.core.bundle import Bundle, Leaf
 from worker.core.covering import check_listed
 from worker.core.deployment import Binding, Certificate, Deployment
 from worker.core.errors import Failure, RefusedError, RotationError
-from worker.core.left_behind import left_behind
 from worker.core.outcome import BindingResult, DeploymentReport, Report
 from worker.core.past import Placed
 from worker.core.planning import Modify, Plan, Superseded
@@ -197,12 +196,9 @@ class Rotator:
     ) -> Step:
         gateway, snapshot = self._gateway(deployment), self._snapshots.of(deployment, leaf)
         try:
-            asked = snapshot.placed(deployment)
-            behind = left_behind(asked, past)
             waiting = reminding(lambda: stand(deployment.gateway, gateway.account, None))
             with waiting, self.forecast.reading(deployment.gateway, gateway.account):
-                found = await gateway.observe(behind.listed_in(asked), leaf, known=snapshot.certificates)
-            observed = behind.once_each(found)
+                observed = await gateway.observe(deployment, leaf, known=snapshot.certificates)
             await give_way(len(observed.bound))
             seen, known = snapshot.before(observed), snapshot.known_to(urgency)
             if leaf is not None and urgency.undo_until is None and not gateway.tells_beginnings:

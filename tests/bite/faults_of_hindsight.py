@@ -80,20 +80,6 @@ OF_HINDSIGHT: Final = (
         "core/test_past.py::test_what_went_back_everywhere_is_not_what_was_put_there_last",
     ),
     Fault(
-        "an instance that was given up is not looked for",
-        "core/left_behind.py",
-        "        return replace(deployment, bindings=(*deployment.bindings, *self.bindings))\n",
-        "        return deployment\n",
-        "rotation/test_several_instances.py::test_an_instance_that_was_given_up_is_known_by_the_outcome",
-    ),
-    Fault(
-        "what was given up is asked for where it is bound to nothing",
-        "core/left_behind.py",
-        "    return one.stored is not None or bool(one.others)\n",
-        "    return bool(one)\n",
-        "rotation/test_several_instances.py::test_an_instance_that_was_given_up_is_known_by_the_outcome",
-    ),
-    Fault(
         "what was begun is believed when it has ended",
         "hindsight.py",
         "            del self.begun[renewal.certificate]\n",

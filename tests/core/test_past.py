@@ -7,13 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.values import day, deployment, leaf
-from worker.core.deployment import Binding
-from worker.core.left_behind import left_behind
-from worker.core.past import Behind, Placed, is_overtaken, is_put_since, is_replayed, placed_in
+from tests.support.values import day, leaf
+from worker.core.past import Placed, is_overtaken, is_put_since, is_replayed, placed_in
 from worker.core.renewal import Held, Renewal
 
-DOMAIN = Binding("domain", "a.example.com")
 LEAF = leaf()
 MINE = Placed("r1", LEAF.fingerprint_sha256, LEAF.not_before, LEAF.not_after)
 OLDER = Placed("r2", "cd" * 32, day(9), day(30))
@@ -169,47 +166,6 @@ def test_what_tells_neither_id_nor_message_is_no_known_renewals() -> None:
 )
 def test_what_was_put_nowhere_and_what_cannot_be_read_says_nothing(told: Mapping[str, Any]) -> None:
     assert placed_in(told) is None
-
-
-def left(*instances: Any) -> list[dict[str, Any]]:
-    failures = [{"kind": "domain", "name": "a.example.com", "instance_id": one} for one in instances]
-    return [{"gateway": "apig", "replaced": True, "failures": failures}]
-
-
-def test_what_failed_on_an_instance_is_known_until_another_leaf_comes() -> None:
-    first, again = (placed_in(event(outcome="failed", deployments=left(one, None))) for one in ("one", "two"))
-    assert first is not None
-    assert again is not None
-    assert first.behind == (Behind("apig", "a.example.com", "one"),)
-    assert again.after(first, is_next=True).behind == (*first.behind, *again.behind)
-    long = replace(first, behind=tuple(Behind("apig", str(number), "one") for number in range(1000)))
-    assert len(again.after(long, is_next=True).behind) == 1000
-
-
-@pytest.mark.parametrize(
-    "told",
-    [
-        *left(5),
-        {**left("one")[0], "gateway": None},
-        {**left("one")[0], "failures": 1},
-        {**left("one")[0], "failures": ["one"]},
-        {**left("one")[0], "failures": [{"kind": "listener", "name": "l1", "instance_id": "one"}]},
-    ],
-)
-def test_failures_that_cannot_be_read_say_nothing(told: Mapping[str, Any]) -> None:
-    placed = placed_in(event(outcome="failed", deployments=[told]))
-    assert placed is not None
-    assert placed.behind == ()
-
-
-def test_what_was_left_behind_before_a_success_is_not_looked_for() -> None:
-    failed, listed = placed_in(event(outcome="failed", deployments=left("one"))), deployment(bindings=[DOMAIN])
-    assert failed is not None
-    assert left_behind(listed, [MINE, failed]).bindings == (DOMAIN.at("one"),)
-    assert left_behind(listed, [failed, MINE]).bindings == ()
-    assert left_behind(replace(listed, gateway="other"), [failed]).bindings == ()
-    assert left_behind(deployment(bindings=[DOMAIN.at("two")]), [failed]).bindings == ()
-    assert left_behind(deployment(bindings=None), [failed]).bindings == ()
 
 
 HALF = {"outcome": "failed", "replaced": True, "bindings": {"attached": 0, "rolled_back": 3}}

@@ -67,6 +67,22 @@ async def test_a_domain_without_an_instance_is_found_on_all_where_it_is_bound(tm
         ]
 
 
+async def test_one_that_is_bound_to_ours_on_one_instance_is_found_on_the_others_too(tmp_path: Path) -> None:
+    async with shop(tmp_path) as one:
+        moved(one, (1, 0))
+        first, second = one.instances
+        assert told(await one.observe(bindings=(A,))) == [
+            ("a.example.com", first, True, False),
+            ("a.example.com", second, False, True),
+        ]
+
+
+async def test_what_is_shown_with_two_certificates_on_one_instance_is_ours(tmp_path: Path) -> None:
+    async with shop(tmp_path) as one:
+        one.world.domains[one.domains[0][0]].former.add(one.world.add_certificate(OLD, "other"))
+        assert told(await one.observe(bindings=(A,))) == [("a.example.com", one.instances[0], True, False)]
+
+
 async def test_what_the_settings_say_of_a_flag_stands(tmp_path: Path) -> None:
     async with shop(tmp_path) as one:
         moved(one, (0, 0))
@@ -84,10 +100,10 @@ async def test_a_certificate_of_one_instance_is_not_meant_for_another(tmp_path: 
 
 
 async def test_nothing_more_is_read_where_nothing_is_to_be_learnt(tmp_path: Path) -> None:
-    """All is bound, or is attached; or nothing is stored, and the settings say both instance and flag."""
+    """All is bound where it is listed, or is attached; or nothing is stored, and the settings say all of it."""
     async with shop(tmp_path) as one:
         told = Binding("domain", "a.example.com", one.instances[0], True)
-        await one.observe(bindings=(A, B))
+        await one.observe(bindings=(A.at(one.instances[0]), B.at(one.instances[0])))
         await one.observe()
         assert reads(one) == (0, 2)
         await one.observe(certificate_id=None, name="fresh", bindings=(told,))

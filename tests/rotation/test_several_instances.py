@@ -2,19 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.apig_shop import NEW, OLD, Shop, shop
-from tests.support.values import certificate, day, deployment
+from tests.support.apig_shop import NAMES, NEW, OLD, Shop, shop
+from tests.support.gateways import AUTHORITY, checked
+from tests.support.values import certificate
+from worker.core.bundle import Bundle
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import Failure
-from worker.core.events import outcome_event
 from worker.core.note import Note
-from worker.core.outcome import Report, Timing
-from worker.core.past import Placed, placed_in
+from worker.core.outcome import Report
 from worker.core.proof import Served, Shortfall, unverified
 from worker.core.reporting import STRAYED
 from worker.core.snapshot import Snapshot
@@ -22,6 +23,7 @@ from worker.effort import Effort, spending
 from worker.rotation import Rotator
 from worker.sandbox.world import Fault
 
+MIDDLE = checked(AUTHORITY.issue(NAMES, not_before=datetime.now(UTC).replace(microsecond=0) - timedelta(days=30)))
 LISTED = tuple(Binding("domain", name) for name in ("a.example.com", "b.example.com"))
 
 
@@ -41,12 +43,12 @@ class Lives:
         asked = [one for one in served.bindings if one.name not in served.waiting and one.name in old]
         return [Shortfall(Failure("still_old", "at 127.0.0.1", transient=True), one, one.name) for one in asked]
 
-    async def rotate(self, target: Deployment, *, is_verified: bool = False) -> Report:
+    async def rotate(self, target: Deployment, bundle: Bundle = NEW, *, is_verified: bool = False) -> Report:
         proof = self.verify if is_verified else unverified
         rotator = Rotator({"apig": self.one.gateway}, proof, settle_seconds={"apig": 0})
-        rotator.recall(NEW.leaf, self.notes)
+        rotator.recall(bundle.leaf, self.notes)
         with spending(Effort(keep=self.keep)):
-            return await rotator.rotate(certificate(target), NEW)
+            return await rotator.rotate(certificate(target), bundle)
 
 
 def on_both(one: Shop) -> list[tuple[str, str, int]]:
@@ -60,12 +62,6 @@ def on_both(one: Shop) -> list[tuple[str, str, int]]:
 def bound_by_hand(one: Shop) -> None:
     foreign = one.world.add_certificate(OLD, "from_before")
     one.world.bind(foreign, *(domain for domains in one.domains for domain in domains))
-
-
-def told_by(report: Report) -> Sequence[Placed]:
-    timing = Timing(day(1), day(1), 1.0)
-    told = placed_in(outcome_event(report, "r1", "shop", timing, None, id_source="r1"))
-    return [] if told is None else [told]
 
 
 def moving(_one: Shop) -> Mapping[str, Any]:
@@ -101,42 +97,30 @@ async def test_an_instance_that_was_away_for_a_while_is_not_forgotten(
 
 
 @pytest.mark.parametrize("how", [moving, written, created])
-async def test_an_instance_that_was_given_up_is_known_by_the_outcome(tmp_path: Path, how: Any) -> None:
-    """Also to whoever brings the next certificate: clients there are served the old one."""
+async def test_what_another_certificate_serves_on_one_instance_is_moved_there_too(tmp_path: Path, how: Any) -> None:
+    """Nobody has noted anything of it."""
+    async with shop(tmp_path) as one:
+        bound_by_hand(one)
+        one.world.bind(one.certificate_id, *one.domains[0])
+        assert (await Lives(one).rotate(one.deployment(bindings=LISTED, **how(one)))).outcome == "succeeded"
+        assert [leaf for _, _, leaf in on_both(one)] == [NEW.leaf.serial_number] * 4
+
+
+@pytest.mark.parametrize("status", [403, 500])
+@pytest.mark.parametrize("how", [moving, written, created])
+async def test_an_instance_that_the_renewal_before_did_not_reach_is_not_forgotten(
+    tmp_path: Path, how: Any, status: int
+) -> None:
+    """That may have ended for good, or be overtaken. What is bound to nothing by now was not asked for."""
     async with shop(tmp_path) as one:
         bound_by_hand(one)
         target = one.deployment(bindings=LISTED, **how(one))
-        one.world.faults.append(Fault("attach_domains", status=403, times=500, match=one.instances[1]))
-        past = told_by(await Lives(one).rotate(target))
+        one.world.faults.append(Fault("attach_domains", status=status, times=500, match=one.instances[1]))
+        assert (await Lives(one).rotate(target, MIDDLE)).outcome == "failed"
         one.world.faults.clear()
-        places = [(it.name, it.instance_id) for it in one.world.domains.values()]
-        gone = one.world.domains[list(one.world.domains)[places.index(("b.example.com", one.instances[1]))]]
-        gone.certificate_id = None
-        rotator = Rotator({"apig": one.gateway}, settle_seconds={"apig": 0})
-        report = await rotator.rotate(certificate(target), NEW, past=past)
-        assert report.outcome == "succeeded"
-        assert [(name, leaf == NEW.leaf.serial_number) for name, _, leaf in on_both(one)] == [
-            ("a.example.com", True),
-            ("a.example.com", True),
-            ("b.example.com", True),
-        ], "what is bound to nothing by now was not asked for"
-
-
-@pytest.mark.parametrize("found", [["one"], ["one", "two", None]])
-def test_a_domain_that_may_be_anywhere_stays_so(found: Sequence[str | None]) -> None:
-    """It was bound to nothing first, or is on one instance: nothing is hidden by what is bound."""
-    snapshot = Snapshot({("a.example.com", one): False for one in found})
-    target = deployment(strategy="blue_green", bindings=LISTED)
-    assert snapshot.placed(target) is target
-
-
-async def test_where_all_go_at_once_on_which_instances_they_are_needs_no_note(tmp_path: Path) -> None:
-    """One call writes what both instances serve."""
-    async with shop(tmp_path) as one:
-        one.world.bind(one.certificate_id, *one.domains[1])
-        lives = Lives(one)
-        assert (await lives.rotate(one.deployment(bindings=LISTED, **written(one)))).outcome == "succeeded"
-        assert lives.notes == {}
+        one.world.domains[one.domains[1][1]].certificate_id = None
+        assert (await Lives(one).rotate(target)).outcome == "succeeded"
+        assert [leaf for _, _, leaf in on_both(one)] == [NEW.leaf.serial_number] * 3
 
 
 async def test_what_is_given_another_certificate_on_one_of_them_during_its_proof_is_left_there(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from itertools import chain
 from typing import Any, Final
 
 from worker.core.bundle import Leaf, UsedKey
@@ -17,17 +16,6 @@ _WHOLE_SECOND: Final = timedelta(seconds=1)
 _LATEST: Final = 2
 """Of the renewals that brought the same, beside the first and the very last."""
 _MOST_TAKEN: Final = 8
-_MOST_BEHIND: Final = 1000
-"""As many as an event tells failures."""
-
-
-@dataclass(frozen=True, slots=True)
-class Behind:
-    """A domain that could not be given the leaf on one instance, and may be listed without it."""
-
-    gateway: str
-    name: str
-    instance_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +43,6 @@ class Placed:
     """Of the renewals that brought it before: the first, and the latest."""
     exposed_keys: tuple[str, ...] = ()
     """Public keys whose other half strangers may have, by their SHA-256."""
-    behind: tuple["Behind", ...] = field(default=(), compare=False)
     has_changed: bool = field(default=True, compare=False)
     """False where it was there already."""
 
@@ -91,7 +78,6 @@ class Placed:
             at=before.at if stays else self.at,
             lasts=self.lasts or (before.lasts and before.renewal_id != self.renewal_id),
             earlier=(*earlier[:1], *earlier[1:][-_LATEST:]),
-            behind=tuple(dict.fromkeys((*before.behind, *self.behind)))[-_MOST_BEHIND:],
         )
 
     def has_taken(self, other: "Placed") -> bool:
@@ -127,7 +113,6 @@ def placed_in(event: Mapping[str, Any]) -> Placed | None:
         went_back,
         lasts,
         exposed_keys=_texts(told.get("exposed_keys")),
-        behind=tuple(chain.from_iterable(map(_behind, deployments))),
         has_changed=any(map(_has_changed, deployments)),
     )
 
@@ -239,15 +224,6 @@ def _taken(deployments: Sequence[Mapping[str, Any]]) -> Iterator[Previous]:
         previous = one.get("previous")
         if one.get("replaced") and isinstance(previous, dict):
             yield Previous(_text(previous.get("serial_number")), moment(previous.get("not_after")))
-
-
-def _behind(deployment: Mapping[str, Any]) -> Iterator[Behind]:
-    gateway, failures = _text(deployment.get("gateway")), deployment.get("failures")
-    for one in failures if isinstance(failures, list) else ():
-        if isinstance(one, dict) and one.get("kind") == "domain":
-            name, instance_id = _text(one.get("name")), _text(one.get("instance_id"))
-            if gateway is not None and name is not None and instance_id is not None:
-                yield Behind(gateway, name, instance_id)
 
 
 def _texts(value: object) -> tuple[str, ...]:

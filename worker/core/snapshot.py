@@ -1,10 +1,8 @@
 """What a deployment was like before a renewal's first change to it, as its later attempts need to know."""
 
-from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import chain
 from typing import Final
 
 from worker.core.deployment import Binding, Deployment
@@ -75,19 +73,6 @@ class Snapshot:
     def certificates(self) -> frozenset[str]:
         """Ids of the stored certificates that bindings have moved from."""
         return frozenset(one.certificate_id for one in self.origins.values() if one.certificate_id is not None)
-
-    def placed(self, deployment: Deployment) -> Deployment:
-        """With domains that are listed without their instance on each of the several where this renewal found them.
-
-        One instance that has the renewed certificate would hide another that has not.
-        """
-        if not self.flags or deployment.bindings is None:
-            return deployment
-        found = defaultdict[str, list[str | None]](list)
-        for name, instance_id in self.flags:
-            found[name].append(instance_id)
-        bindings = tuple(chain.from_iterable(_spelled_out(one, found.get(one.name, ())) for one in deployment.bindings))
-        return deployment if len(bindings) == len(deployment.bindings) else replace(deployment, bindings=bindings)
 
     def with_plan(self, todo: Plan, reach: Reach | None = None, *, has_client_ca: bool = False) -> "Snapshot":
         """Also what a plan knows that was made before its change."""
@@ -237,11 +222,11 @@ class Snapshot:
 def is_at_risk(snapshot: Snapshot, deployment: Deployment, todo: Plan, *, is_kept: bool = False) -> bool:
     """Whether the plan changes something of which nothing but the snapshot tells how it was.
 
-    That is where bindings have moved from; what is to come back in its own place, where `is_kept`; a client CA; flags;
-    and on which instances a domain was that is listed without one.
+    That is where bindings have moved from; what is to come back in its own place, where `is_kept`; a client CA; and
+    flags.
     """
     replacement = todo.replacement
-    if todo.waves or _is_spread(deployment, todo):
+    if todo.waves:
         return True
     if todo.is_nothing or isinstance(replacement, Keep):
         return False
@@ -262,20 +247,6 @@ def is_with_client_ca(deployment: Deployment, todo: Plan) -> bool:
             return deployment.trusted_root_ca is not None
         case _:
             return False
-
-
-def _is_spread(deployment: Deployment, todo: Plan) -> bool:
-    """Whether domains that are listed without their instance are bound on several, where the others may come later."""
-    listed = {one.name for one in deployment.bindings or () if one.instance_id is None}
-    is_new = isinstance(todo.replacement, Create)
-    came = (one for one in todo.attach if one.instance_id is not None and (is_new or one in todo.back_to))
-    return any(times > 1 for times in Counter(one.name for one in came if one.name in listed).values())
-
-
-def _spelled_out(binding: Binding, found: Sequence[str | None]) -> Sequence[Binding]:
-    """`found`: its instances; None where it was bound to nothing, and may be on every one."""
-    is_somewhere = binding.kind == "domain" and binding.instance_id is None and len(found) > 1 and None not in found
-    return [binding.at(one) for one in found] if is_somewhere else [binding]
 
 
 def _is_pinned(deployment: Deployment) -> bool:

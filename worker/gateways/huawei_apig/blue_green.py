@@ -9,11 +9,10 @@ from typing import Final
 
 from worker.core.bundle import Leaf
 from worker.core.deployment import Binding, Deployment
-from worker.core.errors import PermanentError
 from worker.core.planning import Bound, Observed, Stored, age_of
 from worker.core.uploads import base_name, fingerprint_in
 from worker.gateways.huawei_apig.client import ApigClient
-from worker.gateways.huawei_apig.observing import Rows, covering
+from worker.gateways.huawei_apig.observing import Rows, covering, unless_gone
 from worker.gateways.huawei_apig.wire import BoundDomain
 from worker.gateways.together import both, together
 from worker.in_parts import in_parts
@@ -79,13 +78,17 @@ async def _holders(client: ApigClient, ids: Iterable[str]) -> Sequence[_Holder]:
 
 
 async def _holder(client: ApigClient, certificate_id: str) -> _Holder | None:
-    try:
-        shown, rows = await both(client.show(certificate_id), client.bound_domains(certificate_id))
-    except PermanentError as error:
-        if error.reason != "not_found":
-            raise
+    found = await unless_gone(both(client.show(certificate_id), client.bound_domains(certificate_id)))
+    return None if found is None else _Holder(found[0].stored(), Rows(found[1]))
+
+
+async def _other(client: ApigClient, certificate_id: str, missing: Sequence[Binding]) -> _Holder | None:
+    """None where nothing that is looked for is bound to it."""
+    rows = Rows(await unless_gone(client.bound_domains(certificate_id)) or ())
+    if not any(rows.about(one) for one in missing):
         return None
-    return _Holder(shown.stored(), Rows(rows))
+    shown = await unless_gone(client.show(certificate_id))
+    return None if shown is None else _Holder(shown.stored(), rows)
 
 
 async def _foreign(
@@ -93,9 +96,10 @@ async def _foreign(
 ) -> Sequence[_Holder]:
     """Other certificates that listed domains are bound to: what they go back to, if the new one turns out bad.
 
-    Costs nothing while all that is listed is bound to the deployment's own, and has not come from others: those are
-    read in any case. Else one list of all, and the domains of each certificate whose names cover one that is looked
-    for, one after another, until each is found.
+    Costs nothing while all that is listed is listed with its instance, bound to the deployment's own, and has not come
+    from others: those are read in any case. Else one list of all, and the domains of each certificate whose names cover
+    one that is looked for, one after another, until each is found. One without an instance may be on several: for it
+    all of them are read.
     """
     known = {one.stored.certificate_id for one in own}
     found = list(await _holders(client, [one for one in before if bindings and one not in known]))
@@ -106,8 +110,8 @@ async def _foreign(
     for certificate in await client.listed() if missing else ():
         if certificate.id in known or not certificate.may_serve(covering(missing)):
             continue
-        other = await _holder(client, certificate.id)
-        if other is not None and any(other.rows.about(one) for one in missing):
+        other = await _other(client, certificate.id, missing)
+        if other is not None:
             found.append(other)
             missing = _left(missing, other)
     return found
@@ -119,7 +123,8 @@ def _left(missing: Sequence[Binding], holder: _Holder) -> Sequence[Binding]:
 
 
 def _missing(bindings: Sequence[Binding], own: Sequence[_Holder]) -> Sequence[Binding]:
-    return [one for one in bindings if not any(holder.rows.about(one) for holder in own)]
+    """One without an instance may be bound to others on other instances."""
+    return [one for one in bindings if one.instance_id is None or not any(holder.rows.about(one) for holder in own)]
 
 
 async def _bound(deployment: Deployment, holders: Sequence[_Holder]) -> Sequence[Bound]:

@@ -1,10 +1,10 @@
 """Reading what an `in_place` deployment has: its stored certificate, and every domain bound to it."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
-from typing import Final
+from typing import Final, TypeVar
 
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import PermanentError
@@ -14,6 +14,7 @@ from worker.gateways.huawei_apig.wire import BoundDomain, Certificate
 from worker.gateways.together import both
 from worker.in_parts import in_parts
 
+T = TypeVar("T")
 _MOST_ASKED: Final = 20
 """Certificates whose domains are listed to learn when the first of what is served ends."""
 
@@ -104,10 +105,10 @@ async def _stored_and_bound(
 async def _elsewhere(client: ApigClient, stored: Stored | None, missing: Sequence[Binding]) -> Mapping[str, Rows]:
     """Where listed domains that are not bound to `stored` are bound to other certificates (by id), with which flags.
 
-    Costs nothing while all that is listed is bound to `stored`. Else one list of all certificates, and one of the
-    domains of each other certificate whose names cover one that is looked for: one after another, until each is found.
-    One without an instance may be bound on several: for it all of them are read. Where nothing is stored yet there is
-    no way back, and what is listed with its instance and its flag is not looked for.
+    Costs nothing while all that is listed is listed with its instance, and bound to `stored`. Else one list of all
+    certificates, and one of the domains of each other certificate whose names cover one that is looked for: one after
+    another, until each is found. One without an instance may be bound on several: for it all of them are read. Where
+    nothing is stored yet there is no way back, and what is listed with its instance and its flag is not looked for.
     """
     found = dict[str, Rows]()
     is_told = stored is None
@@ -142,13 +143,17 @@ def covering(bindings: Sequence[Binding]) -> frozenset[str]:
 
 
 async def _bound_domains(client: ApigClient, certificate_id: str) -> Sequence[BoundDomain]:
-    """None of a certificate that was deleted meanwhile."""
+    return await unless_gone(client.bound_domains(certificate_id)) or ()
+
+
+async def unless_gone(reading: Awaitable[T]) -> T | None:
+    """None where the certificate was deleted meanwhile."""
     try:
-        return await client.bound_domains(certificate_id)
+        return await reading
     except PermanentError as error:
         if error.reason != "not_found":
             raise
-        return ()
+        return None
 
 
 def _bound(row: BoundDomain, stored: Stored | None) -> Bound:
@@ -163,21 +168,23 @@ def _within(binding: Binding, stored: Stored | None) -> Binding:
 
 
 def _missing(bindings: Sequence[Binding], stored: Stored | None, known: Rows) -> Sequence[Binding]:
-    return [_within(one, stored) for one in bindings if not known.about(one)]
+    """One without an instance may be bound to others on other instances."""
+    scoped = (_within(one, stored) for one in bindings)
+    return [one for one in scoped if one.instance_id is None or not known.about(one)]
 
 
 def _as_it_is(binding: Binding, stored: Stored | None, rows: Rows, elsewhere: Mapping[str, Rows]) -> Sequence[Bound]:
     """A listed domain as it is.
 
-    One listed without an instance means those where it is bound already, to `stored` or else to another certificate;
-    else the instance that the certificate is limited to; else every instance. So nothing is attached where nobody asked
-    for it.
+    One listed without an instance means those where it is bound already, to `stored` or to another certificate; else
+    the instance that the certificate is limited to; else every instance. So nothing is attached where nobody asked for
+    it.
     """
-    if ours := rows.about(binding):
-        return [_at(binding, row, stored) for row in ours]
     scoped = _within(binding, stored)
-    others = [(one, row) for one, found in elsewhere.items() for row in found.about(scoped)]
-    return [_at(scoped, row, None, (one,)) for one, row in others] or [Bound(scoped, None)]
+    ours = {row.instance_id: _at(binding, row, stored) for row in rows.about(binding)}
+    others = ((one, row) for one, found in elsewhere.items() for row in found.about(scoped))
+    theirs = [_at(scoped, row, None, (one,)) for one, row in others if row.instance_id not in ours]
+    return [*ours.values(), *theirs] or [Bound(scoped, None)]
 
 
 def _at(binding: Binding, row: BoundDomain, stored: Stored | None, others: Sequence[str] = ()) -> Bound:
