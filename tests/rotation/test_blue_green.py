@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.gateways import AUTHORITY, apig, checked
+from worker.core.bundle import Bundle
 from worker.core.deployment import Binding, Certificate, Deployment
 from worker.core.errors import Failure
 from worker.core.outcome import DeploymentReport, Report
@@ -68,10 +69,10 @@ class Stage:
         [report] = (await self.report(**overrides)).deployments
         return report
 
-    async def report(self, **overrides: Any) -> Report:
+    async def report(self, bundle: Bundle = NEW, **overrides: Any) -> Report:
         claimed = frozenset(("apig", one) for one in self.claimed)
         rotator = Rotator({"apig": self.gateway}, verify=self.eyes, settle_seconds={"apig": 0}, claimed=claimed)
-        return await rotator.rotate(Certificate("shop", [self.deployment(**overrides)]), NEW)
+        return await rotator.rotate(Certificate("shop", [self.deployment(**overrides)]), bundle)
 
     def bound(self) -> Mapping[str, int]:
         """How many domains are bound to each stored certificate, by name."""

@@ -209,11 +209,14 @@ def _serving(observed: Observed) -> Sequence[Stored]:
 
 
 def _newer(observed: Observed, leaf: Leaf, urgency: Urgency) -> Stored | None:
-    """A newer certificate of the deployment's own that is its latest, or serves any of its bindings."""
-    own = {one.certificate_id for one in _own(observed)}
-    serving = [one for one in _serving(observed) if one.certificate_id in own]
+    """A newer certificate of the deployment's own that is its latest, or that any of its bindings is shown with.
+
+    Some clouds show a binding with all that it was ever attached to.
+    """
     latest = [] if observed.stored is None else [observed.stored]
-    return next((one for one in (*latest, *serving) if supersedes(one, leaf, urgency)), None)
+    shown = {one.certificate_id for one in _serving(observed)}.union(*(one.others for one in observed.bound))
+    there = (one for one in _own(observed) if one.certificate_id in shown)
+    return next((one for one in (*latest, *there) if supersedes(one, leaf, urgency)), None)
 
 
 def _others(observed: Observed, green: Stored | None) -> Sequence[Stored]:
