@@ -32,7 +32,7 @@ from worker.intake import Intake
 from worker.notifying import ServiceManager, Watchdog, WorkerSample
 from worker.reloading import Background, Beside, Reloading
 from worker.retiring import Retiring, keeping
-from worker.rotation import Rotator, Unwatched, Watcher
+from worker.rotation import Rotator
 from worker.settings import Settings
 from worker.settings.resolve import lineages
 from worker.shielding import Shielding, judge_of, judge_of_today
@@ -40,6 +40,7 @@ from worker.substitute import Substitute
 from worker.sweep import Sweeper, Sweeping
 from worker.telemetry import Metrics
 from worker.tracing import UNTRACED, Tracing
+from worker.under_way import Unwatched, Watcher
 from worker.wall_clock import utc_now
 from worker.web.server import GatewayState, Health, serving
 

@@ -40,15 +40,17 @@ class Work:
     """Whether that certificate is there by now."""
     closing: int = 0
     """Of the calls, those that follow the last attach."""
+    goes_back: bool = False
+    """What has turned out bad: its bindings are those that return."""
     _sent: int = field(init=False)
     """What its rotation had sent when a binding was last heard of."""
 
     def __post_init__(self) -> None:
         self._sent = self.effort.calls
 
-    def heard(self, result: BindingResult) -> None:
-        """One binding has moved, or could not; or has gone back."""
-        self.left += 1 if result.state == "rolled_back" else -1
+    def heard(self, _result: BindingResult) -> None:
+        """One binding has moved, forth or back, or could not."""
+        self.left -= 1
         self._sent = self.effort.calls
 
     @property
@@ -77,7 +79,8 @@ def stand(gateway: str, account: Account, work: Work | None) -> Mapping[str, obj
     is_estimated = refusal is None or refusal.is_throttling
     told: dict[str, object] = {"gateway": gateway, "is_planned": work is not None}
     if work is not None:
-        told |= {"bindings": work.left, "seconds": round(work.seconds_left(), 1) if is_estimated else None}
+        told |= {"goes_back": work.goes_back, "bindings": work.left}
+        told |= {"seconds": round(work.seconds_left(), 1) if is_estimated else None}
     told["held_seconds"] = round(account.held_for, 1)
     if refusal is not None:
         told |= {"refused_operation": refusal.operation, "refused_reason": refusal.reason}
@@ -143,14 +146,14 @@ class Forecast:
     """By gateway: a renewal was last sent away from there, to come again."""
 
     @contextmanager
-    def of(self, gateway: Gateway, deployment: Deployment, todo: Plan) -> Iterator[Work]:
+    def of(self, gateway: Gateway, deployment: Deployment, todo: Plan, *, goes_back: bool = False) -> Iterator[Work]:
         """Carry the plan out inside the block."""
         beside = self._works.setdefault(deployment.gateway, set())
         size = len(todo.attach)
         replaces = isinstance(todo.replacement, Create | Modify)
         calls = gateway.calls(deployment, todo)
         work = Work(gateway.account, len(calls), size, size, beside, replaces, current_effort())
-        work.closing = _closing(calls, todo)
+        work.closing, work.goes_back = _closing(calls, todo), goes_back
         self._put_off.pop(deployment.gateway, None)  # it lets itself be asked again
         with _under_way(work):
             yield work

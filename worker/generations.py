@@ -18,13 +18,14 @@ from worker.gateways.asking import Asking
 from worker.gateways.base import Gateway
 from worker.intake import Intake
 from worker.limits import Limits
-from worker.rotation import Rotator, Unwatched, Watcher
+from worker.rotation import Rotator
 from worker.settings import Settings
 from worker.settings.changes import Stamps, stamps_of
 from worker.settings.gateways import Gateway as GatewaySettings
 from worker.settings.resolve import claims_in
 from worker.telemetry import Metrics
 from worker.trust.vault import LONGEST_ANSWER, Vault, open_vault
+from worker.under_way import Unwatched, Watcher
 from worker.verification import Probing
 from worker.wall_clock import utc_now
 

@@ -2,12 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 import structlog
 
+from worker.core import way_back
 from worker.core.bundle import Bundle
 from worker.core.deployment import Binding
 from worker.core.errors import Failure, RotationError
@@ -73,6 +75,8 @@ class WayBack:
     urgency: Urgency = ORDINARY
     looks: Callable[[Served], Awaitable[bool | None]] = unlooked
     """Whether clients are served again what they were before; None where nobody is asked."""
+    under_way: Callable[[Plan], AbstractContextManager[object]] = nullcontext
+    """Inside its block what goes back is under way, for whoever looks on."""
 
     async def taken(self, done: Progress, shortfalls: Sequence[Shortfall]) -> tuple[DeploymentReport, str]:
         """Everything that this renewal moved goes back to where it was; the report says what did.
@@ -85,14 +89,16 @@ class WayBack:
         if self.urgency.is_key_exposed:
             return self._left(done, shortfalls, KEY_EXPOSED)
         if settling.deployment.moves and self._is_begun(todo, moved):
-            await self._condemned(todo, moved, shortfalls)
-            return await self._moved_back(done, shortfalls), ""
+            with self.under_way(way_back.of_bindings(done)):
+                await self._condemned(todo, moved, shortfalls)
+                return await self._moved_back(done, shortfalls), ""
         if done.is_written_at(settling.deployment) and done.stored is not None:
             last = await self._last_good(todo)
             if isinstance(last, str):
                 return self._left(done, shortfalls, f"{NOTHING_BACK}: {last}")
-            await self._condemned(todo, moved, shortfalls)
-            return await self._written_back(done, done.stored, last, shortfalls), ""
+            with self.under_way(way_back.of_material(done, done.stored, is_written=_is_back(todo))):
+                await self._condemned(todo, moved, shortfalls)
+                return await self._written_back(done, done.stored, last, shortfalls), ""
         return self._left(done, shortfalls, self._why_not(todo, moved))
 
     def _is_begun(self, todo: Plan, moved: Sequence[Binding]) -> bool:
@@ -158,8 +164,6 @@ class WayBack:
         old: Stored | None,
         failure: Failure | None,
     ) -> DeploymentReport:
-        for one in returned:
-            self.heard(one)
         by_binding = {one.binding: one for one in returned}
         results = tuple(_with_first_failure(by_binding.get(one.binding, one), one) for one in done.results)
         report = replace(done, results=results).reported(self.settling.deployment)
@@ -206,6 +210,7 @@ class WayBack:
         here = [one for one in done.moved if one not in strayed]
         results, of_old = list(self._stuck(todo, here)), defaultdict[Stored | None, list[Binding]](list)
         results += [BindingResult(one, "failed", STRAYED) for one in done.moved if one in strayed]
+        self._heard(results)
         for one in here:
             if self._leads_from(todo, one):
                 of_old[back_to[one].stored].append(one)
@@ -238,10 +243,19 @@ class WayBack:
     ) -> Sequence[BindingResult]:
         gateway = self.settling.gateway
         if old is not None:
-            return await attached(gateway, self.settling.deployment, old, bindings, None)
+            return await attached(gateway, self.settling.deployment, old, bindings, None, self._answered)
         if bad is not None:
-            return await detached(gateway, bad, bindings)
+            return await detached(gateway, bad, bindings, self._answered)
         return [BindingResult(one, "unchanged") for one in bindings]
+
+    def _heard(self, results: Sequence[BindingResult]) -> None:
+        for one in results:
+            self.heard(one)
+
+    def _answered(self, result: BindingResult) -> None:
+        """What the gateway accepts counts as back, for whoever looks on; reading is what tells in the end."""
+        is_failed = result.state == "failed"
+        self.heard(result if is_failed else BindingResult(result.binding, ROLLED_BACK))
 
     def _stuck(self, todo: Plan, moved: Sequence[Binding]) -> Iterator[BindingResult]:
         for one in moved:
@@ -275,8 +289,7 @@ class WayBack:
         def judge(results: Sequence[BindingResult], observed: Observed) -> tuple[BindingResult, ...]:
             return confirmed(results, observed, last.leaf)
 
-        own = [one for one in done.good if one not in todo.back_to]
-        answered = await attached(gateway, deployment, stored, own, last)
+        answered = await attached(gateway, deployment, stored, way_back.own_in(done), last, self._answered)
         shown = await self.settling.settled(answered, judge)
         back = [one if one.state == "failed" else BindingResult(one.binding, ROLLED_BACK) for one in shown]
         return [*back, *await self._of_newcomers(done, stored)], None
@@ -284,19 +297,19 @@ class WayBack:
     async def _of_newcomers(self, done: Progress, stored: Stored) -> Sequence[BindingResult]:
         """What this renewal has bound there first: the old material in its place is not what it had before."""
         gateway, back_to = self.settling.gateway, done.todo.back_to
-        returned = frozenset(done.todo.returned)
-        came = [one for one in done.moved if one not in returned]
+        came = way_back.newcomers_in(done)
         loose = [one for one in came if back_to[one].stored is None]
         results = [BindingResult(one, "failed", _ELSEWHERE) for one in came if back_to[one].stored is not None]
         if not gateway.detaches:
-            return [*results, *(BindingResult(one, "failed", _NOT_HERE) for one in loose)]
-        if not loose:
+            results += [BindingResult(one, "failed", _NOT_HERE) for one in loose]
+        self._heard(results)
+        if not gateway.detaches or not loose:
             return results
 
         def judge(results: Sequence[BindingResult], observed: Observed) -> tuple[BindingResult, ...]:
             return put_back(results, observed, back_to)
 
-        answered = await detached(gateway, stored, loose)
+        answered = await detached(gateway, stored, loose, self._answered)
         return [*results, *await self.settling.settled(tuple(answered), judge)]
 
 

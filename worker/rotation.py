@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial, reduce
-from typing import Final, Protocol, assert_never
+from typing import Final, assert_never
 
 import structlog
 
@@ -15,7 +15,7 @@ from worker.core.bundle import Bundle, Leaf
 from worker.core.covering import check_listed
 from worker.core.deployment import Binding, Certificate, Deployment
 from worker.core.errors import Failure, RefusedError, RotationError
-from worker.core.outcome import BindingResult, DeploymentReport, Report
+from worker.core.outcome import DeploymentReport, Report
 from worker.core.past import Placed
 from worker.core.planning import Modify, Plan, Superseded
 from worker.core.progress import Progress
@@ -30,7 +30,7 @@ from worker.core.waiting import Gate, Step, at_once, is_superseded
 from worker.effort import current_effort, spending
 from worker.expiry_lookup import with_expiry
 from worker.forecast import Forecast, Work, stand
-from worker.gateways.base import Gateway, OnResult
+from worker.gateways.base import Gateway
 from worker.gateways.together import together
 from worker.going_back import WayBack, unkept
 from worker.in_parts import give_way
@@ -40,26 +40,11 @@ from worker.proving import Carried, Proving, crashed
 from worker.reminding import reminding
 from worker.settling import Settling
 from worker.snapshots import Snapshots
+from worker.under_way import UnderWay, Unwatched, Watcher
 from worker.wall_clock import utc_now
 
 _log = structlog.get_logger()
 NOT_KEPT: Final = "previous_not_kept"
-
-
-class Watcher(Protocol):
-    """Hears how a rotation gets on, for progress bars and tables."""
-
-    def planned(self, deployment: Deployment, work: Work) -> None: ...
-
-    def bound(self, deployment: Deployment, result: BindingResult) -> None: ...
-
-
-class Unwatched:
-    """Nobody looks."""
-
-    def planned(self, deployment: Deployment, work: Work) -> None: ...
-
-    def bound(self, deployment: Deployment, result: BindingResult) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,23 +252,17 @@ class Rotator:
         if not todo.bad:
             with current_effort().queueing():  # a broker that takes no note is no standstill of the gateway's
                 await self._snapshots.keep(deployment, proving.leaf, todo, noted, is_kept=is_kept)
-        gateway = self._gateway(deployment)
-        with self.forecast.of(gateway, deployment, todo) as work:
-            self._tell(deployment, todo, work)
-
-            def heard(result: BindingResult) -> None:
-                work.heard(result)
-                self.watcher.bound(deployment, result)
-
+        under_way = UnderWay(self._gateway(deployment), deployment, self.forecast, self.watcher)
+        with under_way.along(todo) as work:
+            _tell(deployment, todo, work)
             proven = self._snapshots.proven(deployment, proving.leaf, todo)
             begun = Progress(todo, reach=reach, has_looked=has_looked, proven=proven)
-            carrying = self._carrying(deployment, begun, proving, heard)
-            so_far = self._snapshots.so_far(deployment, proving.leaf, lambda: carrying.progress)
+            carrying = self._carrying(deployment, begun, proving, under_way)
             work.is_stored = lambda: carrying.progress.stored is not None
-            with reminding(lambda: stand(deployment.gateway, work.account, work)), so_far:
+            with self._snapshots.so_far(deployment, proving.leaf, lambda: carrying.progress):
                 return await proving.forth(carrying), carrying
 
-    def _carrying(self, deployment: Deployment, begun: Progress, proving: Proving, heard: OnResult) -> Carrying:
+    def _carrying(self, deployment: Deployment, begun: Progress, proving: Proving, under_way: UnderWay) -> Carrying:
         name, seconds = proving.certificate.name, self.settle_seconds.get(deployment.gateway, 15.0)
         # What the platform renewed itself is another certificate than the message may bring for other deployments.
         leaf = None if deployment.strategy == "rebind" else proving.leaf
@@ -291,7 +270,8 @@ class Rotator:
         last_good = partial(self.kept[name].last, name) if name in self.kept else unkept
         condemn = partial(self._condemn, deployment, proving.leaf)
         looks = LookingBack(self.verify, self.asked, proving.certificate, deployment, proving.steps, proving.leaf)
-        way = WayBack(settling, last_good, condemn, heard, self.utc_now, proving.urgency, looks)
+        heard, back = under_way.heard, partial(under_way.along, goes_back=True)
+        way = WayBack(settling, last_good, condemn, heard, self.utc_now, proving.urgency, looks, back)
         return Carrying(settling, proving.bundle, proving, way, heard, begun)
 
     async def _condemn(
@@ -312,21 +292,6 @@ class Rotator:
             return replace(report, warnings=(*report.warnings, NOT_KEPT))
         return report
 
-    def _tell(self, deployment: Deployment, todo: Plan, work: Work) -> None:
-        self.watcher.planned(deployment, work)
-        if not todo.is_nothing:
-            seconds = round(work.seconds_left(), 1)
-            _log.info(
-                "rotation.planned",
-                gateway=deployment.gateway,
-                strategy=deployment.strategy,
-                bindings=work.bindings,
-                calls=work.calls,
-                seconds=seconds,
-            )
-        if todo.is_canary_asked is False:
-            _log.warning("canary.unproven", gateway=deployment.gateway, bindings=len(todo.rounds[0]))
-
 
 def _is_looked_at(todo: Plan, *, is_kept: bool) -> bool:
     """Whether it is about to make its first change, and that may have to go back."""
@@ -339,3 +304,18 @@ def _refuse_uncovered(steps: Sequence[Step]) -> None:
     for step in steps:
         if isinstance(step, RefusedError) and step.reason == "name_not_covered":
             raise step
+
+
+def _tell(deployment: Deployment, todo: Plan, work: Work) -> None:
+    if not todo.is_nothing:
+        seconds = round(work.seconds_left(), 1)
+        _log.info(
+            "rotation.planned",
+            gateway=deployment.gateway,
+            strategy=deployment.strategy,
+            bindings=work.bindings,
+            calls=work.calls,
+            seconds=seconds,
+        )
+    if todo.is_canary_asked is False:
+        _log.warning("canary.unproven", gateway=deployment.gateway, bindings=len(todo.rounds[0]))

@@ -44,10 +44,14 @@ async def attached(
     return tuple(await gateway.attach(deployment, to, bindings, bundle, heard)) if bindings else ()
 
 
-async def detached(gateway: Gateway, stored: Stored, bindings: Sequence[Binding]) -> Sequence[BindingResult]:
+async def detached(
+    gateway: Gateway, stored: Stored, bindings: Sequence[Binding], on_result: OnResult = unheard
+) -> Sequence[BindingResult]:
     """As the gateway answers; each that succeeds is booked to the effort."""
     results = await gateway.detach(stored, bindings)
-    current_effort().changes += sum(one.state != "failed" for one in results)
+    for one in results:
+        current_effort().changes += one.state != "failed"
+        on_result(one)
     return results
 
 

@@ -64,15 +64,6 @@ def test_how_far_it_got_is_told_of_what_was_cut_short(capsys: pytest.CaptureFixt
     assert capsys.readouterr().err.splitlines() == ["rows: 0/4", "rows: 1/4, 1 good, a moment"]
 
 
-def test_what_goes_back_is_to_be_done_again(capsys: pytest.CaptureFixture[str]) -> None:
-    async def work(part: Part) -> None:
-        part.ended("good")
-        part.undone("good")
-        assert (part.done, part.told_counts) == (0, "")
-
-    lines(capsys, work)
-
-
 def test_a_name_cannot_steer_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     async def scenario() -> None:
         async with progress() as shown:

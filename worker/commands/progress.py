@@ -47,11 +47,6 @@ class Part:
         self.counts[how] += 1
         self.show(self)
 
-    def undone(self, how: str) -> None:
-        """One that had ended so has to be done again, or goes back."""
-        self.counts[how] -= 1
-        self.show(self)
-
     def is_now(self, hows: Iterable[str]) -> None:
         """All that have ended so far."""
         self.counts = Counter(hows)

@@ -84,21 +84,18 @@ async def _rotate(settings: Settings, args: argparse.Namespace, named: Material 
 
 @dataclass(frozen=True, slots=True)
 class _Watching:
-    """One part a deployment."""
+    """One part a deployment, and another one for what goes back there."""
 
     shown: Shown
     parts: dict[str, Part] = field(default_factory=dict)
 
     def planned(self, deployment: Deployment, work: Work) -> None:
-        name = f"{deployment.gateway} ({deployment.strategy})"
+        way = ", back" if work.goes_back else ""
+        name = f"{deployment.gateway} ({deployment.strategy}){way}"
         self.parts[deployment.key] = self.shown.part(name, work.bindings, lambda _part: _seconds_left(work))
 
     def bound(self, deployment: Deployment, result: BindingResult) -> None:
-        part = self.parts[deployment.key]
-        if result.state == "rolled_back":
-            part.undone("attached")
-        else:
-            part.ended(result.state)
+        self.parts[deployment.key].ended(result.state.replace("_", " "))
 
 
 def _seconds_left(work: Work) -> float | None:

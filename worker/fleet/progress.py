@@ -12,7 +12,7 @@ from worker.core.outcome import BindingResult
 from worker.effort import Effort
 from worker.fleet.values import Phase, Running, Step
 from worker.forecast import Work
-from worker.rotation import Unwatched, Watcher
+from worker.under_way import Unwatched, Watcher
 
 _AT_ONCE: Final = 16
 """Rotations looked at in one go; those that are estimated one by one, where a thousand are under way."""
@@ -26,12 +26,11 @@ class _Part:
 
     work: Work
     failed: int = 0
-    goes_back: bool = False
 
     @property
     def phase(self) -> Phase:
         work = self.work
-        if self.goes_back:
+        if work.goes_back:
             return "rolling back"
         if not work.left:
             return "verifying"
@@ -123,7 +122,6 @@ class RunningRotations:
         part = None if rotation is None else rotation.parts.get(deployment.key)
         if rotation is not None and part is not None:
             part.failed += result.state == "failed"
-            part.goes_back |= result.state == "rolled_back"
             self.moved(rotation.certificate.name)
 
     def _of(self, deployment: Deployment) -> _Rotation | None:

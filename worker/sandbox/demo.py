@@ -52,13 +52,12 @@ class Board:
     certificate_of: Mapping[str, str]
     """By deployment key."""
 
-    def planned(self, deployment: Deployment, _work: Work) -> None:
-        self.lines[self.certificate_of[deployment.key]].state = "rotating"
+    def planned(self, deployment: Deployment, work: Work) -> None:
+        self.lines[self.certificate_of[deployment.key]].state = "going back" if work.goes_back else "rotating"
 
     def bound(self, deployment: Deployment, result: BindingResult) -> None:
-        line, is_back = self.lines[self.certificate_of[deployment.key]], result.state == "rolled_back"
-        line.handled += -1 if is_back else result.state != "failed"
-        line.state = "going back" if is_back else line.state
+        line = self.lines[self.certificate_of[deployment.key]]
+        line.handled += -1 if result.state == "rolled_back" else result.state != "failed"
 
     def ended(self, event: Mapping[str, Any]) -> None:
         line = self.lines[event["subject"]]

@@ -1,0 +1,37 @@
+"""What goes back, as a plan of its own: so its calls are counted as those of the way forth are."""
+
+from collections.abc import Sequence
+
+from worker.core.deployment import Binding
+from worker.core.planning import Keep, Modify, Plan, Stored, UploadEach
+from worker.core.progress import Progress
+
+
+def of_bindings(done: Progress) -> Plan:
+    """What has moved goes to where it was, for most of it the same; what it had moved to is deleted.
+
+    In a first wave nothing goes: what somebody else has moved meanwhile is looked for before.
+    """
+    moved, bad = done.moved, done.stored
+    places = (done.todo.back_to[one].stored for one in moved)
+    to = next((one for one in places if one is not None), bad)
+    retire = () if bad is None else (bad,)
+    replacement = UploadEach() if to is None else Keep(to)
+    return Plan(replacement, moved, (), retire, waves=(0, len(moved)), seen=done.todo.seen)
+
+
+def of_material(done: Progress, bad: Stored, *, is_written: bool) -> Plan:
+    """The last good one takes the place of `bad`, or has it already (`is_written`), and is attached again."""
+    replacement = Keep(bad) if is_written else Modify(bad)
+    return Plan(replacement, (*own_in(done), *newcomers_in(done)), (), seen=done.todo.seen)
+
+
+def own_in(done: Progress) -> Sequence[Binding]:
+    """What was bound to the deployment's own certificate before, too."""
+    return [one for one in done.good if one not in done.todo.back_to]
+
+
+def newcomers_in(done: Progress) -> Sequence[Binding]:
+    """What this renewal has bound there first, and is not back yet."""
+    returned = frozenset(done.todo.returned)
+    return [one for one in done.moved if one not in returned]
