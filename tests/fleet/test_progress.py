@@ -20,8 +20,8 @@ from worker.forecast import Work
 TWO = (deployment(), deployment(gateway="other", certificate_id="c2"))
 
 
-def work(bindings: int = 2, *, replaces: bool = True) -> Work:
-    one = Work(FakeGateway(stored(), {}), 4, bindings, bindings, set(), replaces)
+def work(bindings: int = 2, *, replaces: bool = True, goes_back: bool = False) -> Work:
+    one = Work(FakeGateway(stored(), {}), 4, bindings, bindings, set(), replaces, goes_back=goes_back)
     one.beside.add(one)
     return one
 
@@ -58,8 +58,11 @@ def test_a_rotation_is_shown_step_by_step() -> None:
         progress.bound(TWO[0], result("failed", "b.example.com"))
         phases.append(now().phase)
         assert (now().done, now().failed, now().calls) == (2, 1, 2)
-        progress.bound(TWO[0], result("rolled_back"))
-        assert [one.phase for one in now().steps] == ["rolling back", "verifying"]
+        progress.planned(TWO[0], work(3, goes_back=True))
+        assert [(one.phase, one.done, one.total) for one in now().steps] == [
+            ("rolling back", 0, 3),
+            ("verifying", 0, 0),
+        ]
         assert (now().attempt, now().is_urgent, now().renewal_id) == (3, True, "r1")
         assert "shop" in progress
     assert phases == ["queueing", "observing", "replacing", "attaching", "verifying"]

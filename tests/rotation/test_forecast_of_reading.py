@@ -74,13 +74,6 @@ def test_what_was_read_back_is_not_waited_for_again() -> None:
         assert left == [3, 2, 1, 1, 1], "some of them may be another deployment's"
 
 
-def test_where_nothing_is_to_be_attached_what_goes_back_has_an_estimate_too() -> None:
-    """An attempt that goes on with the way back has no binding of its own to move."""
-    with Forecast().of(FakeGateway(stored(), {}), deployment(), Plan(Modify(stored()), (), ())) as work:
-        work.heard(BindingResult(FOUR[0], "rolled_back"))
-        assert work.calls_left >= 0
-
-
 @pytest.mark.parametrize("is_background", [False, True])
 def test_a_rotation_that_is_not_planned_yet_is_under_way_and_a_look_at_what_is_there_is_none(
     *, is_background: bool
