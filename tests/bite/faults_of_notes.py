@@ -18,10 +18,10 @@ OF_NOTES: Final = (
         "no note is left before the change",
         "rotation.py",
         """            await self._snapshots.keep(deployment, proving.leaf, todo, noted, is_kept=is_kept)
-        gateway = self._gateway(deployment)
+        under_way = UnderWay(self._gateway(deployment), deployment, self.forecast, self.watcher)
 """,
         """            pass
-        gateway = self._gateway(deployment)
+        under_way = UnderWay(self._gateway(deployment), deployment, self.forecast, self.watcher)
 """,
         f"{_SWEPT}[flags moved by the PUT]",
     ),

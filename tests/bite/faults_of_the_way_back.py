@@ -88,7 +88,7 @@ OF_THE_WAY_BACK: Final = (
     Fault(
         "what had nothing before keeps what is bad",
         "going_back.py",
-        "            return await detached(gateway, bad, bindings)\n",
+        "            return await detached(gateway, bad, bindings, self._answered)\n",
         '            return [BindingResult(one, "unchanged") for one in bindings]\n',
         "rotation/test_blue_green.py::test_a_domain_that_had_nothing_before_has_nothing_again",
     ),
