@@ -104,6 +104,13 @@ OF_LIMITS: Final = (
         "gateways/test_apig_attach_cost.py::test_ten_thousand_domains_with_bad_ones_here_and_there_are_listed_once_more",
     ),
     Fault(
+        "each call to detach costs a list of all domains",
+        "gateways/huawei_apig/detaching.py",
+        "length = max(PAGE, ceil(len(places) / _MOST_BATCHES))",
+        "length = self.size",
+        "gateways/test_huawei_detaching.py::test_what_it_costs_to_detach_grows_no_faster_than_the_domains",
+    ),
+    Fault(
         "a lock is forgotten while somebody waits for it",
         "limits/locks.py",
         "if not self.users[self.key]:",

@@ -1,16 +1,22 @@
 """What is detached has another certificate, before and after: against a simulated APIG where attaching adds."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import cast
+
+import pytest
 
 from tests.support.apig_shop import OLD, Shop, shop
 from tests.support.gateways import unheard
 from worker.core.deployment import Binding
+from worker.core.errors import TransientError
 from worker.core.planning import Stored
 from worker.gateways.huawei_apig.client import ApigClient
 from worker.gateways.huawei_apig.detaching import Detaching
+from worker.gateways.huawei_apig.wire import BoundDomain, BoundDomainPage
 from worker.gateways.transport import Transport
 from worker.sandbox import SandboxConfig
 
@@ -24,6 +30,54 @@ class Meddled(ApigClient):
         first = self.one.world.domains[self.one.domains[0][0]]
         first.certificate_id, first.former = None, {certificate_id}
         await super().detach(certificate_id, domains)
+
+
+@dataclass
+class Many(ApigClient):
+    """Many domains that are shown with both, and the calls that are made for them."""
+
+    count: int
+    calls: Counter[str] = field(default_factory=Counter)
+    shown: dict[str, dict[str, None]] = field(default_factory=dict)
+    put_back: dict[int, str] = field(default_factory=dict)
+    """By the number of a call to detach: what somebody takes away from the other one while it is under way."""
+    breaks_at: int | None = None
+    """Which call to detach ends in an error, after it was carried out."""
+
+    def __post_init__(self) -> None:
+        self.shown = {one: dict.fromkeys(self.names) for one in ("blue", "green")}
+
+    @property
+    def names(self) -> list[str]:
+        return [f"d{number}.example.com" for number in range(self.count)]
+
+    async def is_retired(self, size: int) -> bool:
+        moved = {Binding("domain", name, "i1"): "green" for name in self.names}
+        return await Detaching(self, size).is_retired(Stored("blue", "shop"), moved)
+
+    def bare(self) -> set[str]:
+        return set(self.names) - {name for shown in self.shown.values() for name in shown}
+
+    async def bound_page(self, certificate_id: str, offset: int) -> BoundDomainPage:
+        self.calls["list"] += 1
+        names = list(self.shown[certificate_id])
+        rows = [BoundDomain(url_domain=name, instance_id="i1") for name in names[offset : offset + 500]]
+        return BoundDomainPage(total=len(names), bound_domains=rows)
+
+    async def attach(self, certificate_id: str, domains: Sequence[Binding]) -> None:
+        self.shown[certificate_id].update(dict.fromkeys(one.name for one in domains))
+
+    async def detach(self, certificate_id: str, domains: Sequence[Binding]) -> None:
+        self.calls["detach"] += 1
+        self.shown["green"].pop(self.put_back.get(self.calls["detach"], ""), None)
+        for one in domains:
+            self.shown[certificate_id].pop(one.name, None)
+        if self.calls["detach"] == self.breaks_at:
+            raise TransientError("gateway_unavailable", "no answer")
+
+    async def delete(self, certificate_id: str) -> None:
+        self.calls["delete"] += 1
+        assert not self.shown[certificate_id]
 
 
 @dataclass
@@ -68,3 +122,36 @@ async def test_what_turns_out_to_have_nothing_else_gets_it_again_with_its_flag(t
         assert None not in moved.served()
         flagged = [it.name for it in one.world.domains.values() if it.client_verification]
         assert flagged == ["a.example.com"]
+
+
+@pytest.mark.parametrize(("count", "size"), [(300, 20), (1_000, 1_000), (600, 20), (6_000, 20)])
+async def test_what_it_costs_to_detach_grows_no_faster_than_the_domains(count: int, size: int) -> None:
+    many = Many(count)
+    assert await many.is_retired(size)
+    looks = min(ceil(count / 500), 4) + 1  # and the list of what is to be detached
+    lists = (looks + 1) * ceil(count / 500)
+    assert many.calls["detach"] == ceil(count / size)
+    assert (many.calls["list"] <= lists, many.calls["delete"]) == (True, 1)
+
+
+async def test_what_is_put_back_while_others_are_detached_is_seen_before_its_turn() -> None:
+    many = Many(2_000, put_back={1: "d1999.example.com"})
+    assert not await many.is_retired(20)
+    assert "d1999.example.com" in many.shown["blue"]
+    assert not many.bare()
+    assert many.calls["detach"] == 75, "of four looks before, the last one tells of it"
+
+
+async def test_what_is_left_with_nothing_gets_it_again_although_a_later_call_fails() -> None:
+    many = Many(100, put_back={2: "d1.example.com"}, breaks_at=3)
+    with pytest.raises(TransientError):
+        await many.is_retired(20)
+    assert list(many.shown["blue"])[-1] == "d1.example.com"
+    assert not many.bare()
+
+
+async def test_what_is_left_with_nothing_gets_it_again_in_the_middle_and_nothing_more_is_detached() -> None:
+    many = Many(2_000, put_back={3: "d7.example.com"})
+    assert not await many.is_retired(20)
+    assert ("d7.example.com" in many.shown["blue"], many.calls["detach"]) == (True, 25)
+    assert not many.bare()

@@ -152,8 +152,8 @@ class Gateway(Protocol):
     async def retire(self, stored: Stored, moved: Mapping[Binding, str] = NOWHERE) -> bool:
         """Deletes a stored certificate if nothing is bound to it, and tells whether it is gone.
 
-        `moved`: what is bound to another one by now, by its id: where it is shown with both, right before, that is no
-        reason to keep this one. What is shown with this one alone is.
+        `moved`: what is bound to another one by now, by its id: where it is shown with both, that is no reason to keep
+        this one. What is shown with this one alone is. It is looked at before and after: few times for all of them.
         """
         ...
 

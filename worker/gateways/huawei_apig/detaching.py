@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from math import ceil
+from typing import Final, TypeVar
 
 from worker.core.deployment import Binding
 from worker.core.errors import Failure, PermanentError, RotationError
 from worker.core.outcome import BindingResult
 from worker.core.planning import Stored
-from worker.gateways.huawei_apig.client import ApigClient
+from worker.gateways.huawei_apig.client import PAGE, ApigClient
 from worker.gateways.huawei_apig.wire import BoundDomain
 
 T = TypeVar("T")
+_MOST_BATCHES: Final = 4
 _Place = tuple[str, str | None]
 
 
@@ -60,23 +62,38 @@ class Detaching:
             return None
 
     async def _is_free(self, stored: Stored, rows: Sequence[BoundDomain], moved: Mapping[Binding, str]) -> bool:
-        """Whether all could be detached: each is shown with what it has moved to, too, right before that and after it.
+        """Whether all could be detached: each is shown with what it has moved to, too, before that and after it.
 
-        Somebody may have put a domain back meanwhile. One that has nothing else after all gets this one again.
+        A look is a whole list: there are few of them, however many domains there are. Somebody may have put a domain
+        back meanwhile. One that has nothing else after all gets this one again.
         """
         other = {(one.name, one.instance_id): to for one, to in moved.items() if to != stored.certificate_id}
         of_place = {_place(row): row for row in rows}
         if not of_place.keys() <= other.keys():
             return False
-        places, done = list(of_place), list[_Place]()
-        for chunk in _chunks(places, self.size):
-            if await self._bare(chunk, other):
+        done = list[_Place]()
+
+        async def is_any_bare(coming: Sequence[_Place] = ()) -> bool:
+            bare = frozenset(await self._bare([*done, *coming], other))
+            await self._attach_again(stored, [of_place[one] for one in done if one in bare])
+            return bool(bare)
+
+        for batch in self._batches(list(of_place)):
+            if await is_any_bare(batch):
                 return False
-            await self.client.detach(stored.certificate_id, [Binding("domain", *one) for one in chunk])
-            done += chunk
-        bare = [of_place[one] for one in await self._bare(done, other)]
-        await self._attach_again(stored, bare)
-        return not bare
+            try:
+                for chunk in _chunks(batch, self.size):
+                    done += chunk
+                    await self.client.detach(stored.certificate_id, [Binding("domain", *one) for one in chunk])
+            except RotationError:
+                await is_any_bare()  # the next attempt would not know of them
+                raise
+        return not await is_any_bare()
+
+    def _batches(self, places: Sequence[_Place]) -> Iterator[Sequence[_Place]]:
+        """What one look is for: whole chunks."""
+        length = max(PAGE, ceil(len(places) / _MOST_BATCHES))
+        return _chunks(places, ceil(length / self.size) * self.size)
 
     async def _bare(self, places: Sequence[_Place], other: Mapping[_Place, str]) -> Sequence[_Place]:
         """Those that are not shown with the other one."""
