@@ -61,4 +61,6 @@ def _begun_with(name: str, provable: Collection[Binding], todo: Plan, deployment
     """Those of this name, then all that can be proven, then the others; each in the order that they have."""
     attach = tuple(sorted(todo.attach, key=lambda one: (one.name != name, one not in provable)))
     total = len(attach) + len(todo.unchanged)
-    return replace(todo, attach=attach, waves=tuple(waves(deployment.waves, [one.name for one in attach], total)))
+    planned = tuple(waves(deployment.waves, [one.name for one in attach], total))
+    front = sum(one.name == name or one in provable for one in attach)
+    return replace(todo, attach=attach, waves=planned, provable=front)

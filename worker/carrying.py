@@ -1,6 +1,6 @@
 """One plan at one deployment, the way forth: replaced, attached wave by wave, read back, proven."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, assert_never
 
@@ -9,7 +9,7 @@ import structlog
 from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import Failure, PermanentError, RefusedError, RotationError
-from worker.core.moving import Wave, next_wave
+from worker.core.moving import Wave, drawn, in_order, next_wave
 from worker.core.outcome import BindingResult, DeploymentReport, attempted
 from worker.core.planning import Create, Keep, Modify, Observed, Plan, Stored, UploadEach
 from worker.core.progress import Progress
@@ -55,6 +55,8 @@ class Carrying:
     progress: Progress
     stayed: str = ""
     """Why nothing that is bad here could go back, as messages end with it."""
+    chance: Callable[[], float] = in_order
+    """From 0 to below 1."""
 
     @property
     def todo(self) -> Plan:
@@ -125,18 +127,28 @@ class Carrying:
         """What an earlier attempt has moved may not have been proven: that comes before anything else moves.
 
         Until something has moved and was proven, what moves is no more than the first wave, and the next so many after
-        it, however many are in vain: what is gone for good shall not keep the others from being renewed.
+        it, however many are in vain: what is gone for good shall not keep the others from being renewed. They are drawn
+        by chance. Where it is forbidden to attach them, it is one at a time, and not for ever.
         """
-        attach, at = self.todo.attach, 0
+        todo, at, forbidden = self.todo, 0, 0
         if not frozenset(self.todo.moved).isdisjoint(self.todo.unchanged):
             shortfalls = await self._unproven(is_last=False)
             if shortfalls:
-                return await self._back_from(shortfalls, attach)
-        while (wave := next_wave(self.todo, at, has_canary=self._has_canary)) is not None:
+                return await self._back_from(shortfalls, todo.attach)
+        while (wave := next_wave(todo, at, has_canary=self._has_canary, is_alone=forbidden > 0)) is not None:
             at += len(wave.bindings)
-            ended = await self._wave(wave, attach[at:])
+            ended = await self._wave(wave, todo.attach[at:])
             if ended is not None:
                 return ended
+            if not self.progress.good:
+                failure = _forbidden(self.progress.results[-len(wave.bindings) :])
+                forbidden += failure is not None
+                ahead = drawn(todo, at, self.chance(), forbidden)
+                if ahead is None and failure is not None:
+                    return self._left(todo.attach[at:], _untried(failure, forbidden))
+                todo = ahead or todo
+            else:
+                forbidden = 0
         self.progress = replace(self.progress, is_proven=not self.progress.is_dim)
         return self.progress.reported(self.deployment)
 
@@ -287,3 +299,13 @@ def _why_none(wave: Sequence[BindingResult]) -> Failure | None:
     failures = [one.failure for one in wave if one.failure is not None]
     passing = [one for one in failures if one.transient]
     return passing[0] if passing and len(failures) == len(wave) else None
+
+
+def _forbidden(wave: Sequence[BindingResult]) -> Failure | None:
+    """Of what the account may not do."""
+    failures = (one.failure for one in wave)
+    return next((one for one in failures if one is not None and one.reason == "forbidden"), None)
+
+
+def _untried(failure: Failure, waves: int) -> Failure:
+    return replace(failure, message=f"not tried, because {waves} attempts with others were refused: {failure.message}")

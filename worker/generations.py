@@ -127,7 +127,8 @@ def first_of(settings: Settings, metrics: Metrics, watcher: Watcher | None = Non
     stamps = stamps_of(settings)
     gateways = _gateways(settings, stamps, metrics, {})
     vault = _vault(settings, stamps, None)
-    rotator = Rotator({name: one.gateway for name, one in gateways.items()}, watcher=watcher or Unwatched())
+    known = {name: one.gateway for name, one in gateways.items()}
+    rotator = Rotator(known, watcher=watcher or Unwatched(), chance=chance)
     return _made(settings, stamps, gateways, vault, rotator)
 
 

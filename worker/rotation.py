@@ -15,6 +15,7 @@ from worker.core.bundle import Bundle, Leaf
 from worker.core.covering import check_listed
 from worker.core.deployment import Binding, Certificate, Deployment
 from worker.core.errors import Failure, RefusedError, RotationError
+from worker.core.moving import in_order
 from worker.core.outcome import DeploymentReport, Report
 from worker.core.past import Placed
 from worker.core.planning import Modify, Plan, Superseded
@@ -67,6 +68,7 @@ class Rotator:
     asked: Asked | None = None
     """None: nobody knows what an endpoint is asked for."""
     unasked: Unasked | None = None
+    chance: Callable[[], float] = in_order
     _snapshots: Snapshots = field(default_factory=Snapshots)
 
     async def rotate(
@@ -272,7 +274,7 @@ class Rotator:
         looks = LookingBack(self.verify, self.asked, proving.certificate, deployment, proving.steps, proving.leaf)
         heard, back = under_way.heard, partial(under_way.along, goes_back=True)
         way = WayBack(settling, last_good, condemn, heard, self.utc_now, proving.urgency, looks, back)
-        return Carrying(settling, proving.bundle, proving, way, heard, begun)
+        return Carrying(settling, proving.bundle, proving, way, heard, begun, chance=self.chance)
 
     async def _condemn(
         self, deployment: Deployment, leaf: Leaf | None, moved: Sequence[Binding], shortfalls: Sequence[Shortfall]

@@ -56,6 +56,20 @@ OF_PROOF: Final = (
         f"{_CANARY}test_what_is_bad_moves_one_binding_alone_although_the_first_ones_could_not_be_moved",
     ),
     Fault(
+        "what no endpoint proves is drawn before what one does",
+        "core/moving.py",
+        "((front, rest) if is_front else (rest, front))",
+        "(rest, front)",
+        "rotation/test_forbidden.py::test_who_is_next_is_drawn_from_those_that_wait",
+    ),
+    Fault(
+        "a wave behind what was drawn takes a name apart",
+        "core/moving.py",
+        "end = _end_of_name([one.name for one in todo.attach], goal)  #",
+        "end = goal  #",
+        "rotation/test_forbidden.py::test_a_wave_behind_what_was_drawn_takes_no_name_apart",
+    ),
+    Fault(
         "what is gone keeps the others from being renewed",
         "carrying.py",
         "            at += len(wave.bindings)\n",

@@ -1,7 +1,7 @@
 """A roll-back that does not end in one go, ends that nobody proved, and what there is no way back to."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from worker.carrying import Carrying
 from worker.core.bundle import Bundle
 from worker.core.deployment import Binding, Certificate, Deployment
 from worker.core.errors import Failure, PermanentError, TransientError
+from worker.core.moving import in_order
 from worker.core.note import Note
 from worker.core.outcome import BindingResult, DeploymentReport, Report
 from worker.core.planning import Create, Modify, Observed, Plan, Stored, UploadEach
@@ -84,6 +85,7 @@ class Attempts:
     notes: list[Note] = field(default_factory=list)
     bindings: Sequence[Binding] | None = None
     """Instead of the stage's."""
+    chance: Callable[[], float] = in_order
     rotator: Rotator = field(init=False)
 
     def __post_init__(self) -> None:
@@ -91,7 +93,8 @@ class Attempts:
 
     def begin(self) -> None:
         """Another life: it knows what was noted."""
-        self.rotator = Rotator({"apig": self.gateway}, verify=self.one.eyes, settle_seconds={"apig": 0})
+        gateways, eyes = {"apig": self.gateway}, self.one.eyes
+        self.rotator = Rotator(gateways, verify=eyes, settle_seconds={"apig": 0}, chance=self.chance)
         for note in self.notes:
             self.rotator.recall(NEW.leaf, {note.deployment: note.snapshot})
 

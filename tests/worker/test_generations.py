@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.settings.files import APIG, BYCLOUD, VAULT, certificate, in_place, loaded, written
+from worker.building import chance
 from worker.generations import Generation, Generations, first_of, next_of
 from worker.limits import Window
 from worker.settings import Settings
@@ -29,6 +30,11 @@ CHANGES: dict[str, tuple[Callable[[str], str], str, bool, bool]] = {
     "its endpoint": (lambda text: text.replace("apig.example.com", "b.example.com"), "apig-main", False, False),
     "its project": (lambda text: text.replace('"p1"', '"p2"'), "apig-main", False, False),
 }
+
+
+def test_what_moves_next_is_drawn_by_chance_whenever_settings_are_read(tmp_path: Path) -> None:
+    before = first_of(settings := loaded(tmp_path, APIG + SHOP), Metrics())
+    assert [one.rotator.chance for one in (before, next_of(before, settings, Metrics()))] == [chance, chance]
 
 
 @pytest.mark.parametrize("what", CHANGES)

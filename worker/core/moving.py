@@ -35,6 +35,8 @@ from worker.core.snapshot import Place
 from worker.core.uploads import Joint, base_name, uploaded_name
 from worker.core.urgency import Urgency
 
+MOST_FORBIDDEN: Final = 40
+"""Waves of one name alone: more in vain would be a storm against an account that may not attach."""
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -170,20 +172,49 @@ class Wave:
     is_last: bool
 
 
-def next_wave(todo: Plan, at: int, *, has_canary: bool) -> Wave | None:
+def next_wave(todo: Plan, at: int, *, has_canary: bool, is_alone: bool = False) -> Wave | None:
     """What moves when so many of `attach` have had their turn; None after the last.
 
-    Without a canary (nothing has the certificate yet: what had its turn could not be moved) it is another first one.
+    Without a canary (nothing has the certificate yet: what had its turn could not be moved) it is another first one, or
+    one name alone.
     """
     ends = list(accumulate(todo.waves))
     if not ends or at >= ends[-1]:
         return None
     if has_canary:
         number = bisect_right(ends, at)
-        end = ends[number]
+        goal = ends[number]
     else:
-        number, end = 0, _end_of_name([one.name for one in todo.attach], min(at + ends[0], ends[-1]))
+        number, goal = 0, min(at + (1 if is_alone else ends[0]), ends[-1])
+    end = _end_of_name([one.name for one in todo.attach], goal)  # what was drawn has another place than planned
     return Wave(number + 1, todo.attach[at:end], end == ends[-1])
+
+
+def drawn(todo: Plan, at: int, chance: float, forbidden: int = 0) -> Plan | None:
+    """The same with one name of those that wait, by `chance` (from 0 to below 1), before them; None if it is enough.
+
+    Bad ones often lie side by side, and an attempt that was cut short would begin with the same ones again. What an
+    endpoint can prove goes before the others. `forbidden`: how many waves were refused as what the account may not do.
+    An endpoint may prove just those that it may not: then as many of the others are tried.
+    """
+    if forbidden >= MOST_FORBIDDEN * (2 if todo.provable else 1):
+        return None
+    attach, is_front = todo.attach, forbidden < MOST_FORBIDDEN
+    front, rest = range(at, todo.provable), range(max(at, todo.provable), len(attach))
+    waiting = next((one for one in ((front, rest) if is_front else (rest, front)) if one), None)
+    if waiting is None:
+        return todo
+    start = waiting[int(chance * len(waiting))]
+    while start > waiting.start and attach[start - 1].name == attach[start].name:
+        start -= 1
+    end = _end_of_name([one.name for one in attach], start + 1)
+    chosen = (*attach[:at], *attach[start:end], *attach[at:start], *attach[end:])
+    return replace(todo, attach=chosen, provable=todo.provable + (end - start if waiting is rest and front else 0))
+
+
+def in_order() -> float:
+    """No chance: whoever waits longest is next."""
+    return 0.0
 
 
 def _end_of_name(names: Sequence[str], end: int) -> int:

@@ -131,6 +131,8 @@ class Plan:
     """How many of `attach`, in its order, are attached and verified before the next; empty: all together."""
     is_canary_asked: bool | None = None
     """Whether an endpoint is asked for anything of the first wave; None where nobody has looked, or there are none."""
+    provable: int = 0
+    """How many of `attach`, from its front, were put there because an endpoint can prove them."""
     back_to: Mapping[Binding, Bound] = field(default_factory=dict)
     """Bindings that move, or have moved, as they were before: so they shall be again when a wave turns out bad.
 
