@@ -36,8 +36,8 @@ ASKING: Final = (
     Fault(
         "one bad domain fails its whole chunk",
         "gateways/huawei_apig/attaching.py",
-        "if len(chunk) == 1 or not (_may_be_of_one(error) or (is_broken and reach.halvings)):",
-        "if len(chunk) == 1 or not (is_broken and reach.halvings):",
+        "if len(chunk) == 1 or not (_may_be_of_one(error) or is_broken):",
+        "if len(chunk) == 1 or not is_broken:",
         "gateways/test_huawei_changes.py::test_bad_domains_are_found_by_halving",
     ),
     Fault(

@@ -139,6 +139,14 @@ OF_LIMITS: Final = (
         "worker/test_generations.py::test_what_moves_next_is_drawn_by_chance_whenever_settings_are_read",
     ),
     Fault(
+        "parts of a chunk that ended in 500 are repeated for as long as it was",
+        "gateways/huawei_apig/attaching.py",
+        "_PATIENCE_WITH_PARTS if reach.was_broken else inf",
+        "inf",
+        "gateways/test_apig_attach_cost.py::"
+        "test_however_big_a_chunk_that_ends_in_500_is_one_time_slice_comes_to_its_good_domains",
+    ),
+    Fault(
         "a lock is forgotten while somebody waits for it",
         "limits/locks.py",
         "if not self.users[self.key]:",

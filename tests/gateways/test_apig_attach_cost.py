@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from tests.gateways.test_transport_repeats import FarEnd, transport
-from tests.support.values import bundle, certificate, deployment, domain, leaf
+from tests.support.gateways import unheard
+from tests.support.values import bundle, certificate, deployment, domain, leaf, stored
 from tests.support.virtual_time import run_virtual
-from worker.core.outcome import Report
+from worker.core.outcome import BindingResult, Report
 from worker.gateways.exchange import AmbiguousError
 from worker.gateways.huawei_apig import HuaweiApig
 from worker.limits import Limits, Window
@@ -277,6 +278,30 @@ def test_of_one_chunk_every_good_domain_is_attached_however_few_an_account_may_a
     rotated(cloud, wanted, count)
     assert refused == BROKEN or cloud.attached == good
     assert cloud.calls.count("attach") - cloud.repeats <= most_calls(count, count, count - len(good))[0]
+
+
+@pytest.mark.parametrize(("chunk", "deadline"), [(20, 300), (100, 120), (100, 600), (1000, 120), (1000, 500)])
+def test_however_big_a_chunk_that_ends_in_500_is_one_time_slice_comes_to_its_good_domains(
+    chunk: int, deadline: float
+) -> None:
+    """The probe ends at bad ones, which lie side by side, and so the good ones are found last."""
+    wanted = names(chunk)
+    bad = {*wanted[: chunk // 8 + 1], wanted[chunk // 4], wanted[chunk // 2]}
+    cloud = Cloud(frozenset(wanted) - bad, refused=BROKEN)
+
+    async def time_slice() -> Sequence[BindingResult]:
+        limits = Limits([Window(20, 1)], 8)
+        sending = transport(FarEnd([]), limits=limits, exchange=cloud.exchange, deadline=deadline)
+        gateway = HuaweiApig("apig", sending, "p1", chunk, lambda: 0.5)
+        bindings = [domain(name) for name in wanted]
+        async with asyncio.timeout(900):
+            told = await gateway.attach(deployment(), stored(), bindings, bundle(), unheard)
+        await gateway.close()
+        return told
+
+    told = run_virtual(time_slice())
+    assert cloud.attached == set(wanted) - bad
+    assert {one.binding.name for one in told if one.state == "failed"} == bad
 
 
 def test_what_ends_in_500_is_sent_alone_at_other_places_each_time() -> None:

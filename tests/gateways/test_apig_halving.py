@@ -200,8 +200,7 @@ async def test_a_throttle_that_says_500_is_no_domains_doing(tmp_path: Path) -> N
         assert len({str(call.facts["domains"]) for call in one.world.calls("attach_domains")}) == 1
 
 
-async def test_a_big_chunk_is_halved_so_often_and_no_more(tmp_path: Path) -> None:
-    """Each further call takes another deadline. The others are bound: the next attempt sends only what is left."""
+async def test_a_big_chunk_is_followed_to_its_bad_domain(tmp_path: Path) -> None:
     async with shop(tmp_path, domains_per_attach=64) as one:
-        assert set(await failed(one, MANY, fault(MANY[63]))) == set(MANY[62:])
-        assert calls(one) == 1 + 2 * 5
+        assert set(await failed(one, MANY, fault(MANY[63]))) == {MANY[63]}
+        assert calls(one) == 1 + 2 * 6

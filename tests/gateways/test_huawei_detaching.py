@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, inf
 from pathlib import Path
 from typing import cast
 
@@ -64,7 +64,8 @@ class Many(ApigClient):
         rows = [BoundDomain(url_domain=name, instance_id="i1") for name in names[offset : offset + 500]]
         return BoundDomainPage(total=len(names), bound_domains=rows)
 
-    async def attach(self, certificate_id: str, domains: Sequence[Binding]) -> None:
+    async def attach(self, certificate_id: str, domains: Sequence[Binding], patience: float = inf) -> None:
+        assert patience == inf
         self.shown[certificate_id].update(dict.fromkeys(one.name for one in domains))
 
     async def detach(self, certificate_id: str, domains: Sequence[Binding]) -> None:

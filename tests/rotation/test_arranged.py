@@ -37,6 +37,7 @@ def begun(places: Places, *attach: Binding, moved: Sequence[Binding] = (), besid
 def test_bindings_that_are_asked_for_move_first_and_the_others_in_their_order() -> None:
     todo = begun(endpoints("b.example.com", "c.example.com"), A, B, C)
     assert (todo.attach, todo.waves, todo.is_canary_asked) == ((B, C, A), (1, 1, 1), True)
+    assert todo.provable == 2, "who takes a place is drawn from these first"
 
 
 def test_where_all_are_asked_for_the_order_is_that_of_the_settings() -> None:

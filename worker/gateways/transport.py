@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from math import inf
 from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import quote, urlencode
@@ -44,6 +45,8 @@ class Request:
     repeatable: bool = False
     """Sending it twice does no more than sending it once."""
     expect: frozenset[int] = frozenset({200})
+    patience: float = inf
+    """Seconds that may be spent on it and its repeats, where the deadline is longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +164,10 @@ class Transport:
         """The answer, if its status is one that the request expects.
 
         What failed in passing is tried again: repeatable requests always, others when they surely had no effect. Gives
-        up when `deadline` seconds were spent on it, waiting under the limits not counted, or when the gateway wants to
-        be left alone for so long that the renewal is better parked.
+        up when `deadline` seconds, or its `patience`, were spent on it, waiting under the limits not counted, or when
+        the gateway wants to be left alone for so long that the renewal is better parked.
         """
-        budget = _Budget(self._deadline)
+        budget = _Budget(min(self._deadline, request.patience))
         while True:
             budget.tries += 1
             try:

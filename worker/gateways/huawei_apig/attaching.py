@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, count, islice
+from math import inf
 from typing import Final
 
 from worker.core.deployment import Binding
@@ -19,9 +20,9 @@ from worker.in_parts import in_parts
 
 # Refusals that may be about one of the domains. All others are about the account: halving would only multiply them.
 _OF_ONE: Final = frozenset({"bad_request", "not_found", "conflict", "certificate_rejected", "forbidden"})
-# Each call that ends in 500 was repeated until its deadline. So often halved, the usual 20 domains come down to one. Of
-# more some are attached by then: the next attempt has only the rest to send, and goes on with that.
-_MOST_HALVINGS_FOR_500: Final = 5
+# Seconds, with repeats. A chunk that ends in 500 was repeated until its deadline, and each of its parts may be as bad:
+# were they repeated for as long, a time slice would end before a big one has come down to single domains.
+_PATIENCE_WITH_PARTS: Final = 15.0
 
 _Chunk = Sequence[Binding]
 
@@ -30,8 +31,8 @@ _Chunk = Sequence[Binding]
 class _Reach:
     """How far chunks that fail are followed up."""
 
-    halvings: int = _MOST_HALVINGS_FOR_500
-    """How often one may still be halved for a 500."""
+    was_broken: bool = False
+    """What it is a part of was repeated until its deadline, and ended in 500."""
     is_whole: bool = True
     """None was halved yet."""
     may_read: bool = True
@@ -95,16 +96,13 @@ class _Unclear:
         return clear
 
     def probe(self) -> Sequence[_Refused]:
-        """The smallest, to be halved although nothing speaks for it; none once single domains have been reached so.
-
-        Never too often halved for that: else the next attempt would send the same again.
-        """
+        """The smallest, to be halved although nothing speaks for it; none once single domains have been reached so."""
         if not self.waiting or self._probes >= self._depth:
             return []
         self._probes += 1
         one = min(self.waiting, key=lambda waiting: len(waiting.chunk))
         self.waiting.remove(one)
-        return [replace(one, reach=replace(one.reach, halvings=max(one.reach.halvings, 1)))]
+        return [one]
 
     def samples(self) -> Sequence[_Family]:
         """Single domains of all that wait, once, where the probes told nothing: bad ones often lie side by side.
@@ -115,7 +113,8 @@ class _Unclear:
             return []
         self._probes = self._depth + 1
         number = sum(len(one.chunk) for one in self.waiting)
-        most = min(2 * (self._depth if any(_is_broken(one.error) for one in self.waiting) else self.size), number)
+        was_broken = any(_is_broken(one.error) for one in self.waiting)
+        most = min(2 * (self._depth if was_broken else self.size), number)
         chosen = {int((part + self.chance()) * number / most) for part in range(most)}
         singles, rest, places = list[_Chunk](), list[_Refused](), count()
         for one in self.waiting:
@@ -128,7 +127,7 @@ class _Unclear:
                 alone += left  # it will not be halved: it would never be sent alone
             singles += [[each] for each in alone]
         self.waiting = rest
-        return [_Family(singles)]
+        return [_Family(singles, _Reach(was_broken))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +170,14 @@ class Attaching:
         return [self._results[one] for one in bindings]
 
     async def _sent(self, families: Sequence[_Family]) -> Sequence[_Refused]:
-        errors = iter(await together(self._attach(chunk) for family in families for chunk in family.chunks))
+        calls = ((chunk, family.reach) for family in families for chunk in family.chunks)
+        errors = iter(await together(self._attach(chunk, reach) for chunk, reach in calls))
         return [one for family in families for one in _refused(family, list(islice(errors, len(family.chunks))))]
 
-    async def _attach(self, chunk: _Chunk) -> RotationError | None:
+    async def _attach(self, chunk: _Chunk, reach: _Reach) -> RotationError | None:
+        patience = _PATIENCE_WITH_PARTS if reach.was_broken else inf
         try:
-            await self.client.attach(self.to.certificate_id, chunk)
+            await self.client.attach(self.to.certificate_id, chunk, patience)
         except RotationError as error:
             return error
         self._tell(chunk, None)
@@ -204,11 +205,11 @@ class Attaching:
         """Those where that may help; of the others it is told how they ended."""
         for one in refused:
             chunk, error, reach, is_broken = one.chunk, one.error, one.reach, _is_broken(one.error)
-            if len(chunk) == 1 or not (_may_be_of_one(error) or (is_broken and reach.halvings)):
+            if len(chunk) == 1 or not (_may_be_of_one(error) or is_broken):
                 self._tell(chunk, Failure.of(error))
                 continue
             may_read = not may_be_there(error.reason)
-            yield _Family(_halves(chunk), _Reach(reach.halvings - is_broken, False, may_read))
+            yield _Family(_halves(chunk), _Reach(reach.was_broken or is_broken, is_whole=False, may_read=may_read))
 
     def _tell(self, chunk: _Chunk, failure: Failure | None) -> None:
         for one in chunk:

@@ -1,6 +1,7 @@
 """APIG's calls, one method each. Sources: the vendor's API reference, API Gateway v2."""
 
 from collections.abc import Sequence
+from math import inf
 from typing import Final
 
 from worker.core.bundle import Bundle
@@ -98,11 +99,16 @@ class ApigClient:
         path = self._certificates(certificate_id)
         await self._transport.send(Request("delete_certificate", "DELETE", path, repeatable=True, expect=_NO_CONTENT))
 
-    async def attach(self, certificate_id: str, domains: Sequence[Binding]) -> None:
-        """Binding an SSL Certificate to a Domain Name, for many at once. The flag is always sent: else it may move."""
+    async def attach(self, certificate_id: str, domains: Sequence[Binding], patience: float = inf) -> None:
+        """Binding an SSL Certificate to a Domain Name, for many at once. The flag is always sent: else it may move.
+
+        `patience` in seconds, as a request has it.
+        """
         body = {"domains": [_attached(domain) for domain in domains]}
         path = self._certificates(certificate_id, "domains", "attach")
-        request = Request("attach_domains", "POST", path, body=body, repeatable=True, expect=_NO_CONTENT)
+        request = Request(
+            "attach_domains", "POST", path, body=body, repeatable=True, expect=_NO_CONTENT, patience=patience
+        )
         await self._transport.send(request)
 
     async def detach(self, certificate_id: str, domains: Sequence[Binding]) -> None:
