@@ -116,6 +116,14 @@ def key_of_all(folder: Path) -> Path:
     return written(folder, f'[trust]\nrecipient_keys = ["{private.name}"]')
 
 
+def both_in_one(folder: Path) -> Path:
+    """A client certificate and its key, in a file that everybody can read."""
+    client = Authority.create().issue(["worker"])
+    both = written(folder, client.chain_pem + client.private_key_pem, "client.pem")
+    both.chmod(0o644)
+    return written(folder, f'[broker]\nurl = "amqps://worker@mq.example.com/"\ncert_file = "{both.name}"')
+
+
 def with_password(folder: Path) -> Path:
     """Of a broker elsewhere, in a file that everybody can read."""
     path = written(folder, f'[broker]\nurl = "amqps://u:{SECRET}@mq.example.com/"')
@@ -312,6 +320,12 @@ ROWS: Final = (
     Wrong("B85", "a producer's key", "trust.recipient_keys.0: neither an EC nor an X25519 key", signing_key),
     Wrong(
         "B85", "a key that everybody can read", "trust.recipient_keys.0: the file can be read by everybody", key_of_all
+    ),
+    Wrong(
+        "B85",
+        "a key beside its certificate, in a file that everybody can read",
+        "broker.cert_file: the file can be read by everybody",
+        both_in_one,
     ),
     Wrong(
         "B86", "nobody may renew a certificate", "certificates.shop.producers: ", text(SHOP.replace('["acme-1"]', "[]"))

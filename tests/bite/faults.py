@@ -13,6 +13,7 @@ from tests.bite.faults_of_limits import OF_LIMITS
 from tests.bite.faults_of_notes import OF_NOTES
 from tests.bite.faults_of_proof import OF_PROOF
 from tests.bite.faults_of_reading import OF_READING
+from tests.bite.faults_of_secrets import OF_SECRETS
 from tests.bite.faults_of_sight import OF_SIGHT
 from tests.bite.faults_of_telling import OF_TELLING
 from tests.bite.faults_of_the_page import OF_THE_PAGE
@@ -42,4 +43,5 @@ FAULTS: Final = (
     *OF_SIGHT,
     *OF_THE_PAGE,
     *OF_THE_WAY_BACK,
+    *OF_SECRETS,
 )

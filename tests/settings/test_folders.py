@@ -134,6 +134,7 @@ KEYS: Sequence[tuple[str, str]] = (
     (APIG.replace('"token"}', '"open/file"}'), "gateways.apig-main.auth.token_file"),
     ('[broker]\nca_file = "open/file"', "broker.ca_file"),
     ('[broker]\ncert_file = "open/file"\nkey_file = "token"', "broker.cert_file"),
+    ('[broker]\ncert_file = "open/file"', "broker.cert_file"),
     ('[trust]\nca_bundle = "open/file"', "trust.ca_bundle"),
     ('[trust]\nrecipient_keys = ["open/file"]', "trust.recipient_keys.0"),
     ('[trust.producers.acme-1]\npublic_key = "open/file"', "trust.producers.acme-1.public_key"),

@@ -22,6 +22,17 @@ def test_a_secret_file_that_everybody_can_read_is_named_by_its_key(tmp_path: Pat
     check_named_files(settings)
 
 
+def test_a_certificate_in_whose_file_its_key_stands_is_a_secret_and_one_with_a_key_file_is_none(tmp_path: Path) -> None:
+    written(tmp_path, "both", "client.pem").chmod(0o644)
+    written(tmp_path, "key", "client.key")
+    with_key_file = loaded(tmp_path, '[broker]\ncert_file = "client.pem"\nkey_file = "client.key"')
+    check_named_files(with_key_file)
+    alone = loaded(tmp_path, '[broker]\ncert_file = "client.pem"')
+    assert problems_of_files(alone) == ["broker.cert_file: the file can be read by everybody"]
+    (tmp_path / "client.pem").chmod(0o640)
+    check_named_files(alone)
+
+
 def test_a_file_of_cas_that_everybody_may_write_is_named_by_its_key(tmp_path: Path) -> None:
     """Whoever writes there says whom the worker trusts, and a gateway which clients."""
     vault = VAULT.replace("AUTH", '{kind = "token", token_file = "token"}') + 'ca_file = "ca.pem"\n'

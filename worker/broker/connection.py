@@ -152,7 +152,7 @@ class Connector:
             raise BrokerError(f"broker.ca_file, cert_file, key_file: cannot be used ({type(error).__name__})") from None
 
     def _identity(self) -> Identity | None:
-        """The key may stand in the certificate's file."""
+        """The key may stand in the certificate's file: `secret_files` goes by that too."""
         cert_file = self._settings.cert_file
         return None if cert_file is None else Identity(cert_file, self._settings.key_file or cert_file)
 

@@ -285,7 +285,7 @@ def _looked_at_later(settings: Settings) -> Iterator[tuple[str, Path]]:
         *((f"trust.producers.{name}.public_key", one.public_key) for name, one in trust.producers.items()),
         ("trust.ca_bundle", None if trust.ca_bundle == "system" else Path(trust.ca_bundle)),
         ("publish.recipient_key", publish.recipient_key),
-        ("broker.cert_file", settings.broker.cert_file),
+        ("broker.cert_file", settings.broker.cert_file if settings.broker.key_file is not None else None),
         ("trust.vault.auth.jwt_file", getattr(trust.vault.auth, "jwt_file", None) if trust.vault else None),
     ]
     yield from ((place, path) for place, path in named if path is not None)
@@ -313,6 +313,8 @@ def secret_files(settings: Settings) -> Iterator[tuple[str, Path]]:
     named: list[tuple[str, Path | None]] = [
         ("broker.url_file", settings.broker.url_file),
         ("broker.key_file", settings.broker.key_file),
+        # Without a file of its own the key stands in this one.
+        ("broker.cert_file", settings.broker.cert_file if settings.broker.key_file is None else None),
         ("publish.producer_key", settings.publish.producer_key),
         ("http.token_file", settings.http.token_file),
         ("http.key_file", settings.http.key_file),

@@ -30,7 +30,7 @@ class Broker(Model):
     cert_file: Path | None = None
     """Who we are at TLS; where the URL has no password, to the broker too (EXTERNAL)."""
     key_file: Path | None = None
-    """Of `cert_file`, and not encrypted."""
+    """Of `cert_file`, and not encrypted. Without it the key stands in `cert_file`, which is a secret then."""
     insecure: bool = False
     """Allows `amqp://` to a host that is not loopback."""
     prefetch: int = Field(default=32, ge=1, le=1000)
