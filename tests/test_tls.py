@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from tests.support.gateways import AUTHORITY
 from tests.support.judging import kept_by_all
 from worker.broker import open_broker
-from worker.broker.base import BrokerError
+from worker.broker.base import BrokerError, BrokerLostError
 from worker.core.secret import Secret
 from worker.settings.model import Broker as Settings
 from worker.settings.model import Retry
@@ -57,11 +57,32 @@ async def test_a_broker_is_not_connected_to_with_what_is_no_file(tmp_path: Path,
         await broker.declare()
 
 
+async def test_a_key_that_everybody_can_read_is_told_as_that_when_the_broker_is_connected_to_again(
+    tmp_path: Path,
+) -> None:
+    files = {"cert_file": tmp_path / "client.pem", "key_file": tmp_path / "client.key"}
+    issued = AUTHORITY.issue(("worker",))
+    for path, pem in zip(files.values(), (issued.chain_pem, issued.private_key_pem), strict=True):
+        path.touch(mode=0o600)
+        path.write_text(pem)
+    url = "amqps://worker@127.0.0.1:1/"
+    broker = open_broker(Settings.model_validate({"url": url, **files}), Secret(url), Retry(), exposes=kept_by_all)
+    with pytest.raises(BrokerLostError):
+        await broker.declare()
+    files["cert_file"].chmod(0o644)
+    with pytest.raises(BrokerLostError):
+        await broker.declare()
+    files["key_file"].chmod(0o644)
+    with pytest.raises(BrokerError, match=r"key_file: cannot be used \(the file can be read by everybody\)$"):
+        await broker.declare()
+
+
 def test_nobody_is_asked_for_the_passphrase_of_the_brokers_key(tmp_path: Path) -> None:
     """The passphrase is there to be read, and is not: where it is not there, the worker would wait for it."""
     key, issued = ec.generate_private_key(ec.SECP256R1()), tmp_path / "client.pem"
     issued.write_text(AUTHORITY.issue(("worker",), key=key).chain_pem)
     encrypted = tmp_path / "client.key"
+    encrypted.touch(mode=0o600)
     encrypted.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(PASSPHRASE)))
     ended = subprocess.run(
         [sys.executable, "-c", CONNECTING, issued, encrypted],

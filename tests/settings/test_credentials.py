@@ -1,4 +1,4 @@
-"""Secrets of gateway accounts, from files."""
+"""Secrets from files, whenever they are read: of gateway accounts, of the broker, of TLS."""
 
 import os
 from collections.abc import Callable
@@ -6,9 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.gateways import AUTHORITY
 from worker.core.errors import TransientError
-from worker.core.secret import Secret
+from worker.settings import SettingsError
 from worker.settings.credentials import read_password, read_secret
+from worker.settings.http import Http
+from worker.settings.model import Broker
+from worker.settings.resolve import broker_url
+from worker.tls import Identity, verifying
+from worker.web.encrypting import Encrypting
 
 
 def written(folder: Path, content: bytes) -> Path:
@@ -48,17 +54,67 @@ def test_what_a_header_cannot_carry_is_no_secret_for_one(tmp_path: Path) -> None
         read_secret(written(tmp_path, "tökén".encode()), "auth.token_file")
 
 
+def token(path: Path) -> object:
+    return read_secret(path, "auth.secret_file").reveal()
+
+
+def password(path: Path) -> object:
+    return read_password(path, "auth.secret_file").reveal()
+
+
+def url(path: Path) -> object:
+    return broker_url(Broker(url_file=path)).reveal()
+
+
+def chain(path: Path) -> Path:
+    """Beside the key, and for everybody to read."""
+    beside = path.with_suffix(".pem")
+    beside.write_text(ISSUED.chain_pem)
+    beside.chmod(0o644)
+    return beside
+
+
+def client_key(path: Path) -> object:
+    return verifying(None, Identity(chain(path), path))
+
+
+def client_key_beside_its_certificate(path: Path) -> object:
+    return verifying(None, Identity(path, path))
+
+
+def listeners_key(path: Path) -> object:
+    return Encrypting(Http(cert_file=chain(path), key_file=path)).context()
+
+
+ISSUED = AUTHORITY.issue(("worker.example.com",))
+KEY = ISSUED.private_key_pem.encode()
+READINGS = [
+    (token, b"s3cret!"),
+    (password, b"s3cret!"),
+    (url, b"amqps://worker:s3cret@mq.example.com/"),
+    (client_key, KEY),
+    (client_key_beside_its_certificate, ISSUED.chain_pem.encode() + KEY),
+    (listeners_key, KEY),
+]
+
+
 @pytest.mark.parametrize("mode", [0o604, 0o602, 0o666])
-@pytest.mark.parametrize("read", [read_secret, read_password])
+@pytest.mark.parametrize(("read", "content"), READINGS, ids=[read.__name__ for read, _ in READINGS])
 def test_what_is_open_to_everybody_is_not_read_though_it_was_not_so_at_the_start(
-    tmp_path: Path, mode: int, read: Callable[[Path, str], Secret]
+    tmp_path: Path, mode: int, read: Callable[[Path], object], content: bytes
 ) -> None:
-    path = written(tmp_path, b"s3cret!")
-    assert read(path, "auth.secret_file").reveal() == "s3cret!"
+    path = written(tmp_path, content)
+    assert read(path)
     path.chmod(mode)
-    with pytest.raises(
-        TransientError, match=r"^auth\.secret_file: the file can be (read|written) by everybody$"
-    ) as told:
+    with pytest.raises((TransientError, SettingsError, OSError), match=r"the file can be (read|written) by everybody"):
+        read(path)
+
+
+@pytest.mark.parametrize("read", [read_secret, read_password])
+def test_whose_secret_is_open_to_everybody_is_worth_another_try(tmp_path: Path, read: Callable[..., object]) -> None:
+    path = written(tmp_path, b"s3cret!")
+    path.chmod(0o604)
+    with pytest.raises(TransientError, match=r"^auth\.secret_file: the file can be read by everybody$") as told:
         read(path, "auth.secret_file")
     assert told.value.reason == "auth_failed"
 

@@ -272,6 +272,21 @@ async def test_a_certificate_that_was_renewed_is_served_without_a_restart(tmp_pa
     assert serials == [first.serial_number, renewed.serial_number, renewed.serial_number]
 
 
+async def test_a_renewed_key_is_taken_once_not_everybody_can_read_it_any_more(tmp_path: Path) -> None:
+    first, renewed = AUTHORITY.issue(["localhost"]), AUTHORITY.issue(["localhost"])
+    async with served(**files(tmp_path, first)) as port:
+        serials = [await serial(port)]
+        (tmp_path / "http.key").chmod(0o644)
+        files(tmp_path, renewed)
+        with capture_logs() as logs:
+            serials.append(await serial(port))
+        (tmp_path / "http.key").chmod(0o600)
+        serials.append(await serial(port))
+    assert serials == [first.serial_number, first.serial_number, renewed.serial_number]
+    [told] = [one for one in logs if one["event"] == "http.certificate_unreadable"]
+    assert told["error"] == "the file can be read by everybody"
+
+
 @pytest.mark.parametrize("broken", ["cert_file", "key_file"])
 async def test_a_certificate_that_cannot_be_used_is_an_error_at_start(tmp_path: Path, broken: str) -> None:
     settings = files(tmp_path, AUTHORITY.issue(["localhost"]))

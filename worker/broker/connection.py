@@ -24,7 +24,7 @@ from worker.core.secret import Secret
 from worker.settings.errors import SettingsError
 from worker.settings.model import Broker as Settings
 from worker.settings.resolve import broker_url
-from worker.tls import Identity, verifying
+from worker.tls import Identity, cause, verifying
 
 # A dead peer is noticed after three times (heartbeat + 1) seconds.
 _HEARTBEAT: Final = 10
@@ -149,7 +149,7 @@ class Connector:
         try:
             return verifying(self._settings.ca_file, self._identity())
         except OSError as error:
-            raise BrokerError(f"broker.ca_file, cert_file, key_file: cannot be used ({type(error).__name__})") from None
+            raise BrokerError(f"broker.ca_file, cert_file, key_file: cannot be used ({cause(error)})") from None
 
     def _identity(self) -> Identity | None:
         """The key may stand in the certificate's file: `secret_files` goes by that too."""

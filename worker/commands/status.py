@@ -30,7 +30,7 @@ from worker.settings.credentials import read_secret
 from worker.settings.http import Http
 from worker.settings.listening import host_of, is_loopback
 from worker.telemetry import configure_logs
-from worker.tls import Identity, verifying
+from worker.tls import Identity, cause, verifying
 
 _LONGEST: Final = 256 * 1024 * 1024
 _SECONDS: Final = 30.0
@@ -145,7 +145,8 @@ def _check_usable(named: str, ca_file: Path | None, identity: Identity | None) -
     try:
         verifying(ca_file, identity)
     except OSError as error:
-        raise SettingsError([f"{named}: cannot be used ({type(error).__name__})"], next_step=_OPTION) from None
+        why = cause(error)
+        raise SettingsError([f"{named}: cannot be used ({why})"], next_step=by_text(why, _OPTION)) from None
 
 
 def _identity(args: argparse.Namespace) -> Identity | None:

@@ -1,8 +1,7 @@
 """From settings to the values that the rest of the worker uses."""
 
 import os
-import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -18,7 +17,7 @@ from worker.core.secret import Secret
 from worker.core.window import parse_window
 from worker.settings.checks import broker_url_problems
 from worker.settings.errors import SettingsError
-from worker.settings.files import read_bounded
+from worker.settings.files import problem_of_kind, problem_of_secret, read_bounded
 from worker.settings.model import Broker, Deployment, Domain, Listener, Settings
 
 _LONGEST_URL: Final = 8192
@@ -84,16 +83,17 @@ def _client_ca(path: Path | None, place: str) -> str | None:
     if path is None:
         return None
     try:
-        return all_readable(_text(path, place, LONGEST_CHAIN))
+        return all_readable(_text(path, place, LONGEST_CHAIN, problem_of_kind))
     except RefusedError as error:
         raise SettingsError([f"{place}: {error.message.removeprefix('chain: ')}"]) from None
 
 
 @unchained
-def _text(path: Path, place: str, longest: int) -> str:
+def _text(path: Path, place: str, longest: int, problem_of: Callable[[os.stat_result], str | None]) -> str:
     def look(status: os.stat_result) -> None:
-        if not stat.S_ISREG(status.st_mode):
-            raise SettingsError([f"{place}: not a regular file"])
+        problem = problem_of(status)
+        if problem is not None:
+            raise SettingsError([f"{place}: {problem}"])
 
     try:
         content = read_bounded(path, longest, look)
@@ -108,7 +108,7 @@ def broker_url(broker: Broker) -> Secret:
     """Of `url_file` where there is one. Raises SettingsError."""
     if broker.url_file is None:
         return Secret(broker.url)
-    url = _text(broker.url_file, "broker.url_file", _LONGEST_URL).strip()
+    url = _text(broker.url_file, "broker.url_file", _LONGEST_URL, problem_of_secret).strip()
     problems = [problem.replace("broker.url:", "broker.url_file:") for problem in broker_url_problems(url, broker)]
     if problems:
         raise SettingsError(problems)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 import structlog
 
 from worker.settings import SettingsError
+from worker.settings.files import problem_of_secret
 from worker.settings.http import Http
-from worker.tls import check_regular
+from worker.tls import cause, check
 
 _log = structlog.get_logger()
 _PLACES = "http.cert_file, key_file, client_ca_file"
@@ -28,16 +29,18 @@ class Encrypting:
         try:
             self._files, self._context = self._seen(), self._made()
         except (OSError, ValueError) as error:
-            raise SettingsError([f"{_PLACES}: cannot be used ({type(error).__name__})"]) from None
+            raise SettingsError([f"{_PLACES}: cannot be used ({cause(error)})"]) from None
         return self._context
 
     def _made(self) -> ssl.SSLContext:
         http = self.http
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        for file in (http.cert_file, http.key_file, http.client_ca_file):
+        for file in (http.cert_file, http.client_ca_file):
             if file is not None:
-                check_regular(file)
+                check(file)
+        if http.key_file is not None:
+            check(http.key_file, problem_of_secret)
         if http.cert_file is not None:
             # Asked for a passphrase, it would read from the terminal.
             context.load_cert_chain(http.cert_file, http.key_file, password="")
@@ -56,11 +59,11 @@ class Encrypting:
                 self._context = self._made()
                 _log.info("http.certificate_renewed")
         except (OSError, ValueError) as error:
-            _log.error("http.certificate_unreadable", error=type(error).__name__)
+            _log.error("http.certificate_unreadable", error=cause(error))
         if self._context is not None:
             connection.context = self._context
 
     def _seen(self) -> object:
         files = (self.http.cert_file, self.http.key_file, self.http.client_ca_file)
         seen = [file.stat() for file in files if file is not None]
-        return [(one.st_ino, one.st_mtime_ns, one.st_size) for one in seen]
+        return [(one.st_ino, one.st_mtime_ns, one.st_size, one.st_mode) for one in seen]
