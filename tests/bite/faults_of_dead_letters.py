@@ -15,8 +15,8 @@ OF_DEAD_LETTERS: Final = (
     Fault(
         "while the dead letters are read there are none",
         "broker/rabbitmq.py",
-        "self._dead = max(dead, self._dead) if readers else dead",
-        "self._dead = dead",
+        "max(dead, self._counted.dead) if readers else dead",
+        "dead",
         "broker/test_contract_dead.py::test_dead_letters_have_one_reader_at_a_time_and_are_counted_meanwhile",
     ),
     Fault(

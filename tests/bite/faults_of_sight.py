@@ -197,6 +197,13 @@ OF_SIGHT: Final = (
         "::test_a_window_of_a_gateways_budget_is_told_as_long_as_it_is_there_and_never_left_out_in_between",
     ),
     Fault(
+        "what cannot be counted is told as none",
+        "broker/rabbitmq.py",
+        "state = replace(self._counted, is_connected=not session.is_lost, is_counted=False)",
+        "state = BrokerState(not session.is_lost, False, is_counted=False)",
+        "broker/test_rabbitmq_loss.py::test_what_cannot_be_counted_is_told_as_it_was_counted_last",
+    ),
+    Fault(
         "a clock that is wrong makes a renewal wait for years",
         "core/outcome.py",
         ", 0.0), _LONGEST)",

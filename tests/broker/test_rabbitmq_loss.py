@@ -16,6 +16,7 @@ from tests.broker.proxy import proxied
 from tests.support.judging import kept_by_all
 from tests.support.rabbit import broker_settings
 from worker.broker import open_broker
+from worker.broker import rabbitmq as module
 from worker.broker.base import BrokerError, BrokerLostError
 from worker.broker.connection import Connector
 from worker.broker.consuming import Session, consuming
@@ -215,6 +216,28 @@ async def test_a_broker_that_is_not_there_is_lost() -> None:
     with pytest.raises(BrokerError):
         await broker.publish_renewal(renewal())
     assert not (await broker.state()).is_connected
+
+
+async def test_what_cannot_be_counted_is_told_as_it_was_counted_last(
+    rabbit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An alert that waits for twelve hours of parked renewals would begin anew, and one of dead letters be over."""
+    there = {"dead": 1, "parked": 1, "ready": 2, "room": 0, "buried": 1, "is_connected": True}
+    async with place_at(rabbit, prefetch=1) as place, proxied(place.url) as proxy:
+        broker = open_broker(place.settings, Secret(proxy.url), place.retry, exposes=kept_by_all)
+        async with broker.deliveries() as deliveries:
+            for number in range(8):
+                await place.broker().publish_renewal(renewal(b"%d" % number))
+            await (await anext(deliveries)).bury("not_found", keep_body=True)
+            await (await anext(deliveries)).park(3600, attempt=2)
+            await until(lambda: stands(broker, **there, is_counted=True))
+            with monkeypatch.context() as patch:
+                patch.setattr(module, "_COUNTING_SECONDS", 0.2)
+                proxy.links[0].freeze()
+                assert await stands(broker, **there, is_counted=False)
+            proxy.links[0].thaw()
+            await until(lambda: stands(broker, **there, is_counted=True))
+        await broker.close()
 
 
 async def test_a_bad_password_is_not_told(place: Place) -> None:

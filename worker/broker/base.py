@@ -200,7 +200,10 @@ class BrokerState:
     is_remembering: bool = True
     """Whether the history could be read when somebody asked for it last."""
     is_counted: bool = True
-    """Whether `dead` is what there is: not while the broker does not answer, or somebody else reads them."""
+    """Whether `dead` is what there is: not while the broker does not answer, or somebody else reads them.
+
+    While it does not answer, the numbers are those of the last count.
+    """
     parked: int = 0
     dead: int = 0
     buried: int = 0

@@ -139,7 +139,8 @@ class RabbitBroker:
         self._session: Session | None = None
         self._recall = self._new_recall()
         self._told_last: object = None
-        self.buried = self._dead = 0
+        self.buried = 0
+        self._counted = BrokerState(is_connected=True, is_active=False)
         self._ways = Ways(
             self._connector, self._topology, may_declare=settings.declare_, every=_LOOKS_PER_MENDING * look_every
         )
@@ -329,16 +330,17 @@ class RabbitBroker:
         parking = [parking_queue(self._settings, step) for step in self.parking_seconds]
         names = (self._settings.queue, self._settings.dead_queue, *parking)
         is_taking, is_remembering = self._publisher.is_taken, await self._recall.is_readable()
-        state = BrokerState(True, session.is_active, is_taking, is_remembering)
         try:
             async with guarded("counting", _COUNTING_SECONDS):
                 (ready, _), (dead, readers), *parked = await counted(session.connection, *names)
-        except BrokerError:
-            return replace(state, is_connected=not session.is_lost, is_counted=False)
-        # While somebody reads them they are in his hands, and not counted.
-        self._dead = max(dead, self._dead) if readers else dead
-        state = replace(state, is_counted=not readers, parked=sum(count for count, _ in parked), dead=self._dead)
-        return replace(state, ready=ready, room=session.room, buried=self.buried)
+            # While somebody reads them they are in his hands, and not counted.
+            dead, waiting = max(dead, self._counted.dead) if readers else dead, sum(count for count, _ in parked)
+            state = replace(self._counted, ready=ready, parked=waiting, dead=dead, buried=self.buried)
+            self._counted = state = replace(state, is_counted=not readers)
+        except BrokerError:  # none are not told where nobody knows
+            state = replace(self._counted, is_connected=not session.is_lost, is_counted=False)
+        state = replace(state, is_taking=is_taking, is_remembering=is_remembering)
+        return replace(state, is_active=session.is_active, room=session.room)
 
     async def rights(self) -> Sequence[Right]:
         async with self._connector.connected() as connection:
