@@ -8,6 +8,7 @@ _FILES: Final = "settings/test_named_files.py::"
 _CREDENTIALS: Final = (
     "settings/test_credentials.py::test_what_is_open_to_everybody_is_not_read_though_it_was_not_so_at_the_start"
 )
+_COLLECTOR: Final = "tracing/test_sending.py::"
 
 OF_SECRETS: Final = (
     Fault(
@@ -44,5 +45,33 @@ OF_SECRETS: Final = (
         ", one.st_size, one.st_mode)",
         ", one.st_size)",
         "web/test_access.py::test_a_renewed_key_is_taken_once_not_everybody_can_read_it_any_more",
+    ),
+    Fault(
+        "spans and the collector's key go to a proxy that the environment names",
+        "tracing/sending.py",
+        "    session.trust_env = False\n",
+        "",
+        "tracing/test_sending.py::test_no_span_goes_to_a_proxy_that_the_environment_names",
+    ),
+    Fault(
+        "the keys of connections to the collector are written where the environment says",
+        "tracing/sending.py",
+        '    session.mount(f"{_TLS}://", _Verified(contexts))\n',
+        "",
+        f"{_COLLECTOR}test_the_collector_is_verified_and_the_environment_has_no_keys_of_its_connections_written_down",
+    ),
+    Fault(
+        "whom the library would trust is trusted besides",
+        "tracing/sending.py",
+        "    def cert_verify(",
+        "    def cert_verified(",
+        f"{_COLLECTOR}test_the_collector_is_verified_and_the_environment_has_no_keys_of_its_connections_written_down",
+    ),
+    Fault(
+        "who we are to the collector counts until the next start",
+        "collector.py",
+        "        if seen != self._seen:",
+        "        if self._context is None and seen != self._seen:",
+        f"{_COLLECTOR}test_who_we_are_is_shown_to_the_collector_by_files_that_are_read_again_when_they_change",
     ),
 )

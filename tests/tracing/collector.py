@@ -1,5 +1,6 @@
 """An OTLP collector on loopback that decodes what it is sent."""
 
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -50,15 +51,15 @@ def _seen(span: Any) -> Seen:
 
 
 @asynccontextmanager
-async def collecting() -> AsyncIterator[Collector]:
+async def collecting(tls: ssl.SSLContext | None = None) -> AsyncIterator[Collector]:
     collector = Collector()
     app = web.Application()
     app.add_routes([web.post("/v1/traces", collector.take)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        collector.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+        collector.url = f"http{'s' if tls else ''}://127.0.0.1:{runner.addresses[0][1]}"
         yield collector
     finally:
         await runner.cleanup()

@@ -13,13 +13,14 @@ import structlog
 from worker.app import run
 from worker.broker.base import BrokerError
 from worker.building import certificates_of, check_keys
+from worker.collector import Collector
 from worker.commands.exits import INTERNAL, OK
 from worker.commands.loading import log_level, settings_of
 from worker.commands.refusals import in_json
 from worker.notifying import ServiceManager
 from worker.settings import Settings, SettingsError
 from worker.settings.loading import check_named_files
-from worker.settings.tracing import are_traces_wanted
+from worker.settings.tracing import are_traces_wanted, collector_files
 from worker.telemetry import configure_logs
 from worker.tracing import UNTRACED, Tracing
 
@@ -62,10 +63,12 @@ def _tracing() -> Tracing:
         return UNTRACED
     try:
         exporting = import_module("worker.tracing.exporting").exporting
+        sending = import_module("worker.tracing.sending").sending
     except ImportError:
         structlog.get_logger().warning("tracing.missing", install="cert-rotation-worker[tracing]")
         return UNTRACED
-    return cast("Tracing", exporting())
+    collector = Collector(collector_files(os.environ))
+    return cast("Tracing", exporting(sending(collector.context)))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -1,6 +1,8 @@
 """Whether traces are wanted, by the variables that OpenTelemetry has for all programs: there is no setting of ours."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from worker.settings.errors import SettingsError
@@ -9,6 +11,25 @@ _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_E
 _PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _EXPORTERS: Final = "OTEL_TRACES_EXPORTER"
 _OURS: Final = "http/protobuf"
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorFiles:
+    """By which the collector is known, and we to it."""
+
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+
+def collector_files(environ: Mapping[str, str]) -> CollectorFiles:
+    """As the variables of traces say, or else those of all signals."""
+
+    def named(what: str) -> Path | None:
+        told = environ.get(f"OTEL_EXPORTER_OTLP_TRACES_{what}") or environ.get(f"OTEL_EXPORTER_OTLP_{what}")
+        return Path(told) if told else None
+
+    return CollectorFiles(named("CERTIFICATE"), named("CLIENT_CERTIFICATE"), named("CLIENT_KEY"))
 
 
 def are_traces_wanted(environ: Mapping[str, str]) -> bool:

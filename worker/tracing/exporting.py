@@ -1,4 +1,4 @@
-"""Spans by OpenTelemetry, sent by OTLP over HTTP as the standard OTEL_* variables say. Needs the extra `tracing`."""
+"""Spans by OpenTelemetry, as the standard OTEL_* variables say. Needs the extra `tracing`."""
 
 import asyncio
 import threading
@@ -9,7 +9,6 @@ from typing import Final
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
@@ -96,14 +95,13 @@ class Exporting:
         giving_up.cancel()
 
 
-def exporting(exporter: SpanExporter | None = None) -> Exporting:
-    """To the collector that the environment names; or to `exporter`."""
+def exporting(exporter: SpanExporter) -> Exporting:
+    """As `worker.tracing.sending` does it, or another."""
     named = Resource({"service.name": "rotation-worker", "service.version": __version__})
     # What the environment says of itself goes before.
     provider = TracerProvider(resource=named.merge(OTELResourceDetector().detect()), shutdown_on_exit=False)
-    to = exporter or OTLPSpanExporter()
-    provider.add_span_processor(BatchSpanProcessor(to))
-    return Exporting(provider, to)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    return Exporting(provider, exporter)
 
 
 def _of_rotation(subject: Subject) -> Mapping[str, Told]:
