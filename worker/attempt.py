@@ -238,6 +238,7 @@ class Attempts:
             return Report("superseded", reason, leaf)
         exposed = seen.exposed_keys(renewal, leaf)
         kept = await self.settlement.kept(message, renewal.certificate, leaf)
+        kept = kept or await hindsight.client_cas(seen, certificate, leaf)
         self.rotator.recall(leaf, kept)
         return seen.told_in(await hindsight.of(renewal, leaf, rotation(bundle), exposed))
 

@@ -1,6 +1,6 @@
 """What the history knows against a renewal: that it comes again, or late, and what was put there since shall stay."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -9,11 +9,13 @@ import structlog
 
 from worker.broker.base import Broker, BrokerError, TopologyError
 from worker.core.bundle import Leaf
+from worker.core.deployment import Certificate
 from worker.core.errors import PermanentError, RefusedError, RotationError, TransientError
 from worker.core.exposed import exposed_by, exposed_in
 from worker.core.outcome import Report
 from worker.core.past import Placed, is_overtaken, is_put_since, is_replayed
 from worker.core.renewal import OWN_PRODUCER, Renewal
+from worker.core.snapshot import Snapshot
 from worker.core.withdrawal import is_withdrawn, taken_back
 from worker.effort import current_effort
 from worker.wall_clock import utc_now
@@ -41,6 +43,20 @@ class Hindsight:
         except BrokerError as error:
             return Seen(self._with_begun(certificate, ()), error)
         return Seen(self._with_begun(certificate, told))
+
+    async def client_cas(self, seen: "Seen", certificate: Certificate, leaf: Leaf) -> Mapping[str, Snapshot]:
+        """By deployment, where a renewal before may have lost a client CA that shall be there, whatever its leaf.
+
+        Raises RotationError where nobody can say; where what was `seen` is not all, that is told by it.
+        """
+        if seen.unread is not None or all(one.trusted_root_ca is None for one in certificate.deployments):
+            return {}
+        try:
+            notes = await self.broker.kept(certificate.name, leaf.fingerprint_sha256)
+        except BrokerError as error:
+            raise _unread(error) from None
+        # No more: what else is known of the leaf belongs to the message that has noted it.
+        return {key: Snapshot(has_client_ca=True) for key, one in notes.items() if one.has_client_ca}
 
     def _with_begun(self, certificate: str, told: Sequence[Placed]) -> Sequence[Placed]:
         begun = self.begun.get(certificate)

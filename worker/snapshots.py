@@ -87,14 +87,17 @@ class Snapshots:
     def recall(self, leaf: Leaf, notes: Mapping[str, Snapshot]) -> None:
         """By deployment, what another process kept of the leaf's earlier attempts. What is known here goes before.
 
-        That it was found bad meanwhile is known nowhere else.
+        That it was found bad meanwhile, or that a renewal before had a client CA there, is known nowhere else.
         """
         for key, snapshot in notes.items():
             known = self._of(key, leaf)
             if known is None:
                 self._put(key, leaf, snapshot, snapshot)
-            elif snapshot.bad is not None and known.snapshot.bad is None:
-                self._put(key, leaf, replace(known.snapshot, bad=snapshot.bad), None)
+                continue
+            has_ca = known.snapshot.has_client_ca or snapshot.has_client_ca
+            both = replace(known.snapshot, bad=known.snapshot.bad or snapshot.bad, has_client_ca=has_ca)
+            if both != known.snapshot:
+                self._put(key, leaf, both, None)
 
     def learn(
         self,

@@ -180,8 +180,31 @@ OF_THE_WAY_BACK: Final = (
     Fault(
         "a put-back renewal knows of no client CA any more",
         "broker/facts.py",
-        "        if left != Snapshot():\n",
-        "        if left.bad is not None:\n",
+        "        if snapshot.has_client_ca:\n",
+        "        if snapshot.bad is not None:\n",
         "broker/test_facts.py::test_that_there_was_a_client_ca_is_known_as_long_as_there_is_a_dead_letter",
+    ),
+    Fault(
+        "the next renewal knows nothing of a client CA that was lost",
+        "attempt.py",
+        "        kept = kept or await hindsight.client_cas(seen, certificate, leaf)\n",
+        "        kept = kept or {}\n",
+        "worker/test_keeping.py::test_a_client_ca_that_a_renewal_before_may_have_lost_is_sent_by_the_next_one",
+    ),
+    Fault(
+        "that there was a client CA is known of the leaf alone that lost it",
+        "broker/statements.py",
+        "instr(body, '\"has_client_ca\": true') > 0",
+        "instr(body, ?2) > 0",
+        "broker/test_contract_notes.py"
+        "::test_that_there_was_a_client_ca_is_known_of_whichever_leaf_until_one_has_succeeded",
+    ),
+    Fault(
+        "a client CA that was taken away on purpose comes back for ever",
+        "broker/facts.py",
+        "        self._forget_client_cas(certificate, data)\n",
+        "",
+        "rotation/test_client_ca_of_the_next_one.py"
+        "::test_who_takes_it_away_on_purpose_gets_it_back_from_no_renewal_after_a_good_one",
     ),
 )

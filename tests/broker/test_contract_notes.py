@@ -1,5 +1,7 @@
 """What both engines promise of notes: one suite over RabbitMQ and the embedded one."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -78,6 +80,12 @@ def of_deployments(outcome: str, **told: tuple[str, str]) -> dict[str, object]:
     return event(data={"outcome": outcome, "reason": "forbidden", "leaf": leaf, "deployments": deployments})
 
 
+def succeeded() -> dict[str, object]:
+    """With another leaf."""
+    leaf = {"fingerprint_sha256": "ef" * 32, "not_before": "2026-01-01T00:00:00Z", "not_after": "2026-03-01T00:00:00Z"}
+    return event(data={"outcome": "succeeded", "reason": "rotated", "leaf": leaf, "deployments": []})
+
+
 LEFT, BACK, WELL = ("failed", "binding_failed"), ("failed", "rolled_back"), ("succeeded", "rotated")
 
 
@@ -105,6 +113,42 @@ async def test_what_was_found_bad_is_known_until_it_has_gone_back_whatever_is_to
     await broker.keep("shop", note(LATER, "apig/c1"))
     later = (await place.broker().kept("shop", LEAF))["apig/c1"]
     assert later == (BAD.followed_by(LATER) if "apig/c1" in left else LATER)
+
+
+@pytest.mark.parametrize(
+    ("told", "is_known"),
+    [
+        ([], True),
+        ([of_deployments("failed", apig=LEFT)], True),
+        ([outcome(OTHER_LEAF)], True),
+        ([of_deployments("superseded", apig=("superseded", "downgrade"))], True),
+        ([of_deployments("failed", apig=WELL, other=LEFT)], False),
+        ([of_deployments("failed", apig=BACK)], False),
+        ([of_deployments("failed", apig=LEFT), succeeded()], False),
+    ],
+)
+async def test_that_there_was_a_client_ca_is_known_of_whichever_leaf_until_one_has_succeeded(
+    place: Place, broker: Broker, told: Sequence[dict[str, object]], *, is_known: bool
+) -> None:
+    """Alone: flags and places are another leaf's. It is sent again; who takes it away after a success means it."""
+    await broker.keep("shop", note(replace(BEFORE, has_client_ca=True)))
+    for event_of_it in told:
+        await broker.publish_event(event_of_it)
+    known = {"apig/c1": Snapshot(has_client_ca=True)} if is_known else {}
+    for one in (broker, place.broker()):
+        assert await one.kept("shop", OTHER_LEAF) == known
+        assert await one.kept("blog", OTHER_LEAF) == {}
+    await broker.keep("shop", note(BEFORE, leaf=OTHER_LEAF))
+    assert await place.broker().kept("shop", OTHER_LEAF) == {"apig/c1": replace(BEFORE, has_client_ca=is_known)}
+
+
+async def test_a_client_ca_that_was_noted_after_a_success_is_known(place: Place, broker: Broker) -> None:
+    with_ca = Snapshot(has_client_ca=True)
+    await broker.keep("shop", note(with_ca, "apig/before"))
+    await broker.publish_event(succeeded())
+    await broker.keep("shop", note(with_ca, "apig/after"))
+    for one in (broker, place.broker()):
+        assert await one.kept("shop", OTHER_LEAF) == {"apig/after": with_ca}
 
 
 async def test_notes_are_in_no_history_and_tell_no_outcome(place: Place, broker: Broker) -> None:

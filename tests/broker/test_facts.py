@@ -65,13 +65,14 @@ def test_what_was_told_too_long_ago_is_of_no_renewal_that_comes_again() -> None:
 
 
 def test_that_there_was_a_client_ca_is_known_as_long_as_there_is_a_dead_letter() -> None:
-    """Alone: flags may be somebody else's by then."""
+    """Alone, and for whichever leaf comes next: flags may be somebody else's by then."""
     told = replace(SNAPSHOT, has_client_ca=True)
     note = entry_of("shop", Note("apig/c1", LEAF, told))
     for outcome, left in (("failed", {"apig/c1": Snapshot(has_client_ca=True)}), ("succeeded", {})):
         event = {**OUTCOME, "data": {**OUTCOME["data"], "outcome": outcome}}
         assert facts_of([note]).noted("shop", LEAF) == {"apig/c1": told}
         assert facts_of([note, event]).noted("shop", LEAF) == left
+        assert facts_of([note, event]).noted("shop", "cd" * 32) == left
 
 
 def test_notes_end_with_the_outcome_of_the_message_that_left_them() -> None:

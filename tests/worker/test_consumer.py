@@ -108,14 +108,14 @@ class Inbox:
         self.is_exposed, self.buried_as = about.get("is_exposed", False), about.get("renewal_id")
 
 
-def consumer_of(inbox: Any, gateway: FakeGateway) -> Consumer:
-    """`inbox` has of a broker what a consumer uses."""
+def consumer_of(inbox: Any, gateway: FakeGateway, **overrides: Any) -> Consumer:
+    """`inbox` has of a broker what a consumer uses. `overrides`: of the deployment."""
     trust = TrustPolicy({"shop": frozenset({"acme"})}, allow_plain_keys=True)
     attempts = Attempts(
         inbox,
         Intake(trust, Rules(), (), lambda: datetime.now(UTC)),
         Rotator({"apig": gateway}),
-        {"shop": certificate(deployment())},
+        {"shop": certificate(deployment(**overrides))},
         Policy(RetryPolicy((30, 120), attempts=3), drain_seconds=60),
         Metrics(),
         lambda: datetime.now(UTC),

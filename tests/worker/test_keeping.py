@@ -27,7 +27,7 @@ class Keeper(Inbox):
 
     troubles: list[BrokerError] = field(default_factory=list)
     left: Mapping[str, Snapshot] = field(default_factory=dict)
-    unread: bool = False
+    unread: BrokerError | None = None
     asked: int = 0
     noted: list[Note] = field(default_factory=list)
 
@@ -43,8 +43,8 @@ class Keeper(Inbox):
     async def kept(self, certificate: str, leaf: str) -> Mapping[str, Snapshot]:
         assert (certificate, len(leaf)) == ("shop", 64)
         self.asked += 1
-        if self.unread:
-            raise TopologyError("no right to read it")
+        if self.unread is not None:
+            raise self.unread
         return self.left
 
 
@@ -93,5 +93,32 @@ def test_what_comes_again_is_done_with_the_flags_that_were_noted(how: dict[str, 
 
 
 def test_where_notes_cannot_be_read_the_renewal_is_done_all_the_same() -> None:
-    inbox, _ = settled(replace(sent(), redeliveries=1), flag=False, unread=True)
+    inbox, _ = settled(replace(sent(), redeliveries=1), flag=False, unread=TopologyError("no right to read it"))
     assert (inbox.asked, inbox.log[-2:]) == (1, ["event", "ack"])
+
+
+def with_client_ca(**overrides: Any) -> tuple[Keeper, FakeGateway]:
+    """A renewal that comes first, where settings have a client CA and what is stored has none."""
+
+    async def scenario() -> tuple[Keeper, FakeGateway]:
+        inbox = Keeper(sent(), asyncio.Event(), **overrides)
+        cloud = FakeGateway(stored(not_before=day(1), has_trusted_root_ca=False), {NAME: False})
+        await consumer_of(inbox, cloud, trusted_root_ca="CA").run()
+        return inbox, cloud
+
+    return run_virtual(scenario())
+
+
+@pytest.mark.parametrize("has_ca", [True, False])
+def test_a_client_ca_that_a_renewal_before_may_have_lost_is_sent_by_the_next_one(*, has_ca: bool) -> None:
+    """And noted again; flags that another message has noted are its own."""
+    inbox, cloud = with_client_ca(left={"apig/c1": Snapshot({PLACE: True}, has_client_ca=has_ca)})
+    assert (inbox.asked, inbox.events[0]["data"]["outcome"]) == (1, "succeeded")
+    assert cloud.stored is not None
+    assert (cloud.stored.has_trusted_root_ca, cloud.rows) == (has_ca, {NAME: False})
+    assert [one.snapshot.has_client_ca for one in inbox.noted] == [has_ca]
+
+
+def test_nothing_is_put_there_while_the_broker_cannot_say_whether_a_client_ca_was_lost() -> None:
+    inbox, cloud = with_client_ca(unread=BrokerLostError("gone"))
+    assert (inbox.log, cloud.journal) == (["park 30 as 2"], [])

@@ -307,7 +307,7 @@ class Broker(Protocol):
         """By deployment, what workers have noted of late about a leaf (its fingerprint).
 
         A note lasts until an outcome of the same leaf is told. Of several about one deployment, what the first knows
-        stands.
+        stands. That there was a client CA is known of whichever leaf, until one has succeeded.
         """
         ...
 

@@ -5,7 +5,7 @@ middle of it, and had noted what it was about to change; or something else was p
 """
 
 import time
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from sys import intern
@@ -167,9 +167,12 @@ class Facts:
     )
     """Alike, by deployment: what was found bad and has not gone back yet, as far as the history goes.
 
-    And that there was a client CA, which a write may have lost.
-
     Its renewal may be a dead letter by now, and is put back when somebody has given the right that was missing.
+    """
+    _client_cas: _Latest[str, frozenset[str]] = field(default_factory=lambda: _Latest(_NOTED, float("inf")))
+    """By certificate, the deployments that had a client CA which a write may have lost, as far as the history goes.
+
+    Of whichever leaf: what comes next finds nothing there that tells of it, and would take it for meant so.
     """
     _places: _Places = field(default_factory=_Places)
 
@@ -191,7 +194,9 @@ class Facts:
     def noted(self, certificate: str, leaf: str) -> Mapping[str, Snapshot]:
         """By deployment."""
         known, bad = self._noted.get((certificate, leaf)), self._condemned.get((certificate, leaf)) or {}
-        return {**bad, **({} if known is None else known.snapshots)}
+        found = {**bad, **({} if known is None else known.snapshots)}
+        with_ca = self._client_cas.get(certificate) or ()
+        return found | {one: replace(found.get(one, Snapshot()), has_client_ca=True) for one in with_ca}
 
     def past(self, certificate: str) -> Sequence[Placed]:
         """Oldest first."""
@@ -214,9 +219,11 @@ class Facts:
         snapshot = before.snapshots.get(note.deployment, Snapshot()).followed_by(note.snapshot)
         if (bad := self._condemned.get((certificate, note.leaf)) or {}).get(note.deployment) is not None:
             snapshot = bad[note.deployment].followed_by(snapshot)
-        left = snapshot if snapshot.bad is not None else Snapshot(has_client_ca=snapshot.has_client_ca)
-        if left != Snapshot():
-            self._condemned.put((certificate, note.leaf), {**bad, note.deployment: left}, at)
+        if snapshot.bad is not None:
+            self._condemned.put((certificate, note.leaf), {**bad, note.deployment: snapshot}, at)
+        if snapshot.has_client_ca:
+            with_ca = self._client_cas.get(certificate) or frozenset()
+            self._client_cas.put(certificate, with_ca | {note.deployment}, at)
         snapshots = {**before.snapshots, note.deployment: snapshot}
         self._noted.put((certificate, note.leaf), _Noted(snapshots, before.by | {note.message_sha256}), at)
 
@@ -234,6 +241,7 @@ class Facts:
         if certificate is None:
             return
         self._forget_condemned((certificate, leaf), data)
+        self._forget_client_cas(certificate, data)
         self._forget_notes((certificate, leaf), None if told.outcome == "succeeded" else digest, at)
         placed = placed_in(event)
         if placed is not None:
@@ -244,13 +252,24 @@ class Facts:
         known = self._condemned.get(key)
         if known is None:
             return
-        told = deployments_in(data)
-        done = {str(one.get("gateway")) for one in told} - {str(one.get("gateway")) for one in told if _is_left(one)}
+        done = _gateways_without(data, _is_left)
         left = {name: one for name, one in known.items() if name.partition("/")[0] not in done}
         if data.get("outcome") == "succeeded" or not left:
             self._condemned.drop(key)
         else:
             self._condemned.replace(key, left)
+
+    def _forget_client_cas(self, certificate: str, data: Mapping[str, object]) -> None:
+        """Where a success, or a whole way back, has shown that it is there. Who takes it away after that means it."""
+        known = self._client_cas.get(certificate)
+        if known is None:
+            return
+        done = _gateways_without(data, _is_unproven)
+        left = frozenset(name for name in known if name.partition("/")[0] not in done)
+        if data.get("outcome") == "succeeded" or not left:
+            self._client_cas.drop(certificate)
+        else:
+            self._client_cas.replace(certificate, left)
 
     def _forget_notes(self, key: tuple[str, str | None], digest: str | None, at: float) -> None:
         """They end with the outcome of the message that left them: another one of the same leaf may fail meanwhile.
@@ -265,9 +284,20 @@ class Facts:
             self._noted.put(key, left, at)
 
 
+def _gateways_without(data: Mapping[str, object], is_so: Callable[[Mapping[str, object]], bool]) -> Collection[str]:
+    """Of which the outcome tells, where that is so of no deployment."""
+    told = deployments_in(data)
+    return {str(one.get("gateway")) for one in told} - {str(one.get("gateway")) for one in told if is_so(one)}
+
+
 def _is_left(deployment: Mapping[str, object]) -> bool:
     """Whether anything may have stayed there that should have gone back."""
     return deployment.get("outcome") == "failed" and deployment.get("reason") != ROLLED_BACK
+
+
+def _is_unproven(deployment: Mapping[str, object]) -> bool:
+    """Whether it ended otherwise than with what is renewed, or what was before, in its place: superseded, say."""
+    return deployment.get("outcome") != "succeeded" and deployment.get("reason") != ROLLED_BACK
 
 
 def leaf_in(event: Mapping[str, object]) -> str | None:

@@ -34,11 +34,22 @@ TOLD: Final = """
 SELECT at, number, body FROM events WHERE id IN (SELECT value FROM json_each(?)) AND certificate IS ? ORDER BY number
 """
 KEPT: Final = """
+WITH with_client_ca AS MATERIALIZED (
+    SELECT at, number, body FROM notes WHERE certificate = ?1 AND instr(body, '"has_client_ca": true') > 0
+    AND at >= coalesce((
+        SELECT max(at) FROM events WHERE certificate = ?1 AND placed >= '1' AND placed < '2'
+    ), 0)
+)
 SELECT at, number, body FROM notes WHERE certificate = ?1 AND instr(body, ?2) > 0
-UNION ALL SELECT at, number, body FROM events WHERE certificate = ?1 AND leaf = ?2
+UNION SELECT at, number, body FROM with_client_ca
+UNION SELECT at, number, body FROM events
+    WHERE certificate = ?1 AND (leaf = ?2 OR at >= (SELECT min(at) FROM with_client_ca))
 ORDER BY at, number
 """
-"""However old: what was found bad is known for as long as it may be put back. The rest of it is left out by its age."""
+"""However old: what was found bad is known for as long as it may be put back. The rest of it is left out by its age.
+
+That there was a client CA counts for every leaf, until a success after it (`1` in what was placed).
+"""
 PAST: Final = """
 WITH placings AS (
     SELECT number, substr(placed, 1, 66) AS place, substr(placed, 68, 1) <> ' ' AS has_changed,
