@@ -14,10 +14,10 @@ from worker.core.bundle import Bundle
 from worker.core.deployment import Binding
 from worker.core.errors import Failure, RotationError
 from worker.core.outcome import BindingResult, DeploymentReport, attempted
-from worker.core.planning import Keep, Modify, Observed, Plan, Stored, is_previous
+from worker.core.planning import Bound, Keep, Modify, Observed, Plan, Stored, is_previous
 from worker.core.progress import Progress
 from worker.core.proof import Served, Shortfall
-from worker.core.readback import astray, confirmed, put_back
+from worker.core.readback import astray, confirmed, elsewhere, put_back
 from worker.core.reporting import (
     KEY_EXPOSED,
     NOTHING_BACK,
@@ -130,7 +130,7 @@ class WayBack:
         returned = await self._of_bindings(done)
         report = self._returned(done, returned, shortfalls, next(iter(old.values()), None), None)
         self._tell(done.todo, returned, report, shortfalls)
-        is_served = await self._is_served_again(report, _as_before(done.todo, report))
+        is_served = await self._is_served_again(report, way_back.as_before(done.todo, report))
         if report.reason == ROLLED_BACK and done.stored is not None:
             await is_retired(self.settling.gateway, done.stored, _where(done))
         return looked_back(report, is_served=is_served)
@@ -141,7 +141,7 @@ class WayBack:
         returned, failure = await self._of_material(done, bad, last)
         report = self._returned(done, returned, shortfalls, replace(bad, not_after=last.leaf.not_after), failure)
         self._tell(done.todo, returned, report, shortfalls, bad.certificate_id)
-        placed = [one for one in _back_in(report) if one not in done.todo.back_to]
+        placed = [one for one in way_back.back_in(report) if one not in done.todo.back_to]
         is_served = await self._is_served_again(report, Served("", last, placed))
         return looked_back(report, is_served=is_served)
 
@@ -178,7 +178,7 @@ class WayBack:
         place: str | None = None,
     ) -> None:
         """What is back, and to what: `place` where it is one stored certificate whose material was put back."""
-        back = _back_in(report)
+        back = way_back.back_in(report)
         if not back:
             return  # the report says why
         origins = [todo.back_to[one].stored for one in back if one in todo.back_to]
@@ -227,16 +227,21 @@ class WayBack:
         return await settling.settled(tuple(results), judge, elsewhere=True, known=known)
 
     async def _astray(self, done: Progress) -> Collection[Binding]:
-        """What somebody has bound to something else while it was proven. What cannot be read stops no way back."""
-        settling, back_to = self.settling, done.todo.back_to
+        """What somebody has bound to something else while it was proven."""
+        back_to = done.todo.back_to
         known = {place.stored.certificate_id for place in back_to.values() if place.stored is not None}
+        observed = await self._seen(done.moved, known)
+        return () if observed is None else astray(observed, done.moved, back_to, done.stored)
+
+    async def _seen(self, bindings: Sequence[Binding], known: Collection[str] = ()) -> Observed | None:
+        """None where it cannot be read: that stops no way back."""
+        settling = self.settling
         # Each in its own place: what is "attached", or listed without an instance, is shown only where ours is.
-        exactly = replace(settling.deployment, bindings=tuple(done.moved))
+        exactly = replace(settling.deployment, bindings=tuple(bindings))
         try:
-            observed = await settling.gateway.observe(exactly, settling.leaf, elsewhere=True, known=known)
+            return await settling.gateway.observe(exactly, settling.leaf, elsewhere=True, known=known)
         except RotationError:
-            return ()
-        return astray(observed, done.moved, back_to, done.stored)
+            return None
 
     async def _returned_to(
         self, old: Stored | None, bindings: Sequence[Binding], bad: Stored | None
@@ -289,15 +294,22 @@ class WayBack:
         def judge(results: Sequence[BindingResult], observed: Observed) -> tuple[BindingResult, ...]:
             return confirmed(results, observed, last.leaf)
 
-        answered = await attached(gateway, deployment, stored, way_back.own_in(done), last, self._answered)
+        own, came = way_back.own_in(done), way_back.newcomers_in(done)
+        observed = await self._seen([*own, *came])
+        strayed = () if observed is None else elsewhere(observed, [*own, *came])
+        left = [BindingResult(one, "failed", STRAYED) for one in strayed]
+        self._heard(left)
+        own, here = ([one for one in those if one not in strayed] for those in (own, came))
+        answered = await attached(gateway, deployment, stored, own, last, self._answered)
         shown = await self.settling.settled(answered, judge)
         back = [one if one.state == "failed" else BindingResult(one.binding, ROLLED_BACK) for one in shown]
-        return [*back, *await self._of_newcomers(done, stored)], None
+        return [*back, *left, *await self._of_newcomers(here, todo.back_to, stored)], None
 
-    async def _of_newcomers(self, done: Progress, stored: Stored) -> Sequence[BindingResult]:
+    async def _of_newcomers(
+        self, came: Sequence[Binding], back_to: Mapping[Binding, Bound], stored: Stored
+    ) -> Sequence[BindingResult]:
         """What this renewal has bound there first: the old material in its place is not what it had before."""
-        gateway, back_to = self.settling.gateway, done.todo.back_to
-        came = way_back.newcomers_in(done)
+        gateway = self.settling.gateway
         loose = [one for one in came if back_to[one].stored is None]
         results = [BindingResult(one, "failed", _ELSEWHERE) for one in came if back_to[one].stored is not None]
         if not gateway.detaches:
@@ -311,20 +323,6 @@ class WayBack:
 
         answered = await detached(gateway, stored, loose, self._answered)
         return [*results, *await self.settling.settled(tuple(answered), judge)]
-
-
-def _back_in(report: DeploymentReport) -> Sequence[Binding]:
-    return [one.binding for one in report.bindings if one.state == ROLLED_BACK]
-
-
-def _as_before(todo: Plan, report: DeploymentReport) -> Served:
-    """What shall be served again, as far as anything is known of it."""
-    places = [todo.back_to[one] for one in _back_in(report) if one in todo.back_to]
-    known = [(one.as_it_was, one.stored) for one in places if one.stored is not None]
-    told = [(one, was) for one, was in known if was.serial_number is not None or was.not_after is not None]
-    serials = frozenset(str(was.serial_number) for _, was in told if was.serial_number is not None)
-    ends = frozenset(was.not_after for _, was in told if was.serial_number is None and was.not_after is not None)
-    return Served("", None, [one for one, _ in told], expiries=ends, serials=serials)
 
 
 def _where(done: Progress) -> Mapping[Binding, str]:

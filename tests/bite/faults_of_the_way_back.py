@@ -45,7 +45,7 @@ OF_THE_WAY_BACK: Final = (
     Fault(
         "what somebody took of all that is attached is taken from him",
         "going_back.py",
-        "exactly = replace(settling.deployment, bindings=tuple(done.moved))",
+        "exactly = replace(settling.deployment, bindings=tuple(bindings))",
         "exactly = settling.deployment",
         "rotation/test_going_on_back.py::"
         "test_what_is_attached_and_given_another_certificate_during_the_last_proof_is_left_there",
@@ -122,9 +122,25 @@ OF_THE_WAY_BACK: Final = (
         "rotation/test_going_on_back.py::test_what_is_given_another_certificate_during_the_last_proof_is_left_there",
     ),
     Fault(
+        "the old material takes a domain from whoever bound it elsewhere",
+        "going_back.py",
+        "        strayed = () if observed is None else elsewhere(observed, [*own, *came])\n",
+        "        strayed: Collection[Binding] = ()\n",
+        "rotation/test_taken_in_its_own_place.py"
+        "::test_what_is_bound_elsewhere_during_its_proof_is_left_there_when_the_material_goes_back",
+    ),
+    Fault(
+        "what was bound here first and is somebody's by now is told as bound to nothing",
+        "going_back.py",
+        "elsewhere(observed, [*own, *came])",
+        "elsewhere(observed, own)",
+        "rotation/test_taken_in_its_own_place.py"
+        "::test_what_was_bound_here_first_and_is_bound_elsewhere_by_now_is_left_there",
+    ),
+    Fault(
         "what in its own place was bound to nothing is told as back",
         "going_back.py",
-        "[*back, *await self._of_newcomers(done, stored)]",
+        "[*back, *left, *await self._of_newcomers(here, todo.back_to, stored)]",
         "[*back, *(BindingResult(one, ROLLED_BACK) for one in done.moved)]",
         "rotation/test_put_back.py::test_what_was_bound_to_nothing_has_nothing_again",
     ),

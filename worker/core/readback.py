@@ -131,6 +131,13 @@ def astray(
     return frozenset(one for one in moved if any(is_others(row, back_to[one]) for row in _about(one, rows)))
 
 
+def elsewhere(observed: Observed, bindings: Sequence[Binding]) -> Collection[Binding]:
+    """What is bound to something else than the deployment's own certificate, and not to that."""
+    rows = _rows(observed)
+    away = [one for one in bindings if any(row.stored is None and row.others for row in _about(one, rows))]
+    return dict.fromkeys(away)
+
+
 def put_back(
     results: Sequence[BindingResult], observed: Observed, back_to: Mapping[Binding, Bound]
 ) -> tuple[BindingResult, ...]:

@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 
 from worker.core.deployment import Binding
+from worker.core.outcome import DeploymentReport
 from worker.core.planning import Keep, Modify, Plan, Stored, UploadEach
 from worker.core.progress import Progress
+from worker.core.proof import Served
+from worker.core.reporting import ROLLED_BACK
 
 
 def of_bindings(done: Progress) -> Plan:
@@ -35,3 +38,18 @@ def newcomers_in(done: Progress) -> Sequence[Binding]:
     """What this renewal has bound there first, and is not back yet."""
     returned = frozenset(done.todo.returned)
     return [one for one in done.moved if one not in returned]
+
+
+def back_in(report: DeploymentReport) -> Sequence[Binding]:
+    """What has gone back, as it is told."""
+    return [one.binding for one in report.bindings if one.state == ROLLED_BACK]
+
+
+def as_before(todo: Plan, report: DeploymentReport) -> Served:
+    """What shall be served again, as far as anything is known of it."""
+    places = [todo.back_to[one] for one in back_in(report) if one in todo.back_to]
+    known = [(one.as_it_was, one.stored) for one in places if one.stored is not None]
+    told = [(one, was) for one, was in known if was.serial_number is not None or was.not_after is not None]
+    serials = frozenset(str(was.serial_number) for _, was in told if was.serial_number is not None)
+    ends = frozenset(was.not_after for _, was in told if was.serial_number is None and was.not_after is not None)
+    return Served("", None, [one for one, _ in told], expiries=ends, serials=serials)
