@@ -130,6 +130,13 @@ OF_THE_WAY_BACK: Final = (
         "::test_what_is_bound_elsewhere_during_its_proof_is_left_there_when_the_material_goes_back",
     ),
     Fault(
+        "whoever goes on with the way back in its own place tells nothing of what somebody took",
+        "core/snapshot.py",
+        "            strayed += tuple(gone)\n",
+        "            tuple(gone)\n",
+        "rotation/test_taken_in_its_own_place.py::test_so_does_whoever_goes_on_with_the_way_back",
+    ),
+    Fault(
         "what was bound here first and is somebody's by now is told as bound to nothing",
         "going_back.py",
         "elsewhere(observed, [*own, *came])",

@@ -1,5 +1,6 @@
 """In its own place, too: what somebody binds elsewhere while it is proven is left there, and told as failed."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,12 @@ from tests.support.gateways import checked
 from tests.support.values import certificate
 from worker.core.deployment import Binding
 from worker.core.errors import Failure, TransientError
+from worker.core.note import Note
 from worker.core.outcome import DeploymentReport
-from worker.core.planning import Observed
+from worker.core.planning import Observed, Stored
 from worker.core.proof import Served, Shortfall
 from worker.core.reporting import ROLLED_BACK, STRAYED
+from worker.effort import Effort, spending
 from worker.gateways.base import Gateway
 from worker.rotation import Rotator
 
@@ -41,7 +44,9 @@ class Unread:
         return await self.gateway.observe(*what, **how)
 
 
-async def bad(one: Shop, meddle: Callable[[], object], gateway: Any = None, **overrides: Any) -> DeploymentReport:
+async def bad(
+    one: Shop, meddle: Callable[[], object], gateway: Any = None, notes: Sequence[Note] = (), **overrides: Any
+) -> DeploymentReport:
     """A rotation whose proof is bad, and somebody is there during it."""
 
     async def verify(served: Served, /) -> Sequence[Shortfall]:
@@ -52,6 +57,8 @@ async def bad(one: Shop, meddle: Callable[[], object], gateway: Any = None, **ov
         return [Shortfall(failure, served.bindings[-1], f"{served.bindings[-1].name}:443")]
 
     rotator = Rotator({"apig": gateway or one.gateway}, verify, settle_seconds={"apig": 0}, kept={"shop": Shelf()})
+    for note in notes:
+        rotator.recall(NEW.leaf, {note.deployment: note.snapshot})
     [told] = (await rotator.rotate(certificate(one.deployment(**overrides)), NEW)).deployments
     return told
 
@@ -82,6 +89,38 @@ async def test_what_is_bound_elsewhere_during_its_proof_is_left_there_when_the_m
         at = {name: one.world.domains[key].certificate_id for name, key in zip(NAMES, one.domains[0], strict=True)}
         assert at == {name: third if name == A else one.certificate_id for name in NAMES}
         assert one.world.certificates[one.certificate_id].leaf.serial_number == checked(OLD).leaf.serial_number
+
+
+@dataclass
+class Dying:
+    """Its worker dies before the old material is written."""
+
+    gateway: Gateway
+    writes: int = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.gateway, name)
+
+    async def replace(self, *what: Any) -> Stored:
+        self.writes += 1
+        if self.writes > 1:
+            raise asyncio.CancelledError
+        return await self.gateway.replace(*what)
+
+
+async def test_so_does_whoever_goes_on_with_the_way_back(tmp_path: Path) -> None:
+    async with shop(tmp_path) as one:
+        notes: list[Note] = []
+
+        async def keep(note: Note) -> None:
+            notes.append(note)
+
+        third, take = taken_in(one)
+        with spending(Effort(keep=keep)), pytest.raises(asyncio.CancelledError):
+            await bad(one, take, Dying(one.gateway), bindings=LISTED)
+        told = await bad(one, take, notes=notes, bindings=LISTED)
+        assert told_by_name(told) == {name: STRAYED if name == A else ROLLED_BACK for name in NAMES}
+        assert one.world.domains[one.domains[0][0]].certificate_id == third
 
 
 async def test_where_that_cannot_be_read_all_goes_back(tmp_path: Path) -> None:

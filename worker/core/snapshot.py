@@ -196,6 +196,9 @@ class Snapshot:
         moved = [one for one in step.back_to if one.place in bad.moved]
         returned = tuple(one for one in moved if self._is_as_before(step.back_to[one]))
         strayed = tuple(one for one in moved if self._is_elsewhere(step.back_to[one]))
+        if not step.waves:  # in its own place nothing is noted of what was bound there from the first
+            gone = (one for one, now in step.back_to.items() if one.place not in self.origins and _id(now) is not None)
+            strayed += tuple(gone)
         return replace(step, bad=tuple(shortfalls), returned=returned, strayed=strayed)
 
     def _adrift(self, step: Plan) -> Iterator[Binding]:
