@@ -169,7 +169,7 @@ def _beside(generation: Generation, attempts: Attempts, before: Sweeping | None 
     """What goes on beside the consumer. A sweep goes on where the one before it was."""
     settings, rotator, broker, metrics = generation.settings, generation.rotator, attempts.broker, attempts.metrics
     is_active, every = partial(_is_active, broker), settings.sweep.every_seconds
-    sweeper = Sweeper(generation.intake, rotator, generation.certificates, lineages(settings))
+    sweeper = Sweeper(generation.intake, rotator, generation.certificates, lineages(settings), broker.kept)
     sweep = before or Sweeping(sweeper, broker.publish_own, is_active, broker.past, every, utc_now, metrics.swept)
     certificates = keeping(generation.certificates)
     retiring = Retiring(rotator, certificates, attempts.turn, is_active, broker.past, metrics.retired)

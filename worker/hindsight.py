@@ -25,6 +25,20 @@ WITHDRAWN: Final = "withdrawn"
 REPLAYED: Final = "replayed"
 DOWNGRADE: Final = "downgrade"
 UNREAD: Final = "history_unread"
+Kept = Callable[[str, str], Awaitable[Mapping[str, Snapshot]]]
+"""By deployment, what was noted of a certificate, by its name, and a leaf, by its fingerprint."""
+
+
+async def noted_client_cas(kept: Kept, certificate: Certificate, leaf: Leaf) -> Mapping[str, Snapshot]:
+    """By deployment, where a renewal before may have lost a client CA that shall be there, whatever its leaf.
+
+    Raises what `kept` does.
+    """
+    if all(one.trusted_root_ca is None for one in certificate.deployments):
+        return {}
+    notes = await kept(certificate.name, leaf.fingerprint_sha256)
+    # No more: what else is known of the leaf belongs to the message that has noted it.
+    return {key: Snapshot(has_client_ca=True) for key, one in notes.items() if one.has_client_ca}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +59,13 @@ class Hindsight:
         return Seen(self._with_begun(certificate, told))
 
     async def client_cas(self, seen: "Seen", certificate: Certificate, leaf: Leaf) -> Mapping[str, Snapshot]:
-        """By deployment, where a renewal before may have lost a client CA that shall be there, whatever its leaf.
-
-        Raises RotationError where nobody can say; where what was `seen` is not all, that is told by it.
-        """
-        if seen.unread is not None or all(one.trusted_root_ca is None for one in certificate.deployments):
+        """As `noted_client_cas`, if all could be `seen`: else that is told. Raises RotationError if nobody can say."""
+        if seen.unread is not None:
             return {}
         try:
-            notes = await self.broker.kept(certificate.name, leaf.fingerprint_sha256)
+            return await noted_client_cas(self.broker.kept, certificate, leaf)
         except BrokerError as error:
             raise _unread(error) from None
-        # No more: what else is known of the leaf belongs to the message that has noted it.
-        return {key: Snapshot(has_client_ca=True) for key, one in notes.items() if one.has_client_ca}
 
     def _with_begun(self, certificate: str, told: Sequence[Placed]) -> Sequence[Placed]:
         begun = self.begun.get(certificate)

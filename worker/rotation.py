@@ -211,6 +211,10 @@ class Rotator:
         """By deployment, what another worker kept before it changed anything for this leaf."""
         self._snapshots.recall(leaf, notes)
 
+    def aside(self) -> "Rotator":
+        """Alike, for a look beside the attempts: what it recalls is none of theirs."""
+        return replace(self, _snapshots=Snapshots())
+
     def inherit(self, idle: float) -> None:
         """Another worker was at the same gateways until `idle` seconds ago: their limits hold for both together."""
         for gateway in self.gateways.values():

@@ -20,9 +20,11 @@ from worker.core.past import Placed, is_overtaken
 from worker.core.planning import Keep, Plan, Superseded
 from worker.core.renewal import InFiles
 from worker.core.schedule import Wait
+from worker.core.snapshot import Snapshot
 from worker.core.waiting import Step, held_back
 from worker.core.withdrawal import taken_back, was_rolled_back
 from worker.effort import Effort, spending
+from worker.hindsight import Kept, noted_client_cas
 from worker.intake import Intake
 from worker.rotation import Rotator
 
@@ -40,6 +42,11 @@ an urgent renewal has put there; `rolled_back`: the one before it, because what 
 Enqueue = Callable[[Message], Awaitable[None]]
 Past = Callable[[str], Awaitable[Sequence[Placed]]]
 """What was put in a certificate's places, oldest first."""
+
+
+async def unnoted(_certificate: str, _leaf: str) -> Mapping[str, Snapshot]:
+    """Nobody notes anything."""
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +74,21 @@ class Sweeper:
     rotator: Rotator
     certificates: Mapping[str, Certificate]
     lineages: Mapping[str, InFiles]
+    kept: Kept = unnoted
 
-    async def look(self, name: str, past: Sequence[Placed] = ()) -> Finding:
-        """By reading only, behind everything else that waits for the gateways. `past`: what was put there before."""
+    async def look(
+        self, name: str, past: Sequence[Placed] = (), client_cas: Mapping[str, Snapshot] | None = None
+    ) -> Finding:
+        """By reading only, behind everything else that waits for the gateways. `past`: what was put there before.
+
+        `client_cas`: by deployment, that what is there has to have one.
+        """
+        rotator = self.rotator.aside() if client_cas else self.rotator
         with spending(Effort(is_background=True)):
             try:
                 bundle = await self.intake.bundle_in(self.lineages[name])
-                steps = await self.rotator.plans(self.certificates[name], bundle.leaf, past=past)
+                rotator.recall(bundle.leaf, client_cas or {})
+                steps = await rotator.plans(self.certificates[name], bundle.leaf, past=past)
             except RotationError as error:
                 return Finding(name, "failed", Failure.of(error))
         now, schedule = self.intake.now(), self.certificates[name].schedule
@@ -83,7 +98,11 @@ class Sweeper:
     async def look_back(self, name: str, past: Past) -> Finding:
         """As `look`, knowing what was told before: what was taken back does not come again unasked. BrokerError."""
         is_told = self.rotator.tells_beginnings(self.certificates[name])
-        finding = await self.look(name, () if is_told else await past(name))
+        seen = () if is_told else await past(name)
+        finding = await self.look(name, seen)
+        if finding.state == "current" and finding.bundle is not None:
+            lost = await noted_client_cas(self.kept, self.certificates[name], finding.bundle.leaf)
+            finding = await self.look(name, seen, lost) if lost else finding
         if not finding.is_to_be_put_right or finding.bundle is None:
             return finding
         leaf, placed = finding.bundle.leaf, await past(name)

@@ -215,6 +215,14 @@ OF_THE_WAY_BACK: Final = (
         "worker/test_keeping.py::test_a_client_ca_that_a_renewal_before_may_have_lost_is_sent_by_the_next_one",
     ),
     Fault(
+        "a sweep takes what has lost its client CA for current",
+        "sweep.py",
+        "finding = await self.look(name, seen, lost) if lost else finding",
+        "finding = await self.look(name, seen) if lost else finding",
+        "rotation/test_client_ca_of_the_next_one.py"
+        "::test_a_sweep_finds_what_has_lost_the_client_ca_that_a_note_tells_of",
+    ),
+    Fault(
         "that there was a client CA is known of the leaf alone that lost it",
         "broker/statements.py",
         "instr(body, '\"has_client_ca\": true') > 0",

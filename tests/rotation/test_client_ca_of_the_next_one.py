@@ -1,7 +1,7 @@
 """A client CA that a write in its own place has lost: the next renewal brings it back, whichever leaf it has."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,13 @@ from worker.core.bundle import Bundle
 from worker.core.events import outcome_event
 from worker.core.note import Note, entry_of
 from worker.core.outcome import DeploymentReport, Timing
+from worker.core.past import Placed
+from worker.core.renewal import InFiles
 from worker.core.snapshot import Snapshot
 from worker.effort import Effort, spending
 from worker.hindsight import Hindsight, Seen
 from worker.rotation import Rotator
+from worker.sweep import Sweeper, unnoted
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -95,3 +98,36 @@ async def test_who_takes_it_away_on_purpose_gets_it_back_from_no_renewal_after_a
         assert (reasons, one.shown()) == ([LOST, "rotated"], {"shop": (True, 3)})
         renewals.drop_client_ca()
         assert ((await renewals.comes(NEW)).outcome, one.shown()) == ("succeeded", {"shop": (False, 3)})
+
+
+@dataclass(frozen=True)
+class Disk:
+    """What lies there."""
+
+    bundle: Bundle
+
+    def now(self) -> datetime:
+        return NOW
+
+    async def bundle_in(self, _files: InFiles) -> Bundle:
+        return self.bundle
+
+
+async def test_a_sweep_finds_what_has_lost_the_client_ca_that_a_note_tells_of(tmp_path: Path) -> None:
+    """Its renewal, which comes first, brings it back; then all is as it shall be."""
+
+    async def past(_certificate: str) -> Sequence[Placed]:
+        return ()
+
+    async with scene(tmp_path, drops=1) as one:
+        renewals, disk = Renewals(one), Disk(NEW)
+        intake: Any = disk
+        rotator, wanted = Rotator({"apig": one.shop.gateway}), {"shop": certificate(one.deployment)}
+        sweeper = Sweeper(intake, rotator, wanted, {"shop": InFiles("chain", "key")}, renewals.kept)
+        assert (await renewals.comes(NEW)).reason == LOST
+        assert (await sweeper.look_back("shop", past)).state == "behind"
+        assert (await replace(sweeper, kept=unnoted).look_back("shop", past)).state == "current"
+        assert (await renewals.comes(NEW)).outcome == "succeeded"
+        assert (await sweeper.look_back("shop", past)).state == "current"
+        renewals.drop_client_ca()
+        assert (await sweeper.look_back("shop", past)).state == "current", "on purpose"

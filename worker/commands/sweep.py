@@ -185,7 +185,8 @@ async def _sweep(settings: Settings, names: Sequence[str], wait: float) -> Seque
     async with AsyncExitStack() as stack:
         rotator = await stack.enter_async_context(rotator_of(settings, Metrics()))
         queue = await stack.enter_async_context(_queue_of(settings, rotator, names, wait))
-        one = Pass(sweeper_of(settings, rotator), queue)
+        sweeper = sweeper_of(settings, rotator)
+        one = Pass(sweeper if queue is None else replace(sweeper, kept=queue.broker.kept), queue)
         part = (await stack.enter_async_context(progress())).part("sweep", len(names))
         return await each(names, one.over, lambda swept: part.ended(swept.told))
 
