@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import tomllib
 from pathlib import Path
 from typing import Final
 
@@ -97,6 +99,23 @@ async def test_the_workers_key_is_rolled_over(tmp_path: Path) -> None:
         await asyncio.sleep(1)
         await there.shell(["certbot renew --force-renewal"])
         await there.succeeds(2)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        'url = "sqlite:////var/lib/rotation-worker/broker.sqlite"     # or amqps://…',
+        'url_file = "amqp-url"',
+        'url_file="/run/credentials/rotation-worker.service/amqp-url"',
+    ],
+)
+def test_however_the_old_broker_is_named_the_copy_names_the_new_one(tmp_path: Path, named: str) -> None:
+    (tmp_path / "worker.toml").write_text(f"[broker]\n{named}\nprefetch = 8\n", encoding="utf-8")
+    lines = section(PAGE, "Move to another broker")[0].text.splitlines()
+    script = "\n".join(line for line in lines if line.startswith(("sed ", "grep ")))
+    subprocess.run(["sh", "-ec", script.replace("/etc/rotation-worker", str(tmp_path))], check=True)
+    copied = tomllib.loads((tmp_path / "new.toml").read_text(encoding="utf-8"))
+    assert copied == {"broker": {"url_file": "new-url", "prefetch": 8}}
 
 
 @pytest.mark.rabbitmq
