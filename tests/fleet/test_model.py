@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -233,6 +234,34 @@ def test_who_waits_for_news_hears_of_them_and_of_what_the_broker_counts() -> Non
     told, counted = run_virtual(news())
     assert told == 1.0
     assert told < counted <= told + 5.0
+
+
+def test_what_ends_and_what_begins_while_a_snapshot_is_made_is_in_all_of_it_and_the_next_has_another_version() -> None:
+    names = ["ends", "stays", "begins"]
+    model = model_of(None, **{name: replace(certificate(deployment()), name=name) for name in names})
+
+    async def made() -> list[Fleet]:
+        await model.fleet()
+        with ExitStack() as ending, ExitStack() as others:
+            ending.enter_context(model.rotating("ends", "r1", 1, Effort()))
+            others.enter_context(model.rotating("stays", "r2", 1, Effort()))
+            snapshot = asyncio.ensure_future(model.fleet())
+            await asyncio.sleep(0)  # its look at what runs has begun
+            ending.close()
+            model.recall(event("r1", certificate="ends"))
+            others.enter_context(model.rotating("begins", "r3", 1, Effort()))
+            return [await snapshot, await model.fleet()]
+
+    first, second = run_virtual(made())
+    for fleet in (first, second):
+        assert [one.certificate for one in fleet.running] == ["stays", "begins"]
+        assert {one.name: one.state for one in fleet.certificates} == {
+            "begins": "rotating",
+            "ends": "served",
+            "stays": "rotating",
+        }
+        assert (fleet.states["rotating"], fleet.states["served"]) == (2, 1)
+    assert first.version < second.version
 
 
 def test_a_snapshot_shares_with_the_one_before_what_has_not_changed() -> None:

@@ -196,12 +196,13 @@ class FleetModel:
 
     async def fleet(self) -> Fleet:
         await self._look()
+        version = self._version  # of before others had their turns: what moves in them has a later one
         running = await self.progress.running()
         now, waiting = self.inputs.now(), self._waiting
         parked = sorted(waiting.parked.values(), key=lambda one: one.until)
         return Fleet(
             now,
-            self._version,
+            version,
             __version__,
             self._started_at,
             self._role(),

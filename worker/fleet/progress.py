@@ -42,7 +42,7 @@ class _Part:
         return self.work.seconds_left() if self.work in self.work.beside else 0.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Rotation:
     certificate: Certificate
     renewal_id: str
@@ -133,10 +133,11 @@ class RunningRotations:
         return [] if rotation is None else [rotation.running()]
 
     async def running(self) -> Sequence[Running]:
-        """All of them, oldest first; others have their turns in between."""
-        found: list[Running] = []
+        """Those that are under way when it returns, oldest first; others have their turns in between."""
+        found: dict[_Rotation, Running] = {}
         for number, rotation in enumerate(list(self._rotations.values()), 1):
-            found.append(rotation.running(is_estimated=number <= _ESTIMATED))
+            found[rotation] = rotation.running(is_estimated=number <= _ESTIMATED)
             if number <= _ESTIMATED or number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
-        return found
+        # Some have ended in those turns, and others begun.
+        return [found.get(one) or one.running(is_estimated=False) for one in self._rotations.values()]
