@@ -307,6 +307,19 @@ async def test_a_mistyped_url_is_told_as_such_and_how_it_is_written(url: str, to
     assert (status, complained.splitlines()) == (78, [form, ALONE])
 
 
+@pytest.mark.parametrize(
+    ("before", "more"),
+    [("operator:{}@", ()), ("operator:{}@", ("--json",)), ("{}@", ("--insecure",)), (":{}@", ()), ("me:12/{}@", ())],
+)
+async def test_a_password_in_the_url_is_neither_sent_nor_printed(before: str, more: tuple[str, ...]) -> None:
+    url = f"http://{before.format(TOKEN)}127.0.0.1:{free_port()}"
+    status, said, complained = await run("status", "--url", url, *more)
+    first = "rotation-worker: --url: a user or a password does not belong in it"
+    step = "next: give HOST:PORT alone, and the token in a file with --token-file"
+    assert (status, complained.splitlines()) == (78, [first, step])
+    assert TOKEN not in said + complained
+
+
 async def test_a_token_file_that_cannot_be_read_is_told_by_who_names_it(tmp_path: Path) -> None:
     at = f"127.0.0.1:{free_port()}"
     status, _, complained = await run("status", "--url", f"http://{at}", "--token-file", tmp_path / "none")

@@ -9,11 +9,17 @@ from worker.settings.listening import is_loopback
 ALONE: Final = "give HOST:PORT alone, such as http://127.0.0.1:8080: the path is added to it"
 UP: Final = "see whether `rotation-worker run` is at work there; --url names another place"
 _ANY_PORT: Final = "port 0: the log's `worker.started` names the port; give it with --url"
+_IN_A_FILE: Final = "give HOST:PORT alone, and the token in a file with --token-file"
 _IN_THE_OPEN: Final = "ask by https://, or over a tunnel to loopback; --insecure sends it all the same"
 
 
 def check_url(url: str, *, is_token_sent: bool) -> None:
-    """Raises SettingsError for what nobody can be asked by, and where the token would be read on the way."""
+    """Raises SettingsError for what nobody can be asked by, and where the token would be read on the way.
+
+    The URL itself is printed wherever something is wrong with it, so it may have no password.
+    """
+    if "@" in url:
+        raise SettingsError(["--url: a user or a password does not belong in it"], next_step=_IN_A_FILE)
     host = _host_in(url)
     if host is None:
         raise SettingsError(["--url: http://HOST:PORT or https://HOST:PORT is the form"], next_step=ALONE)
