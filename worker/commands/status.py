@@ -313,10 +313,11 @@ def _print_meaning(told: Facts) -> None:
     failed += [it["reason"] for one in told["deployments"] for it in one["bindings"] if it["reason"] is not None]
     if failed and last.get("message"):
         print(f"\n{shown(last['message'])}")
-    is_over = told["certificate"]["state"] in LEFT_FAILED
     for reason in dict.fromkeys(failed):
         if (known := meanings().get(reason)) is not None:
-            print(f"\n{reason}: {known.text}\n  what to do: {known.advice}.{f' {GIVEN_UP}' if is_over else ''}")
+            print(f"\n{reason}: {known.text}\n  what to do: {known.advice}.")
+    if told["certificate"]["state"] in LEFT_FAILED:
+        print(f"\n{GIVEN_UP}")
 
 
 def _gist(reason: str) -> str:
