@@ -97,6 +97,29 @@ OF_SIGHT: Final = (
         "commands/test_status.py::test_it_says_once_that_nothing_tries_it_again_and_only_while_nothing_waits_or_runs",
     ),
     Fault(
+        "a fleet document has the version of after what moved while it was made",
+        "fleet/model.py",
+        "            now,\n            version,\n",
+        "            now,\n            self._version,\n",
+        "fleet/test_model.py"
+        "::test_what_ends_and_what_begins_while_a_snapshot_is_made_is_in_all_of_it_and_the_next_has_another_version",
+    ),
+    Fault(
+        "what ended while a fleet document was made is shown running",
+        "fleet/progress.py",
+        "[found.get(one) or one.running(is_estimated=False) for one in self._rotations.values()]",
+        "[*found.values()]",
+        "fleet/test_model.py"
+        "::test_what_ends_and_what_begins_while_a_snapshot_is_made_is_in_all_of_it_and_the_next_has_another_version",
+    ),
+    Fault(
+        "a password in the URL of a worker is sent, and printed",
+        "commands/addresses.py",
+        'if "@" in url:',
+        'if "@@" in url:',
+        "commands/test_status.py::test_a_password_in_the_url_is_neither_sent_nor_printed",
+    ),
+    Fault(
         "what went back is shown as served",
         "core/serving.py",
         "return ended.reason != ROLLED_BACK and",
