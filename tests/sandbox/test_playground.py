@@ -18,6 +18,7 @@ from worker.sandbox import Sandbox
 from worker.sandbox.control import FAULT
 from worker.sandbox.flaws import FLAW
 from worker.sandbox.world import CLOUDS
+from worker.settings.loading import load
 
 PAGE = Path(__file__).parents[2] / "docs" / "sandbox.md"
 
@@ -52,6 +53,14 @@ async def test_what_it_prints_is_enough_to_rotate_and_to_make_that_fail() -> Non
         status, said, _ = await run("check", "--json", "--config", told["settings"])
         assert (status, all(one["is_good"] for one in json.loads(said))) == (0, True)
     assert not Path(told["settings"]).parent.exists()
+
+
+async def test_the_page_tells_how_its_workers_status_page_stays_at_one_port() -> None:
+    exported = dict(re.findall(r"`export (ROTATION_\w+)=(\S+)`", PAGE.read_text()))
+    async with sandbox() as told:
+        listens = [load(Path(told["settings"]), environ).http.listen for environ in ({}, exported)]
+    assert listens == ["127.0.0.1:0", "127.0.0.1:8080"]
+    assert f"http://{listens[1]}/" in PAGE.read_text()
 
 
 def named_in(text: str) -> set[str]:
