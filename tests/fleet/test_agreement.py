@@ -175,7 +175,7 @@ async def check_running(settings: Settings) -> None:
 
 async def test_after_500_rotations_everything_that_is_shown_is_what_the_events_say(tmp_path: Path) -> None:
     async with scene(tmp_path) as (sandbox, settings):
-        held = Fault("show_certificate", status=429, headers={"Retry-After": "4"})
+        held = Fault("show_certificate", status=429, headers={"Retry-After": "12"})
         sandbox.world.faults += [held, Fault("modify_certificate", status=503, times=8)]
         async with running(settings) as worker:
             renewals = [(shop, turn) for turn in range(EACH) for shop in SHOPS]
