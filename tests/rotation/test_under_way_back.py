@@ -16,17 +16,20 @@ from tests.support.values import bundle, certificate, deployment, domain, stored
 from tests.support.virtual_time import run_virtual
 from worker.commands.progress import progress
 from worker.commands.rotate import _Watching
+from worker.core import way_back
 from worker.core.bundle import Bundle
 from worker.core.deployment import Binding, Certificate, Deployment
 from worker.core.errors import Failure
 from worker.core.outcome import BindingResult, Report
-from worker.core.planning import Create, Modify, Observed, Stored
+from worker.core.planning import Create, Modify, Observed, Plan, Stored
+from worker.core.progress import Progress
 from worker.core.proof import Served, Shortfall
 from worker.effort import Effort, spending
 from worker.fleet.progress import RunningRotations
 from worker.fleet.values import Phase
 from worker.forecast import Forecast, Work
 from worker.gateways.base import NOWHERE, Gateway, OnResult
+from worker.gateways.huawei_apig.planned import planned
 from worker.rotation import Rotator
 
 _ROWS: Final = {"a.example.com": False, "b.example.com": True}
@@ -206,14 +209,25 @@ def rotated_in_place(gateway: Slow, on: Onlooker) -> Report:
 
 
 def test_what_is_put_back_in_its_own_place_is_under_way_until_it_is_read_back() -> None:
-    """At its beginning: a PUT, two that attach, and one that reads."""
+    """At its beginning: a PUT, two that attach, and one that reads. This gateway does not count the look before."""
     on = looking_on(deployment())
     assert rotated_in_place(Slow(stored(), dict(_ROWS)), on).reason == "rolled_back"
     assert on.back == [
         Shown("replace", "rolling back", 0, 2, 4, is_estimated=True),
+        Shown("observe", "rolling back", 0, 2, 4, is_estimated=True),
         Shown("attach", "rolling back", 0, 2, 4, is_estimated=True),
         Shown("observe", "rolling back", 2, 2, 1, is_estimated=True),
     ]
+
+
+@pytest.mark.parametrize("is_written", [False, True])
+def test_the_look_before_what_is_put_back_is_attached_is_counted(*, is_written: bool) -> None:
+    """Somebody may have bound it elsewhere meanwhile."""
+    forth = Plan(Modify(stored()), [domain()], (), seen=Observed(stored(), ()))
+    done = Progress(forth, stored(), (BindingResult(domain(), "attached"),))
+    todo, look = way_back.of_material(done, stored(), is_written=is_written), ["show_certificate", "list_domains"]
+    put = [] if is_written else ["modify_certificate"]
+    assert [it.operation for it in planned("p", 50, deployment(), todo)] == [*put, *look, "attach_domains", *look]
 
 
 def test_what_has_nothing_again_and_what_was_somebody_elses_are_heard_of_too() -> None:

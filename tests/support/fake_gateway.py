@@ -66,7 +66,8 @@ class FakeGateway:
         """Two, and one for each binding."""
         if todo.is_nothing:
             return ()
-        put, show = PlannedCall("put", "PUT", "/", "replace"), PlannedCall("show", "GET", "/", "read_back")
+        put, last = PlannedCall("put", "PUT", "/", "replace"), len(todo.waves) or None
+        show = PlannedCall("show", "GET", "/", "read_back", last)
         return one_after_another(
             [[put], parcels(todo.attach, 1, lambda at: PlannedCall("attach", "POST", "/", "attach", None, at)), [show]]
         )

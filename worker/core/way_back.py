@@ -24,9 +24,12 @@ def of_bindings(done: Progress) -> Plan:
 
 
 def of_material(done: Progress, bad: Stored, *, is_written: bool) -> Plan:
-    """The last good one takes the place of `bad`, or has it already (`is_written`), and is attached again."""
-    replacement = Keep(bad) if is_written else Modify(bad)
-    return Plan(replacement, (*own_in(done), *newcomers_in(done)), (), seen=done.todo.seen)
+    """The last good one takes the place of `bad`, or has it already (`is_written`), and is attached again.
+
+    In a first wave nothing is, as in `of_bindings`.
+    """
+    replacement, bindings = Keep(bad) if is_written else Modify(bad), (*own_in(done), *newcomers_in(done))
+    return Plan(replacement, bindings, (), waves=(0, len(bindings)), seen=done.todo.seen)
 
 
 def own_in(done: Progress) -> Sequence[Binding]:
