@@ -86,7 +86,7 @@ async def test_what_is_as_it_shall_be_costs_reads_only(tmp_path: Path) -> None:
         shop = Shop(sandbox, tmp_path)
         assert (await looked_at(shop)).state == "current"
         assert shop.changes() == 0
-        assert len([call for call in shop.world.journal if call.operation != "obtain_token"]) == 2
+        assert len([call for call in shop.world.journal if call.operation != "obtain_token"]) == 3
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from worker.gateways.huawei_apig.blue_green import observe_blue_green
 from worker.gateways.huawei_apig.client import ApigClient
 from worker.gateways.huawei_apig.detaching import Detaching
 from worker.gateways.huawei_apig.facts import Facts
+from worker.gateways.huawei_apig.listing import Listing
 from worker.gateways.huawei_apig.observing import observe_in_place, served_until
 from worker.gateways.huawei_apig.per_domain import Adding, observe_per_domain
 from worker.gateways.huawei_apig.planned import planned
@@ -87,6 +88,7 @@ class HuaweiApig:
         self.account = transport
         self._client = ApigClient(transport, project_id)
         self._facts = Facts(self._client)
+        self._listing = Listing(self._client)
         self._project_id = project_id
         self._storing = Storing(self._client, chance)
         self._domains_per_attach = domains_per_attach
@@ -102,9 +104,9 @@ class HuaweiApig:
             return await observe_per_domain(self._client, self._facts, deployment, leaf)
         if deployment.strategy == "blue_green":
             return await observe_blue_green(
-                self._client, deployment, leaf, elsewhere=elsewhere, before=known, now=utc_now()
+                self._client, self._listing, deployment, leaf, elsewhere=elsewhere, before=known, now=utc_now()
             )
-        return await observe_in_place(self._client, deployment, elsewhere=elsewhere)
+        return await observe_in_place(self._client, self._listing, deployment, elsewhere=elsewhere)
 
     async def served_until(self, bindings: Sequence[Binding]) -> datetime | None:
         return await served_until(self._client, bindings)

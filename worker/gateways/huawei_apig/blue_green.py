@@ -12,7 +12,8 @@ from worker.core.deployment import Binding, Deployment
 from worker.core.planning import Bound, Observed, Stored, age_of
 from worker.core.uploads import base_name, fingerprint_in
 from worker.gateways.huawei_apig.client import ApigClient
-from worker.gateways.huawei_apig.observing import Rows, covering, unless_gone
+from worker.gateways.huawei_apig.listing import Listing
+from worker.gateways.huawei_apig.observing import Rows, covering, names_for, unless_gone
 from worker.gateways.huawei_apig.wire import BoundDomain
 from worker.gateways.together import both, together
 from worker.in_parts import in_parts
@@ -30,6 +31,7 @@ class _Holder:
 
 async def observe_blue_green(
     client: ApigClient,
+    listing: Listing,
     deployment: Deployment,
     leaf: Leaf | None,
     *,
@@ -50,7 +52,7 @@ async def observe_blue_green(
     own = _latest_first(await _holders(client, [one.id for one in ours]), leaf)
     if not elsewhere:
         own = [one for one in own if leaf is None or age_of(one.stored, leaf) == "same"]
-    foreign = await _foreign(client, deployment.bindings or (), own, before) if elsewhere else ()
+    foreign = await _foreign(client, listing, deployment.bindings or (), own, before) if elsewhere else ()
     stored = [one.stored for one in own]
     bound = tuple(await _bound(deployment, (*own, *foreign)))
     lists = {base: len(listed), **{one.stored.certificate_id: len(one.rows) for one in own}}
@@ -92,7 +94,11 @@ async def _other(client: ApigClient, certificate_id: str, missing: Sequence[Bind
 
 
 async def _foreign(
-    client: ApigClient, bindings: Sequence[Binding], own: Sequence[_Holder], before: Collection[str]
+    client: ApigClient,
+    listing: Listing,
+    bindings: Sequence[Binding],
+    own: Sequence[_Holder],
+    before: Collection[str],
 ) -> Sequence[_Holder]:
     """Other certificates that listed domains are bound to: what they go back to, if the new one turns out bad.
 
@@ -107,13 +113,18 @@ async def _foreign(
     for holder in found:
         missing = _left(missing, holder)
     known.update(before)
-    for certificate in await client.listed() if missing else ():
-        if certificate.id in known or not certificate.may_serve(covering(missing)):
+    if not missing:
+        return found
+    names = await names_for(listing, missing, [one.rows for one in (*own, *found)])
+    looked_for = covering(missing)
+    for certificate_id in names.serving(looked_for):
+        if certificate_id in known or not names.may_serve(certificate_id, looked_for):
             continue
-        other = await _other(client, certificate.id, missing)
+        other = await _other(client, certificate_id, missing)
         if other is not None:
             found.append(other)
             missing = _left(missing, other)
+            looked_for = covering(missing)
     return found
 
 

@@ -10,6 +10,7 @@ from worker.core.deployment import Binding, Deployment
 from worker.core.errors import PermanentError
 from worker.core.planning import Bound, Observed, Stored
 from worker.gateways.huawei_apig.client import ApigClient
+from worker.gateways.huawei_apig.listing import Listing, Names
 from worker.gateways.huawei_apig.wire import BoundDomain, Certificate
 from worker.gateways.together import both
 from worker.in_parts import in_parts
@@ -19,7 +20,9 @@ _MOST_ASKED: Final = 20
 """Certificates whose domains are listed to learn when the first of what is served ends."""
 
 
-async def observe_in_place(client: ApigClient, deployment: Deployment, *, elsewhere: bool) -> Observed:
+async def observe_in_place(
+    client: ApigClient, listing: Listing, deployment: Deployment, *, elsewhere: bool
+) -> Observed:
     (stored, listed), rows = await _stored_and_bound(client, deployment)
     lists = {deployment.name or "": listed} | ({} if stored is None else {stored.certificate_id: len(rows)})
     if deployment.bindings is None:
@@ -27,7 +30,7 @@ async def observe_in_place(client: ApigClient, deployment: Deployment, *, elsewh
         return Observed(stored, tuple(found), lists=lists)
     known = Rows(rows)
     missing = await in_parts(deployment.bindings, lambda part: _missing(part, stored, known))
-    others = await _elsewhere(client, stored, missing) if elsewhere else {}
+    others = await _elsewhere(client, listing, stored, missing, known) if elsewhere else {}
 
     def as_they_are(part: Sequence[Binding]) -> Iterator[Bound]:
         return chain.from_iterable(_as_it_is(one, stored, known, others) for one in part)
@@ -102,25 +105,36 @@ async def _stored_and_bound(
     return (found.stored(), listed), rows
 
 
-async def _elsewhere(client: ApigClient, stored: Stored | None, missing: Sequence[Binding]) -> Mapping[str, Rows]:
+async def _elsewhere(
+    client: ApigClient, listing: Listing, stored: Stored | None, missing: Sequence[Binding], known: Rows
+) -> Mapping[str, Rows]:
     """Where listed domains that are not bound to `stored` are bound to other certificates (by id), with which flags.
 
-    Costs nothing while all that is listed is listed with its instance, and bound to `stored`. Else one list of all
+    Costs nothing while all that is listed is listed with its instance, and bound to `stored`. Else a list of all
     certificates, and one of the domains of each other certificate whose names cover one that is looked for: one after
-    another, until each is found. One without an instance may be bound on several: for it all of them are read. Where
-    nothing is stored yet there is no way back, and what is listed with its instance and its flag is not looked for.
+    another, until each is found. One without an instance may be bound on several: for it all of them are read, by a
+    list of late where it is `known` to be bound. Where nothing is stored yet there is no way back, and what is listed
+    with its instance and its flag is not looked for.
     """
     found = dict[str, Rows]()
     is_told = stored is None
     wanted = [one for one in missing if not (is_told and one.instance_id and one.client_verification is not None)]
-    names = covering(wanted)
-    for certificate in await client.listed() if wanted else ():
-        is_own = stored is not None and certificate.id == stored.certificate_id
-        if not is_own and certificate.may_serve(names):
-            rows = found[certificate.id] = Rows(await _bound_domains(client, certificate.id))
+    if not wanted:
+        return found
+    names, looked_for = await names_for(listing, wanted, [known]), covering(wanted)
+    for certificate_id in names.serving(looked_for):
+        is_own = stored is not None and certificate_id == stored.certificate_id
+        if not is_own and names.may_serve(certificate_id, looked_for):
+            rows = found[certificate_id] = Rows(await _bound_domains(client, certificate_id))
             wanted = [one for one in wanted if one.instance_id is None or not rows.about(one)]
-            names = covering(wanted)
+            looked_for = covering(wanted)
     return found
+
+
+async def names_for(listing: Listing, wanted: Sequence[Binding], own: Sequence[Rows]) -> Names:
+    """What is bound nowhere among the deployment's `own` is looked for by a list of now, all others by one of late."""
+    is_known = all(any(rows.about(one) for rows in own) for one in wanted)
+    return await (listing.of_late() if is_known else listing.anew())
 
 
 async def served_until(client: ApigClient, bindings: Sequence[Binding]) -> datetime | None:
