@@ -15,6 +15,7 @@ from worker.core.bundle import Bundle, Leaf
 from worker.core.covering import check_listed
 from worker.core.deployment import Binding, Certificate, Deployment
 from worker.core.errors import Failure, RefusedError, RotationError
+from worker.core.further import Further
 from worker.core.moving import in_order
 from worker.core.outcome import DeploymentReport, Report
 from worker.core.past import Placed
@@ -46,6 +47,8 @@ from worker.wall_clock import utc_now
 
 _log = structlog.get_logger()
 NOT_KEPT: Final = "previous_not_kept"
+LEFT_ALONE: Final = "left_alone"
+_MOST_NAMED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,7 @@ class Rotator:
                 for deployment, step in zip(certificate.deployments, proving.steps, strict=True)
             ]
         )
-        report = await proving.concluded(carried)
+        report = _with_left_alone(await proving.concluded(carried), steps)
         self._snapshots.learn(leaf, report.deployments, proving.proven_for_good(carried))
         self._snapshots.learn_short(leaf, report)
         return await self._with_kept(certificate, bundle, report) if report.outcome == "succeeded" else report
@@ -186,6 +189,7 @@ class Rotator:
             waiting = reminding(lambda: stand(deployment.gateway, gateway.account, None))
             with waiting, self.forecast.reading(deployment.gateway, gateway.account):
                 observed = await gateway.observe(deployment, leaf, known=snapshot.certificates)
+            observed = Further(deployment, leaf, urgency, self.claimed).left_out(observed)
             await give_way(len(observed.bound))
             seen, known = snapshot.before(observed), snapshot.known_to(urgency)
             if leaf is not None and urgency.undo_until is None and not gateway.tells_beginnings:
@@ -303,6 +307,17 @@ def _is_looked_at(todo: Plan, *, is_kept: bool) -> bool:
     """Whether it is about to make its first change, and that may have to go back."""
     is_begun = todo.was_replaced or todo.moved or todo.bad or todo.is_nothing
     return not is_begun and (bool(todo.waves) or (is_kept and isinstance(todo.replacement, Modify)))
+
+
+def _with_left_alone(report: Report, steps: Sequence[Step]) -> Report:
+    """With a warning of domains that are listed without their instance, and stay with another certificate on some."""
+    seen = (one.seen for one in steps if isinstance(one, Plan | Superseded))
+    left = [binding for one in seen if one is not None for binding in one.left_alone]
+    if not left:
+        return report
+    places = [f"{one.name} on {one.instance_id}" for one in left[:_MOST_NAMED]]
+    _log.warning("bindings.left_alone", bindings=len(left), first=places)
+    return replace(report, warnings=(*report.warnings, LEFT_ALONE))
 
 
 def _refuse_uncovered(steps: Sequence[Step]) -> None:

@@ -106,6 +106,18 @@ async def test_what_another_certificate_serves_on_one_instance_is_moved_there_to
         assert [leaf for _, _, leaf in on_both(one)] == [NEW.leaf.serial_number] * 4
 
 
+@pytest.mark.parametrize("how", [moving, written])
+async def test_what_is_newer_on_one_instance_stays_there_and_is_warned_of(tmp_path: Path, how: Any) -> None:
+    async with shop(tmp_path) as one:
+        newer = one.world.add_certificate(AUTHORITY.issue(NAMES, not_before=datetime.now(UTC)), "newer")
+        one.world.bind(newer, *one.domains[1])
+        report = await Lives(one).rotate(one.deployment(bindings=LISTED, **how(one)), MIDDLE)
+        assert (report.outcome, report.warnings) == ("succeeded", (*MIDDLE.warnings, "left_alone"))
+        served = {instance: leaf for _, instance, leaf in on_both(one)}
+        assert served[one.instances[0]] == MIDDLE.leaf.serial_number
+        assert {one.world.domains[domain].certificate_id for domain in one.domains[1]} == {newer}
+
+
 @pytest.mark.parametrize("status", [403, 500])
 @pytest.mark.parametrize("how", [moving, written, created])
 async def test_an_instance_that_the_renewal_before_did_not_reach_is_not_forgotten(

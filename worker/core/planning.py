@@ -75,10 +75,13 @@ class Observed:
     at: datetime | None = field(default=None, compare=False)
     """When it was read, where that matters."""
     lists: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
-    """How long the lists were that were read, where reading them again may take more than one call.
-
-    By certificate id what is bound to it, by the name that was asked for what is stored.
+    """How long the lists were that were read, where reading them again may take more than one call: by certificate id
+    what is bound to it, by the name that was asked for what is stored.
     """
+    foreign: Mapping[str, Stored] = field(default_factory=dict, compare=False, repr=False)
+    """For `in_place`, by id: what serves listed domains on further instances than the deployment's own certificate."""
+    left_alone: Sequence[Binding] = field(default=(), compare=False)
+    """Of those domains, where they stay with it."""
     uploads: Sequence[Stored] = field(default=(), compare=False, repr=False)
     """For `per_domain`: those of the very leaf that are stored, bound or not. They are not uploaded once more."""
 
@@ -135,12 +138,10 @@ class Plan:
     """How many of `attach`, from its front, were put there because an endpoint can prove them."""
     back_to: Mapping[Binding, Bound] = field(default_factory=dict)
     """Bindings that move, or have moved, as they were before: so they shall be again when a wave turns out bad.
-
     Where nothing moves (`in_place`), those that were not bound to the deployment's own certificate.
     """
     from_old: Mapping[Binding, Bound] = field(default_factory=dict)
     """Bindings that have the renewed certificate already, as they will have been before: like the others still are.
-
     So they are taken to have been where nothing is noted of them.
     """
     moved: Sequence[Binding] = ()

@@ -13,7 +13,7 @@ from worker.core.planning import Bound, Observed, Stored, age_of
 from worker.core.uploads import base_name, fingerprint_in
 from worker.gateways.huawei_apig.client import ApigClient
 from worker.gateways.huawei_apig.listing import Listing
-from worker.gateways.huawei_apig.observing import Rows, covering, names_for, unless_gone
+from worker.gateways.huawei_apig.observing import Rows, candidates, covering, unless_gone
 from worker.gateways.huawei_apig.wire import BoundDomain
 from worker.gateways.together import both, together
 from worker.in_parts import in_parts
@@ -113,14 +113,11 @@ async def _foreign(
     for holder in found:
         missing = _left(missing, holder)
     known.update(before)
-    if not missing:
-        return found
-    names = await names_for(listing, missing, [one.rows for one in (*own, *found)])
     looked_for = covering(missing)
-    for certificate_id in names.serving(looked_for):
-        if certificate_id in known or not names.may_serve(certificate_id, looked_for):
+    for one in await candidates(listing, missing, [it.rows for it in (*own, *found)]) if missing else ():
+        if one.id in known or not one.may_serve(looked_for):
             continue
-        other = await _other(client, certificate_id, missing)
+        other = await _other(client, one.id, missing)
         if other is not None:
             found.append(other)
             missing = _left(missing, other)

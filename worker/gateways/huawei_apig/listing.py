@@ -2,36 +2,30 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf
 from typing import Final
 
 from worker.gateways.huawei_apig.client import ApigClient
 from worker.gateways.huawei_apig.wire import Certificate
+from worker.in_parts import in_parts
 
 _LASTS: Final = 600.0
 """Seconds. What is stored under another name changes seldom, and a sweep asks for one certificate after another."""
+_ANY: Final = ""
+"""Instead of the names of a certificate that tells none."""
 
 
-class Names:
-    """Certificates by the names that they are for. Where none are told, one may serve anything."""
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A certificate that may serve a name that is looked for."""
 
-    def __init__(self, listed: Iterable[Certificate] = ()) -> None:
-        self._of = {one.id: frozenset(name.lower() for name in one.san) for one in listed}
-        self._ids: defaultdict[str, list[str]] = defaultdict(list)
-        for one, names in self._of.items():
-            for name in names or ("",):
-                self._ids[name].append(one)
+    id: str
+    names: frozenset[str]
+    """Those that it may serve, of all that are looked for; none where it may be any."""
 
-    def serving(self, names: Collection[str]) -> Sequence[str]:
-        """Ids of those that may serve one of these."""
-        found = (one for name in ("", *sorted(names)) for one in self._ids.get(name, ()))
-        return list(dict.fromkeys(found))
-
-    def may_serve(self, certificate_id: str, names: Collection[str]) -> bool:
-        of = self._of[certificate_id]
-        return not of or not of.isdisjoint(names)
+    def may_serve(self, names: Collection[str]) -> bool:
+        return not self.names or not self.names.isdisjoint(names)
 
 
 @dataclass(slots=True)
@@ -39,16 +33,39 @@ class Listing:
     """Of one account. Rotations that ask at one time read it each: none waits for another of less urgency."""
 
     client: ApigClient
-    _names: Names = field(default_factory=Names)
-    _at: float = -inf
-    """When it was read, by the loop's clock."""
+    _ids: Mapping[str, Sequence[str]] | None = field(default=None, repr=False)
+    """By name, for as long as they are of late."""
 
-    async def anew(self) -> Names:
-        began, listed = asyncio.get_running_loop().time(), await self.client.listed()
-        self._names, self._at = Names(listed), began
-        return self._names
+    async def now(self, names: Collection[str]) -> Sequence[Candidate]:
+        def found(part: Sequence[Certificate]) -> Sequence[Candidate]:
+            told = [(one.id, frozenset(name.lower() for name in one.san)) for one in part]
+            return [Candidate(one, of.intersection(names)) for one, of in told if not of or not of.isdisjoint(names)]
 
-    async def of_late(self) -> Names:
-        """Not older than ten minutes."""
-        is_late = asyncio.get_running_loop().time() < self._at + _LASTS
-        return self._names if is_late else await self.anew()
+        return await in_parts(await self.client.listed(), found)
+
+    async def of_late(self, names: Collection[str]) -> Sequence[Candidate]:
+        """As it was at most ten minutes ago."""
+        ids = self._ids or await self._read()
+        found = {one: set[str]() for one in ids.get(_ANY, ())}
+        for name in names:
+            for one in ids.get(name, ()):
+                found.setdefault(one, set()).add(name)
+        return [Candidate(one, frozenset(of)) for one, of in found.items()]
+
+    async def _read(self) -> Mapping[str, Sequence[str]]:
+        ids = defaultdict[str, list[str]](list)
+
+        def put(part: Sequence[Certificate]) -> Sequence[None]:
+            for one in part:
+                for name in one.san or (_ANY,):
+                    ids[name.lower()].append(one.id)
+            return ()
+
+        await in_parts(await self.client.listed(), put)
+        self._ids = ids
+        asyncio.get_running_loop().call_later(_LASTS, self._forget, ids)
+        return ids
+
+    def _forget(self, ids: Mapping[str, Sequence[str]]) -> None:
+        if self._ids is ids:
+            self._ids = None

@@ -10,9 +10,9 @@ from worker.core.deployment import Binding, Deployment
 from worker.core.errors import PermanentError
 from worker.core.planning import Bound, Observed, Stored
 from worker.gateways.huawei_apig.client import ApigClient
-from worker.gateways.huawei_apig.listing import Listing, Names
+from worker.gateways.huawei_apig.listing import Candidate, Listing
 from worker.gateways.huawei_apig.wire import BoundDomain, Certificate
-from worker.gateways.together import both
+from worker.gateways.together import both, together
 from worker.in_parts import in_parts
 
 T = TypeVar("T")
@@ -31,11 +31,13 @@ async def observe_in_place(
     known = Rows(rows)
     missing = await in_parts(deployment.bindings, lambda part: _missing(part, stored, known))
     others = await _elsewhere(client, listing, stored, missing, known) if elsewhere else {}
+    foreign = await _facts_of(client, others, missing, known)
 
     def as_they_are(part: Sequence[Binding]) -> Iterator[Bound]:
         return chain.from_iterable(_as_it_is(one, stored, known, others) for one in part)
 
-    return Observed(stored, tuple(await in_parts(deployment.bindings, as_they_are)), lists=lists)
+    bound = tuple(await in_parts(deployment.bindings, as_they_are))
+    return Observed(stored, bound, lists=lists, foreign=foreign)
 
 
 async def find_certificate(client: ApigClient, certificate_id: str | None, name: str | None) -> Certificate | None:
@@ -121,20 +123,30 @@ async def _elsewhere(
     wanted = [one for one in missing if not (is_told and one.instance_id and one.client_verification is not None)]
     if not wanted:
         return found
-    names, looked_for = await names_for(listing, wanted, [known]), covering(wanted)
-    for certificate_id in names.serving(looked_for):
-        is_own = stored is not None and certificate_id == stored.certificate_id
-        if not is_own and names.may_serve(certificate_id, looked_for):
-            rows = found[certificate_id] = Rows(await _bound_domains(client, certificate_id))
-            wanted = [one for one in wanted if one.instance_id is None or not rows.about(one)]
+    looked_for = covering(wanted)
+    for one in await candidates(listing, wanted, [known]):
+        is_own = stored is not None and one.id == stored.certificate_id
+        if not is_own and one.may_serve(looked_for):
+            rows = found[one.id] = Rows(await _bound_domains(client, one.id))
+            wanted = [it for it in wanted if it.instance_id is None or not rows.about(it)]
             looked_for = covering(wanted)
     return found
 
 
-async def names_for(listing: Listing, wanted: Sequence[Binding], own: Sequence[Rows]) -> Names:
+async def _facts_of(
+    client: ApigClient, others: Mapping[str, Rows], missing: Sequence[Binding], known: Rows
+) -> Mapping[str, Stored]:
+    """Of certificates, by id, that serve on another instance what is `known` to be bound to the deployment's own."""
+    shared = [one for one in missing if one.instance_id is None and known.about(one)] if others else ()
+    ids = [key for key, rows in others.items() if any(rows.about(one) for one in shared)]
+    shown = await together(unless_gone(client.show(one)) for one in ids)
+    return {one.id: one.stored() for one in shown if one is not None}
+
+
+async def candidates(listing: Listing, wanted: Sequence[Binding], own: Sequence[Rows]) -> Sequence[Candidate]:
     """What is bound nowhere among the deployment's `own` is looked for by a list of now, all others by one of late."""
     is_known = all(any(rows.about(one) for rows in own) for one in wanted)
-    return await (listing.of_late() if is_known else listing.anew())
+    return await (listing.of_late(covering(wanted)) if is_known else listing.now(covering(wanted)))
 
 
 async def served_until(client: ApigClient, bindings: Sequence[Binding]) -> datetime | None:
