@@ -222,8 +222,22 @@ OF_SIGHT: Final = (
     Fault(
         "what cannot be counted is told as none",
         "broker/rabbitmq.py",
-        "state = replace(self._counted, is_connected=not session.is_lost, is_counted=False)",
+        "state = replace(last, is_connected=not session.is_lost)",
         "state = BrokerState(not session.is_lost, False, is_counted=False)",
+        "broker/test_rabbitmq_loss.py::test_what_cannot_be_counted_is_told_as_it_was_counted_last",
+    ),
+    Fault(
+        "what was ready once makes a worker deaf whose broker answers no counting",
+        "broker/rabbitmq.py",
+        "replace(self._counted, ready=0, is_counted=False)",
+        "replace(self._counted, is_counted=False)",
+        "broker/test_rabbitmq_loss.py::test_what_cannot_be_counted_is_told_as_it_was_counted_last",
+    ),
+    Fault(
+        "while the broker is away nothing is parked or given up",
+        "broker/rabbitmq.py",
+        "return replace(last, is_connected=False)",
+        "return BrokerState(is_connected=False, is_active=False)",
         "broker/test_rabbitmq_loss.py::test_what_cannot_be_counted_is_told_as_it_was_counted_last",
     ),
     Fault(

@@ -202,14 +202,14 @@ class BrokerState:
     is_counted: bool = True
     """Whether `dead` is what there is: not while the broker does not answer, or somebody else reads them.
 
-    While it does not answer, the numbers are those of the last count.
+    While it does not answer, or is away, `parked`, `dead` and `buried` are those of the last count.
     """
     parked: int = 0
     dead: int = 0
     buried: int = 0
     """How many this very process has put among the dead: those it has judged. Not told where looking costs nothing."""
     ready: int = 0
-    """Given to nobody yet."""
+    """Given to nobody yet; 0 where that could not be counted: of before, it would show a worker that takes nothing."""
     room: int = 0
     """How many more would be taken now."""
 

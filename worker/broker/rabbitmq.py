@@ -324,9 +324,9 @@ class RabbitBroker:
             return consumers > 0
 
     async def state(self) -> BrokerState:
-        session = self._session
+        session, last = self._session, replace(self._counted, ready=0, is_counted=False)
         if session is None or session.is_lost:
-            return BrokerState(is_connected=False, is_active=False)
+            return replace(last, is_connected=False)
         parking = [parking_queue(self._settings, step) for step in self.parking_seconds]
         names = (self._settings.queue, self._settings.dead_queue, *parking)
         is_taking, is_remembering = self._publisher.is_taken, await self._recall.is_readable()
@@ -338,7 +338,7 @@ class RabbitBroker:
             state = replace(self._counted, ready=ready, parked=waiting, dead=dead, buried=self.buried)
             self._counted = state = replace(state, is_counted=not readers)
         except BrokerError:  # none are not told where nobody knows
-            state = replace(self._counted, is_connected=not session.is_lost, is_counted=False)
+            state = replace(last, is_connected=not session.is_lost)
         state = replace(state, is_taking=is_taking, is_remembering=is_remembering)
         return replace(state, is_active=session.is_active, room=session.room)
 
