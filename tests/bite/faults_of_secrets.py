@@ -61,6 +61,13 @@ OF_SECRETS: Final = (
         f"{_COLLECTOR}test_the_collector_is_verified_and_the_environment_has_no_keys_of_its_connections_written_down",
     ),
     Fault(
+        "the collector's key is sent in the open",
+        "settings/tracing.py",
+        "    problems += _in_the_open(environ)\n",
+        "",
+        "tracing/test_process.py::test_a_key_is_sent_to_no_collector_in_the_open",
+    ),
+    Fault(
         "whom the library would trust is trusted besides",
         "tracing/sending.py",
         "    def cert_verify(",

@@ -88,6 +88,35 @@ def test_what_cannot_be_done_is_a_mistake_in_the_settings(environ: Mapping[str, 
     assert [problem.partition(":")[0] for problem in told.value.problems] == [name]
 
 
+@pytest.mark.parametrize("endpoint", ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"])
+@pytest.mark.parametrize("headers", ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"])
+def test_a_key_is_sent_to_no_collector_in_the_open(endpoint: str, headers: str) -> None:
+    far, key = {endpoint: "HTTP://collector.example.com:4318"}, {headers: "api-key=hidden"}
+    with pytest.raises(SettingsError) as told:
+        are_traces_wanted(far | key)
+    [problem] = told.value.problems
+    assert problem.startswith(f"{endpoint}: {headers} would be sent in the open")
+    assert "hidden" not in problem
+    for near in (
+        "http://127.0.0.1:4318",
+        "http://[::1]:4318",
+        "http://localhost:4318",
+        "https://collector.example.com",
+    ):
+        assert are_traces_wanted({endpoint: near} | key)
+    assert are_traces_wanted(far | {headers: ""}), "spans alone are no secret"
+
+
+def test_a_password_in_a_collectors_url_is_not_sent_in_the_open_either() -> None:
+    name = "OTEL_EXPORTER_OTLP_ENDPOINT"
+    for url in ("http://us:hidden@collector.example.com", "http://us:hidden@[::1"):
+        with pytest.raises(SettingsError) as told:
+            are_traces_wanted({name: url})
+        assert [problem.partition(":")[0] for problem in told.value.problems] == [name]
+        assert "hidden" not in str(told.value)
+    assert are_traces_wanted({name: "https://us:hidden@collector.example.com"})
+
+
 STARTING = """
 import os, sys
 {before}
