@@ -61,6 +61,13 @@ OF_SECRETS: Final = (
         f"{_COLLECTOR}test_the_collector_is_verified_and_the_environment_has_no_keys_of_its_connections_written_down",
     ),
     Fault(
+        "a collector's answer is read whole and inflated",
+        "tracing/sending.py",
+        "class _Bounded(HTTPAdapter):",
+        "class _Bounded(HTTPAdapter):\n    send = HTTPAdapter.send\n\n\nclass _Unused(HTTPAdapter):",
+        f"{_COLLECTOR}test_of_a_collectors_answer_only_the_beginning_is_read_and_nothing_is_inflated",
+    ),
+    Fault(
         "the collector's key is sent in the open",
         "settings/tracing.py",
         "    problems += _in_the_open(environ)\n",

@@ -1,13 +1,17 @@
 """An OTLP collector on loopback that decodes what it is sent."""
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+LONG: Final = 64 * 1024 * 1024
+"""Bytes, far more than sockets hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +31,29 @@ class Collector:
     url: str = ""
     bodies: list[bytes] = field(default_factory=list)
     services: set[str] = field(default_factory=set)
+    encoding: str | None = None
+    """What its answers are said to be, which are `LONG` then, and are not."""
+    sent: int = 0
+    peers: set[object] = field(default_factory=set)
+    accepted: str | None = None
 
-    async def take(self, request: web.Request) -> web.Response:
+    async def take(self, request: web.Request) -> web.StreamResponse:
         self.bodies.append(await request.read())
+        self.peers.add(request.transport and request.transport.get_extra_info("peername"))
+        self.accepted = request.headers.get("Accept-Encoding")
+        if self.encoding is not None:
+            return await self._answer_at_length(request, self.encoding)
         return web.Response(body=b"", content_type="application/x-protobuf")
+
+    async def _answer_at_length(self, request: web.Request, encoding: str) -> web.StreamResponse:
+        answer = web.StreamResponse(headers={"Content-Encoding": encoding})
+        await answer.prepare(request)
+        with suppress(ConnectionError):
+            while self.sent < LONG and (link := request.transport) is not None and not link.is_closing():
+                await answer.write(bytes(64 * 1024))
+                self.sent += 64 * 1024
+                await asyncio.sleep(0)  # it is heard that nobody listens any more
+        return answer
 
     @property
     def spans(self) -> list[Seen]:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from opentelemetry.sdk.trace.export import SpanExportResult
 from structlog.testing import capture_logs
 
+from tests.tracing.collector import LONG, collecting
 from tests.tracing.collector import Collector as Far
-from tests.tracing.collector import collecting
 from worker.collector import Collector
 from worker.sandbox.ca import Authority
 from worker.settings.tracing import CollectorFiles, collector_files
@@ -79,6 +80,29 @@ async def test_the_collector_is_verified_and_the_environment_has_no_keys_of_its_
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(ca))
         assert await sent(far, Collector(CollectorFiles(other)), monkeypatch) == 0, "one context has it all"
     assert not keys.exists()
+
+
+@pytest.mark.parametrize("is_tls", [True, False])
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_of_a_collectors_answer_only_the_beginning_is_read_and_nothing_is_inflated(
+    tmp_path: Path, ca: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, *, is_tls: bool
+) -> None:
+    async with collecting(server(tmp_path) if is_tls else None) as far:
+        far.encoding = encoding
+        monkeypatch.setenv(ENDPOINT, far.url)
+        exporter = sending(Collector(CollectorFiles(ca)).context)
+        assert await asyncio.to_thread(exporter.export, []) is SpanExportResult.SUCCESS
+        assert far.accepted == "identity"
+    assert 0 < far.sent < LONG
+
+
+async def test_one_connection_is_enough_for_answers_that_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with collecting() as far:
+        monkeypatch.setenv(ENDPOINT, far.url)
+        exporter = sending(Collector(CollectorFiles()).context)
+        for _ in range(3):
+            assert await asyncio.to_thread(exporter.export, []) is SpanExportResult.SUCCESS
+        assert len(far.peers) == 1
 
 
 async def test_who_we_are_is_shown_to_the_collector_by_files_that_are_read_again_when_they_change(
