@@ -35,12 +35,7 @@ async def attached(
     on_result: OnResult = unheard,
 ) -> tuple[BindingResult, ...]:
     """As the gateway answers; each that succeeds is booked to the effort."""
-    effort = current_effort()
-
-    def heard(result: BindingResult) -> None:
-        effort.changes += result.state == "attached"
-        on_result(result)
-
+    heard = _booked(on_result)
     return tuple(await gateway.attach(deployment, to, bindings, bundle, heard)) if bindings else ()
 
 
@@ -48,11 +43,17 @@ async def detached(
     gateway: Gateway, stored: Stored, bindings: Sequence[Binding], on_result: OnResult = unheard
 ) -> Sequence[BindingResult]:
     """As the gateway answers; each that succeeds is booked to the effort."""
-    results = await gateway.detach(stored, bindings)
-    for one in results:
-        current_effort().changes += one.state != "failed"
-        on_result(one)
-    return results
+    return await gateway.detach(stored, bindings, _booked(on_result))
+
+
+def _booked(on_result: OnResult) -> OnResult:
+    effort = current_effort()
+
+    def heard(result: BindingResult) -> None:
+        effort.changes += result.state == "attached"
+        on_result(result)
+
+    return heard
 
 
 async def is_retired(gateway: Gateway, stored: Stored, moved: Mapping[Binding, str] = NOWHERE) -> bool:

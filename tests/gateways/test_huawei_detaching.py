@@ -1,7 +1,7 @@
 """What is detached has another certificate, before and after: against a simulated APIG where attaching adds."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil, inf
 from pathlib import Path
@@ -13,6 +13,7 @@ from tests.support.apig_shop import OLD, Shop, shop
 from tests.support.gateways import unheard
 from worker.core.deployment import Binding
 from worker.core.errors import TransientError
+from worker.core.outcome import BindingResult
 from worker.core.planning import Stored
 from worker.gateways.huawei_apig.client import ApigClient
 from worker.gateways.huawei_apig.detaching import Detaching
@@ -50,6 +51,19 @@ class Many(ApigClient):
     @property
     def names(self) -> list[str]:
         return [f"d{number}.example.com" for number in range(self.count)]
+
+    async def detached(self, size: int, *others: Binding) -> Mapping[str, tuple[str, int]]:
+        """What was heard of each, and after how many calls."""
+        heard = dict[str, tuple[str, int]]()
+
+        def hear(result: BindingResult) -> None:
+            assert heard.setdefault(result.binding.name, told := (result.state, self.calls["detach"])) is told
+
+        bindings = [*others, *(Binding("domain", name, "i1") for name in self.names)]
+        results = await Detaching(self, size).detached(Stored("blue", "shop"), bindings, hear)
+        assert [one.binding for one in results] == bindings
+        assert {one.binding.name: one.state for one in results} == {name: state for name, (state, _) in heard.items()}
+        return heard
 
     async def is_retired(self, size: int) -> bool:
         moved = {Binding("domain", name, "i1"): "green" for name in self.names}
@@ -156,3 +170,22 @@ async def test_what_is_left_with_nothing_gets_it_again_in_the_middle_and_nothing
     assert not await many.is_retired(20)
     assert ("d7.example.com" in many.shown["blue"], many.calls["detach"]) == (True, 25)
     assert not many.bare()
+
+
+async def test_what_is_detached_is_heard_of_call_by_call() -> None:
+    heard = await Many(4).detached(2, Binding("domain", "elsewhere.example.com", "i1"))
+    assert list(heard.values()) == [("attached", 0), ("attached", 1), ("attached", 1), ("attached", 2), ("attached", 2)]
+
+
+async def test_what_was_detached_before_a_call_failed_is_told_as_that() -> None:
+    heard = await Many(6, breaks_at=2).detached(2)
+    assert [state for state, _ in heard.values()] == ["attached"] * 2 + ["failed"] * 4
+
+
+async def test_what_is_bound_at_several_instances_is_heard_of_once_with_the_last_of_them() -> None:
+    class Everywhere(Many):
+        async def bound_page(self, certificate_id: str, offset: int) -> BoundDomainPage:
+            rows = [BoundDomain(url_domain="all.example.com", instance_id=f"i{number}") for number in range(3)]
+            return BoundDomainPage(total=3, bound_domains=rows)
+
+    assert await Everywhere(0).detached(2, Binding("domain", "all.example.com")) == {"all.example.com": ("attached", 2)}

@@ -132,11 +132,13 @@ class FakeGateway:
             on_result(results[-1])
         return results
 
-    async def detach(self, stored: Stored, bindings: Sequence[Binding]) -> Sequence[BindingResult]:
+    async def detach(self, stored: Stored, bindings: Sequence[Binding], on_result: OnResult) -> Sequence[BindingResult]:
         self._called("detach")
-        for one in bindings:
-            self.rows.pop(one.name, None)
-        return [BindingResult(one, "attached") for one in bindings]
+        results = [BindingResult(one, "attached") for one in bindings]
+        for one in results:
+            self.rows.pop(one.binding.name, None)
+            on_result(one)
+        return results
 
     async def retire(self, stored: Stored, moved: Mapping[Binding, str] = NOWHERE) -> bool:
         self._called("retire")

@@ -145,8 +145,11 @@ class Gateway(Protocol):
         """Whether it has a call to bind a place to nothing again."""
         ...
 
-    async def detach(self, stored: Stored, bindings: Sequence[Binding]) -> Sequence[BindingResult]:
-        """What had nothing before is bound to nothing again; one result each. What is not bound to it is left alone."""
+    async def detach(self, stored: Stored, bindings: Sequence[Binding], on_result: OnResult) -> Sequence[BindingResult]:
+        """What had nothing before is bound to nothing again; one result each, which `on_result` hears of as it comes.
+
+        What is not bound to it is left alone.
+        """
         ...
 
     async def retire(self, stored: Stored, moved: Mapping[Binding, str] = NOWHERE) -> bool:

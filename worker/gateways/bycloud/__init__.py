@@ -211,11 +211,14 @@ class ByCloud:
             return nullcontext()
         return self._load_balancers.turn(listener.load_balancer)
 
-    async def detach(self, stored: Stored, bindings: Sequence[Binding]) -> Sequence[BindingResult]:
+    async def detach(self, stored: Stored, bindings: Sequence[Binding], on_result: OnResult) -> Sequence[BindingResult]:
         """No call to unbind a certificate is documented."""
         del stored
         failure = Failure("unsupported", "this cloud has no call to unbind a certificate", transient=False)
-        return [BindingResult(one, "failed", failure) for one in bindings]
+        results = [BindingResult(one, "failed", failure) for one in bindings]
+        for one in results:
+            on_result(one)
+        return results
 
     async def retire(self, stored: Stored, moved: Mapping[Binding, str] = NOWHERE) -> bool:
         """No call to delete a certificate is documented."""

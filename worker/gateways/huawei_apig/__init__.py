@@ -137,8 +137,8 @@ class HuaweiApig:
             raise PermanentError("not_found", "there is no stored certificate to attach")
         return await Attaching(self._client, to, on_result, self._chance).in_chunks(bindings, self._domains_per_attach)
 
-    async def detach(self, stored: Stored, bindings: Sequence[Binding]) -> Sequence[BindingResult]:
-        return await Detaching(self._client, self._domains_per_attach).detached(stored, bindings)
+    async def detach(self, stored: Stored, bindings: Sequence[Binding], on_result: OnResult) -> Sequence[BindingResult]:
+        return await Detaching(self._client, self._domains_per_attach).detached(stored, bindings, on_result)
 
     async def retire(self, stored: Stored, moved: Mapping[Binding, str] = NOWHERE) -> bool:
         return await Detaching(self._client, self._domains_per_attach).is_retired(stored, moved)

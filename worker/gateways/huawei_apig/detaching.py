@@ -1,6 +1,7 @@
 """Taking stored certificates away from domains, and deleting them: no domain is left with none by that."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Final, TypeVar
@@ -9,6 +10,7 @@ from worker.core.deployment import Binding
 from worker.core.errors import Failure, PermanentError, RotationError
 from worker.core.outcome import BindingResult
 from worker.core.planning import Stored
+from worker.gateways.base import OnResult
 from worker.gateways.huawei_apig.client import PAGE, ApigClient
 from worker.gateways.huawei_apig.wire import BoundDomain
 
@@ -33,17 +35,39 @@ class Detaching:
             await self._delete(stored)
         return True
 
-    async def detached(self, stored: Stored, bindings: Sequence[Binding]) -> Sequence[BindingResult]:
-        """As the gateway's `detach`."""
-        failure, of_binding = None, {(one.name, one.instance_id) for one in bindings}
+    async def detached(
+        self, stored: Stored, bindings: Sequence[Binding], on_result: OnResult
+    ) -> Sequence[BindingResult]:
+        """As the gateway's `detach`: each is told once the last of its places is free."""
+        results = dict[Binding, BindingResult]()
+
+        def tell(those: Iterable[Binding], failure: Failure | None = None) -> None:
+            for one in those:
+                results[one] = BindingResult(one, "failed" if failure else "attached", failure)
+                on_result(results[one])
+
         try:
             rows = await self._rows(stored.certificate_id)
-            there = [_place(row) for row in rows or ()]
-            for chunk in _chunks([one for one in there if not of_binding.isdisjoint(_ways(one))], self.size):
-                await self.client.detach(stored.certificate_id, [Binding("domain", *one) for one in chunk])
+            for chunk, freed in self._freeing([_place(row) for row in rows or ()], bindings):
+                if chunk:
+                    await self.client.detach(stored.certificate_id, [Binding("domain", *one) for one in chunk])
+                tell(freed)
         except RotationError as error:
-            failure = Failure.of(error)
-        return [BindingResult(one, "failed" if failure else "attached", failure) for one in bindings]
+            tell([one for one in bindings if one not in results], Failure.of(error))
+        return [results[one] for one in bindings]
+
+    def _freeing(
+        self, there: Sequence[_Place], bindings: Sequence[Binding]
+    ) -> Iterator[tuple[Sequence[_Place], Sequence[Binding]]]:
+        """What a call frees, and which bindings have nothing there after it; first those that had nothing before."""
+        wanted = {(one.name, one.instance_id) for one in bindings}
+        places = [one for one in there if not wanted.isdisjoint(_ways(one))]
+        chunks: list[Sequence[_Place]] = [(), *_chunks(places, self.size)]
+        last = {way: number for number, chunk in enumerate(chunks) for place in chunk for way in _ways(place)}
+        freed = defaultdict[int, list[Binding]](list)
+        for one in bindings:
+            freed[last.get((one.name, one.instance_id), 0)].append(one)
+        return ((chunk, freed[number]) for number, chunk in enumerate(chunks))
 
     async def _delete(self, stored: Stored) -> None:
         try:
