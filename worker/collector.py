@@ -47,8 +47,9 @@ class Collector:
 
 
 def _stamp(file: Path) -> tuple[int, ...] | None:
+    """Moves with whose it is and who may read it, too."""
     try:
         status = file.stat()
     except OSError:
         return None
-    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

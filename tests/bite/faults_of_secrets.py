@@ -42,9 +42,23 @@ OF_SECRETS: Final = (
     Fault(
         "a listener's key that is no more everybody's is not read again",
         "web/encrypting.py",
-        ", one.st_size, one.st_mode)",
+        ", one.st_size, one.st_ctime_ns)",
         ", one.st_size)",
         "web/test_access.py::test_a_renewed_key_is_taken_once_not_everybody_can_read_it_any_more",
+    ),
+    Fault(
+        "a listener's key that has come to be the worker's is not read again",
+        "web/encrypting.py",
+        "one.st_ctime_ns)",
+        "one.st_mode)",
+        "web/test_access.py::test_a_key_is_read_again_when_it_is_somebody_elses_now",
+    ),
+    Fault(
+        "a key for the collector that has come to be the worker's is not read again",
+        "collector.py",
+        "status.st_ctime_ns",
+        "status.st_mode",
+        f"{_COLLECTOR}test_who_we_are_is_read_again_when_the_key_is_somebody_elses_now",
     ),
     Fault(
         "spans and the collector's key go to a proxy that the environment names",

@@ -9,6 +9,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from opentelemetry.sdk.trace.export import SpanExportResult
 from structlog.testing import capture_logs
 
+from tests.support.ownership import given_away
 from tests.tracing.collector import LONG, collecting
 from tests.tracing.collector import Collector as Far
 from worker.collector import Collector
@@ -142,6 +143,16 @@ def test_a_key_that_everybody_can_read_shows_nobody_who_we_are(tmp_path: Path) -
     made = collector.context()
     key.unlink()
     assert collector.context() is made, "until there is another one"
+
+
+def test_who_we_are_is_read_again_when_the_key_is_somebody_elses_now(tmp_path: Path) -> None:
+    us = AUTHORITY.issue(["worker.example.com"], usage=CLIENT)
+    cert, key = written(tmp_path, "us.pem", us.chain_pem), written(tmp_path, "us.key", us.private_key_pem)
+    collector = Collector(CollectorFiles(None, cert, key))
+    made = collector.context()
+    assert collector.context() is made
+    given_away(key)
+    assert collector.context() is not made
 
 
 def test_the_variables_of_traces_go_before_those_of_all_signals() -> None:

@@ -16,6 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from structlog.testing import capture_logs
 
 from tests.support.fleets import StillFleet, sample_fleet
+from tests.support.ownership import given_away
 from worker.broker.base import BrokerState
 from worker.sandbox.ca import Authority, Issued
 from worker.settings import SettingsError
@@ -285,6 +286,15 @@ async def test_a_renewed_key_is_taken_once_not_everybody_can_read_it_any_more(tm
     assert serials == [first.serial_number, first.serial_number, renewed.serial_number]
     [told] = [one for one in logs if one["event"] == "http.certificate_unreadable"]
     assert told["error"] == "the file can be read by everybody"
+
+
+async def test_a_key_is_read_again_when_it_is_somebody_elses_now(tmp_path: Path) -> None:
+    async with served(**files(tmp_path, AUTHORITY.issue(["localhost"]))) as port:
+        with capture_logs() as logs:
+            await serial(port)
+            given_away(tmp_path / "http.key")
+            await serial(port)
+    assert [one["event"] for one in logs].count("http.certificate_renewed") == 1
 
 
 @pytest.mark.parametrize("broken", ["cert_file", "key_file"])

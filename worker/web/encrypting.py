@@ -65,5 +65,6 @@ class Encrypting:
 
     def _seen(self) -> object:
         files = (self.http.cert_file, self.http.key_file, self.http.client_ca_file)
+        # The last one moves with whose it is and who may read it, too.
         seen = [file.stat() for file in files if file is not None]
-        return [(one.st_ino, one.st_mtime_ns, one.st_size, one.st_mode) for one in seen]
+        return [(one.st_ino, one.st_mtime_ns, one.st_size, one.st_ctime_ns) for one in seen]
