@@ -118,13 +118,37 @@ def test_however_the_old_broker_is_named_the_copy_names_the_new_one(tmp_path: Pa
     assert copied == {"broker": {"url_file": "new-url", "prefetch": 8}}
 
 
+def test_under_systemd_the_new_broker_is_named_where_the_unit_hands_its_url_over(tmp_path: Path) -> None:
+    (tmp_path / "credentials").mkdir()
+    for name, text in (
+        ("worker.toml", '[broker]\nurl_file = "old"\n'),
+        ("new.toml", '[broker]\nurl_file = "new-url"\n'),
+    ):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "worker.toml").chmod(0o644)
+    (tmp_path / "new.toml").chmod(0o600)
+    (tmp_path / "new-url").write_text("amqps://new", encoding="utf-8")
+    lines = section(PAGE, "Move to another broker")[-1].text.splitlines()
+    script = "\n".join(line for line in lines if not line.startswith(("systemctl ", "rotation-worker ")))
+    subprocess.run(["sh", "-ec", script.replace("/etc/rotation-worker", str(tmp_path))], check=True)
+    settings, credentials = tmp_path / "worker.toml", dict[str, str]()
+    for line in read("deploy/systemd/rotation-worker.service").splitlines():
+        if line.startswith("LoadCredential="):
+            name, _, file = line.partition("=")[2].partition(":")
+            credentials[f"/run/credentials/rotation-worker.service/{name}"] = file
+    named = tomllib.loads(settings.read_text(encoding="utf-8"))["broker"]["url_file"]
+    handed_over = Path(credentials[named].replace("/etc/rotation-worker", str(tmp_path)))
+    assert (handed_over.read_text(encoding="utf-8"), handed_over.stat().st_mode & 0o777) == ("amqps://new", 0o600)
+    assert settings.stat().st_mode & 0o777 == 0o644
+
+
 @pytest.mark.rabbitmq
 async def test_the_worker_moves_to_another_broker(tmp_path: Path, rabbit: str) -> None:
     async with installed(tmp_path, **of_its_own(rabbit, tmp_path)) as there:
         await there.follow(*FIRST)
         before = await there.succeeds(1)
         (tmp_path / "etc" / "amqp-url").rename(tmp_path / "etc" / "new-url")
-        prepared, signing, finished, moved = section(PAGE, "Move to another broker")
+        prepared, signing, finished, moved, _under_systemd = section(PAGE, "Move to another broker")
         await there.carry_out(prepared)
         await there.carry_out(signing)
         hook = "rotation-worker publish --config /etc/rotation-worker/new.toml"
