@@ -40,11 +40,9 @@ def _asked_after(
 def _arranged(step: Step, deployment: Deployment, asked_after: _AskedAfter) -> Step:
     if not isinstance(step, Plan) or not step.waves or step.moved:
         return step  # what has moved already was the canary
-    if _is_proven(step, asked_after):
-        return replace(step, is_canary_asked=True)
     provable = frozenset(asked_after([*step.unchanged, *step.attach]))
     names = dict.fromkeys(one.name for one in step.attach if one in provable)
-    for name in islice(names, _MOST_TRIED):
+    for name in (None, *islice(names, _MOST_TRIED)):
         found = _begun_with(name, provable, step, deployment)
         if _is_proven(found, asked_after):
             return replace(found, is_canary_asked=True)
@@ -57,10 +55,10 @@ def _is_proven(todo: Plan, asked_after: _AskedAfter) -> bool:
     return not frozenset(first).isdisjoint(asked_after([*todo.unchanged, *first]))
 
 
-def _begun_with(name: str, provable: Collection[Binding], todo: Plan, deployment: Deployment) -> Plan:
-    """Those of this name, then all that can be proven, then the others; each in the order that they have."""
+def _begun_with(name: str | None, provable: Collection[Binding], todo: Plan, deployment: Deployment) -> Plan:
+    """Those of this name, if any, then all that can be proven, then the others; each in the order that they have."""
     attach = tuple(sorted(todo.attach, key=lambda one: (one.name != name, one not in provable)))
     total = len(attach) + len(todo.unchanged)
     planned = tuple(waves(deployment.waves, [one.name for one in attach], total))
     front = sum(one.name == name or one in provable for one in attach)
-    return replace(todo, attach=attach, waves=planned, provable=front)
+    return replace(todo, attach=attach, waves=planned, provable=front if front < len(attach) else 0)

@@ -176,6 +176,20 @@ OF_PROOF: Final = (
         "worker/test_proof.py::test_a_domain_that_is_asked_for_moves_first_and_if_it_is_bad_alone",
     ),
     Fault(
+        "what is proven goes first only where the first wave is not",
+        "canary.py",
+        "    names = dict",
+        "    if _is_proven(step, asked_after):\n        return replace(step, is_canary_asked=True)\n    names = dict",
+        f"{_CANARY}test_what_takes_the_place_of_a_first_one_that_is_gone_is_what_an_endpoint_proves",
+    ),
+    Fault(
+        "where all are proven they are asked for twice as often as may be",
+        "canary.py",
+        "front if front < len(attach) else 0",
+        "front",
+        "rotation/test_arranged.py::test_where_all_are_asked_for_the_order_is_that_of_the_settings",
+    ),
+    Fault(
         "a worker does not know what it will ask",
         "generations.py",
         "        asked=probing.behind,\n",

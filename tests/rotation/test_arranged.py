@@ -42,7 +42,13 @@ def test_bindings_that_are_asked_for_move_first_and_the_others_in_their_order() 
 
 def test_where_all_are_asked_for_the_order_is_that_of_the_settings() -> None:
     todo = begun(Places(domains=True), C, A, B)
-    assert (todo.attach, todo.is_canary_asked) == ((C, A, B), True)
+    assert (todo.attach, todo.provable, todo.is_canary_asked) == ((C, A, B), 0, True), "none of them goes before others"
+
+
+def test_where_the_first_one_is_asked_for_others_that_are_follow_it() -> None:
+    todo = begun(endpoints("c.example.com", "a.example.com"), A, B, C)
+    assert (todo.attach, todo.waves, todo.is_canary_asked) == ((A, C, B), (1, 1, 1), True)
+    assert todo.provable == 2, "who takes the place of the first one is drawn from these"
 
 
 def test_a_name_on_two_instances_is_a_first_wave_of_two() -> None:

@@ -2,22 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from tests.rotation.test_blue_green import MANY, Eyes, Stage, stage
+from tests.rotation.test_arranged import endpoints
+from tests.rotation.test_blue_green import MANY, NEW, Eyes, Stage, stage
 from tests.rotation.test_going_back import AWAY, Attempts, Slices
 from tests.support.values import domain, stored
 from worker.core.bundle import Bundle
-from worker.core.deployment import Binding, Deployment
+from worker.core.deployment import Binding, Certificate, Deployment
 from worker.core.moving import next_wave
 from worker.core.outcome import BindingResult
 from worker.core.planning import Keep, Plan, Stored
 from worker.core.proof import Reach, Served, place_at
 from worker.gateways.base import Gateway, OnResult
+from worker.rotation import Rotator
 from worker.sandbox.world import Fault
+from worker.verification import Probing
 
 
 def gone(one: Stage, number: int) -> Sequence[Binding]:
@@ -30,6 +34,18 @@ async def test_a_canary_that_cannot_be_moved_gives_its_place_to_the_next_one(tmp
         report = await one.rotate(bindings=(*gone(one, 2), *one.bindings))
         assert one.eyes.waves == [1, 3, 40], "one of 42, and with it a tenth of them but for the two, and all"
         assert [it.binding.name for it in report.bindings if it.failure] == [it.name for it in gone(one, 2)]
+
+
+async def test_what_takes_the_place_of_a_first_one_that_is_gone_is_what_an_endpoint_proves(tmp_path: Path) -> None:
+    async with stage(tmp_path, Eyes(lambda _wave, served: MANY[0] in {it.name for it in served.bindings})) as one:
+        bindings = (*gone(one, 1), *one.bindings)
+        probing = Probing({"shop": endpoints(bindings[0].name, MANY[0])}, lambda: datetime.now(UTC))
+        gateways, settle = {"apig": one.gateway}, {"apig": 0.0}
+        rotator = Rotator(gateways, one.eyes, settle, asked=probing.behind, chance=lambda: 0.99)
+        certificate = Certificate("shop", [one.deployment(bindings=bindings, waves=(1, 0.5, 1.0))])
+        [report] = (await rotator.rotate(certificate, NEW)).deployments
+        assert [it.binding.name for it in report.bindings if it.state == "rolled_back"] == [MANY[0]]
+        assert set(one.eyes.waves) == {1}
 
 
 async def test_what_is_bad_moves_one_binding_alone_although_the_first_ones_could_not_be_moved(tmp_path: Path) -> None:
