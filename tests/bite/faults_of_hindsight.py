@@ -116,6 +116,35 @@ OF_HINDSIGHT: Final = (
         "broker/test_recall.py::test_what_could_not_be_read_is_not_asked_for_by_each_who_waits_but_later",
     ),
     Fault(
+        "the leaf that lost a client CA is not told of a success after that",
+        "broker/statements.py",
+        "IN (SELECT number FROM success UNION SELECT number FROM proving)",
+        "IN (SELECT number FROM proving)",
+        "broker/test_contract_notes.py"
+        "::test_a_client_ca_is_not_known_to_the_leaf_that_lost_it_either_once_another_one_has_succeeded[sqlite]",
+    ),
+    Fault(
+        "of what ended well somewhere only the latest is looked at",
+        "broker/statements.py",
+        "json_extract(value, '$.gateway'),",
+        "'',",
+        "broker/test_contract_notes.py::test_where_it_ended_well_is_known_whatever_is_told_after_that[sqlite]",
+    ),
+    Fault(
+        "every renewal that failed since a client CA was lost is read",
+        "broker/statements.py",
+        "GROUP BY json_extract(body, '$.data.outcome') = 'succeeded', (",
+        "GROUP BY number, (",
+        "broker/test_sqlite.py::test_however_often_it_fails_little_is_read_of_where_there_was_a_client_ca",
+    ),
+    Fault(
+        "what is kept is looked through in one go",
+        "broker/sqlite.py",
+        "            await asyncio.sleep(0)\n        return facts",
+        "        return facts",
+        "broker/test_sqlite.py::test_while_what_is_kept_is_looked_through_others_have_their_turn",
+    ),
+    Fault(
         "only the latest events are looked at",
         "broker/statements.py",
         "WHERE certificate = ?1 AND placed IS NOT NULL\n        GROUP BY place",

@@ -142,6 +142,29 @@ async def test_that_there_was_a_client_ca_is_known_of_whichever_leaf_until_one_h
     assert await place.broker().kept("shop", OTHER_LEAF) == {"apig/c1": replace(BEFORE, has_client_ca=is_known)}
 
 
+async def test_a_client_ca_is_not_known_to_the_leaf_that_lost_it_either_once_another_one_has_succeeded(
+    place: Place, broker: Broker
+) -> None:
+    await broker.keep("shop", note(with_ca := Snapshot(has_client_ca=True)))
+    await broker.publish_event(of_deployments("failed", apig=LEFT))
+    assert await place.broker().kept("shop", LEAF) == {"apig/c1": with_ca}
+    await broker.publish_event(succeeded())
+    for one in (broker, place.broker()):
+        assert await one.kept("shop", LEAF) == {}
+
+
+async def test_where_it_ended_well_is_known_whatever_is_told_after_that(place: Place, broker: Broker) -> None:
+    with_ca = Snapshot(has_client_ca=True)
+    for deployment in ("apig/c1", "other/c2", "third/c3"):
+        await broker.keep("shop", note(with_ca, deployment))
+    for outcomes in ({"apig": WELL}, {"other": BACK}, {"apig": LEFT, "third": LEFT}):
+        await broker.publish_event(of_deployments("failed", **outcomes))
+    for one in (broker, place.broker()):
+        assert await one.kept("shop", OTHER_LEAF) == {"third/c3": with_ca}
+    await broker.keep("shop", note(with_ca))
+    assert set(await place.broker().kept("shop", OTHER_LEAF)) == {"apig/c1", "third/c3"}
+
+
 async def test_a_client_ca_that_was_noted_after_a_success_is_known(place: Place, broker: Broker) -> None:
     with_ca = Snapshot(has_client_ca=True)
     await broker.keep("shop", note(with_ca, "apig/before"))

@@ -8,17 +8,25 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.broker.places import event, place_at, renewal
+from tests.broker.test_contract_notes import BACK, LEAF, LEFT, OTHER_LEAF, of_deployments
 from tests.broker.test_contract_past import placed, put
+from tests.support.judging import kept_by_all
 from tests.support.worker_process import until
 from worker.broker.base import BrokerError, BrokerLostError
 from worker.broker.naming import own_name
+from worker.broker.sqlite import SqliteBroker
 from worker.broker.statements import KEPT, PAST, TOLD
+from worker.core.note import Note, entry_of
+from worker.core.snapshot import Snapshot
+from worker.settings.model import Broker, Retry
 
 HOLDER = """
 import asyncio, sys
@@ -92,6 +100,42 @@ async def test_however_often_the_same_is_brought_little_is_read_of_it(tmp_path: 
             await place.broker().publish_event(told | {"data": {**told["data"], "renewal_id": f"r{number}"}})
     with closing(sqlite3.connect(tmp_path / "broker.db")) as connection:
         assert 10 <= len(connection.execute(PAST, ("shop", 50)).fetchall()) <= 13
+
+
+async def test_however_often_it_fails_little_is_read_of_where_there_was_a_client_ca(tmp_path: Path) -> None:
+    async with place_at(f"sqlite:///{tmp_path / 'broker.db'}") as place:
+        broker = place.broker()
+        for _ in range(10):
+            await broker.keep("shop", Note("apig/c1", LEAF, Snapshot(has_client_ca=True)))
+        for _ in range(10):
+            await broker.publish_event(of_deployments("failed", apig=LEFT))
+            await broker.publish_event(of_deployments("failed", apig=LEFT, other=BACK))
+    with closing(sqlite3.connect(tmp_path / "broker.db")) as connection:
+        assert len(connection.execute(KEPT, ("shop", OTHER_LEAF)).fetchall()) == 2
+
+
+class Full(SqliteBroker):
+    """Has everything at hand."""
+
+    async def _read(self, statement: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
+        assert (statement, values) == (KEPT, ("shop", LEAF))
+        one = Note("apig/c1", LEAF, Snapshot(has_client_ca=True))
+        return [{"body": json.dumps(entry_of("shop", one)), "at": time.time()}] * 10
+
+
+async def test_while_what_is_kept_is_looked_through_others_have_their_turn(tmp_path: Path) -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    assert await Full(tmp_path / "broker.db", Broker(), Retry(), exposes=kept_by_all).kept("shop", LEAF) != {}
+    counting.cancel()
+    assert turns == 10, "one for each row"
 
 
 @pytest.mark.parametrize(

@@ -34,21 +34,37 @@ TOLD: Final = """
 SELECT at, number, body FROM events WHERE id IN (SELECT value FROM json_each(?)) AND certificate IS ? ORDER BY number
 """
 KEPT: Final = """
-WITH with_client_ca AS MATERIALIZED (
-    SELECT at, number, body FROM notes WHERE certificate = ?1 AND instr(body, '"has_client_ca": true') > 0
-    AND at >= coalesce((
-        SELECT max(at) FROM events WHERE certificate = ?1 AND placed >= '1' AND placed < '2'
-    ), 0)
+WITH success AS MATERIALIZED (
+    SELECT at, number FROM events WHERE certificate = ?1 AND placed >= '1' AND placed < '2'
+    ORDER BY at DESC, number DESC LIMIT 1
+), with_client_ca AS MATERIALIZED (
+    SELECT max(at) AS at, number FROM notes
+    WHERE certificate = ?1 AND instr(body, '"has_client_ca": true') > 0
+    AND at >= coalesce((SELECT at FROM success), 0)
+    GROUP BY json_extract(body, '$.deployment')
+), proving AS MATERIALIZED (
+    SELECT max(number) AS number FROM events
+    WHERE certificate = ?1 AND at >= (SELECT min(at) FROM with_client_ca)
+    AND (instr(body, '"succeeded"') > 0 OR instr(body, '"rolled_back"') > 0)
+    GROUP BY json_extract(body, '$.data.outcome') = 'succeeded', (
+        SELECT group_concat(json_array(
+            json_extract(value, '$.gateway'),
+            json_extract(value, '$.outcome') = 'succeeded' OR json_extract(value, '$.reason') = 'rolled_back'
+        )) FROM json_each(events.body, '$.data.deployments')
+    )
 )
 SELECT at, number, body FROM notes WHERE certificate = ?1 AND instr(body, ?2) > 0
-UNION SELECT at, number, body FROM with_client_ca
+UNION SELECT at, number, body FROM notes WHERE number IN (SELECT number FROM with_client_ca)
+UNION SELECT at, number, body FROM events WHERE certificate = ?1 AND leaf = ?2
 UNION SELECT at, number, body FROM events
-    WHERE certificate = ?1 AND (leaf = ?2 OR at >= (SELECT min(at) FROM with_client_ca))
+    WHERE number IN (SELECT number FROM success UNION SELECT number FROM proving)
 ORDER BY at, number
 """
 """However old: what was found bad is known for as long as it may be put back. The rest of it is left out by its age.
 
-That there was a client CA counts for every leaf, until a success after it (`1` in what was placed).
+That there was a client CA counts for every leaf, until a success after it (`1` in what was placed), which is had for
+the leaf that lost it, too. Of such notes the latest of each deployment says it, and of what was told since, the latest
+of what is alike in where it ended well: one event, however often a renewal fails.
 """
 PAST: Final = """
 WITH placings AS (
