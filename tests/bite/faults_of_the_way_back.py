@@ -72,6 +72,21 @@ OF_THE_WAY_BACK: Final = (
         "gateways/test_huawei_detaching.py::test_what_is_left_with_nothing_gets_it_again_although_a_later_call_fails",
     ),
     Fault(
+        "what has nothing else after all stays so where a time slice ends",
+        "gateways/huawei_apig/detaching.py",
+        "            await self._briefly(is_any_bare(), stored, len(done))\n",
+        "",
+        "gateways/test_huawei_detaching.py::test_what_is_left_with_nothing_gets_it_again_although_a_time_slice_ends",
+    ),
+    Fault(
+        "a time slice that ends waits for a gateway that is away",
+        "gateways/huawei_apig/detaching.py",
+        "asyncio.timeout(self.brief)",
+        "asyncio.timeout(None)",
+        "gateways/test_huawei_detaching.py"
+        "::test_where_that_cannot_be_looked_at_any_more_it_is_told_and_the_time_slice_ends[away]",
+    ),
+    Fault(
         "what is detached is heard of only with the last of it",
         "gateways/huawei_apig/detaching.py",
         "freed[last.get((one.name, one.instance_id), 0)]",

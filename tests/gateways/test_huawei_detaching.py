@@ -1,5 +1,6 @@
 """What is detached has another certificate, before and after: against a simulated APIG where attaching adds."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.support.apig_shop import OLD, Shop, shop
 from tests.support.gateways import unheard
@@ -44,6 +46,13 @@ class Many(ApigClient):
     """By the number of a call to detach: what somebody takes away from the other one while it is under way."""
     breaks_at: int | None = None
     """Which call to detach ends in an error, after it was carried out."""
+    hangs_at: int | None = None
+    """Which one is never answered, after it was carried out."""
+    is_away: bool = False
+    """Reading is not answered behind that either; `is_sick`: with an error."""
+    is_sick: bool = False
+    brief: float = 60.0
+    is_hanging: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.shown = {one: dict.fromkeys(self.names) for one in ("blue", "green")}
@@ -67,13 +76,17 @@ class Many(ApigClient):
 
     async def is_retired(self, size: int) -> bool:
         moved = {Binding("domain", name, "i1"): "green" for name in self.names}
-        return await Detaching(self, size).is_retired(Stored("blue", "shop"), moved)
+        return await Detaching(self, size, self.brief).is_retired(Stored("blue", "shop"), moved)
 
     def bare(self) -> set[str]:
         return set(self.names) - {name for shown in self.shown.values() for name in shown}
 
     async def bound_page(self, certificate_id: str, offset: int) -> BoundDomainPage:
         self.calls["list"] += 1
+        if self.is_hanging.is_set() and self.is_sick:
+            raise TransientError("gateway_unavailable", "no answer")
+        if self.is_hanging.is_set() and self.is_away:
+            await asyncio.Event().wait()
         names = list(self.shown[certificate_id])
         rows = [BoundDomain(url_domain=name, instance_id="i1") for name in names[offset : offset + 500]]
         return BoundDomainPage(total=len(names), bound_domains=rows)
@@ -89,6 +102,9 @@ class Many(ApigClient):
             self.shown[certificate_id].pop(one.name, None)
         if self.calls["detach"] == self.breaks_at:
             raise TransientError("gateway_unavailable", "no answer")
+        if self.calls["detach"] == self.hangs_at:
+            self.is_hanging.set()
+            await asyncio.Event().wait()
 
     async def delete(self, certificate_id: str) -> None:
         self.calls["delete"] += 1
@@ -189,3 +205,27 @@ async def test_what_is_bound_at_several_instances_is_heard_of_once_with_the_last
             return BoundDomainPage(total=3, bound_domains=rows)
 
     assert await Everywhere(0).detached(2, Binding("domain", "all.example.com")) == {"all.example.com": ("attached", 2)}
+
+
+async def cut(many: Many) -> asyncio.Task[bool]:
+    """Cancelled while a call to detach is under way, as by the end of a time slice, and over."""
+    task = asyncio.create_task(many.is_retired(20))
+    await many.is_hanging.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    return task
+
+
+async def test_what_is_left_with_nothing_gets_it_again_although_a_time_slice_ends() -> None:
+    many = Many(1_000, put_back={2: "d30.example.com"}, hangs_at=3)
+    assert (await cut(many)).cancelled()
+    assert "d30.example.com" in many.shown["blue"]
+    assert (many.bare(), many.calls["detach"]) == (set(), 3)
+
+
+@pytest.mark.parametrize("how", ["away", "sick"])
+async def test_where_that_cannot_be_looked_at_any_more_it_is_told_and_the_time_slice_ends(how: str) -> None:
+    many = Many(1_000, hangs_at=3, is_away=how == "away", is_sick=how == "sick", brief=0.01)
+    with capture_logs() as logs:
+        assert (await cut(many)).cancelled()
+    assert [(one["event"], one["domains"]) for one in logs] == [("detaching.not_looked_back", 60)]

@@ -1,10 +1,13 @@
 """Taking stored certificates away from domains, and deleting them: no domain is left with none by that."""
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Final, TypeVar
+
+import structlog
 
 from worker.core.deployment import Binding
 from worker.core.errors import Failure, PermanentError, RotationError
@@ -17,6 +20,7 @@ from worker.gateways.huawei_apig.wire import BoundDomain
 T = TypeVar("T")
 _MOST_BATCHES: Final = 4
 _Place = tuple[str, str | None]
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,8 @@ class Detaching:
 
     client: ApigClient
     size: int
+    brief: float = 5.0
+    """Seconds, at most, for which a cancellation waits: no longer than a drain may be held up by."""
 
     async def is_retired(self, stored: Stored, moved: Mapping[Binding, str]) -> bool:
         """As the gateway's `retire`."""
@@ -89,7 +95,7 @@ class Detaching:
         """Whether all could be detached: each is shown with what it has moved to, too, before that and after it.
 
         A look is a whole list: there are few of them, however many domains there are. Somebody may have put a domain
-        back meanwhile. One that has nothing else after all gets this one again.
+        back meanwhile. One that has nothing else after all gets this one again, also where this is cancelled.
         """
         other = {(one.name, one.instance_id): to for one, to in moved.items() if to != stored.certificate_id}
         of_place = {_place(row): row for row in rows}
@@ -102,17 +108,28 @@ class Detaching:
             await self._attach_again(stored, [of_place[one] for one in done if one in bare])
             return bool(bare)
 
-        for batch in self._batches(list(of_place)):
-            if await is_any_bare(batch):
-                return False
-            try:
+        try:
+            for batch in self._batches(list(of_place)):
+                if await is_any_bare(batch):
+                    return False
                 for chunk in _chunks(batch, self.size):
                     done += chunk
                     await self.client.detach(stored.certificate_id, [Binding("domain", *one) for one in chunk])
-            except RotationError:
-                await is_any_bare()  # the next attempt would not know of them
-                raise
-        return not await is_any_bare()
+            return not await is_any_bare()
+        except RotationError:
+            await is_any_bare()  # the next attempt would not know of them
+            raise
+        except asyncio.CancelledError:
+            await self._briefly(is_any_bare(), stored, len(done))
+            raise
+
+    async def _briefly(self, look: Awaitable[object], stored: Stored, detached: int) -> None:
+        """In spite of a cancellation. Who may change nothing any more waits for its fence until this is over."""
+        try:
+            async with asyncio.timeout(self.brief):
+                await look
+        except (RotationError, TimeoutError):
+            _log.warning("detaching.not_looked_back", certificate_id=stored.certificate_id, domains=detached)
 
     def _batches(self, places: Sequence[_Place]) -> Iterator[Sequence[_Place]]:
         """What one look is for: whole chunks."""
