@@ -220,7 +220,7 @@ def _lacking(deployment: Deployment, step: Step | None) -> Iterable[str]:
 def _waiting(todo: Plan, good: Sequence[Binding]) -> frozenset[str]:
     """Names of what has not moved: it is not its turn, it could not, or something newer is there already."""
     there = {one.place for one in good}
-    bound = () if todo.seen is None else (one.binding for one in todo.seen.bound)
+    bound = () if todo.seen is None else (*(one.binding for one in todo.seen.bound), *todo.seen.left_alone)
     return frozenset(one.name for one in chain(todo.attach, bound) if one.place not in there)
 
 

@@ -9,6 +9,7 @@ from tests.support.values import day, deployment, leaf
 from worker.core.deployment import Binding, Deployment
 from worker.core.further import Further
 from worker.core.planning import Bound, Observed, Stored
+from worker.core.snapshot import Origin, Snapshot
 from worker.core.urgency import ORDINARY
 
 LEAF = leaf()
@@ -72,8 +73,24 @@ def test_what_asks_for_certificates_is_replaced_by_what_asks_for_them_too(
 
 
 @pytest.mark.parametrize("of", [LEAF, None])
-def test_what_the_platform_holds_takes_nothing_there(of: Any) -> None:
-    assert left(listed(strategy="rebind" if of else "in_place"), observed(OTHER, moves=False), of)
+@pytest.mark.parametrize(("there", "is_left"), [(NEWER, False), (replace(OTHER, name="staging"), True)])
+def test_what_the_platform_holds_is_bound_but_where_another_deployment_is(
+    there: Stored, *, of: Any, is_left: bool
+) -> None:
+    assert left(listed(strategy="rebind" if of else "in_place"), observed(there, moves=False), of) == is_left
+
+
+@pytest.mark.parametrize("there", [NEWER, None])
+def test_what_an_earlier_attempt_has_planned_is_gone_on_with(there: Stored | None) -> None:
+    snapshot = Snapshot(origins={A.at("two").place: Origin("other")})
+    for known in (snapshot, Snapshot({A.at("two").place[:2]: False})):
+        further = Further(listed(), LEAF, ORDINARY, CLAIMS, known.has_planned)
+        assert not further.left_out(observed(there, moves=False)).left_alone
+
+
+@pytest.mark.parametrize("there", [NEWER, None])
+def test_what_is_listed_with_its_instance_too_is_nothing_further(there: Stored | None) -> None:
+    assert not left(listed(bindings=(A, A.at("two"))), observed(there, moves=False))
 
 
 def test_what_nobody_can_tell_the_age_of_is_left_alone() -> None:

@@ -38,6 +38,9 @@ def test_it_is_read_again_after_ten_minutes() -> None:
             await asyncio.sleep(seconds)
             assert [one.id for one in await listing.of_late({"a.example.com"})] == ["c1"]
             assert account.lists == lists
+        await listing.now({"a.example.com"})
+        await listing.of_late({"a.example.com"})
+        assert account.lists == 4, "what a list of now has seen is not overlooked by an older one"
 
     run_virtual(scenario())
 

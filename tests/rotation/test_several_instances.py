@@ -11,11 +11,13 @@ import pytest
 from tests.support.apig_shop import NAMES, NEW, OLD, Shop, shop
 from tests.support.gateways import AUTHORITY, checked
 from tests.support.values import certificate
+from worker.commands.supposing import supposed
 from worker.core.bundle import Bundle
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import Failure
 from worker.core.note import Note
 from worker.core.outcome import Report
+from worker.core.planning import Plan
 from worker.core.proof import Served, Shortfall, unverified
 from worker.core.reporting import STRAYED
 from worker.core.snapshot import Snapshot
@@ -106,16 +108,35 @@ async def test_what_another_certificate_serves_on_one_instance_is_moved_there_to
         assert [leaf for _, _, leaf in on_both(one)] == [NEW.leaf.serial_number] * 4
 
 
+@pytest.mark.parametrize("is_verified", [False, True])
 @pytest.mark.parametrize("how", [moving, written])
-async def test_what_is_newer_on_one_instance_stays_there_and_is_warned_of(tmp_path: Path, how: Any) -> None:
+async def test_what_is_newer_on_one_instance_stays_there_and_is_warned_of(
+    tmp_path: Path, how: Any, *, is_verified: bool
+) -> None:
+    """And nobody is asked for a name that may be served either."""
     async with shop(tmp_path) as one:
         newer = one.world.add_certificate(AUTHORITY.issue(NAMES, not_before=datetime.now(UTC)), "newer")
         one.world.bind(newer, *one.domains[1])
-        report = await Lives(one).rotate(one.deployment(bindings=LISTED, **how(one)), MIDDLE)
+        report = await Lives(one).rotate(one.deployment(bindings=LISTED, **how(one)), MIDDLE, is_verified=is_verified)
         assert (report.outcome, report.warnings) == ("succeeded", (*MIDDLE.warnings, "left_alone"))
         served = {instance: leaf for _, instance, leaf in on_both(one)}
         assert served[one.instances[0]] == MIDDLE.leaf.serial_number
         assert {one.world.domains[domain].certificate_id for domain in one.domains[1]} == {newer}
+
+
+async def test_a_plan_says_what_is_left_alone(tmp_path: Path) -> None:
+    async with shop(tmp_path) as one:
+        theirs = one.world.add_certificate(OLD, "theirs")
+        one.world.bind(theirs, *one.domains[1])
+        claims = frozenset({("apig", "theirs")})
+        target = certificate(one.deployment(bindings=LISTED, **written(one)))
+        [found] = await supposed({"apig": one.gateway}, target, datetime.now(UTC), claims)
+        assert isinstance(found.step, Plan)
+        assert found.step.seen is not None
+        assert [it.instance_id for it in found.step.seen.left_alone] == [one.instances[1]] * 2
+        [step] = await Rotator({"apig": one.gateway}, claimed=claims).plans(target, NEW.leaf)
+        assert isinstance(step, Plan)
+        assert (step.attach, step.unchanged) == (found.step.attach, found.step.unchanged)
 
 
 @pytest.mark.parametrize("status", [403, 500])

@@ -175,6 +175,7 @@ def _described(gateway: Gateway, deployment: Deployment, step: Step, proofs: Pro
                 "replacement": _replacement(step.replacement),
                 "attach": [name_of(binding) for binding in step.attach],
                 "unchanged": [name_of(binding) for binding in step.unchanged],
+                **_left_alone(step),
                 "retire": [stored.certificate_id for stored in step.retire if may_retire],
                 "waves": list(step.waves),
                 **({} if step.is_canary_asked is None else {"is_canary_asked": step.is_canary_asked}),
@@ -184,6 +185,11 @@ def _described(gateway: Gateway, deployment: Deployment, step: Step, proofs: Pro
             }
         case _:
             assert_never(step)
+
+
+def _left_alone(step: Plan) -> Described:
+    left = () if step.seen is None else step.seen.left_alone
+    return {"left_alone": [name_of(binding) for binding in left]} if left else {}
 
 
 def _replacement(how: Replacement) -> str:
@@ -207,7 +213,7 @@ def lines_of(described: Described) -> Iterator[str]:
         [f"{head}{described['does']}", *(str(described[it]) for it in ("reason", "message") if it in described)]
     )
     yield from _lines_of_what_is(described)
-    for fact in ("warnings", "replacement", "attach", "retire"):
+    for fact in ("warnings", "replacement", "attach", "left_alone", "retire"):
         value = described.get(fact)
         if value:
             told = ", ".join if fact == "warnings" else few

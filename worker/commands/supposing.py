@@ -9,11 +9,13 @@ from worker.core.bundle import Leaf
 from worker.core.deployment import Certificate, Deployment
 from worker.core.errors import RotationError
 from worker.core.events import rfc3339
+from worker.core.further import Further
 from worker.core.planning import Observed, Stored
 from worker.core.retirement import Claims
 from worker.core.schedule import Schedule
 from worker.core.strategies import plan
 from worker.core.uploads import fingerprint_in
+from worker.core.urgency import ORDINARY
 from worker.core.waiting import Step
 from worker.expiry_lookup import with_expiry
 from worker.gateways.base import Gateway
@@ -59,8 +61,9 @@ async def _observed(gateway: Gateway, deployment: Deployment) -> Observed | Rota
 def _supposed(deployment: Deployment, seen: Observed | RotationError, leaf: Leaf, claimed: Claims) -> Supposed:
     if isinstance(seen, RotationError):
         return Supposed(None, seen)
+    ours = Further(deployment, leaf, ORDINARY, claimed).left_out(seen)
     try:
-        return Supposed(seen, plan(deployment, seen, leaf, claimed=claimed))
+        return Supposed(seen, plan(deployment, ours, leaf, claimed=claimed))
     except RotationError as error:
         return Supposed(seen, error)
 

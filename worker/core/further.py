@@ -4,11 +4,11 @@ It is meant wherever it is bound. But nothing is taken from what is newer, from 
 from what asks clients for certificates where ours would not.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from worker.core.bundle import Leaf
-from worker.core.deployment import Deployment
+from worker.core.deployment import Binding, Deployment
 from worker.core.planning import Bound, Observed, Stored, supersedes
 from worker.core.retirement import Claims
 from worker.core.uploads import base_name
@@ -23,26 +23,34 @@ class Further:
     leaf: Leaf | None
     urgency: Urgency
     claims: Claims
+    is_planned: Callable[[Binding], bool] = lambda _: False
+    """By an earlier attempt of the same renewal: what it has begun is gone on with."""
 
     def left_out(self, observed: Observed) -> Observed:
         """What stays with its certificate is `left_alone`, and no more among what is bound."""
         own = {one.certificate_id for one in (observed.stored, *observed.leftovers) if one is not None}
-        listed = self.deployment.bindings or ()
-        bare = {one.name for one in listed if one.kind == "domain" and one.instance_id is None}
+        listed = [one for one in self.deployment.bindings or () if one.kind == "domain"]
+        bare = {one.name for one in listed if one.instance_id is None}
         served = bare.intersection(one.binding.name for one in observed.bound if _is_of(one, own))
-        further = [one for one in observed.bound if one.binding.name in served and not _is_of(one, own)]
-        left = tuple(one.binding for one in further if self._stays(_certificate(one, observed), observed))
+        exact = {one.place for one in listed}
+        further = [one for one in observed.bound if one.binding.name in served and one.binding.place not in exact]
+        left = tuple(one.binding for one in further if not _is_of(one, own) and self._stays(one, observed))
         if not left:
             return observed
         places = {one.place for one in left}
         bound = tuple(one for one in observed.bound if one.binding.place not in places)
         return replace(observed, bound=bound, left_alone=left)
 
-    def _stays(self, there: Stored | None, observed: Observed) -> bool:
-        if there is None or self.leaf is None or self.deployment.strategy == "rebind":
+    def _stays(self, one: Bound, observed: Observed) -> bool:
+        there = one.stored or next((observed.foreign.get(other) for other in one.others), None)
+        if self.is_planned(one.binding):
+            return False
+        if there is None or self._is_claimed(there):
             return True
-        is_newer = supersedes(there, self.leaf, self.urgency)
-        return is_newer or self._is_claimed(there) or (bool(there.has_trusted_root_ca) and not self._has_ca(observed))
+        if self.leaf is None or self.deployment.strategy == "rebind":
+            return False
+        lacks_ca = bool(there.has_trusted_root_ca) and not self._has_ca(observed)
+        return lacks_ca or supersedes(there, self.leaf, self.urgency)
 
     def _is_claimed(self, there: Stored) -> bool:
         names = {there.certificate_id.lower(), there.name.lower(), base_name(there.name, "_").lower()}
@@ -56,7 +64,3 @@ class Further:
 
 def _is_of(one: Bound, own: Collection[str]) -> bool:
     return one.stored is not None and one.stored.certificate_id in own
-
-
-def _certificate(one: Bound, observed: Observed) -> Stored | None:
-    return one.stored or next((observed.foreign.get(other) for other in one.others), None)

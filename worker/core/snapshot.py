@@ -74,6 +74,10 @@ class Snapshot:
         """Ids of the stored certificates that bindings have moved from."""
         return frozenset(one.certificate_id for one in self.origins.values() if one.certificate_id is not None)
 
+    def has_planned(self, one: Binding) -> bool:
+        """Whether an earlier attempt was to bind it there."""
+        return one.place in self.origins or one.place[:2] in self.flags
+
     def with_plan(self, todo: Plan, reach: Reach | None = None, *, has_client_ca: bool = False) -> "Snapshot":
         """Also what a plan knows that was made before its change."""
         is_moving = bool(todo.waves) and todo.previous is not None

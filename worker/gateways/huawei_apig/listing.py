@@ -35,8 +35,12 @@ class Listing:
     client: ApigClient
     _ids: Mapping[str, Sequence[str]] | None = field(default=None, repr=False)
     """By name, for as long as they are of late."""
+    _end: asyncio.TimerHandle | None = field(default=None, repr=False)
+    """Of that."""
 
     async def now(self, names: Collection[str]) -> Sequence[Candidate]:
+        self._forget()  # a later attempt shall find what this one has
+
         def found(part: Sequence[Certificate]) -> Sequence[Candidate]:
             told = [(one.id, frozenset(name.lower() for name in one.san)) for one in part]
             return [Candidate(one, of.intersection(names)) for one, of in told if not of or not of.isdisjoint(names)]
@@ -62,10 +66,11 @@ class Listing:
             return ()
 
         await in_parts(await self.client.listed(), put)
-        self._ids = ids
-        asyncio.get_running_loop().call_later(_LASTS, self._forget, ids)
+        self._forget()
+        self._ids, self._end = ids, asyncio.get_running_loop().call_later(_LASTS, self._forget)
         return ids
 
-    def _forget(self, ids: Mapping[str, Sequence[str]]) -> None:
-        if self._ids is ids:
-            self._ids = None
+    def _forget(self) -> None:
+        self._ids = None
+        if self._end is not None:
+            self._end.cancel()  # what it would forget is gone
