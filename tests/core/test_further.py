@@ -9,7 +9,7 @@ from tests.support.values import day, deployment, leaf
 from worker.core.deployment import Binding, Deployment
 from worker.core.further import Further
 from worker.core.planning import Bound, Observed, Stored
-from worker.core.snapshot import Origin, Snapshot
+from worker.core.snapshot import Condemned, Origin, Snapshot
 from worker.core.urgency import ORDINARY
 
 LEAF = leaf()
@@ -73,19 +73,32 @@ def test_what_asks_for_certificates_is_replaced_by_what_asks_for_them_too(
 
 
 @pytest.mark.parametrize("of", [LEAF, None])
-@pytest.mark.parametrize(("there", "is_left"), [(NEWER, False), (replace(OTHER, name="staging"), True)])
-def test_what_the_platform_holds_is_bound_but_where_another_deployment_is(
-    there: Stored, *, of: Any, is_left: bool
-) -> None:
-    assert left(listed(strategy="rebind" if of else "in_place"), observed(there, moves=False), of) == is_left
+@pytest.mark.parametrize(
+    ("there", "is_left"),
+    [
+        (replace(OTHER, not_before=OWN.not_before), False),
+        (OTHER, True),
+        (replace(OTHER, not_before=None), True),
+        (replace(OTHER, not_before=OWN.not_before, name="staging"), True),
+        (replace(OTHER, not_before=OWN.not_before, has_trusted_root_ca=True), True),
+    ],
+)
+def test_what_the_platform_holds_replaces_what_is_older_than_that(there: Stored, *, of: Any, is_left: bool) -> None:
+    target = listed(strategy="rebind", trusted_root_ca="PEM") if of else listed()
+    assert left(target, observed(there, moves=False), of) == is_left
 
 
-@pytest.mark.parametrize("there", [NEWER, None])
-def test_what_an_earlier_attempt_has_planned_is_gone_on_with(there: Stored | None) -> None:
-    snapshot = Snapshot(origins={A.at("two").place: Origin("other")})
-    for known in (snapshot, Snapshot({A.at("two").place[:2]: False})):
-        further = Further(listed(), LEAF, ORDINARY, CLAIMS, known.has_planned)
-        assert not further.left_out(observed(there, moves=False)).left_alone
+def test_what_an_earlier_attempt_was_to_move_and_is_there_still_is_gone_on_with() -> None:
+    seen, place = observed(NEWER, moves=True), A.at("two").place
+    for known, is_left in (
+        (Snapshot(origins={place: Origin("other")}), False),
+        (Snapshot(origins={place: Origin("another")}), True),
+        (Snapshot(origins={place: Origin(None)}), True),
+        (Snapshot({place[:2]: False}), True),
+        (Snapshot(bad=Condemned((), frozenset({place}))), False),
+    ):
+        further = Further(listed(strategy="blue_green"), LEAF, ORDINARY, CLAIMS, known.has_planned)
+        assert bool(further.left_out(seen).left_alone) == is_left
 
 
 @pytest.mark.parametrize("there", [NEWER, None])

@@ -21,6 +21,7 @@ from worker.core.planning import Plan
 from worker.core.proof import Served, Shortfall, unverified
 from worker.core.reporting import STRAYED
 from worker.core.snapshot import Snapshot
+from worker.core.waiting import names_at
 from worker.effort import Effort, spending
 from worker.rotation import Rotator
 from worker.sandbox.world import Fault
@@ -34,6 +35,7 @@ class Lives:
     """Attempts of one renewal, each by another process that knows what was noted."""
 
     one: Shop
+    claimed: frozenset[tuple[str, str]] = frozenset()
     notes: dict[str, Snapshot] = field(default_factory=dict)
 
     async def keep(self, note: Note) -> None:
@@ -47,7 +49,7 @@ class Lives:
 
     async def rotate(self, target: Deployment, bundle: Bundle = NEW, *, is_verified: bool = False) -> Report:
         proof = self.verify if is_verified else unverified
-        rotator = Rotator({"apig": self.one.gateway}, proof, settle_seconds={"apig": 0})
+        rotator = Rotator({"apig": self.one.gateway}, proof, settle_seconds={"apig": 0}, claimed=self.claimed)
         rotator.recall(bundle.leaf, self.notes)
         with spending(Effort(keep=self.keep)):
             return await rotator.rotate(certificate(target), bundle)
@@ -124,6 +126,20 @@ async def test_what_is_newer_on_one_instance_stays_there_and_is_warned_of(
         assert {one.world.domains[domain].certificate_id for domain in one.domains[1]} == {newer}
 
 
+async def test_what_was_to_move_from_another_deployment_moves_in_the_next_attempt_too(tmp_path: Path) -> None:
+    """Nothing of it was ours in the first one: whose it is must not depend on what failed."""
+    async with shop(tmp_path) as one:
+        bound_by_hand(one)
+        lives = Lives(one, frozenset({("apig", "from_before")}))
+        away = Fault("attach_domains", status=500, times=500, match=one.instances[1])
+        one.world.faults.append(away)
+        target = one.deployment(bindings=LISTED, **moving(one))
+        assert (await lives.rotate(target)).outcome == "failed"
+        one.world.faults.clear()
+        assert (await lives.rotate(target)).warnings == NEW.warnings
+        assert {leaf for _, _, leaf in on_both(one)} == {NEW.leaf.serial_number}
+
+
 async def test_a_plan_says_what_is_left_alone(tmp_path: Path) -> None:
     async with shop(tmp_path) as one:
         theirs = one.world.add_certificate(OLD, "theirs")
@@ -137,6 +153,8 @@ async def test_a_plan_says_what_is_left_alone(tmp_path: Path) -> None:
         [step] = await Rotator({"apig": one.gateway}, claimed=claims).plans(target, NEW.leaf)
         assert isinstance(step, Plan)
         assert (step.attach, step.unchanged) == (found.step.attach, found.step.unchanged)
+        every = (*step.attach, *step.unchanged)
+        assert names_at(target.deployments[0], step, but=every) == {"a.example.com", "b.example.com"}
 
 
 @pytest.mark.parametrize("status", [403, 500])

@@ -48,7 +48,8 @@ async def supposed(
 async def _dated(gateway: Gateway, deployment: Deployment, one: Supposed, schedule: Schedule) -> Supposed:
     if one.observed is None or isinstance(one.step, RotationError):
         return one
-    return replace(one, step=await with_expiry(gateway, deployment, one.step, one.observed, schedule))
+    seen = one.step.seen or one.observed
+    return replace(one, step=await with_expiry(gateway, deployment, one.step, seen, schedule))
 
 
 async def _observed(gateway: Gateway, deployment: Deployment) -> Observed | RotationError:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from worker.core.bundle import Leaf
-from worker.core.deployment import Binding, Deployment
+from worker.core.deployment import Deployment
 from worker.core.planning import Bound, Observed, Stored, supersedes
 from worker.core.retirement import Claims
 from worker.core.uploads import base_name
@@ -23,8 +23,8 @@ class Further:
     leaf: Leaf | None
     urgency: Urgency
     claims: Claims
-    is_planned: Callable[[Binding], bool] = lambda _: False
-    """By an earlier attempt of the same renewal: what it has begun is gone on with."""
+    is_planned: Callable[[Bound], bool] = lambda _: False
+    """By an earlier attempt of the same renewal, and as it was then: what it has begun is gone on with."""
 
     def left_out(self, observed: Observed) -> Observed:
         """What stays with its certificate is `left_alone`, and no more among what is bound."""
@@ -43,23 +43,28 @@ class Further:
 
     def _stays(self, one: Bound, observed: Observed) -> bool:
         there = one.stored or next((observed.foreign.get(other) for other in one.others), None)
-        if self.is_planned(one.binding):
+        if self.is_planned(one):
             return False
         if there is None or self._is_claimed(there):
             return True
-        if self.leaf is None or self.deployment.strategy == "rebind":
-            return False
-        lacks_ca = bool(there.has_trusted_root_ca) and not self._has_ca(observed)
-        return lacks_ca or supersedes(there, self.leaf, self.urgency)
+        lacks_ca = bool(there.has_trusted_root_ca) and not self._has_ca(observed.stored)
+        return lacks_ca or self._is_newer(there, observed.stored)
+
+    def _is_newer(self, there: Stored, ours: Stored | None) -> bool:
+        if self.leaf is not None and self.deployment.strategy != "rebind":
+            return supersedes(there, self.leaf, self.urgency)
+        return ours is None or there.not_before is None or ours.not_before is None or there.not_before > ours.not_before
 
     def _is_claimed(self, there: Stored) -> bool:
         names = {there.certificate_id.lower(), there.name.lower(), base_name(there.name, "_").lower()}
         return any((self.deployment.gateway, one) in self.claims for one in names)
 
-    def _has_ca(self, observed: Observed) -> bool:
-        """Whether ours asks clients for certificates: what is modified keeps what it has, a new one gets the file's."""
-        is_kept = self.deployment.moves or (observed.stored is not None and bool(observed.stored.has_trusted_root_ca))
-        return is_kept and self.deployment.trusted_root_ca is not None
+    def _has_ca(self, ours: Stored | None) -> bool:
+        """Whether ours asks clients for certificates: what is there keeps what it has, a new one gets the file's."""
+        has_ca = ours is not None and bool(ours.has_trusted_root_ca)
+        if self.deployment.strategy == "rebind":
+            return has_ca
+        return (has_ca or self.deployment.moves) and self.deployment.trusted_root_ca is not None
 
 
 def _is_of(one: Bound, own: Collection[str]) -> bool:

@@ -74,9 +74,12 @@ class Snapshot:
         """Ids of the stored certificates that bindings have moved from."""
         return frozenset(one.certificate_id for one in self.origins.values() if one.certificate_id is not None)
 
-    def has_planned(self, one: Binding) -> bool:
-        """Whether an earlier attempt was to bind it there."""
-        return one.place in self.origins or one.place[:2] in self.flags
+    def has_planned(self, now: Bound) -> bool:
+        """Whether an earlier attempt was to move it from where it still is, or has found bad what it moved there."""
+        place, bad = now.binding.place, self.bad
+        origin = self.origins.get(place, Origin(None))
+        is_there = origin.certificate_id is not None and origin.certificate_id in (_id(now), *now.others)
+        return is_there or (bad is not None and place in bad.moved)
 
     def with_plan(self, todo: Plan, reach: Reach | None = None, *, has_client_ca: bool = False) -> "Snapshot":
         """Also what a plan knows that was made before its change."""
