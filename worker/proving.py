@@ -12,6 +12,7 @@ from worker.carrying import Carrying
 from worker.core.bundle import Bundle, Leaf
 from worker.core.deployment import Binding, Certificate, Deployment
 from worker.core.errors import Failure, failure_of
+from worker.core.further import shown_in
 from worker.core.outcome import BindingResult, DeploymentReport, Previous, Report, conclude
 from worker.core.planning import Create, Keep, Plan, UploadEach
 from worker.core.progress import Progress
@@ -218,9 +219,9 @@ def _lacking(deployment: Deployment, step: Step | None) -> Iterable[str]:
 
 
 def _waiting(todo: Plan, good: Sequence[Binding]) -> frozenset[str]:
-    """Names of what has not moved: it is not its turn, it could not, or something newer is there already."""
+    """Names of what has not moved: it is not its turn, it could not, or something newer is there, or another's."""
     there = {one.place for one in good}
-    bound = () if todo.seen is None else (*(one.binding for one in todo.seen.bound), *todo.seen.left_alone)
+    bound = () if todo.seen is None else shown_in(todo.seen)
     return frozenset(one.name for one in chain(todo.attach, bound) if one.place not in there)
 
 

@@ -188,8 +188,9 @@ class Rotator:
         try:
             waiting = reminding(lambda: stand(deployment.gateway, gateway.account, None))
             with waiting, self.forecast.reading(deployment.gateway, gateway.account):
-                observed = await gateway.observe(deployment, leaf, known=snapshot.certificates)
-            observed = Further(deployment, leaf, urgency, self.claimed, snapshot.has_planned).left_out(observed)
+                found = await gateway.observe(deployment, leaf, known=snapshot.certificates)
+            planned = snapshot.planned_in(found, urgency)
+            observed = Further(deployment, leaf, urgency, self.claimed, planned).left_out(found)
             await give_way(len(observed.bound))
             seen, known = snapshot.before(observed), snapshot.known_to(urgency)
             if leaf is not None and urgency.undo_until is None and not gateway.tells_beginnings:

@@ -108,7 +108,7 @@ OF_NOTES: Final = (
     Fault(
         "what an attempt could not move from another deployment is left there by the next",
         "rotation.py",
-        "self.claimed, snapshot.has_planned)",
+        "self.claimed, planned)",
         "self.claimed)",
         "rotation/test_several_instances.py::"
         "test_what_was_to_move_from_another_deployment_moves_in_the_next_attempt_too",
@@ -116,8 +116,8 @@ OF_NOTES: Final = (
     Fault(
         "a name that is left to another certificate elsewhere is asked for",
         "proving.py",
-        "(*(one.binding for one in todo.seen.bound), *todo.seen.left_alone)",
-        "[one.binding for one in todo.seen.bound]",
+        "else shown_in(todo.seen)",
+        "else [one.binding for one in todo.seen.bound]",
         "rotation/test_several_instances.py::test_what_is_newer_on_one_instance_stays_there_and_is_warned_of",
     ),
     Fault(

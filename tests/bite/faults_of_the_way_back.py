@@ -21,6 +21,13 @@ OF_THE_WAY_BACK: Final = (
         "test_what_comes_again_takes_nothing_from_the_newer_one_that_is_shown_beside_it[0-True]",
     ),
     Fault(
+        "a client CA of somebody else's keeps what is bad from going back",
+        "core/moving.py",
+        "is None and not _has_to_go_back(observed, green, condemned):",
+        "is None:",
+        "core/test_moving.py::test_what_has_to_go_back_does_so_whatever_somebody_has_bound_the_others_to",
+    ),
+    Fault(
         "what is attached and shown with two certificates is two bindings",
         "gateways/huawei_apig/blue_green.py",
         "bindings = tuple(dict.fromkeys(await in_parts(rows, lambda part: [_shown(row) for row in part])))",

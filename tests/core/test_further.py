@@ -10,7 +10,7 @@ from worker.core.deployment import Binding, Deployment
 from worker.core.further import Further
 from worker.core.planning import Bound, Observed, Stored
 from worker.core.snapshot import Condemned, Origin, Snapshot
-from worker.core.urgency import ORDINARY
+from worker.core.urgency import ORDINARY, Urgency
 
 LEAF = leaf()
 A = Binding("domain", "a.example.com")
@@ -88,17 +88,24 @@ def test_what_the_platform_holds_replaces_what_is_older_than_that(there: Stored,
     assert left(target, observed(there, moves=False), of) == is_left
 
 
-def test_what_an_earlier_attempt_was_to_move_and_is_there_still_is_gone_on_with() -> None:
-    seen, place = observed(NEWER, moves=True), A.at("two").place
-    for known, is_left in (
-        (Snapshot(origins={place: Origin("other")}), False),
-        (Snapshot(origins={place: Origin("another")}), True),
-        (Snapshot(origins={place: Origin(None)}), True),
-        (Snapshot({place[:2]: False}), True),
-        (Snapshot(bad=Condemned((), frozenset({place}))), False),
-    ):
-        further = Further(listed(strategy="blue_green"), LEAF, ORDINARY, CLAIMS, known.has_planned)
-        assert bool(further.left_out(seen).left_alone) == is_left
+@pytest.mark.parametrize(
+    ("known", "urgency", "is_left"),
+    [
+        (Snapshot(origins={A.at("two").place: Origin("other")}), ORDINARY, False),
+        (Snapshot(origins={A.at("two").place: Origin("another")}), ORDINARY, True),
+        (Snapshot(origins={A.at("two").place: Origin(None)}), ORDINARY, True),
+        (Snapshot({A.at("two").place[:2]: False}), ORDINARY, True),
+        (Snapshot(bad=Condemned((), frozenset({A.at("two").place}))), ORDINARY, False),
+        (Snapshot(bad=Condemned((), frozenset({A.at("two").place}))), Urgency(is_key_exposed=True), True),
+    ],
+)
+def test_what_an_earlier_attempt_was_to_move_and_is_there_still_is_gone_on_with(
+    known: Snapshot, urgency: Urgency, *, is_left: bool
+) -> None:
+    """To an exposed key nothing goes back: so it goes forth, and that is no reason to take it from others."""
+    seen = observed(NEWER, moves=True)
+    further = Further(listed(strategy="blue_green"), LEAF, urgency, CLAIMS, known.planned_in(seen, urgency))
+    assert bool(further.left_out(seen).left_alone) == is_left
 
 
 @pytest.mark.parametrize("there", [NEWER, None])

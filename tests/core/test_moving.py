@@ -82,6 +82,16 @@ def test_what_was_found_bad_goes_back_before_anything_is_left_to_a_newer_one() -
     assert plan(target(), seen, leaf(), condemned=[B.place]) == Superseded(newer), "which it has no more"
 
 
+def test_what_has_to_go_back_does_so_whatever_somebody_has_bound_the_others_to() -> None:
+    """That one has a client CA keeps nothing new from being stored: nothing is."""
+    theirs = stored(certificate_id="theirs", has_trusted_root_ca=True)
+    seen = observed(stored=GREEN, bound=(at(A, GREEN), at(B, theirs)), leftovers=(BLUE,))
+    assert isinstance(plan(target(), seen, leaf(), condemned=[A.place]), Plan)
+    with pytest.raises(RefusedError) as caught:
+        plan(target(), seen, leaf(), condemned=[B.place])
+    assert caught.value.reason == "trusted_root_ca_missing"
+
+
 def test_a_domain_that_serves_a_newer_certificate_of_somebody_is_left_alone() -> None:
     newer = stored(certificate_id="c9", name="by_hand", not_before=day(12), serial_number=99)
     todo = planned(observed(stored=BLUE, bound=(at(A, BLUE), at(B, newer))))

@@ -4,13 +4,14 @@ It is meant wherever it is bound. But nothing is taken from what is newer, from 
 from what asks clients for certificates where ours would not.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from worker.core.bundle import Leaf
-from worker.core.deployment import Deployment
+from worker.core.deployment import Binding, Deployment
 from worker.core.planning import Bound, Observed, Stored, supersedes
 from worker.core.retirement import Claims
+from worker.core.snapshot import Place
 from worker.core.uploads import base_name
 from worker.core.urgency import Urgency
 
@@ -23,7 +24,7 @@ class Further:
     leaf: Leaf | None
     urgency: Urgency
     claims: Claims
-    is_planned: Callable[[Bound], bool] = lambda _: False
+    planned: Collection[Place] = ()
     """By an earlier attempt of the same renewal, and as it was then: what it has begun is gone on with."""
 
     def left_out(self, observed: Observed) -> Observed:
@@ -43,7 +44,7 @@ class Further:
 
     def _stays(self, one: Bound, observed: Observed) -> bool:
         there = one.stored or next((observed.foreign.get(other) for other in one.others), None)
-        if self.is_planned(one):
+        if one.binding.place in self.planned:
             return False
         if there is None or self._is_claimed(there):
             return True
@@ -65,6 +66,11 @@ class Further:
         if self.deployment.strategy == "rebind":
             return has_ca
         return (has_ca or self.deployment.moves) and self.deployment.trusted_root_ca is not None
+
+
+def shown_in(observed: Observed) -> Sequence[Binding]:
+    """Every place, also where it stays with another certificate."""
+    return [*(one.binding for one in observed.bound), *observed.left_alone]
 
 
 def _is_of(one: Bound, own: Collection[str]) -> bool:

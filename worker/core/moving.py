@@ -68,11 +68,11 @@ def plan_blue_green(
     `condemned`: what goes back before anything is left to something newer, where it has moved.
     """
     check_names(deployment, [bound.binding for bound in observed.bound], leaf)
+    green = _green(observed, leaf, None)
     has_ca = any(one.has_trusted_root_ca for one in _serving(observed))
-    if has_ca and deployment.trusted_root_ca is None:
+    if has_ca and deployment.trusted_root_ca is None and not _has_to_go_back(observed, green, condemned):
         told = "the certificate that is replaced has a client CA, which a new one would lack: set trusted_root_ca_file"
         raise RefusedError("trusted_root_ca_missing", told)
-    green = _green(observed, leaf, None)
     step = _plan_moving(deployment, observed, leaf, urgency, green, condemned, joint="_")
     if isinstance(step, Superseded):
         return step
@@ -100,8 +100,8 @@ def _plan_moving(
     joint: Joint,
 ) -> Plan | Superseded:
     """`green`: the renewed certificate, where it is stored already."""
-    has_to_go_back = any(_is_at(one, green) and one.binding.place in condemned for one in observed.bound)
-    if not has_to_go_back and (newer := _newer(observed, leaf, urgency)) is not None:
+    newer = None if _has_to_go_back(observed, green, condemned) else _newer(observed, leaf, urgency)
+    if newer is not None:
         return Superseded(newer)
     spared = [one for one in _serving(observed) if supersedes(one, leaf, urgency)]
     rows = [bound for bound in observed.bound if bound.stored not in spared]
@@ -121,6 +121,10 @@ def _plan_moving(
         from_old=_from_old(observed, green, wanted),
         seen=observed,
     )
+
+
+def _has_to_go_back(observed: Observed, green: Stored | None, condemned: Collection[Place]) -> bool:
+    return any(_is_at(one, green) and one.binding.place in condemned for one in observed.bound)
 
 
 def _from_old(

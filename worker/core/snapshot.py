@@ -74,13 +74,6 @@ class Snapshot:
         """Ids of the stored certificates that bindings have moved from."""
         return frozenset(one.certificate_id for one in self.origins.values() if one.certificate_id is not None)
 
-    def has_planned(self, now: Bound) -> bool:
-        """Whether an earlier attempt was to move it from where it still is, or has found bad what it moved there."""
-        place, bad = now.binding.place, self.bad
-        origin = self.origins.get(place, Origin(None))
-        is_there = origin.certificate_id is not None and origin.certificate_id in (_id(now), *now.others)
-        return is_there or (bad is not None and place in bad.moved)
-
     def with_plan(self, todo: Plan, reach: Reach | None = None, *, has_client_ca: bool = False) -> "Snapshot":
         """Also what a plan knows that was made before its change."""
         is_moving = bool(todo.waves) and todo.previous is not None
@@ -124,6 +117,11 @@ class Snapshot:
             return frozenset()
         as_noted = _as_noted(self.bad.moved)
         return frozenset(one.binding.place for one in observed.bound if as_noted(one.binding.place) in self.bad.moved)
+
+    def planned_in(self, observed: Observed, urgency: Urgency) -> frozenset[Place]:
+        """Of what is observed, what an earlier attempt was to move from where it still is, or to take back."""
+        from_here = (one.binding.place for one in observed.bound if self._is_where_it_was(one))
+        return self.condemned_in(observed, urgency).union(from_here)
 
     def known_to(self, urgency: Urgency) -> Urgency:
         """Since when what is stored may be this renewal's: a renewal that tells no time would write again and again."""
@@ -219,6 +217,10 @@ class Snapshot:
         origin = self.origins.get(now.binding.place)
         is_there = origin is None or origin.certificate_id in (_id(now), *now.others)
         return is_there and (origin is None or {origin.flag, now.client_verification} != {True, False})
+
+    def _is_where_it_was(self, now: Bound) -> bool:
+        origin = self.origins.get(now.binding.place)
+        return origin is not None and origin.certificate_id in {_id(now), *now.others} - {None}
 
     def _is_elsewhere(self, now: Bound) -> bool:
         origin = self.origins.get(now.binding.place)

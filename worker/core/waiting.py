@@ -6,6 +6,7 @@ from datetime import datetime
 
 from worker.core.deployment import Binding, Deployment
 from worker.core.errors import RotationError, TransientError
+from worker.core.further import shown_in
 from worker.core.planning import Keep, Observed, Plan, Superseded
 from worker.core.schedule import Schedule, Wait
 
@@ -22,7 +23,7 @@ def is_superseded(step: Step) -> bool:
 def names_at(deployment: Deployment, step: Step | None, but: Sequence[Binding] = ()) -> frozenset[str]:
     """Names of all that a deployment serves, or shall serve, as far as its step has seen it; none of these places."""
     if isinstance(step, Plan | Superseded) and step.seen is not None:
-        shown = [*(one.binding for one in step.seen.bound), *step.seen.left_alone]
+        shown = shown_in(step.seen)
     else:
         shown = [] if isinstance(step, Plan) else list(deployment.bindings or ())
     planned = (*step.attach, *step.unchanged) if isinstance(step, Plan) else ()
