@@ -20,6 +20,10 @@ _CALL: Final = 1 - 1e-9
 """Of whom less is left, as shares are counted, it has ended."""
 
 
+def _nobody_knows() -> bool:
+    return False
+
+
 @dataclass(slots=True, eq=False)
 class Work:
     """A plan that is being carried out, or what is read before there is one."""
@@ -36,7 +40,7 @@ class Work:
     """A certificate is stored before anything is attached."""
     effort: Effort = field(default_factory=Effort)
     """Of its rotation: it may become urgent any time."""
-    is_stored: Callable[[], bool] = lambda: False
+    is_stored: Callable[[], bool] = _nobody_knows
     """Whether that certificate is there by now."""
     closing: int = 0
     """Of the calls, those that follow the last attach."""
@@ -135,6 +139,8 @@ def _under_way(work: Work) -> Iterator[None]:
         yield
     finally:
         work.beside.remove(work)
+        # Whoever it asks knows it too: together they would wait for the collector of cycles, the key with them.
+        work.is_stored = _nobody_knows
 
 
 @dataclass(frozen=True, slots=True)

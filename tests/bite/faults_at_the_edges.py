@@ -114,25 +114,11 @@ SENDING: Final = (
         "gateways/test_transport_repeats.py::test_a_change_whose_effect_is_unknown_is_not_repeated",
     ),
     Fault(
-        "a broken connection is tried again unseen",
-        "gateways/exchange.py",
-        "session._retry_connection = False",
-        "session._retry_connection = True",
-        "gateways/test_transport.py::test_a_kept_connection_that_breaks_sends_nothing_twice",
-    ),
-    Fault(
-        "redirects are followed",
-        "gateways/exchange.py",
-        "allow_redirects=False",
-        "allow_redirects=True",
-        "gateways/test_transport.py::test_no_redirect_is_followed",
-    ),
-    Fault(
         "no fence before a change",
         "gateways/exchange.py",
         "            await current_effort().fence()\n",
         "            pass\n",
-        "gateways/test_transport.py::test_a_change_waits_for_its_fence_when_all_else_is_ready_and_a_read_does_not",
+        "gateways/test_connections.py::test_a_change_waits_for_its_fence_when_all_else_is_ready_and_a_read_does_not",
     ),
     Fault(
         "a refused call is sent again at once",

@@ -102,4 +102,25 @@ OF_SECRETS: Final = (
         "        if self._context is None and seen != self._seen:",
         f"{_COLLECTOR}test_who_we_are_is_shown_to_the_collector_by_files_that_are_read_again_when_they_change",
     ),
+    Fault(
+        "a rotation waits for the collector, and its key with it",
+        "forecast.py",
+        "        work.is_stored = _nobody_knows\n",
+        "",
+        "rotation/test_let_go.py::test_after_a_success",
+    ),
+    Fault(
+        "an answer that came too late is the next call's",
+        "gateways/exchange.py",
+        "        response.close()  # and its connection: who knows what is still to come over it\n",
+        "        pass\n",
+        "gateways/test_connections.py::test_what_answers_a_call_that_nobody_waits_for_answers_no_other",
+    ),
+    Fault(
+        "a connection is left where a change is kept back",
+        "gateways/exchange.py",
+        "        connection.close()\n",
+        "",
+        "gateways/test_connections.py::test_a_change_that_its_fence_keeps_back_leaves_no_connection",
+    ),
 )

@@ -22,7 +22,7 @@ from worker.core.message import parse
 from worker.core.renewal import InFiles
 from worker.core.secret import Secret
 from worker.gateways.bodies import parsed, read_as
-from worker.gateways.exchange import client_session, exchange
+from worker.gateways.exchange import exchange, http_client
 from worker.gateways.huawei_apig.wire import CertificatePage
 from worker.settings.errors import SettingsError
 from worker.settings.loading import load
@@ -200,8 +200,8 @@ async def test_of_what_came_over_the_wire_and_of_the_token_that_was_sent(answer:
         writer.close()
 
     server = await asyncio.start_server(talk, "127.0.0.1", 0)
-    async with server, client_session(None, 10) as session:
+    async with server, http_client(None, 10) as client:
         url = URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
         with pytest.raises(TransientError) as told:
-            await exchange(session, "PUT", url, {"X-Auth-Token": INPUT}, INPUT.encode())
+            await exchange(client, "PUT", url, {"X-Auth-Token": INPUT}, INPUT.encode())
     assert [part for part in PARTS if part in told_by(told.value)] == []

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from math import ceil, log2
 
-import aiohttp
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +18,7 @@ from tests.support.gateways import unheard
 from tests.support.values import bundle, certificate, deployment, domain, leaf, stored
 from tests.support.virtual_time import run_virtual
 from worker.core.outcome import BindingResult, Report
-from worker.gateways.exchange import AmbiguousError
+from worker.gateways.exchange import AmbiguousError, HttpClient
 from worker.gateways.huawei_apig import HuaweiApig
 from worker.limits import Limits, Window
 from worker.rotation import Rotator
@@ -58,7 +57,7 @@ class Cloud:
         return {names[0] for names in self._sent if len(names) == 1}
 
     async def exchange(
-        self, _session: aiohttp.ClientSession, method: str, url: URL, _headers: Mapping[str, str], body: bytes
+        self, _client: HttpClient, method: str, url: URL, _headers: Mapping[str, str], body: bytes
     ) -> tuple[int, Mapping[str, str], bytes]:
         await asyncio.sleep(0.01)
         sent = json.loads(body) if body else {}

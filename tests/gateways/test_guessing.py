@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import aiohttp
 import pytest
 from structlog.testing import capture_logs
 from yarl import URL
@@ -13,6 +12,7 @@ from yarl import URL
 from tests.gateways.test_transport_repeats import GET, GOOD, FarEnd, Told, refusal, told, transport
 from tests.support.virtual_time import run_virtual
 from worker.core.errors import RotationError
+from worker.gateways.exchange import HttpClient
 from worker.gateways.transport import Transport
 from worker.limits import Limits, Window
 
@@ -30,7 +30,7 @@ class Counting:
     _counted: deque[float] = field(default_factory=deque)
 
     async def exchange(
-        self, _session: aiohttp.ClientSession, _method: str, _url: URL, _headers: Mapping[str, str], _body: bytes
+        self, _client: HttpClient, _method: str, _url: URL, _headers: Mapping[str, str], _body: bytes
     ) -> Told:
         await asyncio.sleep(self.latency / 2)
         answer = self._answer(asyncio.get_running_loop().time())

@@ -6,7 +6,6 @@ from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
 
-import aiohttp
 import pytest
 from yarl import URL
 
@@ -16,6 +15,7 @@ from tests.support.fake_gateway import FakeGateway
 from tests.support.values import bundle, certificate, deployment, domain, leaf, stored
 from tests.support.virtual_time import run_virtual
 from worker.core.deployment import Binding
+from worker.gateways.exchange import HttpClient
 from worker.gateways.huawei_apig import HuaweiApig
 from worker.in_parts import PART, in_parts
 from worker.rotation import Rotator
@@ -69,7 +69,7 @@ class Watched(Sequence[Binding]):
 
 
 async def answers(
-    _session: aiohttp.ClientSession, _method: str, url: URL, _headers: Mapping[str, str], _body: bytes
+    _client: HttpClient, _method: str, url: URL, _headers: Mapping[str, str], _body: bytes
 ) -> tuple[int, Mapping[str, str], bytes]:
     """At once, so that no round is spent on waiting."""
     shown = {"id": "c1", "name": "shop", "type": "global", "instance_id": "common"}

@@ -15,7 +15,6 @@ import pytest
 
 from worker.core.errors import PermanentError, RotationError, TransientError
 from worker.core.secret import Secret
-from worker.effort import Effort, spending
 from worker.gateways.exchange import LONGEST_BODY, tls_context
 from worker.gateways.huawei_apig.wire import ApigDialect
 from worker.gateways.transport import AmbiguousError, Request, Transport, path_of
@@ -155,26 +154,6 @@ async def test_a_request_is_sent_as_it_was_asked() -> None:
     assert (answer.status, answer.body, answer.headers["x-request-id"]) == (200, {"a": [1]}, "r")
 
 
-async def test_a_change_waits_for_its_fence_when_all_else_is_ready_and_a_read_does_not() -> None:
-    asked, opened = asyncio.Event(), asyncio.Event()
-
-    async def fence() -> None:
-        asked.set()
-        await opened.wait()
-
-    async with listening(GOOD) as far, transport(far.endpoint) as one:
-        with spending(Effort(fence=fence)):
-            await one.send(GET)
-            assert not asked.is_set()
-            change = asyncio.create_task(one.send(POST))
-            await asked.wait()
-            await one.send(GET)
-            assert [line.split()[0] for line, *_ in far.requests] == ["GET", "GET"]
-            opened.set()
-            await change
-        assert [line.split()[0] for line, *_ in far.requests] == ["GET", "GET", "POST"]
-
-
 GARBAGE: Final = {
     "no JSON": http(200, b"<html>busy</html>"),
     "cut JSON": http(200, b'{"a": '),
@@ -198,15 +177,6 @@ async def test_an_answer_that_is_none_leaves_the_effect_of_a_change_unknown(answ
     error = await failed(POST, answer)
     assert isinstance(error, AmbiguousError)
     assert error.reason == "gateway_unavailable"
-
-
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-async def test_a_kept_connection_that_breaks_sends_nothing_twice(method: str) -> None:
-    async with listening(GOOD, RESET) as far, transport(far.endpoint) as one:
-        await one.send(GET)
-        with pytest.raises(AmbiguousError):
-            await one.send(replace(POST, method=method))
-        assert len(far.requests) == 2
 
 
 async def test_silence_ends_with_the_timeout() -> None:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-import aiohttp
 import pytest
 from yarl import URL
 
@@ -17,6 +16,7 @@ from tests.limits.sending import are_free
 from tests.support.virtual_time import run_virtual
 from worker.core.errors import NotAskedError, PermanentError, RotationError, TransientError
 from worker.effort import Effort, Refusal, spending
+from worker.gateways.exchange import HttpClient
 from worker.gateways.huawei_apig.wire import ApigDialect
 from worker.gateways.transport import AmbiguousError, Answer, Request, Transport
 from worker.limits import Limits, Used, Window
@@ -49,7 +49,7 @@ class FarEnd:
     sent_at: list[float] = field(default_factory=list)
 
     async def exchange(
-        self, _session: aiohttp.ClientSession, _method: str, _url: URL, _headers: Mapping[str, str], _body: bytes
+        self, _client: HttpClient, _method: str, _url: URL, _headers: Mapping[str, str], _body: bytes
     ) -> Told:
         self.sent_at.append(round(asyncio.get_running_loop().time(), 3))
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, Final, Literal, cast
 
-import aiohttp
 from aiohttp import web
 from yarl import URL
 
 from tests.reliability.crash_life import Life
 from worker.core.errors import TransientError
+from worker.gateways.exchange import HttpClient
 from worker.gateways.transport import AmbiguousError
 from worker.sandbox.answering import Answering, Result, Work
 from worker.sandbox.apig import Apig
@@ -199,6 +199,6 @@ class Wire:
     life: Life
 
     async def __call__(
-        self, _session: aiohttp.ClientSession, method: str, url: URL, _headers: Mapping[str, str], body: bytes
+        self, _client: HttpClient, method: str, url: URL, _headers: Mapping[str, str], body: bytes
     ) -> Told:
         return await self.cloud.exchange(self.life, method, url, body)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
-import aiohttp
 from structlog.testing import capture_logs
 
 from tests.reliability.books import Books, Heard, Sent, Verdict
@@ -26,6 +25,7 @@ from worker.core.deployment import Binding, Certificate, Deployment, Strategy
 from worker.gateways.base import Gateway
 from worker.gateways.bycloud import ByCloud
 from worker.gateways.bycloud.wire import ByCloudDialect
+from worker.gateways.exchange import HttpClient
 from worker.gateways.huawei_apig import HuaweiApig
 from worker.gateways.huawei_apig.wire import ApigDialect
 from worker.gateways.transport import Dialect, Transport
@@ -57,8 +57,8 @@ NEW: Final = issued(1)
 class Wireless(Transport):
     """Opens no session: the exchange needs none."""
 
-    def _open_session(self) -> aiohttp.ClientSession:
-        return cast("aiohttp.ClientSession", None)
+    def _open_client(self) -> HttpClient:
+        return cast("HttpClient", None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-import aiohttp
 import pytest
 from yarl import URL
 
@@ -24,6 +23,7 @@ from worker.consumer import Consumer
 from worker.core.bundle import Leaf
 from worker.core.deployment import Binding
 from worker.core.reading import leaf_facts
+from worker.gateways.exchange import HttpClient
 from worker.gateways.huawei_apig import HuaweiApig
 from worker.gateways.huawei_apig.per_domain import upload_name
 from worker.gateways.huawei_apig.wire import ApigDialect
@@ -113,7 +113,7 @@ class Estate:
         cloud, life = Cloud(self.world, 0.1), Tireless()
 
         async def exchange(
-            _session: aiohttp.ClientSession, method: str, url: URL, _headers: Mapping[str, str], body: bytes
+            _client: HttpClient, method: str, url: URL, _headers: Mapping[str, str], body: bytes
         ) -> Told:
             return await cloud.exchange(life, method, url, body)
 

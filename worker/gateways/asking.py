@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import aiohttp
 from yarl import URL
 
 from worker.gateways.bodies import lenient, parsed
-from worker.gateways.exchange import client_session, exchange, traced
+from worker.gateways.exchange import HttpClient, exchange, http_client, traced
 from worker.tls import Identity
 from worker.tracing import Call
 
@@ -25,7 +24,7 @@ class Asking:
         self._timeout = timeout
         self._longest = longest
         self._identity = identity
-        self._session: aiohttp.ClientSession | None = None
+        self._client: HttpClient | None = None
 
     async def __call__(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, object]:
         """Status, and the JSON of the answer: read strictly where it says 200, else as far as it is JSON.
@@ -33,15 +32,15 @@ class Asking:
         Raises what `exchange` raises.
         """
         url = URL(f"{self._address}{path}", encoded=True)
-        answer = exchange(self._open_session(), method, url, headers, body, self._longest)
+        answer = exchange(self._open_client(), method, url, headers, body, self._longest)
         status, _told, content = await traced(Call("vault", method, url.host or "", url.port), answer)
         return status, parsed(content, status) if status == _OK else lenient(content)
 
-    def _open_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = client_session(self._ca_file, self._timeout, identity=self._identity)
-        return self._session
+    def _open_client(self) -> HttpClient:
+        if self._client is None:
+            self._client = http_client(self._ca_file, self._timeout, identity=self._identity)
+        return self._client
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        if self._client is not None:
+            await self._client.close()

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import quote, urlencode
 
-import aiohttp
 from yarl import URL
 
 from worker.core.backoff import jittered
@@ -20,7 +19,7 @@ from worker.core.errors import NotAskedError, PermanentError, RotationError, Tra
 from worker.effort import current_effort
 from worker.gateways.bodies import lenient, parsed, secrets_in, serialised
 from worker.gateways.breaker import Breaker, Outage
-from worker.gateways.exchange import AmbiguousError, Fenced, client_session, exchange, traced
+from worker.gateways.exchange import AmbiguousError, Fenced, HttpClient, exchange, http_client, traced
 from worker.gateways.redaction import shown
 from worker.gateways.restraint import Restraint
 from worker.limits import LONGEST_WAIT, HeldError, Limits, Turn, Usage
@@ -81,9 +80,7 @@ class Dialect(Protocol):
 OnCall = Callable[[str, int | str, float | None], None]
 """Operation, status (or the reason why there is none), seconds waited under the limits (None where there are none)."""
 
-Exchange = Callable[
-    [aiohttp.ClientSession, str, URL, Mapping[str, str], bytes], Awaitable[tuple[int, Mapping[str, str], bytes]]
-]
+Exchange = Callable[[HttpClient, str, URL, Mapping[str, str], bytes], Awaitable[tuple[int, Mapping[str, str], bytes]]]
 """`exchange`, or what stands in for it."""
 
 
@@ -129,7 +126,7 @@ class Transport:
         self._on_call = on_call
         self._wall_clock = wall_clock
         self._over_the_wire = exchange
-        self._session: aiohttp.ClientSession | None = None
+        self._client: HttpClient | None = None
         self._renewing = asyncio.Lock()
         self._renewals = 0
         self._breaker = Breaker(gateway)
@@ -249,7 +246,7 @@ class Transport:
         kind = {"Content-Type": "application/json"} if body else {}
         url = self._url(request)
         try:
-            answer = self._over_the_wire(self._open_session(), request.method, url, {**kind, **headers}, body)
+            answer = self._over_the_wire(self._open_client(), request.method, url, {**kind, **headers}, body)
             told_of = (request.operation, request.method, url.host or "", url.port, self._gateway)
             status, told, content = await traced(Call(*told_of, tries - 1, turn.waited), answer)
         except RotationError as error:
@@ -289,14 +286,14 @@ class Transport:
         query = "?" + urlencode(request.query, quote_via=quote, safe="~") if request.query else ""
         return URL(f"{self._endpoint}{request.path}{query}", encoded=True)
 
-    def _open_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = client_session(self._ca_file, self._timeout, Fenced, self._proxy)
-        return self._session
+    def _open_client(self) -> HttpClient:
+        if self._client is None:
+            self._client = http_client(self._ca_file, self._timeout, Fenced, self._proxy)
+        return self._client
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        if self._client is not None:
+            await self._client.close()
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from yarl import URL
 from worker.core.errors import PermanentError, RotationError, TransientError
 from worker.core.secret import Secret
 from worker.gateways.bodies import lenient
-from worker.gateways.exchange import AmbiguousError, client_session, exchange, traced
+from worker.gateways.exchange import AmbiguousError, exchange, http_client, traced
 from worker.gateways.huawei_apig.wire import ApigDialect, is_stale_code
 from worker.gateways.redaction import shown
 from worker.gateways.transport import OnCall
@@ -116,10 +116,10 @@ class PasswordToken:
         url = URL(f"{self.settings.iam_endpoint.rstrip('/')}/v3/auth/tokens?nocatalog=1", encoded=True)
         body = json.dumps(self._identity(password)).encode()
         try:
-            async with client_session(self.ca_file, self.timeout, proxy=self.proxy) as session:
+            async with http_client(self.ca_file, self.timeout, proxy=self.proxy) as client:
                 kind = {"Content-Type": "application/json"}
                 call = Call(_OPERATION, "POST", url.host or "", url.port)
-                told = await traced(call, exchange(session, "POST", url, kind, body))
+                told = await traced(call, exchange(client, "POST", url, kind, body))
         except RotationError as error:
             self._tell(error.reason)
             if isinstance(error, AmbiguousError):
