@@ -11,6 +11,7 @@ from worker.core.moving import waves
 from worker.core.planning import Plan
 from worker.core.proof import NOT_LOOKED, Asked, Reach, unverified
 from worker.core.waiting import Step
+from worker.in_parts import give_way
 from worker.proving import Proving
 
 _AskedAfter = Callable[[Sequence[Binding]], Collection[Binding]]
@@ -18,14 +19,16 @@ _AskedAfter = Callable[[Sequence[Binding]], Collection[Binding]]
 _MOST_TRIED: Final = 20
 
 
-def arranged(certificate: Certificate, steps: Sequence[Step], asked: Asked, reach: Reach = NOT_LOOKED) -> list[Step]:
+async def arranged(
+    certificate: Certificate, steps: Sequence[Step], asked: Asked, reach: Reach = NOT_LOOKED
+) -> list[Step]:
     """The same steps, of each what can be proven first; and whether anything can.
 
     What was looked at and did not answer can prove nothing.
     """
     proving = Proving(unverified, certificate, None, steps)
     deployments = zip(certificate.deployments, steps, strict=True)
-    return [_arranged(step, one, partial(_asked_after, asked, reach, proving, step)) for one, step in deployments]
+    return [await _arranged(step, one, partial(_asked_after, asked, reach, proving, step)) for one, step in deployments]
 
 
 def _asked_after(
@@ -37,12 +40,14 @@ def _asked_after(
     return frozenset(chain.from_iterable(behind for one, behind in found.items() if not reach.is_dead(one)))
 
 
-def _arranged(step: Step, deployment: Deployment, asked_after: _AskedAfter) -> Step:
+async def _arranged(step: Step, deployment: Deployment, asked_after: _AskedAfter) -> Step:
     if not isinstance(step, Plan) or not step.waves or step.moved:
         return step  # what has moved already was the canary
+    await give_way(len(step.attach))
     provable = frozenset(asked_after([*step.unchanged, *step.attach]))
     names = dict.fromkeys(one.name for one in step.attach if one in provable)
     for name in (None, *islice(names, _MOST_TRIED)):
+        await give_way(len(step.attach))
         found = _begun_with(name, provable, step, deployment)
         if _is_proven(found, asked_after):
             return replace(found, is_canary_asked=True)

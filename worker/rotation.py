@@ -143,7 +143,7 @@ class Rotator:
         if not has_looked:
             return proving
         reach = await proving.reach_before()
-        return replace(proving, reach=reach, steps=self.arranged(certificate, steps, reach))
+        return replace(proving, reach=reach, steps=await self.arranged(certificate, steps, reach))
 
     async def plans(
         self,
@@ -162,13 +162,15 @@ class Rotator:
             # A certificate that was issued after those to be undone is there. Gateways that tell no beginnings may
             # have it too, and cannot be asked.
             steps = await self._planned(certificate, leaf, replace(urgency, undo_until=None), past)
-        return self.arranged(certificate, steps)
+        return await self.arranged(certificate, steps)
 
-    def arranged(self, certificate: Certificate, steps: Sequence[Step], reach: Reach | None = None) -> Sequence[Step]:
+    async def arranged(
+        self, certificate: Certificate, steps: Sequence[Step], reach: Reach | None = None
+    ) -> Sequence[Step]:
         """What can be proven first. `reach`: of endpoints, by a look right now; None: by the one that is noted."""
         if reach is None:
             reach = reduce(Reach.joined, (one.reach for one in steps if isinstance(one, Plan)), NOT_LOOKED)
-        return steps if self.asked is None else arranged(certificate, steps, self.asked, reach)
+        return steps if self.asked is None else await arranged(certificate, steps, self.asked, reach)
 
     async def _planned(
         self, certificate: Certificate, leaf: Leaf | None, urgency: Urgency, past: Sequence[Placed]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.support.values import certificate, deployment, domain, stored
+from tests.support.virtual_time import run_virtual
 from worker.canary import arranged
 from worker.core.deployment import Binding
 from worker.core.planning import Keep, Plan
@@ -29,7 +30,7 @@ def begun(places: Places, *attach: Binding, moved: Sequence[Binding] = (), besid
     todo = Plan(Keep(stored()), attach, moved, waves=(1, len(attach) - 1), moved=moved)
     others = [deployment(gateway=f"other-{at}") for at, _ in enumerate(beside)]
     probing = Probing({"shop": places}, lambda: datetime.now(UTC))
-    [found, *_] = arranged(certificate(GREEN, *others), [todo, *beside], probing.behind)
+    [found, *_] = run_virtual(arranged(certificate(GREEN, *others), [todo, *beside], probing.behind))
     assert isinstance(found, Plan)
     return found
 

@@ -8,7 +8,7 @@ import pytest
 from tests.support.fake_gateway import FakeGateway
 from tests.support.values import bundle, certificate, deployment, stored
 from tests.support.virtual_time import run_virtual
-from worker.core.errors import Failure, PermanentError, TransientError
+from worker.core.errors import Failure, PermanentError, RotationError, TransientError
 from worker.core.outcome import Report
 from worker.core.secret import Secret
 from worker.rotation import Rotator
@@ -25,9 +25,8 @@ def _uncollected() -> Iterator[None]:
     gc.enable()
 
 
-def gateway(**errors: list[TransientError | PermanentError]) -> FakeGateway:
-    rows = {"a.example.com": False, "b.example.com": True}
-    return FakeGateway(stored=stored(), rows=rows, errors=dict(errors))
+def gateway(**errors: list[RotationError]) -> FakeGateway:
+    return FakeGateway(stored=stored(), rows={"a.example.com": False, "b.example.com": True}, errors=errors)
 
 
 def rotated(cloud: FakeGateway) -> Report:
@@ -54,7 +53,7 @@ def test_after_a_binding_that_could_not_be_attached() -> None:
 
 @pytest.mark.parametrize("operation", ["observe", "replace"])
 @pytest.mark.parametrize("kind", [PermanentError, TransientError])
-def test_after_a_refusal(operation: str, kind: type[PermanentError | TransientError]) -> None:
+def test_after_a_refusal(operation: str, kind: type[RotationError]) -> None:
     # Made here: what has been raised holds all that it went through for as long as it is held itself.
     assert rotated(gateway(**{operation: [kind("forbidden")]})).outcome == "failed"
     assert held() == 0

@@ -119,7 +119,7 @@ def _beside(bundle: Bundle, known: Remembered) -> Described:
 async def _without_leaf(rotator: Rotator, certificate: Certificate, asked: Asked) -> Sequence[Described]:
     """What is stored and bound, and what a renewed certificate would cause."""
     found = await supposed(rotator.gateways, certificate, utc_now(), rotator.claimed)
-    steps = rotator.arranged(certificate, [one.step for one in found])
+    steps = await rotator.arranged(certificate, [one.step for one in found])
     proofs = Proofs(Proving(rotator.verify, certificate, None, steps), asked)
     waits = _waiting(certificate, steps)
     return [

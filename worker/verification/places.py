@@ -14,6 +14,8 @@ from worker.verification.looking import Probe
 
 _HTTPS: Final = 443
 _Listener = tuple[str, bool]
+_Asked = tuple[str, int, str]
+"""Host, port and server name: of what is asked, and not yet of what it shall answer. There may be thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def _listeners(certificate: Certificate) -> Iterator[tuple[_Listener, str | Endp
 
 def probes_of(places: Places, served: Served) -> Mapping[Probe, Sequence[Binding]]:
     """What is asked, and which bindings are behind it; none behind an endpoint that belongs to none of them."""
-    found: dict[Probe, list[Binding]] = defaultdict(list)
+    found: dict[_Asked, list[Binding]] = defaultdict(list)
     wildcards = [name for name in served.waiting if _is_wildcard(name)]
     for probe in places.endpoints:
         name = probe.server_name.lower()
@@ -115,12 +117,12 @@ def probes_of(places: Places, served: Served) -> Mapping[Probe, Sequence[Binding
         if (behind or _is_nobodys(name, places, served)) and not _is_waiting(
             name, behind, places, served.waiting, wildcards
         ):
-            found[probe] += behind
+            found[_asked_at(probe)] += behind
     for binding in served.bindings:
         own = _own(places, binding, served.waiting)
         if own is not None and binding not in found[own]:
             found[own].append(binding)
-    return {_as_asked(probe, places, behind): tuple(behind) for probe, behind in found.items()}
+    return {_probe(asked, places, behind): tuple(behind) for asked, behind in found.items()}
 
 
 def _is_nobodys(server_name: str, places: Places, served: Served) -> bool:
@@ -128,10 +130,15 @@ def _is_nobodys(server_name: str, places: Places, served: Served) -> bool:
     return served.is_whole and not _behind(server_name, places, served.proven)
 
 
-def _as_asked(probe: Probe, places: Places, behind: Sequence[Binding]) -> Probe:
+def _asked_at(probe: Probe) -> _Asked:
+    return probe.host, probe.port, probe.server_name
+
+
+def _probe(asked: _Asked, places: Places, behind: Sequence[Binding]) -> Probe:
     """Whether clients are asked for certificates says nothing where another certificate may be met."""
-    is_shared = probe.key in places.shared
-    return replace(probe, client_verification=None if is_shared else _flag(behind), is_shared=is_shared)
+    if places.shared and Probe(*asked).key in places.shared:
+        return Probe(*asked, is_shared=True)
+    return Probe(*asked, client_verification=_flag(behind))
 
 
 def _is_waiting(
@@ -153,18 +160,21 @@ def _behind(server_name: str, places: Places, bindings: Sequence[Binding]) -> Se
     return [one for one in domains if _is_wildcard(one.name) and not uncovered([server_name], [one.name])]
 
 
-def _own(places: Places, binding: Binding, waiting: Collection[str]) -> Probe | None:
+def _own(places: Places, binding: Binding, waiting: Collection[str]) -> _Asked | None:
     """Where a binding is asked for itself, if it is."""
     if binding.kind == "listener":
-        return places.listeners.get((binding.name.lower(), binding.sni))
+        probe = places.listeners.get((binding.name.lower(), binding.sni))
+        return None if probe is None else _asked_at(probe)
     host = places.hosts.get(binding.name) if _is_wildcard(binding.name) else binding.name
-    if not places.domains or host is None or not is_domain(host) or not {binding.name, host}.isdisjoint(waiting):
+    if not places.domains or host is None or not is_domain(host) or binding.name in waiting or host in waiting:
         return None
-    return Probe(*(places.at or (host, _HTTPS)), host)
+    return *(places.at or (host, _HTTPS)), host
 
 
 def _flag(behind: Sequence[Binding]) -> bool | None:
     """What all of them shall have; a name that is bound twice, and not alike, says nothing."""
+    if len(behind) == 1:
+        return behind[0].client_verification
     flags = {binding.client_verification for binding in behind}
     return flags.pop() if len(flags) == 1 else None
 
