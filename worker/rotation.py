@@ -112,9 +112,10 @@ class Rotator:
         leaf = None if bundle is None else bundle.leaf
         try:
             steps = await self.plans(certificate, leaf, urgency, past)
-            _refuse_uncovered(steps)
         except RefusedError as error:
             return Report.refused(Failure.of(error), leaf)
+        if (uncovered := _uncovered(steps)) is not None:
+            return Report.refused(uncovered, leaf)
         gate(steps)
         proving = await self._proving(certificate, bundle, steps, urgency)
         carried = await together(
@@ -229,10 +230,14 @@ class Rotator:
 
     def check_open(self, gateways: Collection[str]) -> None:
         """Raises NotAskedError where none of them would be asked anything: nothing could be reached."""
-        refusals = [refusal for name in gateways if (refusal := self.gateways[name].account.refusal()) is not None]
-        if len(refusals) == len(gateways):
-            self.forecast.put_off({name: self.gateways[name].account for name in gateways})
-            raise min(refusals, key=lambda refusal: refusal.hold)
+        accounts = {name: self.gateways[name].account for name in gateways}
+        refusals = [one for one in (account.refusal() for account in accounts.values()) if one is not None]
+        try:
+            if len(refusals) == len(accounts):
+                self.forecast.put_off(accounts)
+                raise min(refusals, key=lambda refusal: refusal.hold)
+        finally:
+            del refusals  # what is raised holds its frames: held by one of them, it would wait for the collector
 
     def _gateway(self, deployment: Deployment) -> Gateway:
         return self.gateways[deployment.gateway]
@@ -323,11 +328,13 @@ def _with_left_alone(report: Report, steps: Sequence[Step]) -> Report:
     return replace(report, warnings=(*report.warnings, LEFT_ALONE))
 
 
-def _refuse_uncovered(steps: Sequence[Step]) -> None:
-    """A certificate that does not cover a bound name anywhere is refused everywhere, before anything is changed."""
-    for step in steps:
-        if isinstance(step, RefusedError) and step.reason == "name_not_covered":
-            raise step
+def _uncovered(steps: Sequence[Step]) -> Failure | None:
+    """A certificate that does not cover a bound name anywhere is refused everywhere, before anything is changed.
+
+    Told, not raised: an error that a frame holds and that holds the frame waits for the collector, the key with it.
+    """
+    refused = (one for one in steps if isinstance(one, RefusedError) and one.reason == "name_not_covered")
+    return next(map(Failure.of, refused), None)
 
 
 def _tell(deployment: Deployment, todo: Plan, work: Work) -> None:

@@ -1,8 +1,11 @@
 """Connections: kept from call to call, and never with something of one call left for the next."""
 
 import asyncio
+import gc
+from contextlib import suppress
 from dataclasses import replace
 
+import aiohttp
 import pytest
 
 from tests.gateways.test_transport import GET, GOOD, POST, RESET, SILENCE, FarEnd, http, listening, transport
@@ -83,3 +86,20 @@ async def test_a_connection_with_an_answer_that_is_not_read_to_its_end_is_closed
             await one.send(POST)
         await closed(far)
         assert (await one.send(GET)).body == {"a": 1}
+
+
+async def test_what_was_sent_is_gone_once_its_answer_breaks_off_and_does_not_wait_for_the_collector() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        async with (
+            listening(b"HTTP/1.1 200 X\r\nContent-Length: 99999\r\n\r\n{") as far,
+            transport(far.endpoint) as one,
+        ):
+            with suppress(AmbiguousError):  # pytest.raises would hold it, and all that it went through
+                await one.send(POST)
+            await closed(far)
+        assert len(far.requests) == 1
+        assert not any(isinstance(one, aiohttp.ClientRequest) for one in gc.get_objects())
+    finally:
+        gc.enable()

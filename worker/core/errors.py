@@ -93,6 +93,9 @@ class _Unchained(ContextDecorator):
         self, _type: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         if error is not None and error.__suppress_context__ and error.__cause__ is None:
+            if error.__context__ is not None:
+                # Its frames hold what it was of, which may hold it too, and the key that was sent.
+                error.__context__.__traceback__ = None
             error.__context__ = None
 
 

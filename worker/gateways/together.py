@@ -22,12 +22,16 @@ async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     tasks, cancelled = await _started(all_of_them)
     cancelled = await _ended(tasks, cancelled)
     # All are looked at: asyncio complains of errors that nobody has seen.
-    errors = [error for task in tasks if not task.cancelled() and (error := task.exception()) is not None]
-    if cancelled is not None:
-        raise cancelled
-    if errors:
-        raise errors[0]
-    return [task.result() for task in tasks]
+    errors = [one for one in (None if task.cancelled() else task.exception() for task in tasks) if one is not None]
+    try:
+        if cancelled is not None:
+            raise cancelled
+        if errors:
+            raise errors[0]
+        return [task.result() for task in tasks]
+    finally:
+        # What is raised holds its frames: held by one of them, it would wait for the collector, a rotation with it.
+        del tasks, errors, cancelled
 
 
 async def both(first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, U]) -> tuple[T, U]:
@@ -48,7 +52,7 @@ async def _started(
             try:
                 await asyncio.sleep(0)
             except asyncio.CancelledError as error:
-                cancelled = error
+                cancelled = error.with_traceback(None)
     return tasks, cancelled
 
 
@@ -63,7 +67,7 @@ async def _ended(
         try:
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_EXCEPTION)
         except asyncio.CancelledError as error:
-            cancelled, done = error, set()
+            cancelled, done = error.with_traceback(None), set()
         if cancelled is not None or any(task.cancelled() or task.exception() for task in done):
             _cancel(pending)
     return cancelled
