@@ -24,13 +24,14 @@ _CHECKS: Final = tuple(
     for name in ("certificate", "pem", "reading", "case", "rules", "leaf_rules", "chain_rules", "private_key")
 )
 _PARTS: Final = (
-    ("HTTP client", ("/aiohttp/", "/yarl/", "/multidict/", "gateways/links.py")),
+    ("HTTP client", ("/aiohttp/", "/yarl/", "/multidict/")),
     ("transport: limits", ("worker/limits/", "worker/effort.py")),
     ("transport: calls, bodies", ("worker/gateways/transport.py", "gateways/exchange.py", "gateways/bodies.py")),
     ("gateway: reads, binding", ("worker/gateways/",)),
     ("certificate checks", (*_CHECKS, "/cryptography/", "worker/trust/")),
     ("planning, reading back", ("worker/core/", "worker/rotation.py")),
     ("metrics, logs", ("/prometheus_client/", "/structlog/", "worker/telemetry.py")),
+    ("what the page shows", ("worker/fleet/", "worker/web/", "worker/forecast.py", "worker/under_way.py")),
     ("AMQP", ("/aio_pika/", "/aiormq/", "/pamqp/", "worker/broker/")),
     ("consumer", ("worker/",)),
     ("event loop", ("/asyncio/", "/selectors.py", "/uvloop/")),

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from math import ceil, inf
 from typing import Final
 
@@ -18,10 +19,6 @@ from worker.gateways.base import Account, Gateway
 
 _CALL: Final = 1 - 1e-9
 """Of whom less is left, as shares are counted, it has ended."""
-
-
-def _nobody_knows() -> bool:
-    return False
 
 
 @dataclass(slots=True, eq=False)
@@ -40,7 +37,7 @@ class Work:
     """A certificate is stored before anything is attached."""
     effort: Effort = field(default_factory=Effort)
     """Of its rotation: it may become urgent any time."""
-    is_stored: Callable[[], bool] = _nobody_knows
+    is_stored: Callable[[], bool] = bool
     """Whether that certificate is there by now."""
     closing: int = 0
     """Of the calls, those that follow the last attach."""
@@ -140,7 +137,7 @@ def _under_way(work: Work) -> Iterator[None]:
     finally:
         work.beside.remove(work)
         # Whoever it asks knows it too: together they would wait for the collector of cycles, the key with them.
-        work.is_stored = _nobody_knows
+        work.is_stored = partial(bool, work.is_stored())
 
 
 @dataclass(frozen=True, slots=True)

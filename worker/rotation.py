@@ -12,7 +12,7 @@ import structlog
 from worker.canary import arranged
 from worker.carrying import Carrying
 from worker.core.bundle import Bundle, Leaf
-from worker.core.covering import check_listed
+from worker.core.covering import check_listed, refusal_in
 from worker.core.deployment import Binding, Certificate, Deployment
 from worker.core.errors import Failure, RefusedError, RotationError
 from worker.core.further import Further
@@ -114,7 +114,7 @@ class Rotator:
             steps = await self.plans(certificate, leaf, urgency, past)
         except RefusedError as error:
             return Report.refused(Failure.of(error), leaf)
-        if (uncovered := _uncovered(steps)) is not None:
+        if (uncovered := refusal_in(steps)) is not None:
             return Report.refused(uncovered, leaf)
         gate(steps)
         proving = await self._proving(certificate, bundle, steps, urgency)
@@ -326,15 +326,6 @@ def _with_left_alone(report: Report, steps: Sequence[Step]) -> Report:
     places = [f"{one.name} on {one.instance_id}" for one in left[:_MOST_NAMED]]
     _log.warning("bindings.left_alone", bindings=len(left), first=places)
     return replace(report, warnings=(*report.warnings, LEFT_ALONE))
-
-
-def _uncovered(steps: Sequence[Step]) -> Failure | None:
-    """A certificate that does not cover a bound name anywhere is refused everywhere, before anything is changed.
-
-    Told, not raised: an error that a frame holds and that holds the frame waits for the collector, the key with it.
-    """
-    refused = (one for one in steps if isinstance(one, RefusedError) and one.reason == "name_not_covered")
-    return next(map(Failure.of, refused), None)
 
 
 def _tell(deployment: Deployment, todo: Plan, work: Work) -> None:

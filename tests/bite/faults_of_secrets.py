@@ -105,7 +105,7 @@ OF_SECRETS: Final = (
     Fault(
         "a rotation waits for the collector, and its key with it",
         "forecast.py",
-        "        work.is_stored = _nobody_knows\n",
+        "        work.is_stored = partial(bool, work.is_stored())\n",
         "",
         "rotation/test_let_go.py::test_after_a_success",
     ),
@@ -122,5 +122,20 @@ OF_SECRETS: Final = (
         "        connection.close()\n",
         "",
         "gateways/test_connections.py::test_a_change_that_its_fence_keeps_back_leaves_no_connection",
+    ),
+    Fault(
+        "what is raised for all is held by one of its frames, and holds it",
+        "gateways/together.py",
+        "        del tasks, errors, cancelled\n",
+        "        pass\n",
+        "rotation/test_let_go.py::test_after_a_cancellation",
+    ),
+    Fault(
+        "what is forgotten of an error goes on in its traceback",
+        "core/errors.py",
+        "                error.__context__.__traceback__ = None\n",
+        "                pass\n",
+        "gateways/test_connections.py::"
+        "test_what_was_sent_is_gone_once_its_answer_breaks_off_and_does_not_wait_for_the_collector",
     ),
 )

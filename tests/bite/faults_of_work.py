@@ -283,8 +283,8 @@ ROTATING: Final = (
     Fault(
         "an uncovered name at one gateway does not stop the others",
         "rotation.py",
-        "if (uncovered := _uncovered(steps)) is not None:",
-        "if (uncovered := _uncovered(steps[:1])) is not None:",
+        "if (uncovered := refusal_in(steps)) is not None:",
+        "if (uncovered := refusal_in(steps[:1])) is not None:",
         "rotation/test_rotation.py::test_a_name_that_is_not_covered_anywhere_leaves_every_gateway_as_it_was",
     ),
     Fault(

@@ -15,7 +15,8 @@ from worker.gateways.exchange import LONGEST_BODY, AmbiguousError
 
 async def closed(far: FarEnd) -> None:
     """Returns once every connection has ended at the far end."""
-    await asyncio.gather(*far.serving)
+    async with asyncio.timeout(20):
+        await asyncio.gather(*far.serving)
 
 
 async def test_a_connection_is_kept_for_the_next_call() -> None:

@@ -1,10 +1,10 @@
 """Whether a certificate is for the names that it shall be bound to."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from worker.core.bundle import Leaf
 from worker.core.deployment import Binding, Certificate, Deployment
-from worker.core.errors import RefusedError
+from worker.core.errors import Failure, RefusedError
 from worker.core.names import uncovered
 
 
@@ -16,6 +16,15 @@ def check_listed(certificate: Certificate, leaf: Leaf | None) -> None:
     for deployment in certificate.deployments:
         if deployment.strategy != "per_domain":
             check_names(deployment, deployment.bindings or (), leaf)
+
+
+def refusal_in(steps: Iterable[object]) -> Failure | None:
+    """A certificate that does not cover a bound name anywhere is refused everywhere, before anything is changed.
+
+    Told, not raised: an error that a frame holds and that holds the frame waits for the collector, the key with it.
+    """
+    refused = (one for one in steps if isinstance(one, RefusedError) and one.reason == "name_not_covered")
+    return next(map(Failure.of, refused), None)
 
 
 def check_names(deployment: Deployment, bindings: Sequence[Binding], leaf: Leaf) -> None:
