@@ -4,8 +4,10 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 Look = Callable[[os.stat_result], None]
+_PART: Final = 65_536
 
 
 def read_bounded(path: Path, longest: int, look: Look, flags: int = 0, *, below: int | None = None) -> bytes:
@@ -17,11 +19,17 @@ def read_bounded(path: Path, longest: int, look: Look, flags: int = 0, *, below:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags, dir_fd=below)
     try:
         look(os.fstat(descriptor))
-        # Only now: of a folder Python makes no file.
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read(longest + 1)
+        return _read(descriptor, longest + 1)
     finally:
         os.close(descriptor)
+
+
+def _read(descriptor: int, most: int) -> bytes:
+    """Not by a file object, which asks the system thrice as often: some are read for every call to a cloud."""
+    content = bytearray()
+    while len(content) < most and (part := os.read(descriptor, _PART)):
+        content += part
+    return bytes(content[:most])
 
 
 def problem_of_kind(status: os.stat_result) -> str | None:

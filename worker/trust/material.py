@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, assert_never
 
@@ -23,6 +24,8 @@ _PASSING_OF_PINNED: Final = frozenset({"vault_not_found"})
 _PASSING_OF_NEWEST: Final = _PASSING_OF_PINNED | {"vault_malformed"}
 
 Pair = tuple[str, Secret]
+Seen = tuple[Pair, bool]
+"""A pair, and whether it is at rest: its key is its certificate's, or it never changes."""
 
 
 async def material_of(
@@ -47,10 +50,11 @@ async def material_of(
 async def material_in(material: InFiles, roots: Sequence[Path]) -> Pair:
     """Chain and key in files. They are two: for a moment they may be of two renewals, or not there."""
 
-    async def look() -> Pair:
-        return await asyncio.to_thread(read_material, material, roots)
+    def look() -> Seen:
+        pair = read_material(material, roots)
+        return pair, fit(*pair)
 
-    return await _at_rest(look, _PASSING, is_final=False)
+    return await _at_rest(partial(asyncio.to_thread, look), _PASSING)
 
 
 async def material_in_vault(material: InVault, vault: Vault | None) -> Pair:
@@ -58,22 +62,25 @@ async def material_in_vault(material: InVault, vault: Vault | None) -> Pair:
     if vault is None:
         raise RefusedError("vault_not_configured", "data.material: the settings have no trust.vault")
 
-    async def look() -> Pair:
-        return await vault.read(material.path, material.version)
-
     is_pinned = material.version is not None
-    return await _at_rest(look, _PASSING_OF_PINNED if is_pinned else _PASSING_OF_NEWEST, is_final=is_pinned)
+
+    async def look() -> Seen:
+        pair = await vault.read(material.path, material.version)
+        return pair, is_pinned or await asyncio.to_thread(fit, *pair)
+
+    return await _at_rest(look, _PASSING_OF_PINNED if is_pinned else _PASSING_OF_NEWEST)
 
 
-async def _at_rest(look: Callable[[], Awaitable[Pair]], passing: frozenset[str], *, is_final: bool) -> Pair:
+async def _at_rest(look: Callable[[], Awaitable[Seen]], passing: frozenset[str]) -> Pair:
     """What is seen once it fits, or at the last look: the certificate's rules judge it then."""
     for pause in _PAUSES:
         try:
-            pair = await look()
-            if is_final or await asyncio.to_thread(fit, *pair):
+            pair, is_at_rest = await look()
+            if is_at_rest:
                 return pair
         except RotationError as error:
             if error.reason not in passing:
                 raise
         await asyncio.sleep(pause)
-    return await look()
+    pair, _ = await look()
+    return pair
