@@ -15,7 +15,7 @@ from typing import Final
 from benchmarks.report import Row, at_most
 from benchmarks.standin import Standin, running
 from benchmarks.subject import Account, bundle_of, certificate, gateway, issue, memory, rotated
-from worker.app import spare_the_collector
+from worker.cycles import spare_the_collector
 from worker.sandbox.ca import Authority
 from worker.telemetry import quiet_logs
 

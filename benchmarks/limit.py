@@ -11,7 +11,7 @@ from benchmarks.report import Row, at_most
 from benchmarks.standin import running
 from benchmarks.subject import Account, bundle_of, certificate, gateway, issue, rotated
 from tests.support.virtual_time import VirtualLoop
-from worker.app import spare_the_collector
+from worker.cycles import spare_the_collector
 from worker.effort import Effort, current_effort, spending
 from worker.limits import Limits, Window
 from worker.sandbox.ca import Authority

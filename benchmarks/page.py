@@ -18,10 +18,10 @@ import aiohttp
 from benchmarks.lag import loop_lags
 from benchmarks.report import Row, at_most
 from benchmarks.subject import NAME, certificate
-from worker.app import spare_the_collector
 from worker.broker.base import BrokerState
 from worker.core.deployment import Certificate
 from worker.core.events import rfc3339
+from worker.cycles import spare_the_collector
 from worker.fleet.model import FleetInputs, FleetModel
 from worker.fleet.progress import RunningRotations
 from worker.settings.http import Http

@@ -1,7 +1,6 @@
 """The composition root: builds the worker from its settings, runs it, and stops it in order."""
 
 import asyncio
-import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
@@ -22,6 +21,7 @@ from worker.consumer import Consumer, Sieve
 from worker.core.backoff import RetryPolicy
 from worker.core.message import identify
 from worker.core.renewal import OWN_PRODUCER
+from worker.cycles import look_through_all, spare_the_collector
 from worker.fleet.following import keep_letters, keep_up
 from worker.fleet.gateways import gateway_standings
 from worker.fleet.model import FleetInputs, FleetModel
@@ -45,8 +45,6 @@ from worker.wall_clock import utc_now
 from worker.web.server import GatewayState, Health, serving
 
 _log = structlog.get_logger()
-_YOUNG: Final = 10_000
-"""Objects more than before, after which the collector looks for cycles: its usual 700 are a few rotations in hand."""
 _STDERR: Final = 2
 _NOBODY: Final = ServiceManager()
 
@@ -116,6 +114,7 @@ async def run(
         _log.info("worker.started", listen=listen, certificates=len(settings.certificates))
         await stack.enter_async_context(beside(Watchdog(manager, partial(_sample, broker, metrics), stopping).keep()))
         spare_the_collector()
+        await stack.enter_async_context(beside(look_through_all(lambda: consumer.is_idle)))
         await consumer.run()
     _log.info("worker.stopped")
 
@@ -148,13 +147,6 @@ def substitute_of(settings: Settings, broker: Broker, rotator: Rotator, names: C
         return message.user_id == OWN_PRODUCER and identify(message.body)[0] in names
 
     return Substitute(broker, consumer, is_own, settings.retry.parking_seconds[0], judge_of(settings))
-
-
-def spare_the_collector() -> None:
-    """What is loaded by now stays for good: looking through it again and again took a fifth of a rotation's time."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_YOUNG)
 
 
 def _consumer(
