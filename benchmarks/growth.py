@@ -15,7 +15,7 @@ from typing import Final
 from benchmarks.report import Row, at_most
 from benchmarks.standin import Standin, running
 from benchmarks.subject import Account, bundle_of, certificate, gateway, issue, memory, rotated
-from worker.cycles import spare_the_collector
+from worker.cycles import spared
 from worker.sandbox.ca import Authority
 from worker.telemetry import quiet_logs
 
@@ -62,16 +62,16 @@ async def _measured(standin: Standin, chunk: int, domains: int, rounds: int) -> 
     seconds, processor = [], []
     async with gateway(standin, Account(chunk=chunk)) as opened:
         await rotated(opened, certificate("first", f"d10-first-{domains}"), bundle)
-        spare_the_collector()  # as the service does when it has started
-        before, _ = memory()
-        for number in range(rounds):
-            one = certificate(f"c{number}", f"d{domains}-{chunk}-{number}")
-            began = time.process_time()
-            report, spent = await rotated(opened, one, bundle)
-            assert report.outcome == "succeeded", report.reason
-            processor.append(time.process_time() - began)
-            seconds.append(spent)
-            calls = report.gateway_calls
+        with spared():  # as in the service when it has started
+            before, _ = memory()
+            for number in range(rounds):
+                one = certificate(f"c{number}", f"d{domains}-{chunk}-{number}")
+                began = time.process_time()
+                report, spent = await rotated(opened, one, bundle)
+                assert report.outcome == "succeeded", report.reason
+                processor.append(time.process_time() - began)
+                seconds.append(spent)
+                calls = report.gateway_calls
     return Cost(domains, median(seconds), median(processor), calls, memory()[1] - before)
 
 

@@ -20,7 +20,7 @@ from benchmarks.standin import Standin, running
 from benchmarks.subject import PRODUCER, Account, bundle_of, certificate, gateway, issue, renewal, rotated
 from worker.broker.base import Message
 from worker.core.certificate import Rules
-from worker.cycles import spare_the_collector
+from worker.cycles import spared
 from worker.effort import Effort, spending
 from worker.gateways.base import Gateway
 from worker.intake import Intake
@@ -93,13 +93,13 @@ async def _rotations(standin: Standin, issued: Sequence[Issued], rounds: int) ->
     names = [f"c{number}" for number in range(_IN_FLIGHT)]
     trust = TrustPolicy({name: frozenset({PRODUCER}) for name in names}, allow_plain_keys=True)
     intake = Intake(trust, Rules(), (), lambda: datetime.now(UTC))
-    spare_the_collector()  # as the service does when it has started
     async with gateway(standin, Account(concurrency=_IN_FLIGHT)) as opened:
         began = time.monotonic()
-        async with loop_lags() as lags:
-            for number in range(rounds):
-                messages = [renewal(name, issued[at % len(issued)]) for at, name in enumerate(names)]
-                await asyncio.gather(*(_rotated(intake, opened, one, number) for one in messages))
+        with spared():  # as in the service when it has started
+            async with loop_lags() as lags:
+                for number in range(rounds):
+                    messages = [renewal(name, issued[at % len(issued)]) for at, name in enumerate(names)]
+                    await asyncio.gather(*(_rotated(intake, opened, one, number) for one in messages))
         return lags, time.monotonic() - began
 
 
@@ -111,9 +111,9 @@ async def _big(standin: Standin) -> list[float]:
     bundle = bundle_of(issue(Authority.create()))
     async with gateway(standin, Account()) as opened:
         await rotated(opened, certificate("small", "d1-small"), bundle)
-        spare_the_collector()
-        async with loop_lags() as lags:
-            await rotated(opened, certificate("big", f"d{_MANY}-big"), bundle)
+        with spared():
+            async with loop_lags() as lags:
+                await rotated(opened, certificate("big", f"d{_MANY}-big"), bundle)
     return lags
 
 

@@ -11,7 +11,7 @@ from benchmarks.report import Row, at_most
 from benchmarks.standin import running
 from benchmarks.subject import Account, bundle_of, certificate, gateway, issue, rotated
 from tests.support.virtual_time import VirtualLoop
-from worker.cycles import spare_the_collector
+from worker.cycles import spared
 from worker.effort import Effort, current_effort, spending
 from worker.limits import Limits, Window
 from worker.sandbox.ca import Authority
@@ -73,8 +73,8 @@ def _measured(case: Case) -> list[Row]:
             account = Account(((case.calls_per_second, 1.0),), case.chunk, case.concurrency)
             async with gateway(standin, account) as opened:
                 bundle = bundle_of(issue(Authority.create()))
-                spare_the_collector()  # as the service does when it has started
-                report, seconds = await rotated(opened, certificate("big", "big"), bundle)
+                with spared():  # as in the service when it has started
+                    report, seconds = await rotated(opened, certificate("big", "big"), bundle)
             assert report.outcome == "succeeded", report.reason
             return seconds
 

@@ -21,7 +21,7 @@ from benchmarks.subject import NAME, certificate
 from worker.broker.base import BrokerState
 from worker.core.deployment import Certificate
 from worker.core.events import rfc3339
-from worker.cycles import spare_the_collector
+from worker.cycles import spared
 from worker.fleet.model import FleetInputs, FleetModel
 from worker.fleet.progress import RunningRotations
 from worker.settings.http import Http
@@ -61,11 +61,11 @@ async def _measured(many: int, seconds: float) -> list[Row]:
         elsewhere = partial(_elsewhere, pool)
         async with serving(Health(_state, Metrics()), Http(listen="127.0.0.1:0"), model) as port:
             await elsewhere(_opened, port, "/livez", 1)
-            spare_the_collector()
-            for name, path in (("opened", "/"), ("searched", "/?q=shop-0123")):
-                rows += await _rows(elsewhere, many, name, port, path)
-            alone = await _kept_open(elsewhere, model, port, 0, seconds / 3)
-            kept = await _kept_open(elsewhere, model, port, MOST_READERS, seconds)
+            with spared():
+                for name, path in (("opened", "/"), ("searched", "/?q=shop-0123")):
+                    rows += await _rows(elsewhere, many, name, port, path)
+                alone = await _kept_open(elsewhere, model, port, 0, seconds / 3)
+                kept = await _kept_open(elsewhere, model, port, MOST_READERS, seconds)
     p99 = quantiles(kept.lags, n=100)[98] * 1000
     name, note = f"{MOST_READERS} pages of {many:,} open", f"{_A_SECOND} outcomes a second; {kept.events} news"
     return [

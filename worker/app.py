@@ -21,7 +21,7 @@ from worker.consumer import Consumer, Sieve
 from worker.core.backoff import RetryPolicy
 from worker.core.message import identify
 from worker.core.renewal import OWN_PRODUCER
-from worker.cycles import look_through_all, spare_the_collector
+from worker.cycles import look_through_all, spared
 from worker.fleet.following import keep_letters, keep_up
 from worker.fleet.gateways import gateway_standings
 from worker.fleet.model import FleetInputs, FleetModel
@@ -113,7 +113,7 @@ async def run(
         listen = f"{settings.http.listen.rpartition(':')[0]}:{bound}"
         _log.info("worker.started", listen=listen, certificates=len(settings.certificates))
         await stack.enter_async_context(beside(Watchdog(manager, partial(_sample, broker, metrics), stopping).keep()))
-        spare_the_collector()
+        stack.enter_context(spared())
         await stack.enter_async_context(beside(look_through_all(lambda: consumer.is_idle)))
         await consumer.run()
     _log.info("worker.stopped")
