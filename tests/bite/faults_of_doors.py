@@ -126,16 +126,23 @@ OF_DOORS: Final = (
     Fault(
         "only the nearest folder is looked at",
         "settings/folders.py",
-        "yield from dict.fromkeys((*seen, *path.resolve().parents))",
-        "yield path.resolve().parent",
+        "yield from dict.fromkeys((*seen, folder, *folder.parents))",
+        "yield folder",
         f"{_FOLDERS}test_a_folder_that_everybody_may_write_is_named_wherever_it_is_on_the_way",
     ),
     Fault(
         "the folders of a link are not looked at",
         "settings/folders.py",
-        "yield from dict.fromkeys((*seen, *path.resolve().parents))",
-        "yield from path.resolve().parents",
+        "yield from dict.fromkeys((*seen, folder, *folder.parents))",
+        "yield from (folder, *folder.parents)",
         f"{_FOLDERS}test_a_link_leads_through_the_folders_of_both_its_ends",
+    ),
+    Fault(
+        "what was replaced while it was read is taken",
+        "trust/files.py",
+        "if chain_at.is_still_so and key_at.is_still_so:",
+        "if chain_at.is_still_so or key_at.is_still_so:",
+        "trust/test_files.py::test_what_is_replaced_in_place_while_it_is_read_is_read_again",
     ),
     Fault(
         "a folder as in /tmp is refused",

@@ -4,9 +4,9 @@ import errno
 import os
 import stat
 from codecs import BOM_UTF8
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from pathlib import Path, PosixPath
+from typing import ClassVar, Final
 
 import pytest
 
@@ -227,42 +227,53 @@ def test_what_is_no_text_in_ascii_is_refused(tmp_path: Path, content: bytes) -> 
     assert refusal(SHOP, tmp_path) == "pem_garbage"
 
 
-@dataclass
-class Watched(list[Path]):
-    """The root, and what somebody else does at the n-th look at it."""
+class Watched(PosixPath):
+    """A root, and what somebody else does before the n-th question which file a name below it is."""
 
-    root: Path
-    steps: Mapping[int, Callable[[], object]]
-    looks: int = field(default=0)
+    steps: ClassVar[Mapping[int, Callable[[], object]]] = {}
+    looks: ClassVar[int] = 0
 
-    def __iter__(self) -> Iterator[Path]:
-        self.looks += 1
-        self.steps.get(self.looks, lambda: None)()
-        return iter([self.root])
+    @classmethod
+    def at(cls, path: Path, steps: Mapping[int, Callable[[], object]]) -> Path:
+        """One at a time in a process."""
+        cls.steps, cls.looks = steps, 0
+        return cls(path)
+
+    def lstat(self) -> os.stat_result:
+        Watched.looks += 1
+        self.steps.get(Watched.looks, lambda: None)()
+        return super().lstat()
 
 
-@pytest.mark.parametrize("look", range(1, 6))
+# Of each name once where it leads, and twice for its folders; then, once they were read, of both again.
+_KEY_SEEN: Final = 4
+_READ: Final = 7
+_LOOKS: Final = 8
+
+
+@pytest.mark.parametrize("look", range(1, _LOOKS + 1))
 def test_what_is_renewed_while_it_is_read_is_read_again(tmp_path: Path, look: int) -> None:
     lineage(tmp_path)
     write(tmp_path, 2, "chain 2", "key 2")
-    watched = Watched(tmp_path, {look: lambda: link(tmp_path, fullchain=2, privkey=2)})
-    chain, key = read_material(SHOP, watched)
+    watched = Watched.at(tmp_path, {look: lambda: link(tmp_path, fullchain=2, privkey=2)})
+    chain, key = read_material(SHOP, [watched])
     assert (chain, key.reveal()) in [("chain", "key"), ("chain 2", "key 2")]
 
 
-def test_what_is_replaced_in_place_while_it_is_read_is_read_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("look", [_KEY_SEEN, _READ, _LOOKS])
+def test_what_is_replaced_in_place_while_it_is_read_is_read_again(tmp_path: Path, look: int) -> None:
     lineage(tmp_path)
-    watched = Watched(tmp_path, {2: lambda: write(tmp_path, 1, "chain 2", "key 2")})
-    chain, key = read_material(SHOP, watched)
+    watched = Watched.at(tmp_path, {look: lambda: write(tmp_path, 1, "chain 2", "key 2")})
+    chain, key = read_material(SHOP, [watched])
     assert (chain, key.reveal()) == ("chain 2", "key 2")
 
 
 def test_what_never_rests_is_tried_again_later(tmp_path: Path) -> None:
     lineage(tmp_path)
     grow = (tmp_path / "archive/shop/fullchain1.pem").open("a", buffering=1)
-    watched = Watched(tmp_path, {look: lambda: grow.write("\n") for look in range(1, 100)})
+    watched = Watched.at(tmp_path, {look: lambda: grow.write("\n") for look in range(1, 100)})
     with grow, pytest.raises(TransientError) as told:
-        read_material(SHOP, watched)
+        read_material(SHOP, [watched])
     assert told.value.reason == "key_mismatch"
 
 
@@ -280,8 +291,8 @@ async def test_a_lineage_that_is_half_renewed_is_waited_for(tmp_path: Path) -> N
     """As acme.sh and lego write them: the key, then the chain, under the same names."""
     two_renewals(tmp_path)
     link(tmp_path, fullchain=1, privkey=2)
-    watched = Watched(tmp_path, {5: lambda: link(tmp_path, fullchain=2, privkey=2)})
-    material = await material_of(renewal_from_files(), watched, Recipients())
+    watched = Watched.at(tmp_path, {_LOOKS + 1: lambda: link(tmp_path, fullchain=2, privkey=2)})
+    material = await material_of(renewal_from_files(), [watched], Recipients())
     assert material is not None
     assert material[0] == (tmp_path / "archive/shop/fullchain2.pem").read_text()
 
@@ -292,8 +303,8 @@ async def test_a_key_that_has_another_name_for_a_moment_is_waited_for(tmp_path: 
     link(tmp_path, fullchain=1, privkey=1)
     other = tmp_path / "written.tmp"
     other.hardlink_to(tmp_path / "archive/shop/privkey1.pem")
-    watched = Watched(tmp_path, {3: other.unlink})
-    material = await material_of(renewal_from_files(), watched, Recipients())
+    watched = Watched.at(tmp_path, {_READ: other.unlink})  # it was refused as it was read
+    material = await material_of(renewal_from_files(), [watched], Recipients())
     assert material is not None
     assert fit(*material)
 
@@ -353,6 +364,6 @@ def test_a_folder_that_becomes_a_link_out_of_the_roots_for_a_moment_leads_nowher
         folder.unlink()
         (root / "aside").rename(folder)
 
-    watched = Watched(root, {2: lead_out, 3: lead_back})
-    chain, _ = read_material(InFiles("chains/fullchain.pem", SHOP.private_key), watched)
+    watched = Watched.at(root, {_KEY_SEEN: lead_out, _KEY_SEEN + 1: lead_back})
+    chain, _ = read_material(InFiles("chains/fullchain.pem", SHOP.private_key), [watched])
     assert chain == "chain"

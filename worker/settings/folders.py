@@ -7,6 +7,7 @@ import stat
 import struct
 from collections.abc import Collection, Iterator
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -22,32 +23,58 @@ _MASK: Final = 0x10
 _WRITE: Final = 0x02
 
 
+Owners = frozenset[int]
+
+
 def problem_of_folders(path: Path) -> str | None:
     """What is wrong with the first of them, as with a user's keys for ssh; None where opening the file tells.
 
     They are root's, our own, or the file's owner's, and nobody else may write there; with the sticky bit, as in /tmp,
     whoever may write there takes nothing away from others.
     """
-    try:
-        file = path.stat()
-        owners = frozenset({_ROOT, os.geteuid(), file.st_uid})
-        if _is_others_to_write(path, file, owners):
-            return "the file can be written by other users, of its group or of its access list"
-        found = ((folder, _problem(folder, folder.stat(), owners)) for folder in _folders(path))
-        return next((f"the folder {folder}: {problem}" for folder, problem in found if problem is not None), None)
-    except OSError:
-        return None
+    return Folders().problem_of(path)
 
 
-def _folders(path: Path) -> Iterator[Path]:
-    """Also those of the links on the way, such as Kubernetes makes."""
-    seen = dict[Path, None]()
-    for _ in range(_MOST_LINKS):
-        seen |= dict.fromkeys(path.absolute().parents)
-        if not path.is_symlink():
-            break
-        path = path.parent / path.readlink()
-    yield from dict.fromkeys((*seen, *path.resolve().parents))
+@dataclass(slots=True)
+class Folders:
+    """Each looked at once, for files that lie together: every question to the system is a turn given away."""
+
+    _problems: dict[tuple[Path, Owners], str | None] = field(default_factory=dict)
+    _resolved: dict[Path, Path] = field(default_factory=dict)
+
+    def problem_of(self, path: Path) -> str | None:
+        """As `problem_of_folders`."""
+        try:
+            file = path.stat()
+            owners = frozenset({_ROOT, os.geteuid(), file.st_uid})
+            if _is_others_to_write(path, file, owners):
+                return "the file can be written by other users, of its group or of its access list"
+            found = ((folder, self._problem(folder, owners)) for folder in self._of(path))
+            return next((f"the folder {folder}: {problem}" for folder, problem in found if problem is not None), None)
+        except OSError:
+            return None
+
+    def resolved(self, folder: Path) -> Path:
+        """What it is without links."""
+        if folder not in self._resolved:
+            self._resolved[folder] = folder.resolve()
+        return self._resolved[folder]
+
+    def _of(self, path: Path) -> Iterator[Path]:
+        """Also those of the links on the way, such as Kubernetes makes."""
+        seen = dict[Path, None]()
+        for _ in range(_MOST_LINKS):
+            seen |= dict.fromkeys(path.absolute().parents)
+            if not path.is_symlink():
+                break
+            path = path.parent / path.readlink()
+        folder = self.resolved(path.parent)
+        yield from dict.fromkeys((*seen, folder, *folder.parents))
+
+    def _problem(self, folder: Path, owners: Owners) -> str | None:
+        if (folder, owners) not in self._problems:
+            self._problems[folder, owners] = _problem(folder, folder.stat(), owners)
+        return self._problems[folder, owners]
 
 
 def _problem(path: Path, folder: os.stat_result, owners: Collection[int]) -> str | None:

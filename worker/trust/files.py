@@ -9,6 +9,7 @@ import os
 import stat
 from codecs import BOM_UTF8
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,7 +19,7 @@ from worker.core.pem import LONGEST_CHAIN, LONGEST_KEY
 from worker.core.renewal import InFiles
 from worker.core.secret import Secret
 from worker.settings.files import problem_of_kind, read_bounded
-from worker.settings.folders import problem_of_folders
+from worker.settings.folders import Folders
 
 _OPEN_TO_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _ROOT: Final = 0
@@ -30,8 +31,15 @@ ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAME
 class _Sight:
     """Where a name leads, and what tells that the file there is still the same."""
 
+    name: Path
     path: Path
     identity: tuple[int, ...]
+
+    @property
+    def is_still_so(self) -> bool:
+        with suppress(OSError):
+            return _identity(self.name) == self.identity
+        return False
 
 
 class _MovedError(Exception):
@@ -46,22 +54,17 @@ def read_material(material: InFiles, roots: Sequence[Path]) -> tuple[str, Secret
     transient ones: `file_unreadable`, which is the system's fault, and `key_mismatch`, while the files are replaced.
     """
     for _ in range(_LOOKS):
-        before = _look(material, roots)
+        folders = Folders()
+        chain_at = _seen(material.chain, roots, folders, "material.chain")
+        key_at = _seen(material.private_key, roots, folders, "material.private_key")
         try:
-            chain = _read(before[0], "material.chain", LONGEST_CHAIN, is_key=False)
-            key = _read(before[1], "material.private_key", LONGEST_KEY, is_key=True)
+            chain = _read(chain_at, "material.chain", LONGEST_CHAIN, is_key=False)
+            key = _read(key_at, "material.private_key", LONGEST_KEY, is_key=True)
         except _MovedError:
             continue
-        if _look(material, roots) == before:
+        if chain_at.is_still_so and key_at.is_still_so:
             return chain, Secret(key)
     raise TransientError("key_mismatch", "material: chain and key change while they are being read")
-
-
-def _look(material: InFiles, roots: Sequence[Path]) -> tuple[_Sight, _Sight]:
-    return (
-        _seen(material.chain, roots, "material.chain"),
-        _seen(material.private_key, roots, "material.private_key"),
-    )
 
 
 def _read(sight: _Sight, place: str, longest: int, *, is_key: bool) -> str:
@@ -95,8 +98,8 @@ def read_pem(path: Path, place: str, longest: int, check: Callable[[os.stat_resu
         raise RefusedError("pem_garbage", f"{place}: not a PEM file") from None
 
 
-def _seen(relative: str, roots: Sequence[Path], place: str) -> _Sight:
-    allowed = [root.resolve() for root in roots]
+def _seen(relative: str, roots: Sequence[Path], folders: Folders, place: str) -> _Sight:
+    allowed = [folders.resolved(root) for root in roots]
     if Path(relative).is_absolute() or ".." in Path(relative).parts or "\0" in relative:
         raise RefusedError(
             "file_outside_roots", f"{place}: not a path below a root: write it relative to one of trust.roots.files"
@@ -112,17 +115,19 @@ def _seen(relative: str, roots: Sequence[Path], place: str) -> _Sight:
             continue
         if not any(sight.path.is_relative_to(one) for one in allowed):
             raise RefusedError("file_outside_roots", f"{place}: leads out of the roots")
-        if (replaceable := problem_of_folders(root / relative)) is not None:
+        if (replaceable := folders.problem_of(sight.name)) is not None:
             raise RefusedError("file_permissions", f"{place}: {replaceable}")
         return sight
     raise _unreadable(place, problem)
 
 
 def _sight(name: Path) -> _Sight:
-    path = name.resolve(strict=True)
-    link, file = name.lstat(), path.stat()
-    identity = (file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns, link.st_ctime_ns)
-    return _Sight(path, identity)
+    return _Sight(name, name.resolve(strict=True), _identity(name))
+
+
+def _identity(name: Path) -> tuple[int, ...]:
+    link, file = name.lstat(), name.stat()
+    return file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns, link.st_ctime_ns
 
 
 def _unreadable(place: str, error: OSError | None) -> RotationError:
