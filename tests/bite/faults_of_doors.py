@@ -138,6 +138,20 @@ OF_DOORS: Final = (
         f"{_FOLDERS}test_a_link_leads_through_the_folders_of_both_its_ends",
     ),
     Fault(
+        "a secret's file that was changed a moment ago is taken for the same",
+        "settings/credentials.py",
+        "if it.st_ctime < self.clock() - _AT_REST:",
+        "if it.st_ino:",
+        "settings/test_credentials.py::test_a_file_that_was_changed_a_moment_ago_is_read_again",
+    ),
+    Fault(
+        "a secret's rights are looked at once",
+        "settings/credentials.py",
+        "it.st_size, it.st_mtime_ns, it.st_ctime_ns",
+        "it.st_size, it.st_mtime_ns",
+        "settings/test_credentials.py::test_a_file_that_others_can_read_by_now_is_refused_though_its_secret_is_known",
+    ),
+    Fault(
         "what was replaced while it was read is taken",
         "trust/files.py",
         "if chain_at.is_still_so and key_at.is_still_so:",

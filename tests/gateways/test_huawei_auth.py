@@ -244,7 +244,7 @@ async def test_a_cancelled_asker_leaves_the_question_to_the_next(tmp_path: Path)
 async def test_a_token_file_is_read_for_every_call(tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.touch(mode=0o600)
-    bearer = StaticToken(TokenAuth(kind="token", token_file=path))
+    bearer = StaticToken.of(TokenAuth(kind="token", token_file=path))
     for text in ("first-token", "second-token"):
         path.write_text(text + "\n")
         assert await bearer.headers("GET", "/", {}, b"") == {"X-Auth-Token": text}
@@ -258,7 +258,7 @@ async def test_a_token_file_without_a_token_is_told_by_its_setting(tmp_path: Pat
         path.touch(mode=0o600)
         path.write_bytes(content)
     with pytest.raises(TransientError) as caught:
-        await StaticToken(TokenAuth(kind="token", token_file=path)).headers("GET", "/", {}, b"")
+        await StaticToken.of(TokenAuth(kind="token", token_file=path)).headers("GET", "/", {}, b"")
     assert caught.value.reason == "auth_failed"
     assert str(caught.value).startswith("auth.token_file: ")
 
@@ -304,7 +304,7 @@ async def test_every_call_is_signed_anew_with_the_key_of_the_file(tmp_path: Path
     path, clock = tmp_path / "secret_key", Clock(datetime(2026, 11, 20, 10, tzinfo=UTC))
     settings = AkSkAuth(kind="ak_sk", access_key="ACCESSKEY", secret_key_file=path)
     path.touch(mode=0o600)
-    signature = Signature(settings, "https://apig.example.com:8443/base", "0f1e", clock.now)
+    signature = Signature.of(settings, "https://apig.example.com:8443/base", "0f1e", clock.now)
     path.write_text("first-key")
     first = await signature.headers("GET", "/v2", {}, b"")
     clock.pass_by(seconds=1)

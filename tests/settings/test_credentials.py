@@ -1,6 +1,7 @@
 """Secrets from files, whenever they are read: of gateway accounts, of the broker, of TLS."""
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from tests.support.gateways import AUTHORITY
 from worker.core.errors import TransientError
 from worker.settings import SettingsError
-from worker.settings.credentials import read_password, read_secret
+from worker.settings.credentials import SecretFile, read_password, read_secret
 from worker.settings.http import Http
 from worker.settings.model import Broker
 from worker.settings.resolve import broker_url
@@ -27,6 +28,43 @@ def written(folder: Path, content: bytes) -> Path:
 @pytest.mark.parametrize("content", [b"s3cret!", b"s3cret!\n", b" s3cret!\r\n\n"])
 def test_a_secret_for_a_header_is_one_line_without_what_is_around_it(tmp_path: Path, content: bytes) -> None:
     assert read_secret(written(tmp_path, content), "auth.token_file").reveal() == "s3cret!"
+
+
+def later() -> float:
+    return time.time() + 60
+
+
+def test_a_file_that_has_not_changed_is_not_read_again_until_its_secret_is_refused(tmp_path: Path) -> None:
+    file = SecretFile(written(tmp_path, b"one"), "auth.token_file", later)
+    first = file.secret()
+    assert file.secret() is first
+    file.forget()
+    again = file.secret()
+    assert again is not first
+    assert again.reveal() == "one"
+
+
+def test_a_file_that_was_changed_a_moment_ago_is_read_again(tmp_path: Path) -> None:
+    """Two that are written within a tick of the system's clock, and are as long, may look the same."""
+    path = written(tmp_path, b"one")
+    file = SecretFile(path, "auth.token_file", lambda: path.stat().st_ctime + 0.5)
+    assert file.secret() is not file.secret()
+
+
+def test_a_file_that_has_changed_long_ago_is_read_again(tmp_path: Path) -> None:
+    file = SecretFile(written(tmp_path, b"one"), "auth.token_file", later)
+    assert file.secret().reveal() == "one"
+    (tmp_path / "secret").write_bytes(b"another")
+    assert file.secret().reveal() == "another"
+
+
+def test_a_file_that_others_can_read_by_now_is_refused_though_its_secret_is_known(tmp_path: Path) -> None:
+    file = SecretFile(written(tmp_path, b"one"), "auth.token_file", later)
+    file.secret()
+    (tmp_path / "secret").chmod(0o604)
+    for _ in range(2):
+        with pytest.raises(TransientError, match=r"^auth\.token_file: "):
+            file.secret()
 
 
 @pytest.mark.parametrize("ending", ["", "\n", "\r\n"])

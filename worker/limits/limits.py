@@ -261,7 +261,7 @@ class Limits:
     def _admit(self) -> None:
         """Lets in everybody whose turn has come, and sets the timer for the next."""
         now = _now()
-        while self._is_open(now) and (turn := self._queue.next(lambda effort: self._may_send(effort, now))) is not None:
+        while self._is_open(now) and (turn := self._next(now)) is not None:
             if turn.cancelled():
                 continue  # whoever waited gave up a moment ago, and has not left the queue yet
             self._let_in(now)
@@ -278,8 +278,10 @@ class Limits:
         is_free = self._under_way < self._concurrency.allowed
         return is_free and now >= self._held_until and now >= self._guess.due_at
 
-    def _may_send(self, effort: Effort, now: float) -> bool:
-        return self._has_room(now, is_long=self._queue.is_held_back(effort))
+    def _next(self, now: float) -> asyncio.Future[float] | None:
+        # No room for a short job is none for a long one: thousands may wait, and none of them is looked at.
+        is_free = bool(self._queue) and self._has_room(now, is_long=False)
+        return self._queue.next(has_room_for_long=self._has_room(now, is_long=True)) if is_free else None
 
     def _has_room(self, now: float, *, is_long: bool) -> bool:
         # A loop, because it is asked for every call: a generator takes longer than all of its windows.
@@ -294,11 +296,10 @@ class Limits:
             self._timer = None
         if not self._queue or self._under_way >= self._concurrency.allowed:
             return  # a call under way has to end first, and its end admits
-        kinds = {self._queue.is_held_back(effort) for effort in self._queue.efforts()}
-        at = [one for one in (self._opens_at(now, is_long=is_long) for is_long in kinds) if one is not None]
-        if at:
+        is_long = all(map(self._queue.is_held_back, self._queue.efforts()))  # a short job's room comes first
+        if (at := self._opens_at(now, is_long=is_long)) is not None:
             # Not sooner: uvloop's timers know whole milliseconds, and would come early again and again.
-            self._timer = asyncio.get_running_loop().call_at(max(min(at), now + _RESOLUTION), self._admit)
+            self._timer = asyncio.get_running_loop().call_at(max(at, now + _RESOLUTION), self._admit)
 
     def _opens_at(self, now: float, *, is_long: bool) -> float | None:
         """When somebody may send, by time alone; None while that depends on calls under way."""

@@ -7,7 +7,7 @@ two turns in a row while another like it waits who may send.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -91,13 +91,12 @@ class TurnQueue:
     def _efforts_waiting(self) -> int:
         return len(self._urgent) + len(self._others) + len(self._background)
 
-    def next(self, may_send: Callable[[Effort], bool]) -> asyncio.Future[float] | None:
-        """Takes out the next turn of the first effort that may send now."""
+    def next(self, *, has_room_for_long: bool) -> asyncio.Future[float] | None:
+        """Takes out the next turn of the first effort that may send now: one that is held back needs room for long."""
         self._promote()
-        effort = next((one for one in self._candidates() if may_send(one)), None)
-        if effort is None:
-            return None
-        return self._serve(effort)
+        may_send = (one for one in self._candidates() if has_room_for_long or not self.is_held_back(one))
+        effort = next(may_send, None)
+        return None if effort is None else self._serve(effort)
 
     def _serve(self, effort: Effort) -> asyncio.Future[float]:
         self._is_eldests_turn, self._last = not self._is_eldests_turn, effort

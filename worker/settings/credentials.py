@@ -1,6 +1,10 @@
 """Secrets of accounts elsewhere, from files: read when they are used, so that a changed file needs no restart."""
 
 import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +15,8 @@ from worker.settings.files import problem_of_kind, problem_of_secret, read_bound
 MODE_IS_OTHERS: Final = frozenset({"jwt_file"})
 """Kubernetes chooses its mode, and nobody else is in the pod."""
 _LONGEST: Final = 65_536
+_AT_REST: Final = 1.0
+"""Seconds since a file was changed: what is written twice within a tick of the system's clock looks the same."""
 
 
 def read_secret(path: Path, place: str, *, may_be_open: bool = False) -> Secret:
@@ -20,6 +26,39 @@ def read_secret(path: Path, place: str, *, may_be_open: bool = False) -> Secret:
     line: it may be in the middle of being replaced, and nobody sends a message when it is put right.
     """
     return _one_line(_text(path, place, "ascii", may_be_open=may_be_open).strip(), place)
+
+
+@dataclass(slots=True)
+class SecretFile:
+    """A secret for the header of many calls: its file is looked at for each, and read again once it has changed."""
+
+    path: Path
+    place: str
+    clock: Callable[[], float] = time.time
+    _known: tuple[tuple[int, ...], Secret] | None = None
+
+    def secret(self) -> Secret:
+        """Errors as `read_secret`."""
+        seen = self._look()
+        if self._known is not None and self._known[0] == seen:
+            return self._known[1]
+        self._known = None
+        secret = read_secret(self.path, self.place)
+        if seen is not None:
+            self._known = seen, secret
+        return secret
+
+    def forget(self) -> None:
+        """It is refused: whatever the file looks like, it is read again."""
+        self._known = None
+
+    def _look(self) -> tuple[int, ...] | None:
+        """None where that does not tell whether it is the same."""
+        with suppress(OSError):
+            it = self.path.stat()
+            if it.st_ctime < self.clock() - _AT_REST:
+                return it.st_dev, it.st_ino, it.st_size, it.st_mtime_ns, it.st_ctime_ns
+        return None
 
 
 def read_id(text: str | None, path: Path | None, place: str) -> str:

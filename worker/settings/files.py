@@ -25,7 +25,7 @@ def read_bounded(path: Path, longest: int, look: Look, flags: int = 0, *, below:
 
 
 def _read(descriptor: int, most: int) -> bytes:
-    """Not by a file object, which asks the system three times more: a token is read for every call to a cloud."""
+    """Not by a file object, which asks the system three times more: each question is a turn given to another thread."""
     content = bytearray()
     while len(content) < most and (part := os.read(descriptor, _PART)):
         content += part

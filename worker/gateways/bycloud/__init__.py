@@ -53,7 +53,7 @@ def open_bycloud(
         gateway=name,
         endpoint=settings.endpoint,
         limits=limits,
-        authenticator=Credentials(settings.auth, settings.region),
+        authenticator=Credentials.of(settings.auth, settings.region),
         dialect=ByCloudDialect(utc_now),
         timeout=settings.call_timeout_seconds,
         deadline=deadline,

@@ -2,26 +2,37 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Self, assert_never
 
-from worker.settings.credentials import read_id, read_secret
+from worker.settings.credentials import SecretFile, read_id
 from worker.settings.gateways import ApiKeyAuth, BearerAuth
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Read from their file for every call, so that a changed one needs no restart."""
+    """From files: a changed one needs no restart."""
 
     settings: ApiKeyAuth | BearerAuth
+    file: SecretFile
     region: str
 
-    async def headers(self, _method: str, _path: str, _query: Mapping[str, str], _body: bytes) -> Mapping[str, str]:
-        match self.settings:
-            case ApiKeyAuth() as pair:
-                key_id = read_id(pair.key_id, pair.key_id_file, "auth.key_id_file")
-                proof = {"X-Api-Key": f"{key_id}:{read_secret(pair.secret_file, 'auth.secret_file').reveal()}"}
+    @classmethod
+    def of(cls, settings: ApiKeyAuth | BearerAuth, region: str) -> Self:
+        match settings:
+            case ApiKeyAuth(secret_file=path):
+                return cls(settings, SecretFile(path, "auth.secret_file"), region)
             case BearerAuth(token_file=path):
-                proof = {"Authorization": f"Bearer {read_secret(path, 'auth.token_file').reveal()}"}
+                return cls(settings, SecretFile(path, "auth.token_file"), region)
+            case _:
+                assert_never(settings)
+
+    async def headers(self, _method: str, _path: str, _query: Mapping[str, str], _body: bytes) -> Mapping[str, str]:
+        secret = self.file.secret().reveal()
+        match self.settings:
+            case ApiKeyAuth(key_id=text, key_id_file=path):
+                proof = {"X-Api-Key": f"{read_id(text, path, 'auth.key_id_file')}:{secret}"}
+            case BearerAuth():
+                proof = {"Authorization": f"Bearer {secret}"}
             case _:
                 assert_never(self.settings)
         return {"X-Region": self.region, **proof}
@@ -31,3 +42,4 @@ class Credentials:
 
     async def renew(self) -> None:
         """The next call reads the file again."""
+        self.file.forget()

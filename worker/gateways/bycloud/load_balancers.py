@@ -35,7 +35,7 @@ class _Line:
     def leave(self) -> None:
         """Hands over at once: whoever comes before the next one wakes up waits behind it."""
         self.is_taken = False
-        while not self.is_taken and (turn := self.waiting.next(lambda _effort: True)) is not None:
+        while not self.is_taken and (turn := self.waiting.next(has_room_for_long=True)) is not None:
             if not turn.done():  # else it gave up a moment ago
                 turn.set_result(0.0)
                 self.is_taken = True

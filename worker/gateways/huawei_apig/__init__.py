@@ -68,9 +68,9 @@ def _authenticator(settings: Settings, on_call: OnCall | None) -> Authenticator:
             timeout = settings.call_timeout_seconds
             return PasswordToken(auth, settings.ca_file, timeout, utc_now, settings.proxy, on_call)
         case AkSkAuth() as auth:
-            return Signature(auth, settings.endpoint, settings.project_id, utc_now)
+            return Signature.of(auth, settings.endpoint, settings.project_id, utc_now)
         case TokenAuth() as auth:
-            return StaticToken(auth)
+            return StaticToken.of(auth)
         case _:
             assert_never(settings.auth)
 

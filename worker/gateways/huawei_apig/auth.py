@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 from urllib.parse import quote, urlsplit
 
 from yarl import URL
@@ -22,7 +22,7 @@ from worker.gateways.redaction import shown
 from worker.gateways.transport import OnCall
 from worker.lockout import AskedOnce, Refusals
 from worker.settings.base import TokenAuth
-from worker.settings.credentials import read_id, read_password, read_secret
+from worker.settings.credentials import SecretFile, read_id, read_password
 from worker.settings.gateways import AkSkAuth, PasswordAuth
 from worker.tracing import Call
 
@@ -35,18 +35,23 @@ _ALGORITHM: Final = "SDK-HMAC-SHA256"
 
 @dataclass(frozen=True, slots=True)
 class StaticToken:
-    """A token that somebody else keeps fresh in a file: read again for every call."""
+    """A token that somebody else keeps fresh in a file."""
 
-    settings: TokenAuth
+    file: SecretFile
+
+    @classmethod
+    def of(cls, settings: TokenAuth) -> Self:
+        return cls(SecretFile(settings.token_file, "auth.token_file"))
 
     async def headers(self, _method: str, _path: str, _query: Mapping[str, str], _body: bytes) -> Mapping[str, str]:
-        return {"X-Auth-Token": read_secret(self.settings.token_file, "auth.token_file").reveal()}
+        return {"X-Auth-Token": self.file.secret().reveal()}
 
     def is_stale(self, status: int, code: str | None) -> bool:
         return is_stale_code(status, code)
 
     async def renew(self) -> None:
         """The next call reads the file again."""
+        self.file.forget()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,20 +188,25 @@ class Signature:
     """Signs every call anew with AK/SK. Source: the vendor's API signing guide, algorithm SDK-HMAC-SHA256."""
 
     settings: AkSkAuth
+    secret_key: SecretFile
     endpoint: str
     project_id: str
     now: Callable[[], datetime]
 
+    @classmethod
+    def of(cls, settings: AkSkAuth, endpoint: str, project_id: str, now: Callable[[], datetime]) -> Self:
+        secret_key = SecretFile(settings.secret_key_file, "auth.secret_key_file")
+        return cls(settings, secret_key, endpoint, project_id, now)
+
     async def headers(self, method: str, path: str, query: Mapping[str, str], body: bytes) -> Mapping[str, str]:
         access_key = read_id(self.settings.access_key, self.settings.access_key_file, "auth.access_key_file")
-        secret = read_secret(self.settings.secret_key_file, "auth.secret_key_file")
         signed = {
             "host": urlsplit(self.endpoint).netloc,
             "x-project-id": self.project_id,
             "x-sdk-date": self.now().strftime("%Y%m%dT%H%M%SZ"),
         }
         full_path = urlsplit(self.endpoint).path.rstrip("/") + path
-        authorization = sign(access_key, secret, method, full_path, query, signed, body)
+        authorization = sign(access_key, self.secret_key.secret(), method, full_path, query, signed, body)
         return {
             "Host": signed["host"],
             "X-Project-Id": signed["x-project-id"],
