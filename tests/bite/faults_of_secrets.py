@@ -112,8 +112,8 @@ OF_SECRETS: Final = (
     Fault(
         "an answer that came too late is the next call's",
         "gateways/exchange.py",
-        "        response.close()  # and its connection: who knows what is still to come over it\n",
-        "        pass\n",
+        "            response.close()  # and its connection: who knows what is still to come, or to be sent, over it\n",
+        "            pass\n",
         "gateways/test_connections.py::test_what_answers_a_call_that_nobody_waits_for_answers_no_other",
     ),
     Fault(

@@ -2,15 +2,17 @@
 
 import asyncio
 import gc
+import socket
 from contextlib import suppress
 from dataclasses import replace
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from tests.gateways.test_transport import GET, GOOD, POST, RESET, SILENCE, FarEnd, http, listening, transport
 from worker.effort import Effort, spending
-from worker.gateways.exchange import LONGEST_BODY, AmbiguousError
+from worker.gateways.exchange import LONGEST_BODY, AmbiguousError, exchange, http_client
 
 
 async def closed(far: FarEnd) -> None:
@@ -104,3 +106,26 @@ async def test_what_was_sent_is_gone_once_its_answer_breaks_off_and_does_not_wai
         assert not any(isinstance(one, aiohttp.ClientRequest) for one in gc.get_objects())
     finally:
         gc.enable()
+
+
+@pytest.mark.filterwarnings("ignore:Sending a large body")
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 101 Upgrade\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n", http(413)])
+async def test_what_is_answered_before_it_was_sent_whole_leaves_no_connection(answer: bytes) -> None:
+    """The rest of the body would wait for ever for somebody who reads it."""
+    over = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await over.wait()
+        writer.transport.abort()
+
+    narrow = socket.socket()
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    narrow.bind(("127.0.0.1", 0))
+    async with await asyncio.start_server(serve, sock=narrow, limit=1024):
+        url = URL.build(scheme="http", host="127.0.0.1", port=narrow.getsockname()[1], path="/")
+        async with asyncio.timeout(20), http_client(None, 10) as client:
+            status, *_ = await exchange(client, "PUT", url, {}, bytes(8_000_000))
+            assert status in {101, 413}
+        over.set()

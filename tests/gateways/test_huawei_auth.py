@@ -241,7 +241,7 @@ async def test_a_cancelled_asker_leaves_the_question_to_the_next(tmp_path: Path)
         assert first.cancelled()
 
 
-async def test_a_token_file_is_read_for_every_call(tmp_path: Path) -> None:
+async def test_a_token_file_that_has_changed_counts_for_the_next_call(tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.touch(mode=0o600)
     bearer = StaticToken.of(TokenAuth(kind="token", token_file=path))

@@ -1,5 +1,6 @@
 """Credentials in files: what is changed there counts from the next call on, without a restart."""
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,13 @@ import pytest
 from tests.support.gateways import apig, bycloud
 from worker.core.errors import PermanentError
 from worker.gateways.base import Gateway
+from worker.gateways.bycloud.auth import Credentials
+from worker.gateways.huawei_apig.auth import StaticToken
+from worker.gateways.transport import Authenticator
 from worker.sandbox import Sandbox
 from worker.sandbox.server import SandboxConfig
+from worker.settings.credentials import SecretFile
+from worker.settings.gateways import BearerAuth
 
 PAIR = {"kind": "ak_sk", "access_key_file": "id", "secret_key_file": "secret"}
 KEY = {"kind": "api_key", "key_id_file": "id", "secret_file": "secret"}
@@ -55,6 +61,28 @@ async def test_a_pair_or_a_token_that_is_replaced_in_its_files_counts_from_the_n
         await gateway.check()
         write(tmp_path, identity="another-id", secret="another-secret")
         await refused(gateway)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        StaticToken,
+        lambda file: Credentials(BearerAuth(kind="bearer", token_file=file.path), file, "eu"),
+    ],
+    ids=["APIG", "ByCloud"],
+)
+async def test_a_token_that_is_refused_is_read_again_though_its_file_looks_the_same(
+    made: Callable[[SecretFile], Authenticator], tmp_path: Path
+) -> None:
+    write(tmp_path, identity="", secret="a-token")
+    file = SecretFile(tmp_path / "secret", "auth.token_file", lambda: time.time() + 60)  # at rest
+    account = made(file)
+    await account.headers("GET", "/", {}, b"")
+    known = file.secret()
+    await account.headers("GET", "/", {}, b"")
+    assert file.secret() is known
+    await account.renew()
+    assert file.secret() is not known
 
 
 async def test_a_password_that_is_changed_with_the_account_counts_once_the_token_is_dead(tmp_path: Path) -> None:

@@ -253,3 +253,24 @@ def test_who_becomes_urgent_while_waiting_passes_all_others_from_then_on() -> No
 
     last, before = run_virtual(scenario())
     assert last <= 1 + (60 - before) / 20 + 1
+
+
+def test_who_becomes_urgent_goes_before_who_comes_urgent_later() -> None:
+    """Though there was no room when it became so."""
+
+    async def scenario() -> tuple[float, list[float]]:
+        limits, mine = Limits([Window(1, 60)], 8), Effort()
+        await send(limits)
+        with spending(mine):
+            first = asyncio.create_task(send(limits))
+        await asyncio.sleep(1)
+        mine.hasten()
+        later = []
+        for _ in range(3):
+            with spending(Effort(urgent=True)):
+                later.append(asyncio.create_task(send(limits)))
+            await asyncio.sleep(1)
+        return await first, await asyncio.gather(*later)
+
+    first, later = run_virtual(scenario())
+    assert first < min(later)

@@ -1,12 +1,14 @@
 """Material in files: below the roots, regular, nobody else's to read, and both of one renewal."""
 
 import errno
+import itertools
 import os
 import stat
 from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path, PosixPath
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import pytest
 
@@ -228,50 +230,53 @@ def test_what_is_no_text_in_ascii_is_refused(tmp_path: Path, content: bytes) -> 
 
 
 class Watched(PosixPath):
-    """A root, and what somebody else does before the n-th question which file a name below it is."""
+    """A root, and what somebody else does before the n-th question to the system of a name below it."""
 
     steps: ClassVar[Mapping[int, Callable[[], object]]] = {}
-    looks: ClassVar[int] = 0
+    asked: ClassVar[int] = 0
 
     @classmethod
     def at(cls, path: Path, steps: Mapping[int, Callable[[], object]]) -> Path:
         """One at a time in a process."""
-        cls.steps, cls.looks = steps, 0
+        cls.steps, cls.asked = steps, 0
         return cls(path)
 
-    def lstat(self) -> os.stat_result:
-        Watched.looks += 1
-        self.steps.get(Watched.looks, lambda: None)()
-        return super().lstat()
+    def __fspath__(self) -> str:
+        Watched.asked += 1
+        Watched.steps.get(Watched.asked, lambda: None)()
+        return super().__fspath__()
 
 
-# Of each name once where it leads, and twice for its folders; then, once they were read, of both again.
-_KEY_SEEN: Final = 4
-_READ: Final = 7
-_LOOKS: Final = 8
+def questions(material: InFiles, root: Path) -> range:
+    """Each that is asked while they are read, or until they are refused, by its number."""
+    with suppress(PermanentError):
+        read_material(material, [Watched.at(root, {})])
+    return range(1, Watched.asked + 1)
 
 
-@pytest.mark.parametrize("look", range(1, _LOOKS + 1))
-def test_what_is_renewed_while_it_is_read_is_read_again(tmp_path: Path, look: int) -> None:
+def test_what_is_renewed_while_it_is_read_is_read_again(tmp_path: Path) -> None:
     lineage(tmp_path)
     write(tmp_path, 2, "chain 2", "key 2")
-    watched = Watched.at(tmp_path, {look: lambda: link(tmp_path, fullchain=2, privkey=2)})
-    chain, key = read_material(SHOP, [watched])
-    assert (chain, key.reveal()) in [("chain", "key"), ("chain 2", "key 2")]
+    for question in questions(SHOP, tmp_path):
+        link(tmp_path, fullchain=1, privkey=1)
+        watched = Watched.at(tmp_path, {question: lambda: link(tmp_path, fullchain=2, privkey=2)})
+        chain, key = read_material(SHOP, [watched])
+        assert (chain, key.reveal()) in [("chain", "key"), ("chain 2", "key 2")]
 
 
-@pytest.mark.parametrize("look", [_KEY_SEEN, _READ, _LOOKS])
-def test_what_is_replaced_in_place_while_it_is_read_is_read_again(tmp_path: Path, look: int) -> None:
+def test_what_is_replaced_in_place_while_it_is_read_is_read_again(tmp_path: Path) -> None:
     lineage(tmp_path)
-    watched = Watched.at(tmp_path, {look: lambda: write(tmp_path, 1, "chain 2", "key 2")})
-    chain, key = read_material(SHOP, [watched])
-    assert (chain, key.reveal()) == ("chain 2", "key 2")
+    for question in questions(SHOP, tmp_path):
+        write(tmp_path, 1, "chain", "key")
+        watched = Watched.at(tmp_path, {question: lambda: write(tmp_path, 1, "chain 2", "key 2")})
+        chain, key = read_material(SHOP, [watched])
+        assert (chain, key.reveal()) in [("chain", "key"), ("chain 2", "key 2")]
 
 
 def test_what_never_rests_is_tried_again_later(tmp_path: Path) -> None:
     lineage(tmp_path)
     grow = (tmp_path / "archive/shop/fullchain1.pem").open("a", buffering=1)
-    watched = Watched.at(tmp_path, {look: lambda: grow.write("\n") for look in range(1, 100)})
+    watched = Watched.at(tmp_path, {question: lambda: grow.write("\n") for question in range(1, 500)})
     with grow, pytest.raises(TransientError) as told:
         read_material(SHOP, [watched])
     assert told.value.reason == "key_mismatch"
@@ -291,7 +296,8 @@ async def test_a_lineage_that_is_half_renewed_is_waited_for(tmp_path: Path) -> N
     """As acme.sh and lego write them: the key, then the chain, under the same names."""
     two_renewals(tmp_path)
     link(tmp_path, fullchain=1, privkey=2)
-    watched = Watched.at(tmp_path, {_LOOKS + 1: lambda: link(tmp_path, fullchain=2, privkey=2)})
+    second = questions(SHOP, tmp_path).stop
+    watched = Watched.at(tmp_path, {second: lambda: link(tmp_path, fullchain=2, privkey=2)})
     material = await material_of(renewal_from_files(), [watched], Recipients())
     assert material is not None
     assert material[0] == (tmp_path / "archive/shop/fullchain2.pem").read_text()
@@ -303,7 +309,7 @@ async def test_a_key_that_has_another_name_for_a_moment_is_waited_for(tmp_path: 
     link(tmp_path, fullchain=1, privkey=1)
     other = tmp_path / "written.tmp"
     other.hardlink_to(tmp_path / "archive/shop/privkey1.pem")
-    watched = Watched.at(tmp_path, {_READ: other.unlink})  # it was refused as it was read
+    watched = Watched.at(tmp_path, {questions(SHOP, tmp_path).stop: other.unlink})
     material = await material_of(renewal_from_files(), [watched], Recipients())
     assert material is not None
     assert fit(*material)
@@ -348,22 +354,32 @@ def test_a_pair_that_cannot_be_read_is_left_to_the_rules() -> None:
         assert fit(forged(issued, authority, change).chain_pem, Secret(issued.private_key_pem))
 
 
-def test_a_folder_that_becomes_a_link_out_of_the_roots_for_a_moment_leads_nowhere(tmp_path: Path) -> None:
-    """After it was resolved, and until the next look."""
-    root, folder = tmp_path / "root", tmp_path / "root" / "chains"
-    lineage(root)
-    for where, text in ((folder, "chain"), (tmp_path / "elsewhere", "secret")):
-        where.mkdir()
-        (where / "fullchain.pem").write_text(text)
+@pytest.mark.parametrize("swung", ["chains", "keys"])
+def test_a_folder_that_becomes_a_link_out_of_the_roots_leads_nowhere_whenever_and_for_how_long(
+    tmp_path: Path, swung: str
+) -> None:
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    for where, text in ((root / "chains", "chain"), (root / "keys", "key"), (elsewhere, "secret")):
+        where.mkdir(parents=True)
+        (where / "one.pem").touch(mode=0o600)
+        (where / "one.pem").write_text(text)
+    material, folder = InFiles("chains/one.pem", "keys/one.pem"), root / swung
 
     def lead_out() -> None:
         folder.rename(root / "aside")
-        folder.symlink_to(tmp_path / "elsewhere")
+        folder.symlink_to(elsewhere)
 
     def lead_back() -> None:
-        folder.unlink()
-        (root / "aside").rename(folder)
+        if folder.is_symlink():
+            folder.unlink()
+            (root / "aside").rename(folder)
 
-    watched = Watched.at(root, {_KEY_SEEN: lead_out, _KEY_SEEN + 1: lead_back})
-    chain, _ = read_material(InFiles("chains/fullchain.pem", SHOP.private_key), [watched])
-    assert chain == "chain"
+    found = set()
+    every = questions(material, root)
+    for out, back in itertools.combinations([*every, len(every) + 1], 2):
+        watched = Watched.at(root, {out: lead_out, back: lead_back})
+        with suppress(RotationError):
+            chain, key = read_material(material, [watched])
+            found |= {chain, key.reveal()}
+        lead_back()
+    assert found == {"chain", "key"}

@@ -64,10 +64,8 @@ class HttpClient:
     request_class: type[aiohttp.ClientRequest]
     proxy: URL | None
 
-    async def send(
-        self, method: str, url: URL, headers: Mapping[str, str], body: bytes, longest: int
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        """Status, headers and body of the answer. Raises aiohttp's errors, OSError and TimeoutError."""
+    async def send(self, method: str, url: URL, headers: Mapping[str, str], body: bytes, longest: int) -> Told:
+        """Raises aiohttp's errors, OSError and TimeoutError."""
         async with asyncio.timeout(self.timeout):
             loop = asyncio.get_running_loop()
             request = self.request_class(
@@ -96,15 +94,13 @@ async def _sent(request: aiohttp.ClientRequest, connection: aiohttp.connector.Co
         raise
 
 
-async def _answer(
-    response: aiohttp.ClientResponse, connection: aiohttp.connector.Connection, longest: int
-) -> tuple[int, Mapping[str, str], bytes]:
+async def _answer(response: aiohttp.ClientResponse, connection: aiohttp.connector.Connection, longest: int) -> Told:
     try:
         await response.start(connection)
         return response.status, response.headers, await _body_of(response, longest)
-    except BaseException:
-        response.close()  # and its connection: who knows what is still to come over it
-        raise
+    finally:
+        if response.connection is not None:
+            response.close()  # and its connection: who knows what is still to come, or to be sent, over it
 
 
 def http_client(
@@ -129,7 +125,7 @@ async def exchange(
     headers: Mapping[str, str],
     body: bytes,
     longest: int = LONGEST_BODY,
-) -> tuple[int, Mapping[str, str], bytes]:
+) -> Told:
     """Status, headers (by name in any case), and the body of at most `longest` bytes. No redirect is followed.
 
     Raises TransientError(`gateway_unavailable`), as AmbiguousError once something may have been sent, and

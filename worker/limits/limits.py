@@ -14,7 +14,7 @@ from worker.limits.guess import Guess
 from worker.limits.history import History
 from worker.limits.queue import SHORT_JOB, TurnQueue, is_long
 from worker.limits.usage import Usage
-from worker.limits.windows import Places, Window
+from worker.limits.windows import Places, Window, lowest
 
 LONGEST_WAIT: Final = 600.0
 """Seconds for which a hold is waited for."""
@@ -86,7 +86,7 @@ class Limits:
     """
 
     def __init__(self, windows: Sequence[Window], concurrency: int) -> None:
-        self._most = _lowest(windows)
+        self._most = lowest(windows)
         self._places = [Places(Window(calls, seconds), 0) for seconds, calls in self._most.items()]
         self._concurrency = Concurrency(concurrency)
         self._queue = TurnQueue()
@@ -142,7 +142,7 @@ class Limits:
         effort = current_effort()
         self._check_patience()
         while True:
-            with effort.queueing(self._admit):
+            with effort.queueing(self._look_anew):
                 began = await self._turn_of(effort)
             if self._held_until <= _now():
                 return began
@@ -190,7 +190,7 @@ class Limits:
 
     def change(self, windows: Sequence[Window], concurrency: int) -> None:
         """Others are set from now on. What was sent counts on, and so does what the cloud has told."""
-        before, self._most = self._most, _lowest(windows)
+        before, self._most = self._most, lowest(windows)
         for seconds, calls in self._most.items():
             self._set(Window(calls, seconds), before.get(seconds))
         gone = {Window(calls, seconds) for seconds, calls in before.items() if seconds not in self._most}
@@ -257,6 +257,11 @@ class Limits:
             else:
                 self._queue.leave(effort, turn)
             raise
+
+    def _look_anew(self) -> None:
+        """Somebody who waits is urgent now: before those who come urgent later, though there is no room yet."""
+        self._queue.promote()
+        self._admit()
 
     def _admit(self) -> None:
         """Lets in everybody whose turn has come, and sets the timer for the next."""
@@ -343,8 +348,3 @@ class Limits:
         for places in self._places:
             places.unused()
         self._admit()
-
-
-def _lowest(windows: Sequence[Window]) -> dict[float, int]:
-    """Calls by span: of several windows of one span, the lowest holds."""
-    return {one.seconds: one.calls for one in sorted(windows, key=lambda one: one.calls, reverse=True)}

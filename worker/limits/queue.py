@@ -63,7 +63,8 @@ class TurnQueue:
         """Where it waits already; it may have become urgent meanwhile."""
         return next((ring for ring in self._rings if effort in ring), self._ring(effort))
 
-    def _promote(self) -> None:
+    def promote(self) -> None:
+        """Those that have become urgent while they wait join the urgent ones."""
         for effort in [one for one in (*self._others, *self._background) if one.urgent]:
             self._urgent[effort] = self._ring_of(effort).pop(effort)
 
@@ -93,7 +94,7 @@ class TurnQueue:
 
     def next(self, *, has_room_for_long: bool) -> asyncio.Future[float] | None:
         """Takes out the next turn of the first effort that may send now: one that is held back needs room for long."""
-        self._promote()
+        self.promote()
         may_send = (one for one in self._candidates() if has_room_for_long or not self.is_held_back(one))
         effort = next(may_send, None)
         return None if effort is None else self._serve(effort)

@@ -52,6 +52,11 @@ class Window:
         return max(kept, min(least, int(self.calls * part), left_over))
 
 
+def lowest(windows: Sequence[Window]) -> dict[float, int]:
+    """Calls by span: of several windows of one span, the lowest holds."""
+    return {one.seconds: one.calls for one in sorted(windows, key=lambda one: one.calls, reverse=True)}
+
+
 @dataclass(slots=True)
 class Places:
     """A window's places: taken before a call is sent, free again `seconds` after it ended.

@@ -1,4 +1,4 @@
-"""Secrets of accounts elsewhere, from files: read when they are used, so that a changed file needs no restart."""
+"""Secrets of accounts elsewhere, from files: looked at when they are used, so that a changed file needs no restart."""
 
 import os
 import time
@@ -10,7 +10,7 @@ from typing import Final
 
 from worker.core.errors import TransientError, unchained
 from worker.core.secret import Secret
-from worker.settings.files import problem_of_kind, problem_of_secret, read_bounded
+from worker.settings.files import Look, problem_of_kind, problem_of_secret, read_bounded
 
 MODE_IS_OTHERS: Final = frozenset({"jwt_file"})
 """Kubernetes chooses its mode, and nobody else is in the pod."""
@@ -19,13 +19,17 @@ _AT_REST: Final = 1.0
 """Seconds since a file was changed: what is written twice within a tick of the system's clock looks the same."""
 
 
-def read_secret(path: Path, place: str, *, may_be_open: bool = False) -> Secret:
-    """For a header: the file's one line, printable ASCII, without white space around it.
+def _unseen(_status: os.stat_result) -> None:
+    """What the file is, nobody has to know."""
+
+
+def read_secret(path: Path, place: str, *, may_be_open: bool = False, saw: Look = _unseen) -> Secret:
+    """For a header: the file's one line, printable ASCII, without white space around it. `saw` hears what was opened.
 
     TransientError(`auth_failed`) names the setting whose file cannot be read, is open to everybody, or holds no such
     line: it may be in the middle of being replaced, and nobody sends a message when it is put right.
     """
-    return _one_line(_text(path, place, "ascii", may_be_open=may_be_open).strip(), place)
+    return _one_line(_text(path, place, "ascii", may_be_open=may_be_open, saw=saw).strip(), place)
 
 
 @dataclass(slots=True)
@@ -39,26 +43,24 @@ class SecretFile:
 
     def secret(self) -> Secret:
         """Errors as `read_secret`."""
-        seen = self._look()
-        if self._known is not None and self._known[0] == seen:
-            return self._known[1]
+        with suppress(OSError):
+            if self._known is not None and self._known[0] == _identity(self.path.stat()):
+                return self._known[1]
         self._known = None
-        secret = read_secret(self.path, self.place)
-        if seen is not None:
-            self._known = seen, secret
+        opened: list[os.stat_result] = []
+        secret = read_secret(self.path, self.place, saw=opened.append)
+        if opened[0].st_ctime < self.clock() - _AT_REST:
+            self._known = _identity(opened[0]), secret
         return secret
 
     def forget(self) -> None:
         """It is refused: whatever the file looks like, it is read again."""
         self._known = None
 
-    def _look(self) -> tuple[int, ...] | None:
-        """None where that does not tell whether it is the same."""
-        with suppress(OSError):
-            it = self.path.stat()
-            if it.st_ctime < self.clock() - _AT_REST:
-                return it.st_dev, it.st_ino, it.st_size, it.st_mtime_ns, it.st_ctime_ns
-        return None
+
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    """Who may read it is in the time of its last change."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def read_id(text: str | None, path: Path | None, place: str) -> str:
@@ -76,8 +78,9 @@ def read_password(path: Path, place: str) -> Secret:
 
 
 @unchained
-def _text(path: Path, place: str, encoding: str, *, may_be_open: bool = False) -> str:
+def _text(path: Path, place: str, encoding: str, *, may_be_open: bool = False, saw: Look = _unseen) -> str:
     def look(status: os.stat_result) -> None:
+        saw(status)
         problem = problem_of_kind(status) if may_be_open else problem_of_secret(status)
         if problem is not None:
             raise TransientError("auth_failed", f"{place}: {problem}")

@@ -37,8 +37,9 @@ class _Sight:
 
     @property
     def is_still_so(self) -> bool:
-        with suppress(OSError):
-            return _identity(self.name) == self.identity
+        """Where it leads first: a folder on the way may have been a link out of the roots since it was resolved."""
+        with suppress(OSError, RuntimeError):
+            return self.name.resolve(strict=True) == self.path and _identity(self.name) == self.identity
         return False
 
 

@@ -27,12 +27,12 @@ class Credentials:
                 assert_never(settings)
 
     async def headers(self, _method: str, _path: str, _query: Mapping[str, str], _body: bytes) -> Mapping[str, str]:
-        secret = self.file.secret().reveal()
+        secret = self.file.secret()
         match self.settings:
             case ApiKeyAuth(key_id=text, key_id_file=path):
-                proof = {"X-Api-Key": f"{read_id(text, path, 'auth.key_id_file')}:{secret}"}
+                proof = {"X-Api-Key": f"{read_id(text, path, 'auth.key_id_file')}:{secret.reveal()}"}
             case BearerAuth():
-                proof = {"Authorization": f"Bearer {secret}"}
+                proof = {"Authorization": f"Bearer {secret.reveal()}"}
             case _:
                 assert_never(self.settings)
         return {"X-Region": self.region, **proof}
