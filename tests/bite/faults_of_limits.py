@@ -22,7 +22,7 @@ OF_LIMITS: Final = (
     Fault(
         "a stream of short jobs lets no long one pass",
         "limits/queue.py",
-        "line is None or self._short_turns - line.since <= self._efforts_waiting",
+        "line is None or self._short_turns - line.since <= max(self._efforts_waiting, _SHORT_TURNS)",
         "line is None or self._short_turns >= 0",
         "limits/test_fairness.py::test_a_long_job_has_its_share_while_short_ones_keep_coming",
     ),
@@ -173,6 +173,13 @@ OF_LIMITS: Final = (
         "max(self._due_at(free), now) if is_long else now",
         "now",
         "limits/test_allowance.py::test_a_small_rotation_behind_a_large_one_is_done_in_twice_its_own_time_and_a_second",
+    ),
+    Fault(
+        "a long job has a turn as soon as each who waits had one",
+        "limits/queue.py",
+        "<= max(self._efforts_waiting, _SHORT_TURNS)",
+        "<= self._efforts_waiting",
+        "limits/test_fairness.py::test_so_is_one_that_comes_when_the_large_one_has_just_filled_a_window",
     ),
     Fault(
         "long jobs find room where short ones find none",

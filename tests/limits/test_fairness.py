@@ -54,12 +54,12 @@ def test_a_small_rotation_behind_a_large_one_is_done_in_twice_its_own_time_and_a
     assert took <= 2 * alone(windows) + 1
 
 
-async def rotation(limits: Limits) -> float:
+async def rotation(limits: Limits, latency: float = 0.03) -> float:
     """How long the fifteen calls take that ten domains cost where each is attached alone."""
     began = asyncio.get_running_loop().time()
     with spending(Effort()):
         for step in (2, 1, 1, 10, 1):
-            await asyncio.gather(*(send(limits) for _ in range(step)))
+            await asyncio.gather(*(send(limits, latency) for _ in range(step)))
     return asyncio.get_running_loop().time() - began
 
 
@@ -76,6 +76,27 @@ def test_so_is_one_that_attaches_ten_domains_at_once_each_alone(windows: Sequenc
         return took
 
     assert run_virtual(scenario()) <= 2 * run_virtual(rotation(Limits(windows, 8))) + 1
+
+
+@pytest.mark.parametrize("latency", [0.01, 0.03, 0.1])
+@pytest.mark.parametrize("arrives", [0, 0.05, 0.2, 0.5, 0.8])
+@pytest.mark.parametrize("concurrency", [8, 20])
+@pytest.mark.parametrize("windows", [SLOW, WITH_LONG_WINDOW])
+def test_so_is_one_that_comes_when_the_large_one_has_just_filled_a_window(
+    windows: Sequence[Window], concurrency: int, arrives: float, latency: float
+) -> None:
+    """All places come back together then, and its calls go one after the other: most of them must be left to it."""
+
+    async def scenario() -> float:
+        limits = Limits(windows, concurrency)
+        large = asyncio.create_task(together(limits, 200, latency))
+        await asyncio.sleep(arrives)
+        took = await rotation(limits, latency)
+        large.cancel()
+        await asyncio.gather(large, return_exceptions=True)
+        return took
+
+    assert run_virtual(scenario()) <= 2 * run_virtual(rotation(Limits(windows, concurrency), latency)) + 1
 
 
 @pytest.mark.parametrize("begin", [100, 1000, 3300, 4000])

@@ -16,6 +16,10 @@ from worker.effort import Effort
 SHORT_JOB: Final = 16
 """Calls that a rotation may make as fast as there are places: as many as a certificate with a few domains needs."""
 
+_SHORT_TURNS: Final = 6
+"""That a long job leaves to short ones at least, before it has one of its own that is not due: a small rotation that
+finds the places of a window coming back needs most of them."""
+
 
 def is_long(effort: Effort) -> bool:
     return effort.is_background or (not effort.urgent and effort.calls >= SHORT_JOB)
@@ -86,7 +90,7 @@ class TurnQueue:
         if not is_long(effort):
             return False
         line = self._others.get(effort)
-        return line is None or self._short_turns - line.since <= self._efforts_waiting
+        return line is None or self._short_turns - line.since <= max(self._efforts_waiting, _SHORT_TURNS)
 
     @property
     def _efforts_waiting(self) -> int:
