@@ -1,7 +1,7 @@
 """What is made of the settings each time they are read, and what goes on from one reading to the next.
 
-What is under way ends with what it began with. A gateway that stays keeps its connections, token, breaker, and all that
-was learned and counted of its limits; one that is not used any more is closed with the last rotation at it.
+What is under way ends with what it began with. A gateway that stays keeps its connections, token and breaker; one that
+is not used any more is closed with the last rotation at it. What was learned and counted of limits is the account's.
 """
 
 import asyncio
@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final
 
+from worker.accounts import Accounts
 from worker.building import certificates_of, chance, intake_of, kept_of
 from worker.core.deployment import Certificate
 from worker.gateways import limits_of, open_gateway, windows_of
@@ -28,9 +28,6 @@ from worker.trust.vault import LONGEST_ANSWER, Vault, open_vault
 from worker.under_way import Unwatched, Watcher
 from worker.verification import Probing
 from worker.wall_clock import utc_now
-
-_ACCOUNT: Final = {"kind", "endpoint", "project_id", "region"}
-"""Of a gateway's settings, what tells whose limits they are, whatever it is called."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +56,8 @@ class Generation:
     settings: Settings
     stamps: Stamps
     gateways: Mapping[str, Opened]
+    accounts: Accounts
+    """Of all generations."""
     vault: OpenedVault | None
     certificates: Mapping[str, Certificate]
     intake: Intake
@@ -83,6 +82,10 @@ class Generation:
         if self._users:
             await self._unused.wait()
 
+    def use_its_accounts(self) -> None:
+        for name, one in self.gateways.items():
+            self.accounts.use(name, one.settings, one.limits)
+
     def keep_to_its_limits(self) -> None:
         """Where they are others than before, they hold from now on, for what is under way too."""
         for one in self.gateways.values():
@@ -102,7 +105,13 @@ class Generations:
     today: Generation
     _others: list[Generation] = field(default_factory=list)
 
+    @property
+    def all(self) -> Sequence[Generation]:
+        """The latest comes last."""
+        return *self._others, self.today
+
     def turn_to(self, generation: Generation) -> None:
+        generation.use_its_accounts()
         generation.keep_to_its_limits()
         self._others.append(self.today)
         self.today = generation
@@ -111,36 +120,50 @@ class Generations:
         """Once it is not in use any more: closes what it alone has held open."""
         await old.unused()
         self._others.remove(old)
-        still = {key for one in (self.today, *self._others) for key in one.closers}
+        self._leave_accounts(old)
+        still = {key for one in self.all for key in one.closers}
         for key, close in old.closers.items():
             if key not in still:
                 await close()
 
+    def _leave_accounts(self, old: Generation) -> None:
+        in_use = {one.limits for generation in self.all for one in generation.gateways.values()}
+        for limits in {one.limits for one in old.gateways.values()} - in_use:
+            old.accounts.leave(limits)
+
     async def close(self) -> None:
-        closers = {key: close for one in (self.today, *self._others) for key, close in one.closers.items()}
+        closers = {key: close for one in self.all for key, close in one.closers.items()}
         for close in closers.values():
             await close()
 
 
 def first_of(settings: Settings, metrics: Metrics, watcher: Watcher | None = None) -> Generation:
     """Raises SettingsError; opens nothing yet, and makes no call."""
-    stamps = stamps_of(settings)
-    gateways = _gateways(settings, stamps, metrics, {})
+    stamps, accounts = stamps_of(settings), Accounts()
+    gateways = _gateways(settings, stamps, metrics, {}, accounts)
     vault = _vault(settings, stamps, None)
     known = {name: one.gateway for name, one in gateways.items()}
     rotator = Rotator(known, watcher=watcher or Unwatched(), chance=chance)
-    return _made(settings, stamps, gateways, vault, rotator)
+    generation = _made(settings, stamps, gateways, accounts, vault, rotator)
+    generation.use_its_accounts()
+    return generation
 
 
 def next_of(before: Generation, settings: Settings, metrics: Metrics) -> Generation:
     """As `first_of`, with all of the one before that may stay. That one is as it was until it is turned from it."""
     stamps = stamps_of(settings)
-    gateways = _gateways(settings, stamps, metrics, before.gateways)
-    return _made(settings, stamps, gateways, _vault(settings, stamps, before.vault), before.rotator)
+    gateways = _gateways(settings, stamps, metrics, before.gateways, before.accounts)
+    vault = _vault(settings, stamps, before.vault)
+    return _made(settings, stamps, gateways, before.accounts, vault, before.rotator)
 
 
 def _made(
-    settings: Settings, stamps: Stamps, gateways: Mapping[str, Opened], opened: OpenedVault | None, before: Rotator
+    settings: Settings,
+    stamps: Stamps,
+    gateways: Mapping[str, Opened],
+    accounts: Accounts,
+    opened: OpenedVault | None,
+    before: Rotator,
 ) -> Generation:
     vault = None if opened is None else opened.vault
     probing = Probing.of(settings, utc_now)
@@ -158,24 +181,20 @@ def _made(
         kept=kept_of(settings, vault),
     )
     certificates, intake = certificates_of(settings), intake_of(settings, vault)
-    return Generation(settings, stamps, gateways, opened, certificates, intake, rotator)
+    return Generation(settings, stamps, gateways, accounts, opened, certificates, intake, rotator)
 
 
 def _gateways(
-    settings: Settings, stamps: Stamps, metrics: Metrics, before: Mapping[str, Opened]
+    settings: Settings, stamps: Stamps, metrics: Metrics, before: Mapping[str, Opened], accounts: Accounts
 ) -> Mapping[str, Opened]:
-    # An account that goes by another name from now on has what it had sent under the old one.
-    renamed = {_account(one.settings): one.limits for name, one in before.items() if name not in settings.gateways}
-    found = {}
+    limits, found = accounts.limits_for(settings.gateways), {}
     for name, gateway in settings.gateways.items():
         rest = settings.retry.deadline_seconds, stamps.get(f"gateways.{name}.ca_file")
         known = before.get(name)
         if known is not None and known.rest == rest and _but_limits(known.settings) == _but_limits(gateway):
             found[name] = replace(known, settings=gateway)
-            continue
-        is_same = known is not None and _account(known.settings) == _account(gateway)
-        limits = known.limits if known is not None and is_same else renamed.pop(_account(gateway), None)
-        found[name] = _opened(name, gateway, rest, metrics, limits or limits_of(gateway))
+        else:
+            found[name] = _opened(name, gateway, rest, metrics, limits.get(name) or limits_of(gateway))
     return found
 
 
@@ -185,10 +204,6 @@ def _opened(
     on_call = partial(metrics.call, name)
     gateway = open_gateway(name, settings, deadline=rest[0], chance=chance, on_call=on_call, limits=limits)
     return Opened(settings, rest, gateway, limits)
-
-
-def _account(settings: GatewaySettings) -> Sequence[tuple[str, object]]:
-    return tuple(sorted(settings.model_dump(include=_ACCOUNT).items()))
 
 
 def _but_limits(settings: GatewaySettings) -> GatewaySettings:
@@ -210,7 +225,7 @@ def _vault(settings: Settings, stamps: Stamps, before: OpenedVault | None) -> Op
 @asynccontextmanager
 async def gateways_of(settings: Settings, metrics: Metrics) -> AsyncIterator[Mapping[str, Gateway]]:
     """One client per account, closed at the end."""
-    opened = _gateways(settings, stamps_of(settings), metrics, {})
+    opened = _gateways(settings, stamps_of(settings), metrics, {}, Accounts())
     try:
         yield {name: one.gateway for name, one in opened.items()}
     finally:

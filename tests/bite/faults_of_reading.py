@@ -8,6 +8,7 @@ _KEEPS: Final = (
     "worker/test_generations.py"
     "::test_a_gateway_stays_as_far_as_it_can_and_its_limits_as_long_as_the_account_is_the_same"
 )
+_ACCOUNTS: Final = "worker/test_accounts.py::"
 
 OF_READING: Final = (
     Fault(
@@ -33,10 +34,45 @@ OF_READING: Final = (
     ),
     Fault(
         "an account by another name has limits of its own",
-        "generations.py",
-        "else renamed.pop(_account(gateway), None)",
-        "else None",
+        "accounts.py",
+        "for same_name in (True, False):",
+        "for same_name in (True,):",
         f"{_KEEPS}[its name]",
+    ),
+    Fault(
+        "another account has the limits of whoever had its name",
+        "accounts.py",
+        "one.account == account and (one.name == name or not same_name)",
+        "one.name == name or (one.account == account and not same_name)",
+        f"{_ACCOUNTS}test_an_account_is_never_asked_more_often_than_it_allows_whoever_asks_it_now[names are swapped]",
+    ),
+    Fault(
+        "limits are forgotten with the settings that had them",
+        "accounts.py",
+        "limits), *self._without(limits))",
+        "limits),)",
+        f"{_ACCOUNTS}test_an_account_is_never_asked_more_often_than_it_allows_whoever_asks_it_now[out and in again]",
+    ),
+    Fault(
+        "an endpoint with its port is another account",
+        "accounts.py",
+        "parts.port or _PORTS.get(parts.scheme)",
+        "parts.port",
+        f"{_ACCOUNTS}test_an_account_is_never_asked_more_often_than_it_allows_whoever_asks_it_now[its port]",
+    ),
+    Fault(
+        "limits that nobody uses are kept for ever",
+        "generations.py",
+        "        self._leave_accounts(old)\n",
+        "",
+        f"{_ACCOUNTS}test_limits_are_kept_while_something_of_them_may_count[over an hour]",
+    ),
+    Fault(
+        "limits that are used again are forgotten nevertheless",
+        "accounts.py",
+        "        if (leaving := self._leaving.pop(limits, None)) is not None:\n            leaving.cancel()\n",
+        "",
+        f"{_ACCOUNTS}test_limits_that_are_used_again_are_not_forgotten_later",
     ),
     Fault(
         "every reading opens all gateways anew",
