@@ -53,10 +53,11 @@ def sweeper_of(settings: Settings, rotator: Rotator) -> Sweeper:
     return Sweeper(intake_of(settings), rotator, certificates_of(settings), lineages(settings))
 
 
-def gateway_states(rotator: Rotator) -> Mapping[str, GatewayState]:
-    """Of every gateway of the settings."""
+def gateway_states(*rotators: Rotator) -> Mapping[str, GatewayState]:
+    """Of every gateway of theirs; of those with the same name, of the last one's."""
     return {
         name: GatewayState(not account.is_down, rotator.forecast.seconds_left(name), account.held_for, budgets)
+        for rotator in rotators
         for name, gateway in rotator.gateways.items()
         for account in [gateway.account]
         for budgets in [account.usage().windows]
@@ -122,7 +123,12 @@ async def run(
 @asynccontextmanager
 async def _shown(fleet: FleetModel, generations: Generations, broker: Broker, metrics: Metrics) -> AsyncIterator[int]:
     """Health, metrics and the fleet, kept up and served inside the block; the port."""
-    health = Health(fleet.state, metrics, lambda: gateway_states(generations.today.rotator), fleet.inputs.is_stopping)
+
+    def gateways() -> Mapping[str, GatewayState]:
+        # Those that are in the settings no more, too, for as long as rotations are under way there.
+        return gateway_states(*(one.rotator for one in generations.all))
+
+    health = Health(fleet.state, metrics, gateways, fleet.inputs.is_stopping)
     async with (
         serving(health, generations.today.settings.http, fleet) as port,
         beside(keep_up(fleet, broker, partial(_remember, metrics, fleet))),

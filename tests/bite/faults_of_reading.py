@@ -89,6 +89,13 @@ OF_READING: Final = (
         "worker/test_generations.py::test_what_is_used_no_more_is_closed_with_the_last_rotation_that_began_with_it",
     ),
     Fault(
+        "a gateway that is still used is measured no more",
+        "app.py",
+        "(one.rotator for one in generations.all)",
+        "[generations.today.rotator]",
+        "reliability/test_process_reload.py::test_what_is_in_hand_ends_by_the_settings_that_it_began_with",
+    ),
+    Fault(
         "a smaller window forgets what was sent",
         "limits/limits.py",
         "            places.keep_to(window, 0)\n",

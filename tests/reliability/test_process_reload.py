@@ -160,7 +160,9 @@ async def test_what_is_in_hand_ends_by_the_settings_that_it_began_with(tmp_path:
             gone = [one for one in stage.settings.read_text().splitlines() if one.startswith("certificates = ")]
             rewrite(stage, {line: "gateways = {}", gone[0]: "certificates = {}"})
             assert sorted((await reload(worker))["changed"]) == ["certificates.shop", "gateways.apig"]
-            assert 'rotation_gateway_up{gateway="apig"}' in await metrics(worker)
+            told = await metrics(worker)
+            assert 'rotation_gateway_up{gateway="apig"}' in told
+            assert 'rotation_gateway_budget_calls{gateway="apig"' in told, "it is measured for as long as it is used"
             assert worker.told("rotation.finished") == 0
             answer.release()
             await worker.tells("rotation.finished", outcome="succeeded")
