@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from math import ceil, inf
@@ -14,6 +14,7 @@ from worker.core.deployment import Deployment
 from worker.core.events import rfc3339
 from worker.core.outcome import BindingResult
 from worker.core.planning import Create, Modify, Plan
+from worker.core.presumed import presumed
 from worker.effort import Effort, current_effort, spending
 from worker.gateways.base import Account, Gateway
 
@@ -23,7 +24,7 @@ _CALL: Final = 1 - 1e-9
 
 @dataclass(slots=True, eq=False)
 class Work:
-    """A plan that is being carried out, or what is read before there is one."""
+    """A plan that is being carried out, or one that is presumed until there is one."""
 
     account: Account
     calls: int
@@ -43,6 +44,8 @@ class Work:
     """Of the calls, those that follow the last attach."""
     goes_back: bool = False
     """What has turned out bad: its bindings are those that return."""
+    at_least: int = 1
+    """So many of the calls are left for as long as it is under way, whatever its rotation has sent."""
     _sent: int = field(init=False)
     """What its rotation had sent when a binding was last heard of."""
 
@@ -59,16 +62,17 @@ class Work:
         """Reading back is left until it is done: it waits under the limits as all else does."""
         if self.left > 0 and self.bindings:
             return self.closing + ceil((self.calls - self.closing) * self.left / self.bindings)
-        # Other deployments' calls are the rotation's too: at least one is left for as long as it is under way.
+        # Other deployments' calls are the rotation's too.
         closing = self.closing if self.bindings else self.calls
-        return max(closing - (self.effort.calls - self._sent), min(closing, 1))
+        return max(closing - (self.effort.calls - self._sent), min(closing, self.at_least))
 
     def seconds_left(self) -> float:
         """The budget is shared in turns, every other of which is the eldest's; the urgent ones have all before that."""
         by_age = sorted(self.beside, key=lambda one: one.effort.number)
         urgent = {number for number, one in enumerate(by_age) if one.effort.urgent}
+        calls = sent_until([one.calls_left for one in by_age], by_age.index(self), urgent)
         with spending(self.effort):
-            return self.account.seconds_for(sent_until([one.calls_left for one in by_age], by_age.index(self), urgent))
+            return self.account.seconds_for(calls, _longest(by_age))
 
 
 def stand(gateway: str, account: Account, work: Work | None) -> Mapping[str, object]:
@@ -118,6 +122,11 @@ def _in_turns(left: Sequence[int], mine: int) -> float:
     return sent
 
 
+def _longest(works: Collection[Work]) -> int:
+    """Calls of a rotation, those it has sent included. Many short ones are no long one: none of them is held back."""
+    return max((one.effort.calls + one.calls_left for one in works), default=0)
+
+
 def _closing(calls: Sequence[PlannedCall], todo: Plan) -> int:
     """Of the calls those after the last attach; few are looked at, for looking makes them."""
     last = len(todo.waves) or None
@@ -147,12 +156,16 @@ class Forecast:
     _works: dict[str, set[Work]] = field(default_factory=dict)
     _put_off: dict[str, Account] = field(default_factory=dict)
     """By gateway: a renewal was last sent away from there, to come again."""
+    _attached: dict[str, int] = field(default_factory=dict)
+    """By deployment whose bindings the settings do not list: how many it had last."""
 
     @contextmanager
     def of(self, gateway: Gateway, deployment: Deployment, todo: Plan, *, goes_back: bool = False) -> Iterator[Work]:
         """Carry the plan out inside the block."""
         beside = self._works.setdefault(deployment.gateway, set())
         size = len(todo.attach)
+        if deployment.bindings is None and not goes_back:
+            self._attached[deployment.key] = size + len(todo.unchanged)
         replaces = isinstance(todo.replacement, Create | Modify)
         calls = gateway.calls(deployment, todo)
         work = Work(gateway.account, len(calls), size, size, beside, replaces, current_effort())
@@ -162,13 +175,20 @@ class Forecast:
             yield work
 
     @contextmanager
-    def reading(self, gateway: str, account: Account) -> Iterator[None]:
-        """Read inside the block what a plan needs. How much that is nobody knows before: one call at least."""
-        if current_effort().is_background:  # no rotation
+    def reading(self, gateways: Mapping[str, Gateway], deployments: Sequence[Deployment]) -> Iterator[None]:
+        """Read inside the block what plans need. What is to come then is presumed: about the least that it may be."""
+        with ExitStack() as works:
+            for one in deployments:
+                works.enter_context(_under_way(self._presumed(gateways[one.gateway], one)))
             yield
-            return
-        with _under_way(Work(account, 1, 0, 0, self._works.setdefault(gateway, set()), effort=current_effort())):
-            yield
+
+    def _presumed(self, gateway: Gateway, deployment: Deployment) -> Work:
+        """What is read first is taken for as much as what is read back in the end."""
+        todo = presumed(deployment, self._attached.get(deployment.key, 1))
+        calls = gateway.calls(deployment, todo)
+        reads, beside = _closing(calls, todo), self._works.setdefault(deployment.gateway, set())
+        to_come = max(len(calls), 1)
+        return Work(gateway.account, reads + to_come, 0, 0, beside, effort=current_effort(), at_least=to_come)
 
     def put_off(self, accounts: Mapping[str, Account]) -> None:
         """By gateway: a renewal failed there in passing, and comes again."""
@@ -180,4 +200,4 @@ class Forecast:
         waited = self._put_off[gateway].held_for if gateway in self._put_off else 0.0
         calls = sum(one.calls_left for one in works)
         accounts = {id(one.account): one.account for one in works}  # one, unless the settings were read again meanwhile
-        return max((one.seconds_for(calls) for one in accounts.values()), default=waited)
+        return max((one.seconds_for(calls, _longest(works)) for one in accounts.values()), default=waited)

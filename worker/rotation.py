@@ -110,14 +110,15 @@ class Rotator:
         past: Sequence[Placed],
     ) -> Report:
         leaf = None if bundle is None else bundle.leaf
-        try:
-            steps = await self.plans(certificate, leaf, urgency, past)
-        except RefusedError as error:
-            return Report.refused(Failure.of(error), leaf)
-        if (uncovered := refusal_in(steps)) is not None:
-            return Report.refused(uncovered, leaf)
-        gate(steps)
-        proving = await self._proving(certificate, bundle, steps, urgency)
+        with self.forecast.reading(self.gateways, certificate.deployments):
+            try:
+                steps = await self.plans(certificate, leaf, urgency, past)
+            except RefusedError as error:
+                return Report.refused(Failure.of(error), leaf)
+            if (uncovered := refusal_in(steps)) is not None:
+                return Report.refused(uncovered, leaf)
+            gate(steps)
+            proving = await self._proving(certificate, bundle, steps, urgency)
         carried = await together(
             [
                 self._carried(deployment, step, proving)
@@ -189,8 +190,7 @@ class Rotator:
     ) -> Step:
         gateway, snapshot = self._gateway(deployment), self._snapshots.of(deployment, leaf)
         try:
-            waiting = reminding(lambda: stand(deployment.gateway, gateway.account, None))
-            with waiting, self.forecast.reading(deployment.gateway, gateway.account):
+            with reminding(lambda: stand(deployment.gateway, gateway.account, None)):
                 found = await gateway.observe(deployment, leaf, known=snapshot.certificates)
             planned = snapshot.planned_in(found, urgency)
             observed = Further(deployment, leaf, urgency, self.claimed, planned).left_out(found)

@@ -5,6 +5,8 @@ from typing import Final
 from tests.bite.fault import Fault
 
 _PLAN: Final = "commands/test_plan_remembers.py::"
+_READING: Final = "rotation/test_forecast_of_reading.py::"
+_BURSTS: Final = "rotation/test_forecast_of_bursts.py::"
 OF_TELLING: Final = (
     Fault(
         "a deaf worker is kept alive by its watchdog",
@@ -52,7 +54,7 @@ OF_TELLING: Final = (
     Fault(
         "what is all attached takes no time any more, as far as estimates know",
         "forecast.py",
-        "        return max(closing - (self.effort.calls - self._sent), min(closing, 1))\n",
+        "        return max(closing - (self.effort.calls - self._sent), min(closing, self.at_least))\n",
         "        return 0\n",
         "rotation/test_forecast_of_reading.py::test_once_all_is_attached_the_estimate_is_what_reading_back_waits_for",
     ),
@@ -132,10 +134,37 @@ OF_TELLING: Final = (
     Fault(
         "what waits to read before there is a plan is in no estimate",
         "rotation.py",
-        "with waiting, self.forecast.reading(deployment.gateway, gateway.account):",
-        "with waiting:",
-        "rotation/test_forecast_of_reading.py"
-        "::test_a_rotation_that_is_not_planned_yet_is_under_way_and_a_look_at_what_is_there_is_none",
+        "with self.forecast.reading(self.gateways, certificate.deployments):",
+        "with self.forecast.reading(self.gateways, ()):",
+        f"{_READING}test_a_rotation_that_is_not_planned_yet_is_under_way_with_all_that_is_to_come",
+    ),
+    Fault(
+        "of a rotation that has no plan yet its next call is all that is known",
+        "forecast.py",
+        "reads + to_come, 0, 0, beside, effort=current_effort(), at_least=to_come)",
+        "1, 0, 0, beside, effort=current_effort())",
+        f"{_BURSTS}test_a_burst_is_estimated_from_its_first_second_on",
+    ),
+    Fault(
+        "a burst of short rotations is estimated as if they were a long one",
+        "limits/limits.py",
+        "min(calls, longest or calls) >= SHORT_JOB",
+        "calls >= SHORT_JOB",
+        f"{_BURSTS}test_a_burst_is_estimated_from_its_first_second_on",
+    ),
+    Fault(
+        "how much was attached last time is forgotten",
+        "forecast.py",
+        "presumed(deployment, self._attached.get(deployment.key, 1))",
+        "presumed(deployment)",
+        f"{_READING}test_of_what_is_attached_there_is_as_much_as_last_time",
+    ),
+    Fault(
+        "what other deployments read is taken for what is still to come of this one",
+        "forecast.py",
+        "effort=current_effort(), at_least=to_come)",
+        "effort=current_effort())",
+        f"{_READING}test_each_deployment_counts_until_all_are_read",
     ),
     Fault(
         "a long rotation is told of once, and never again",

@@ -48,6 +48,20 @@ def test_a_job_is_told_how_long_it_takes_whatever_the_windows_hold_already(
     assert told == pytest.approx(took, rel=0.1, abs=1)
 
 
+@pytest.mark.parametrize("jobs", [3, 24, 40])
+def test_many_short_jobs_are_told_how_long_they_take_for_none_of_them_is_held_back(jobs: int) -> None:
+    """Somewhat less where one window holds back what another gives back at once."""
+
+    async def scenario() -> tuple[float, float]:
+        limits, clock = Limits(BY_MINUTES, 8), asyncio.get_running_loop().time
+        told, began = limits.seconds_for(jobs * 12, longest=12), clock()
+        await asyncio.gather(*(together(limits, 12) for _ in range(jobs)))
+        return told, clock() - began
+
+    told, took = run_virtual(scenario())
+    assert 0.7 * took - 1 <= told <= 1.05 * took
+
+
 def test_a_job_is_told_how_long_it_still_takes_at_any_time_of_it() -> None:
     async def scenario() -> list[tuple[float, float]]:
         limits, clock, left, told = Limits(BY_THE_HOUR, 8), asyncio.get_running_loop().time, 2000, []

@@ -38,8 +38,8 @@ class Sending(FakeGateway):
 
     limits: Limits = field(default_factory=lambda: Limits([Window(20, 1), Window(3000, 300)], 8))
 
-    def seconds_for(self, calls: int) -> float:
-        return self.limits.seconds_for(calls)
+    def seconds_for(self, calls: int, longest: int | None = None) -> float:
+        return self.limits.seconds_for(calls, longest)
 
 
 def test_a_rotation_alone_needs_what_its_calls_need_and_less_with_every_binding() -> None:
@@ -126,9 +126,9 @@ def test_of_all_that_is_under_way_an_account_is_asked_once() -> None:
     asked: list[int] = []
 
     class Asked(FakeGateway):
-        def seconds_for(self, calls: int) -> float:
+        def seconds_for(self, calls: int, longest: int | None = None) -> float:
             asked.append(calls)
-            return super().seconds_for(calls)
+            return super().seconds_for(calls, longest)
 
     forecast, cloud = Forecast(), Asked(stored(), {})
     with ExitStack() as works:

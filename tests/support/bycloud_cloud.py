@@ -79,7 +79,7 @@ class Cloud:
     def inherit(self, idle: float) -> None:
         """One worker is all there is."""
 
-    def seconds_for(self, calls: int) -> float:
+    def seconds_for(self, calls: int, longest: int | None = None) -> float:
         return float(calls)
 
     async def close(self) -> None:

@@ -59,7 +59,7 @@ class FakeGateway:
     def inherit(self, idle: float) -> None:
         self.journal.append(f"inherit {idle:.0f}")
 
-    def seconds_for(self, calls: int) -> float:
+    def seconds_for(self, calls: int, longest: int | None = None) -> float:
         return self.held_for + calls * 0.5
 
     def calls(self, deployment: Deployment, todo: Plan) -> Sequence[PlannedCall]:

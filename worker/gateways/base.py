@@ -74,8 +74,11 @@ class Account(Protocol):
         """Why nothing at all would be sent now: it is down, or wants to be left alone for long. None where it would."""
         ...
 
-    def seconds_for(self, calls: int) -> float:
-        """How long so many calls take at least, by limits and latency."""
+    def seconds_for(self, calls: int, longest: int | None = None) -> float:
+        """How long so many calls take at least, by limits and latency.
+
+        `longest`: as many as the longest rotation among them has; None: they are all one's. A long one takes its time.
+        """
         ...
 
     def inherit(self, idle: float) -> None:

@@ -151,8 +151,8 @@ class Transport:
         held_for = self._limits.held_for
         return _held(held_for) if held_for > LONGEST_WAIT else self._breaker.refusal()
 
-    def seconds_for(self, calls: int) -> float:
-        return self._limits.seconds_for(calls)
+    def seconds_for(self, calls: int, longest: int | None = None) -> float:
+        return self._limits.seconds_for(calls, longest)
 
     def inherit(self, idle: float) -> None:
         self._limits.inherit(idle)

@@ -231,14 +231,14 @@ class Limits:
         for places in self._places:
             places.inherit(_now(), idle)
 
-    def seconds_for(self, calls: int) -> float:
-        """How long so many calls take, if nobody else sends any."""
+    def seconds_for(self, calls: int, longest: int | None = None) -> float:
+        """How long so many calls take, if nobody else sends any. `longest`: at most so many are of one rotation."""
         if calls <= 0:
             return self.held_for
         now, effort = _now(), current_effort()
         begins = max(self._held_until, now)
         heard_at = now if begins == now else min(now, self._history.latest_at)  # nothing new while it is held
-        is_paced = is_long(effort) or (calls >= SHORT_JOB and not effort.urgent)
+        is_paced = is_long(effort) or (min(calls, longest or calls) >= SHORT_JOB and not effort.urgent)
         outlooks = (places.outlook(begins, is_long=is_paced) for places in self._places)
         by_windows = max((one.sent_at(calls) for one in outlooks), default=begins)
         by_latency = begins + self._concurrency.seconds_for(calls)
