@@ -41,7 +41,7 @@ OF_INPUT: Final = (
         "core/reading.py",
         "    x509.InvalidVersion,\n",
         "",
-        "trust/test_files.py::test_a_pair_that_cannot_be_read_is_left_to_the_rules",
+        "trust/test_files_replaced.py::test_a_pair_that_cannot_be_read_is_left_to_the_rules",
     ),
     Fault(
         "of a name that stands twice the last counts",
